@@ -1,0 +1,1 @@
+"""riverrun: an event-streaming cluster in Python. Begin with `cluster/README.md`."""

@@ -1,0 +1,172 @@
+"""Every limit and duration, named, with its unit last. One frozen dataclass a role; `NodeConfig` is the file's shape.
+
+A mailbox, batch, window, retry or wait without a maximum here is a bug.
+"""
+
+from dataclasses import dataclass, field
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftOptions:
+    """One Raft group. Times are in ticks of `BrokerOptions.tick_s`."""
+
+    election_ticks_min: int = 10
+    election_ticks_max: int = 20
+    heartbeat_ticks: int = 2
+    pre_vote: bool = True
+    check_quorum: bool = True
+    entries_per_append_max: int = 64
+    bytes_per_append_max: int = 2 * MIB
+    inflight_bytes_max: int = 16 * MIB
+    """Sent and not yet acknowledged, per follower."""
+    inflight_appends_max: int = 64
+    idle_ticks_before_sleep: int = 10
+    """A leader whose group was idle so long, with all followers matched, lets it sleep. 0: never."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogOptions:
+    """One partition's log on disk."""
+
+    segment_bytes_max: int = 64 * MIB
+    index_interval_bytes: int = 64 * KIB
+    """One index row for at least so many bytes of frames."""
+    allocate_bytes_min: int = 64 * KIB
+    allocate_bytes_max: int = 8 * MIB
+    """Space is reserved ahead in steps that double between these."""
+    cache_bytes_max: int = 16 * MIB
+    """The newest entries kept in memory, per partition."""
+    pending_bytes_max: int = 64 * MIB
+    """Appended, not yet written (a slow or full disk): beyond it appends are refused."""
+    frame_bytes_max: int = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """A node's replicas and what it does for clients."""
+
+    tick_s: float = 0.05
+    record_bytes_max: int = 1 * MIB
+    batch_bytes_max: int = 4 * MIB
+    records_per_batch_max: int = 100_000
+    mailbox_messages_max: int = 10_000
+    uncommitted_bytes_max: int = 64 * MIB
+    """Proposed and not committed, per partition: beyond it publishers wait."""
+    batches_in_flight_max: int = 32
+    """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
+    producer_expiry_s: float = 24 * 3600.0
+    publish_wait_s_max: float = 30.0
+    read_chunk_bytes_max: int = 1 * MIB
+    read_window_bytes_max: int = 8 * MIB
+    barrier_wait_s_max: float = 5.0
+    topic_ready_wait_s_max: float = 10.0
+    report_interval_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """The streams between nodes."""
+
+    keepalive_s: float = 0.3
+    """A link that has nothing to say says so this often."""
+    lost_after_s: float = 1.5
+    """A peer not heard for so long is down."""
+    reconnect_s_min: float = 0.05
+    reconnect_s_max: float = 0.5
+    connect_timeout_s: float = 2.0
+    queue_bytes_max: int = 64 * MIB
+    """Per peer and lane; beyond it messages are dropped, and Raft sends them again."""
+    message_bytes_max: int = 32 * MIB
+    protocol_min: int = 1
+    protocol_max: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerOptions:
+    """The controller's quorum and actor."""
+
+    tick_s: float = 0.02
+    election_s_min: float = 0.5
+    election_s_max: float = 1.0
+    command_bytes_max: int = 256 * KIB
+    command_timeout_s: float = 5.0
+    snapshot_after_commands: int = 2_000
+    node_dead_after_s: float = 3.0
+    producer_ids_per_range: int = 1_000
+    topics_max: int = 10_000
+    partitions_max: int = 50_000
+    partitions_per_topic_max: int = 4_096
+    replicas_default: int = 3
+    partitions_default: int = 1
+    balance_interval_s: float = 5.0
+    delta_ring_max: int = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientOptions:
+    """One client connection (`connect(...)`)."""
+
+    linger_s: float = 0.005
+    batch_bytes_max: int = 1 * MIB
+    records_per_batch_max: int = 10_000
+    codec: str = "none"
+    """none, lz4 or zstd."""
+    buffer_bytes_max: int = 64 * MIB
+    """Produced and not acknowledged; beyond it `produce` waits."""
+    batches_in_flight_max: int = 8
+    """Per partition."""
+    request_timeout_s: float = 10.0
+    delivery_timeout_s: float = 120.0
+    """A record not acknowledged so long after `produce` fails; at most an hour, so that its sequence is still known."""
+    retry_s_min: float = 0.02
+    retry_s_max: float = 1.0
+    read_window_bytes_max: int = 8 * MIB
+    metadata_age_s_max: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerConfig:
+    """An address to bind and, where others must use another one, the address to tell them."""
+
+    bind: str
+    advertise: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where others reach it."""
+        return self.advertise or self.bind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConfig:
+    """A node of the cluster as another one sees it; `peer` may differ per viewer (for proxies)."""
+
+    node: int
+    peer: str
+    client: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What `riverrun node --config FILE` reads (TOML)."""
+
+    cluster_id: str
+    """32 hexadecimal digits, the same on every node, minted once per cluster (`riverrun dev` does it)."""
+    node: int
+    data_dir: str
+    client: ListenerConfig
+    peer: ListenerConfig
+    peers: tuple[PeerConfig, ...]
+    """Every node of the cluster, this one included: the first cluster is formed by all of them."""
+    secret_file: str = ""
+    """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    insecure: bool = False
+    """Allow listeners beyond loopback without TLS."""
+    raft: RaftOptions = field(default_factory=RaftOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    broker: BrokerOptions = field(default_factory=BrokerOptions)
+    links: LinkOptions = field(default_factory=LinkOptions)
+    controller: ControllerOptions = field(default_factory=ControllerOptions)

@@ -1,0 +1,213 @@
+"""Every failure that can happen, typed: whose fault it is, whether a retry can help, which gRPC code it travels as.
+
+Broken invariants are not here: those are assertions and end the process.
+On the wire an error is a `google.rpc.Status` with `ErrorInfo{reason, domain "riverrun", metadata}` and, where a
+retry can help, `RetryInfo`. `REASONS` maps the reason back to the class, so a client raises what the node raised.
+"""
+
+from enum import Enum
+from typing import ClassVar
+
+DOMAIN = "riverrun"
+
+
+class Fault(Enum):
+    """Whose doing the failure is."""
+
+    CALLER = "caller"
+    CLUSTER = "cluster"
+
+
+class Outcome(Enum):
+    """What a failed request left behind."""
+
+    NOTHING = "nothing"
+    """Definitely not done."""
+    UNKNOWN = "unknown"
+    """Done or not: only asking again (with the same sequence) can tell."""
+
+
+class RiverrunError(Exception):
+    """An expected failure.
+
+    `metadata` holds short strings for programs (the leader's address, the first offset, …).
+    """
+
+    reason: ClassVar[str] = "INTERNAL"
+    code: ClassVar[str] = "INTERNAL"
+    """The name of the gRPC status code."""
+    fault: ClassVar[Fault] = Fault.CLUSTER
+    retry: ClassVar[bool] = False
+    """Whether the same request may succeed later, possibly elsewhere."""
+    outcome: ClassVar[Outcome] = Outcome.NOTHING
+
+    def __init__(self, message: str = "", **metadata: str) -> None:
+        super().__init__(message or self.reason.replace("_", " ").lower())
+        self.message = str(self)
+        self.metadata = metadata
+
+
+class NotLeader(RiverrunError):
+    """This node does not lead the partition; `metadata["leader"]` may name the address that does."""
+
+    reason, code, retry = "NOT_LEADER", "UNAVAILABLE", True
+
+
+class Unavailable(RiverrunError):
+    """No leader, no majority, a node that is starting or stopping; nothing was done."""
+
+    reason, code, retry = "UNAVAILABLE", "UNAVAILABLE", True
+
+
+class OutcomeUnknown(RiverrunError):
+    """The answer was lost or leadership changed on the way: ask again with the same sequence."""
+
+    reason, code, retry, outcome = "OUTCOME_UNKNOWN", "UNAVAILABLE", True, Outcome.UNKNOWN
+
+
+class DeadlineExceeded(RiverrunError):
+    """The caller's deadline passed first."""
+
+    reason, code, retry, outcome = "DEADLINE_EXCEEDED", "DEADLINE_EXCEEDED", True, Outcome.UNKNOWN
+
+
+class Overloaded(RiverrunError):
+    """A bounded queue is full; nothing was done."""
+
+    reason, code, retry = "OVERLOADED", "RESOURCE_EXHAUSTED", True
+
+
+class DiskFull(RiverrunError):
+    """The node's disk has no room for records; votes and trimming go on."""
+
+    reason, code, retry = "DISK_FULL", "RESOURCE_EXHAUSTED", True
+
+
+class UnknownTopic(RiverrunError):
+    """No topic of that name or id."""
+
+    reason, code, fault = "UNKNOWN_TOPIC", "NOT_FOUND", Fault.CALLER
+
+
+class UnknownPartition(RiverrunError):
+    """The topic has no partition of that number."""
+
+    reason, code, fault = "UNKNOWN_PARTITION", "NOT_FOUND", Fault.CALLER
+
+
+class TopicDeleted(RiverrunError):
+    """The topic id names a topic that was deleted: a typed stop, never a wait."""
+
+    reason, code, fault = "TOPIC_DELETED", "NOT_FOUND", Fault.CALLER
+
+
+class TopicExists(RiverrunError):
+    """A topic of that name is there already."""
+
+    reason, code, fault = "TOPIC_EXISTS", "ALREADY_EXISTS", Fault.CALLER
+
+
+class InvalidRequest(RiverrunError):
+    """The request contradicts itself or breaks a rule; the message says which."""
+
+    reason, code, fault = "INVALID_REQUEST", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class RecordTooLarge(RiverrunError):
+    """A record or batch is over the limit; `metadata["limit_bytes"]` names it."""
+
+    reason, code, fault = "RECORD_TOO_LARGE", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class UnknownCodec(RiverrunError):
+    """The batch's compression is not one of ours, or the reader does not accept it."""
+
+    reason, code, fault = "UNKNOWN_CODEC", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class ChecksumMismatch(RiverrunError):
+    """The batch's bytes are not those its CRC32C was computed over; sending it again may help."""
+
+    reason, code, retry = "CHECKSUM_MISMATCH", "DATA_LOSS", True
+
+
+class CorruptBatch(RiverrunError):
+    """The batch's records cannot be decoded, or contradict its header; it is skipped as a whole."""
+
+    reason, code = "CORRUPT_BATCH", "DATA_LOSS"
+
+
+class OffsetOutOfRange(RiverrunError):
+    """Below the log start or above the end; `metadata` has `first` and `end`."""
+
+    reason, code, fault = "OFFSET_OUT_OF_RANGE", "OUT_OF_RANGE", Fault.CALLER
+
+
+class Fenced(RiverrunError):
+    """A newer epoch of this producer exists; this one must stop."""
+
+    reason, code, fault = "FENCED", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class OutOfSequence(RiverrunError):
+    """The batch's base sequence leaves a gap or overlaps in part; `metadata["expected"]` names the next."""
+
+    reason, code, fault = "OUT_OF_SEQUENCE", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class UnknownProducer(RiverrunError):
+    """A producer that this partition does not know sent a sequence other than 0; never an append."""
+
+    reason, code, fault = "UNKNOWN_PRODUCER", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class DuplicateForgotten(RiverrunError):
+    """A duplicate older than the remembered batches: it was appended, its offset is no longer known."""
+
+    reason, code, fault = "DUPLICATE_FORGOTTEN", "ALREADY_EXISTS", Fault.CALLER
+
+
+class OffsetConflict(RiverrunError):
+    """The expected end is not the current end; `metadata["end"]` names it."""
+
+    reason, code, fault = "OFFSET_CONFLICT", "ABORTED", Fault.CALLER
+
+
+class Unsupported(RiverrunError):
+    """A field or method whose place is kept for later."""
+
+    reason, code, fault = "UNSUPPORTED", "UNIMPLEMENTED", Fault.CALLER
+
+
+class RefusedToStart(RiverrunError):
+    """A node cannot run as configured; the message is one sentence with the next step."""
+
+    reason, code, fault = "REFUSED_TO_START", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class CorruptStorage(RiverrunError):
+    """Bytes on disk fail their checksum; they are quarantined, never served, never dropped silently."""
+
+    reason, code = "CORRUPT_STORAGE", "DATA_LOSS"
+
+
+class DiskFailed(RiverrunError):
+    """A write or sync failed in a way that leaves the file's state unknown: the process ends, nothing is retried."""
+
+    reason, code = "DISK_FAILED", "INTERNAL"
+
+
+class Closed(RiverrunError):
+    """The client, actor or stream was closed by its owner."""
+
+    reason, code, fault = "CLOSED", "CANCELLED", Fault.CALLER
+
+
+def _family(cls: type[RiverrunError]) -> dict[str, type[RiverrunError]]:
+    found = {cls.reason: cls}
+    for child in cls.__subclasses__():
+        found |= _family(child)
+    return found
+
+
+REASONS: dict[str, type[RiverrunError]] = _family(RiverrunError)

@@ -1,0 +1,133 @@
+"""What replicas of one partition say to each other: frozen values, nothing else.
+
+Raft's own messages follow the paper's names (§5, §6; pre-vote: Ongaro's thesis §9.6; transfer: §3.10; read barrier:
+§6.4). The core sees `EntryHeader`s only; the bytes of the entries travel beside the message and never enter it.
+Every message carries the sender's term. A message is for one replica id: one that reaches another id is dropped.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from cluster.types import Index, ReplicaId, Term
+
+
+class EntryHeader(NamedTuple):
+    """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known."""
+
+    index: Index
+    term: Term
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RaftMessage:
+    """The part common to all: who speaks to whom, in which term."""
+
+    sender: ReplicaId
+    to: ReplicaId
+    term: Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestVote(RaftMessage):
+    """§5.2, §5.4.1. With `pre` nobody's term changes; `term` is then the term the sender would campaign in.
+
+    `transfer` says that the leader itself asked for this election, so that stickiness does not apply.
+    """
+
+    last_index: Index
+    last_term: Term
+    pre: bool = False
+    transfer: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoteReply(RaftMessage):
+    """`term` is the term asked for when granted, the voter's own when refused."""
+
+    granted: bool
+    pre: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendEntries(RaftMessage):
+    """§5.3. Without entries it is a probe. `commit` is the leader's."""
+
+    prev_index: Index
+    prev_term: Term
+    entries: tuple[EntryHeader, ...]
+    commit: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppendReply(RaftMessage):
+    """`match`: everything up to here equals the leader's log and is on the sender's disk.
+
+    When `rejected`, `hint_index` and `hint_term` name the sender's last entry that could match (§5.3, fast back-up):
+    the leader continues there. `recovering`: the sender lost entries that it had acknowledged; the leader must
+    forget its match index until it has brought the sender to its own last index.
+    """
+
+    match: Index
+    rejected: bool = False
+    rejected_prev: Index = Index(0)
+    hint_index: Index = Index(0)
+    hint_term: Term = Term(0)
+    recovering: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat(RaftMessage):
+    """Keeps a leader's followers, tells the commit, carries a read barrier's round (0: none).
+
+    `commit` never exceeds the receiver's match index. `sleep` invites the follower of an idle group to stop ticking.
+    """
+
+    commit: Index
+    barrier: int = 0
+    sleep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatReply(RaftMessage):
+    """Answers a heartbeat; `match` as in AppendReply, so that a lost append is noticed."""
+
+    barrier: int = 0
+    match: Index = Index(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeoutNow(RaftMessage):
+    """Thesis §3.10: the leader asks a caught-up follower to campaign at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstallFold(RaftMessage):
+    """§7, with the folded state in the place of a snapshot: the follower is behind the leader's log start.
+
+    The fold as of `index`/`term` (bytes beside the message) replaces the follower's log, which continues at
+    `index` + 1. Atomic; never regresses a log that already holds `index` at `term`.
+    """
+
+    index: Index
+    term: Term
+    commit: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailQuery(RaftMessage):
+    """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery)."""
+
+    index: Index
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailReply(RaftMessage):
+    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term`."""
+
+    index: Index
+    state: int
+    entry_term: Term = Term(0)
+
+
+type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

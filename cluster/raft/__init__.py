@@ -1,0 +1,1 @@
+"""Consensus for one partition: no I/O, no clock, no chance, no payload. (contract being written)"""

@@ -1,0 +1,149 @@
+"""Records, batches and entries as values, and the one checksum that follows a batch from producer to reader.
+
+A *record* is what an application sees. A *batch* is records encoded once by the producer: its payload is opaque to
+every broker. An *entry* is one Raft slot: it holds one batch (or a control item) and what the leader stamped on it.
+
+Batch checksum: CRC32C (Castagnoli) over `BATCH_FIELDS` packed little-endian, then the payload bytes as they travel
+(compressed if they are). What the leader stamps (index, term, base offset, append time) stays outside of it, so a
+batch is stored, replicated and fetched with the bytes and the checksum that its producer made.
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import google_crc32c
+
+from cluster.types import Codec, Index, Offset, ProducerId, Term
+
+BATCH_FIELDS = struct.Struct("<BIQqqQIQ")
+"""codec u8, record_count u32, uncompressed_size u64, min_timestamp i64, max_timestamp i64, producer id u64,
+producer epoch u32, base sequence u64: 49 bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """One header of a record: a name and bytes; names may repeat."""
+
+    name: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What an application publishes and reads.
+
+    `timestamp_ns` is the event's time in nanoseconds since 1970 (the producer's clock); 0 lets the client fill it in.
+    `key` None means no key: the record goes to any partition. `offset` is -1 until the record was read from a log.
+    """
+
+    value: bytes
+    key: bytes | None = None
+    headers: Sequence[Header] = ()
+    timestamp_ns: int = 0
+    offset: Offset = Offset(-1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Records encoded once. `payload` is an encoded (and perhaps compressed) `Records` message.
+
+    `producer_id` 0: not idempotent. `base_sequence` counts records per (producer, partition), dense, from 0, and
+    continues across epochs. `uncompressed_size` is in bytes.
+    """
+
+    payload: bytes
+    record_count: int
+    codec: Codec = Codec.NONE
+    uncompressed_size: int
+    min_timestamp_ns: int
+    max_timestamp_ns: int
+    producer_id: ProducerId = ProducerId(0)
+    producer_epoch: int = 0
+    base_sequence: int = 0
+    checksum: int = 0
+
+    def computed_checksum(self) -> int:
+        """The CRC32C that `checksum` must equal."""
+        fields = BATCH_FIELDS.pack(
+            self.codec,
+            self.record_count,
+            self.uncompressed_size,
+            self.min_timestamp_ns,
+            self.max_timestamp_ns,
+            self.producer_id,
+            self.producer_epoch,
+            self.base_sequence,
+        )
+        return google_crc32c.extend(google_crc32c.value(fields), self.payload)
+
+    def is_intact(self) -> bool:
+        """Whether the bytes are those that the checksum was computed over."""
+        return self.checksum == self.computed_checksum()
+
+
+class EntryKind(IntEnum):
+    """What an entry holds. The numbers are on the wire and on disk; an unknown kind stops the replica."""
+
+    NO_OP = 0
+    """The first entry of a leader's term (Raft §8); no records."""
+    BATCH = 1
+    MEMBERSHIP = 2
+    """Voters as replica id → node id; the log's membership wins over the controller's intent."""
+    TRIM_TO = 3
+    """The leader's proposal to drop everything below an offset."""
+    EXPIRE_PRODUCERS = 4
+    """Ephemeral producers that every replica forgets alike."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One Raft slot with its content.
+
+    The leader stamps `index`, `term`, `base_offset` and `append_time_ns`; a follower checks that `base_offset`
+    equals its own end, so offsets have no gaps. Exactly one of `batch` (kind BATCH) and `control` (other kinds,
+    encoded by the log) carries content; a NO_OP has neither.
+    """
+
+    index: Index
+    term: Term
+    kind: EntryKind
+    base_offset: Offset
+    append_time_ns: int
+    batch: Batch | None = None
+    control: bytes = b""
+
+    @property
+    def record_count(self) -> int:
+        """How many offsets the entry takes: 0 for control entries."""
+        return self.batch.record_count if self.batch else 0
+
+    @property
+    def end_offset(self) -> Offset:
+        """The offset after the entry's last record."""
+        return Offset(self.base_offset + self.record_count)
+
+    @property
+    def size_bytes(self) -> int:
+        """The content's size; what flow control counts."""
+        return len(self.batch.payload) if self.batch else len(self.control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What an acknowledgement says was reached.
+
+    `offset` is the first record's; `replicas_synced` of `replicas` had it on disk when it was sent.
+    `duplicate`: the batch had been appended before, and this is that append's receipt.
+    """
+
+    offset: Offset
+    record_count: int
+    term: Term
+    durability: int
+    replicas_synced: int
+    replicas: int
+    duplicate: bool = False
+    checksum_by_node: bool = False
+    append_time_ns: int = field(default=0)
