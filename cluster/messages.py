@@ -6,12 +6,12 @@ Every message carries the sender's term. A message is for one replica id: one th
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from cluster.types import Index, ReplicaId, Term
 
 
-class EntryHeader(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class EntryHeader:
     """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known."""
 
     index: Index

@@ -76,7 +76,7 @@ class Batch:
             self.producer_epoch,
             self.base_sequence,
         )
-        return google_crc32c.extend(google_crc32c.value(fields), self.payload)
+        return int(google_crc32c.extend(google_crc32c.value(fields), self.payload))
 
     def is_intact(self) -> bool:
         """Whether the bytes are those that the checksum was computed over."""
