@@ -105,12 +105,13 @@ class TimeoutNow(RaftMessage):
 class InstallFold(RaftMessage):
     """§7, with the folded state in the place of a snapshot: the follower is behind the leader's log start.
 
-    The fold as of `index`/`term` (bytes beside the message) replaces the follower's log, which continues at
-    `index` + 1. Atomic; never regresses a log that already holds `index` at `term`.
+    The fold as of `index`, an entry of `last_term` (bytes beside the message) replaces the follower's log, which
+    continues at `index` + 1. Atomic; never regresses a log that already holds `index` at `last_term`.
+    `term` stays what it is in every message: the sender's.
     """
 
     index: Index
-    term: Term
+    last_term: Term
     commit: Index
 
 

@@ -15,11 +15,14 @@ from enum import IntEnum
 
 import google_crc32c
 
-from cluster.types import Codec, Index, Offset, ProducerId, Term
+from cluster.types import NO_PRODUCER, Codec, Durability, Index, Offset, ProducerId, Term
 
 BATCH_FIELDS = struct.Struct("<BIQqqQIQ")
 """codec u8, record_count u32, uncompressed_size u64, min_timestamp i64, max_timestamp i64, producer id u64,
 producer epoch u32, base sequence u64: 49 bytes."""
+
+UNREAD = Offset(-1)
+"""The offset of a record that no log has given one yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,7 @@ class Record:
     key: bytes | None = None
     headers: Sequence[Header] = ()
     timestamp_ns: int = 0
-    offset: Offset = Offset(-1)
+    offset: Offset = UNREAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Batch:
     uncompressed_size: int
     min_timestamp_ns: int
     max_timestamp_ns: int
-    producer_id: ProducerId = ProducerId(0)
+    producer_id: ProducerId = NO_PRODUCER
     producer_epoch: int = 0
     base_sequence: int = 0
     checksum: int = 0
@@ -141,7 +144,7 @@ class Receipt:
     offset: Offset
     record_count: int
     term: Term
-    durability: int
+    durability: Durability
     replicas_synced: int
     replicas: int
     duplicate: bool = False

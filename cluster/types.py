@@ -31,6 +31,8 @@ Ticket = NewType("Ticket", int)
 CLUSTER_ID_BYTES = 16
 TOPIC_ID_BYTES = 16
 
+NO_PRODUCER = ProducerId(0)
+
 
 class PartitionId(NamedTuple):
     """One partition of one topic; `number` counts from 0."""

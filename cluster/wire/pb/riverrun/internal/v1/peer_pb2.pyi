@@ -588,8 +588,15 @@ class NodeReport(message.Message):
     LEADERS_FIELD_NUMBER: builtins.int
     INITIALISED_FIELD_NUMBER: builtins.int
     LOST_FIELD_NUMBER: builtins.int
+    NODE_FIELD_NUMBER: builtins.int
+    RESIGNED_FIELD_NUMBER: builtins.int
+    FULL_FIELD_NUMBER: builtins.int
     metadata_version: builtins.int
     """The metadata version that the node has reconciled with."""
+    node: builtins.int
+    """Who reports."""
+    full: builtins.bool
+    """All there is, not only what changed."""
     @builtins.property
     def leaders(self) -> containers.RepeatedCompositeFieldContainer[LeaderReport]:
         """Partitions whose leadership changed, or all after a reconnect."""
@@ -602,6 +609,10 @@ class NodeReport(message.Message):
     def lost(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Replicas that were recorded as initialised but whose disk is empty or lost its vote."""
 
+    @builtins.property
+    def resigned(self) -> containers.RepeatedCompositeFieldContainer[PartitionRef]:
+        """Partitions that the node no longer leads."""
+
     def __init__(
         self,
         *,
@@ -609,10 +620,37 @@ class NodeReport(message.Message):
         leaders: abc.Iterable[LeaderReport] | None = ...,
         initialised: abc.Iterable[builtins.int] | None = ...,
         lost: abc.Iterable[builtins.int] | None = ...,
+        node: builtins.int = ...,
+        resigned: abc.Iterable[PartitionRef] | None = ...,
+        full: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "metadata_version", b"metadata_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["full", b"full", "initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PartitionRef(message.Message):
+    """A partition."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_ID_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    topic_id: builtins.bytes
+    """The topic's id, 16 bytes."""
+    partition: builtins.int
+    """The partition's number."""
+    def __init__(
+        self,
+        *,
+        topic_id: builtins.bytes = ...,
+        partition: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["partition", b"partition", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

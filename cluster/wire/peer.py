@@ -1,0 +1,277 @@
+"""What nodes say to each other, as bytes: one `ExchangeRequest` holds everything that a turn has for one peer.
+
+Every kind of message has one pair of functions in a table. Entries carry their batch as it came from the producer.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from cluster.errors import InvalidRequest
+from cluster.messages import (
+    AppendEntries,
+    AppendReply,
+    EntryHeader,
+    Heartbeat,
+    HeartbeatReply,
+    InstallFold,
+    RaftMessage,
+    RequestVote,
+    TailQuery,
+    TailReply,
+    TimeoutNow,
+    VoteReply,
+)
+from cluster.metadata import Report
+from cluster.records import Entry, EntryKind
+from cluster.types import Index, Lane, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
+from cluster.wire.api import batch_from_pb, batch_to_pb
+from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaEnvelope:
+    """A Raft message for one replica, with the content that the core never sees.
+
+    `entries` are those that an AppendEntries names, in its order; `fold` are the bytes of an InstallFold.
+    """
+
+    partition: PartitionId
+    message: RaftMessage
+    entries: tuple[Entry, ...] = ()
+    fold: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuorumEnvelope:
+    """A message of the controller's quorum, opaque here."""
+
+    configuration: int
+    body: bytes
+
+
+PeerMessage = ReplicaEnvelope | QuorumEnvelope | Report
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """Opens a stream: who speaks to whom, of which cluster, in which run, in which versions."""
+
+    cluster: bytes
+    node: NodeId
+    to: NodeId
+    lane: Lane
+    protocol_min: int
+    protocol_max: int
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """One decoded request."""
+
+    incarnation: int
+    messages: tuple[PeerMessage, ...]
+    hello: Hello | None = None
+
+
+def lane_of(message: PeerMessage) -> Lane:
+    """Content goes in bulk; everything that must be quick does not wait behind it."""
+    bulk = isinstance(message, ReplicaEnvelope) and (message.entries or message.fold)
+    return Lane.BULK if bulk else Lane.CONTROL
+
+
+def size_of(message: PeerMessage) -> int:
+    """About how many bytes it will take."""
+    match message:
+        case ReplicaEnvelope():
+            return 80 + len(message.fold) + sum(96 + entry.size_bytes for entry in message.entries)
+        case QuorumEnvelope():
+            return 16 + len(message.body)
+        case Report():
+            return 64 + 40 * (len(message.leaders) + len(message.resigned)) + 8 * len(message.initialised)
+
+
+def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello: Hello | None = None) -> bytes:
+    """Everything for one peer, in one message; the order within each kind is kept."""
+    request = peer_pb2.ExchangeRequest(incarnation=incarnation)
+    if hello is not None:
+        request.hello.CopyFrom(
+            peer_pb2.Hello(
+                cluster_id=hello.cluster,
+                node=hello.node,
+                lane=hello.lane,
+                protocol_min=hello.protocol_min,
+                protocol_max=hello.protocol_max,
+                proof=hello.proof,
+                to=hello.to,
+            )
+        )
+    for message in messages:
+        match message:
+            case ReplicaEnvelope():
+                _encode_replica(message, request.replicas.add())
+            case QuorumEnvelope():
+                request.quorum.add(configuration=message.configuration, body=message.body)
+            case Report():
+                _encode_report(message, request.reports.add())
+    return request.SerializeToString()
+
+
+def decode_exchange(data: bytes) -> Exchange:
+    """The inverse; InvalidRequest if the bytes are not an ExchangeRequest, or name a kind that this version lacks."""
+    try:
+        request = peer_pb2.ExchangeRequest.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest("a peer's message cannot be decoded") from error
+    try:
+        messages: list[PeerMessage] = [_decode_replica(item) for item in request.replicas]
+        messages += [QuorumEnvelope(configuration=item.configuration, body=item.body) for item in request.quorum]
+        messages += [_decode_report(item) for item in request.reports]
+        hello = _decode_hello(request.hello) if request.HasField("hello") else None
+    except (KeyError, ValueError) as error:
+        raise InvalidRequest(f"a peer's message holds an unknown kind: {error}") from error
+    return Exchange(incarnation=request.incarnation, messages=tuple(messages), hello=hello)
+
+
+def _decode_hello(message: peer_pb2.Hello) -> Hello:
+    return Hello(
+        cluster=message.cluster_id,
+        node=NodeId(message.node),
+        to=NodeId(message.to),
+        lane=Lane(message.lane),
+        protocol_min=message.protocol_min,
+        protocol_max=message.protocol_max,
+        proof=message.proof,
+    )
+
+
+# --- replicas
+
+
+def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) -> None:
+    message = envelope.message
+    target.topic_id, target.partition = envelope.partition
+    target.sender, target.to, target.term = message.sender, message.to, message.term
+    if isinstance(message, AppendEntries):
+        body = target.append_entries
+        body.prev_index, body.prev_term, body.commit = message.prev_index, message.prev_term, message.commit
+        assert len(envelope.entries) == len(message.entries), "an append travels with the content that it names"
+        for entry in envelope.entries:
+            _encode_entry(entry, body.entries.add())
+    elif isinstance(message, InstallFold):
+        fold = target.install_fold
+        fold.index, fold.last_term, fold.commit, fold.fold = (
+            message.index,
+            message.last_term,
+            message.commit,
+            envelope.fold,
+        )
+    else:
+        name, fields = _PLAIN[type(message)]
+        body_of = getattr(target, name)
+        body_of.SetInParent()
+        for field in fields:
+            value = getattr(message, field)
+            if value:
+                setattr(body_of, field, value)
+
+
+def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
+    partition = PartitionId(TopicId(source.topic_id), source.partition)
+    common = {"sender": ReplicaId(source.sender), "to": ReplicaId(source.to), "term": Term(source.term)}
+    kind = source.WhichOneof("body")
+    entries: tuple[Entry, ...] = ()
+    fold = b""
+    message: RaftMessage
+    match kind:
+        case "append_entries":
+            body = source.append_entries
+            entries = tuple(_decode_entry(item) for item in body.entries)
+            message = AppendEntries(
+                **common,  # type: ignore[arg-type]
+                prev_index=Index(body.prev_index),
+                prev_term=Term(body.prev_term),
+                entries=tuple(EntryHeader(entry.index, entry.term, entry.size_bytes) for entry in entries),
+                commit=Index(body.commit),
+            )
+        case "install_fold":
+            install = source.install_fold
+            fold = install.fold
+            message = InstallFold(
+                **common,  # type: ignore[arg-type]
+                index=Index(install.index),
+                last_term=Term(install.last_term),
+                commit=Index(install.commit),
+            )
+        case None:
+            raise ValueError("a replica message without a body")
+        case _:
+            cls, fields = _PLAIN_BY_NAME[kind]
+            body_of = getattr(source, kind)
+            message = cls(**common, **{field: getattr(body_of, field) for field in fields})
+    return ReplicaEnvelope(partition=partition, message=message, entries=entries, fold=fold)
+
+
+_PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
+    RequestVote: ("request_vote", ("last_index", "last_term", "pre", "transfer")),
+    VoteReply: ("vote_reply", ("granted", "pre")),
+    AppendReply: ("append_reply", ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering")),
+    Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
+    HeartbeatReply: ("heartbeat_reply", ("barrier", "match")),
+    TimeoutNow: ("timeout_now", ()),
+    TailQuery: ("tail_query", ("index",)),
+    TailReply: ("tail_reply", ("index", "state", "entry_term")),
+}
+"""Messages whose fields have the same names on the wire."""
+_PLAIN_BY_NAME: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
+    name: (cls, fields) for cls, (name, fields) in _PLAIN.items()
+}
+
+
+def _encode_entry(entry: Entry, target: peer_pb2.Entry) -> None:
+    target.index, target.term, target.kind = entry.index, entry.term, entry.kind
+    target.base_offset, target.append_time_ns = entry.base_offset, entry.append_time_ns
+    if entry.batch is not None:
+        target.batch.MergeFrom(batch_to_pb(entry.batch))
+    elif entry.control:
+        target.control = entry.control
+
+
+def _decode_entry(source: peer_pb2.Entry) -> Entry:
+    return Entry(
+        index=Index(source.index),
+        term=Term(source.term),
+        kind=EntryKind(source.kind),
+        base_offset=Offset(source.base_offset),
+        append_time_ns=source.append_time_ns,
+        batch=batch_from_pb(source.batch) if source.HasField("batch") else None,
+        control=source.control,
+    )
+
+
+# --- reports
+
+
+def _encode_report(report: Report, target: peer_pb2.NodeReport) -> None:
+    target.node, target.metadata_version, target.full = report.node, report.metadata_version, report.full
+    for (topic, number), term in report.leaders.items():
+        target.leaders.add(topic_id=topic, partition=number, term=term)
+    for topic, number in report.resigned:
+        target.resigned.add(topic_id=topic, partition=number)
+    target.initialised.extend(report.initialised)
+    target.lost.extend(report.lost)
+
+
+def _decode_report(source: peer_pb2.NodeReport) -> Report:
+    return Report(
+        node=NodeId(source.node),
+        metadata_version=source.metadata_version,
+        leaders={PartitionId(TopicId(item.topic_id), item.partition): Term(item.term) for item in source.leaders},
+        resigned=tuple(PartitionId(TopicId(item.topic_id), item.partition) for item in source.resigned),
+        initialised=tuple(ReplicaId(replica) for replica in source.initialised),
+        lost=tuple(ReplicaId(replica) for replica in source.lost),
+        full=source.full,
+    )
