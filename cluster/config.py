@@ -59,6 +59,10 @@ class BrokerOptions:
     """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
     producer_expiry_s: float = 24 * 3600.0
     publish_wait_s_max: float = 30.0
+    stream_requests_max: int = 256
+    """Unanswered requests of one PublishStream; beyond it the node does not read on."""
+    stream_retry_s: float = 0.05
+    """A read that lost its leader looks for the new one this often."""
     read_chunk_bytes_max: int = 1 * MIB
     read_window_bytes_max: int = 8 * MIB
     barrier_wait_s_max: float = 5.0

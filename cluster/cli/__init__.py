@@ -1,1 +1,66 @@
-"""cluster.cli"""
+"""`riverrun …`: the only place that picks the real world.
+
+Commands are imported when they are called, so that `riverrun --help` is quick. Exit codes: 0 done; 1 the cluster
+refused or could not do it (the message says why and what next); 2 the command line is wrong; 130 interrupted.
+"""
+
+import importlib
+import sys
+
+import click
+
+from cluster.errors import RiverrunError
+
+COMMANDS = {
+    "dev": ("cluster.cli.dev", "Run a local cluster in the foreground."),
+    "node": ("cluster.cli.node", "Run one node from a configuration file."),
+    "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
+    "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
+    "consume": ("cluster.cli.consume", "Read a topic."),
+    "cluster": ("cluster.cli.status", "Look at the cluster."),
+}
+
+
+class _Lazy(click.Group):
+    """Imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name][0])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="riverrun")
+def riverrun() -> None:
+    """riverrun: an event-streaming cluster. An acknowledged event is on a majority's disks."""
+
+
+def main() -> None:
+    """The command's entry."""
+    try:
+        riverrun(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RiverrunError as error:
+        click.echo(f"riverrun: {error.message}", err=True)
+        sys.exit(1)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)

@@ -4,6 +4,10 @@ The classes are re-exported here so that no other module imports generated code.
 of every record and are converted by hand; the rest is used as it is, at the edge.
 """
 
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
 from cluster.errors import InvalidRequest, RiverrunError, UnknownCodec
 from cluster.records import Batch, Entry, Header, Receipt, Record
 from cluster.types import Codec, Durability, Offset, ProducerId, Term
@@ -17,6 +21,7 @@ __all__ = [
     "codec_to_pb",
     "durability_from_pb",
     "error_to_pb",
+    "parse",
     "receipt_from_pb",
     "receipt_to_pb",
     "record_from_pb",
@@ -26,6 +31,8 @@ __all__ = [
     "stream_pb2",
     "topic_pb2",
 ]
+
+M = TypeVar("M", bound=Message)
 
 _CODEC_TO_PB = {
     Codec.NONE: records_pb2.CODEC_NONE,
@@ -39,6 +46,14 @@ _DURABILITY_TO_PB = {
     Durability.LEADER_SYNCED: records_pb2.DURABILITY_LEADER_SYNCED,
     Durability.MAJORITY_SYNCED: records_pb2.DURABILITY_MAJORITY_SYNCED,
 }
+
+
+def parse(cls: type[M], data: bytes) -> M:
+    """The message of that class; InvalidRequest if the bytes are none."""
+    try:
+        return cls.FromString(data)
+    except DecodeError as error:
+        raise InvalidRequest(f"the request is not a {cls.DESCRIPTOR.full_name}") from error
 
 
 def codec_to_pb(codec: Codec) -> records_pb2.Codec.ValueType:
@@ -64,20 +79,21 @@ def durability_from_pb(number: int) -> Durability:
         raise InvalidRequest(f"no durability has the number {number}") from None
 
 
-def batch_to_pb(batch: Batch) -> records_pb2.Batch:
-    """A batch for the wire."""
-    return records_pb2.Batch(
-        payload=batch.payload,
-        codec=_CODEC_TO_PB[batch.codec],
-        record_count=batch.record_count,
-        uncompressed_size=batch.uncompressed_size,
-        min_timestamp_ns=batch.min_timestamp_ns,
-        max_timestamp_ns=batch.max_timestamp_ns,
-        producer_id=batch.producer_id,
-        producer_epoch=batch.producer_epoch,
-        base_sequence=batch.base_sequence,
-        checksum=batch.checksum,
-    )
+def batch_to_pb(batch: Batch, target: records_pb2.Batch | None = None) -> records_pb2.Batch:
+    """A batch for the wire; written into `target`, a field of another message, where that saves copying it there."""
+    if target is None:
+        target = records_pb2.Batch()
+    target.payload = batch.payload
+    target.codec = _CODEC_TO_PB[batch.codec]
+    target.record_count = batch.record_count
+    target.uncompressed_size = batch.uncompressed_size
+    target.min_timestamp_ns = batch.min_timestamp_ns
+    target.max_timestamp_ns = batch.max_timestamp_ns
+    target.producer_id = batch.producer_id
+    target.producer_epoch = batch.producer_epoch
+    target.base_sequence = batch.base_sequence
+    target.checksum = batch.checksum
+    return target
 
 
 def batch_from_pb(message: records_pb2.Batch) -> Batch:
@@ -96,15 +112,13 @@ def batch_from_pb(message: records_pb2.Batch) -> Batch:
     )
 
 
-def stored_batch_to_pb(entry: Entry) -> records_pb2.StoredBatch:
+def stored_batch_to_pb(entry: Entry, target: records_pb2.StoredBatch) -> None:
     """An entry of kind BATCH as readers get it."""
     assert entry.batch is not None
-    return records_pb2.StoredBatch(
-        batch=batch_to_pb(entry.batch),
-        base_offset=entry.base_offset,
-        append_time_ns=entry.append_time_ns,
-        term=entry.term,
-    )
+    batch_to_pb(entry.batch, target.batch)
+    target.base_offset = entry.base_offset
+    target.append_time_ns = entry.append_time_ns
+    target.term = entry.term
 
 
 def record_to_pb(record: Record) -> records_pb2.Record:

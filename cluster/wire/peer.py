@@ -235,7 +235,7 @@ def _encode_entry(entry: Entry, target: peer_pb2.Entry) -> None:
     target.index, target.term, target.kind = entry.index, entry.term, entry.kind
     target.base_offset, target.append_time_ns = entry.base_offset, entry.append_time_ns
     if entry.batch is not None:
-        target.batch.MergeFrom(batch_to_pb(entry.batch))
+        batch_to_pb(entry.batch, target.batch)
     elif entry.control:
         target.control = entry.control
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cluster.wire.pb.riverrun.v1 import records_pb2 as riverrun_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18riverrun/v1/stream.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\"\xe2\x01\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x16\n\tpartition\x18\x02 \x01(\rH\x00\x88\x01\x01\x12$\n\x07records\x18\x03 \x03(\x0b\x32\x13.riverrun.v1.Record\x12+\n\ndurability\x18\x04 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x13\n\x0bproducer_id\x18\x05 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x06 \x01(\r\x12\x15\n\rbase_sequence\x18\x07 \x01(\x04\x42\x0c\n\n_partitionJ\x04\x08\x08\x10\x10\"9\n\x0fPublishResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.riverrun.v1.Receipt\"\xb5\x01\n\x14PublishStreamRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12!\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12+\n\ndurability\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x10\n\x08topic_id\x18\x06 \x01(\x0cJ\x04\x08\x07\x10\x10\"\x84\x01\n\x15PublishStreamResponse\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.riverrun.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.riverrun.v1.ErrorH\x00\x42\x08\n\x06result\"\x8d\x01\n\x05\x45rror\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .riverrun.v1.Error.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08Position\x12\x10\n\x06offset\x18\x01 \x01(\x03H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x03 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ns\x18\x04 \x01(\x03H\x00\x12\x18\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xf6\x01\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12#\n\x04\x66rom\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12$\n\x05until\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.ReadFormat\x12\"\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x07 \x01(\r\x12\x10\n\x08topic_id\x18\x08 \x01(\x0cJ\x04\x08\t\x10\x10\"\xa9\x01\n\x0cReadResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12$\n\x07records\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Record\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.riverrun.v1.StoredBatch\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x03\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08J\x04\x08\x07\x10\x10\"#\n\x13OpenProducerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x14OpenProducerResponse\x12\x13\n\x0bproducer_id\x18\x01 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x02 \x01(\r\"n\n\x11GetOffsetsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12!\n\x02\x61t\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x13\n\x0bproducer_id\x18\x04 \x01(\x04\"G\n\x12GetOffsetsResponse\x12\x31\n\npartitions\x18\x01 \x03(\x0b\x32\x1d.riverrun.v1.PartitionOffsets\"\x87\x01\n\x10PartitionOffsets\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x03\x12\x0f\n\x02\x61t\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rnext_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x42\x05\n\x03_atB\x10\n\x0e_next_sequence*[\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13READ_FORMAT_RECORDS\x10\x01\x12\x17\n\x13READ_FORMAT_BATCHES\x10\x02\x32\x94\x03\n\rStreamService\x12\x44\n\x07Publish\x12\x1b.riverrun.v1.PublishRequest\x1a\x1c.riverrun.v1.PublishResponse\x12Z\n\rPublishStream\x12!.riverrun.v1.PublishStreamRequest\x1a\".riverrun.v1.PublishStreamResponse(\x01\x30\x01\x12=\n\x04Read\x12\x18.riverrun.v1.ReadRequest\x1a\x19.riverrun.v1.ReadResponse0\x01\x12S\n\x0cOpenProducer\x12 .riverrun.v1.OpenProducerRequest\x1a!.riverrun.v1.OpenProducerResponse\x12M\n\nGetOffsets\x12\x1e.riverrun.v1.GetOffsetsRequest\x1a\x1f.riverrun.v1.GetOffsetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18riverrun/v1/stream.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\"\xe2\x01\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x16\n\tpartition\x18\x02 \x01(\rH\x00\x88\x01\x01\x12$\n\x07records\x18\x03 \x03(\x0b\x32\x13.riverrun.v1.Record\x12+\n\ndurability\x18\x04 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x13\n\x0bproducer_id\x18\x05 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x06 \x01(\r\x12\x15\n\rbase_sequence\x18\x07 \x01(\x04\x42\x0c\n\n_partitionJ\x04\x08\x08\x10\x10\"9\n\x0fPublishResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.riverrun.v1.Receipt\"\xb5\x01\n\x14PublishStreamRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12!\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12+\n\ndurability\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x10\n\x08topic_id\x18\x06 \x01(\x0cJ\x04\x08\x07\x10\x10\"\x84\x01\n\x15PublishStreamResponse\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.riverrun.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.riverrun.v1.ErrorH\x00\x42\x08\n\x06result\"\x8d\x01\n\x05\x45rror\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .riverrun.v1.Error.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08Position\x12\x10\n\x06offset\x18\x01 \x01(\x03H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x03 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ns\x18\x04 \x01(\x03H\x00\x12\x18\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xf7\x01\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12$\n\x05start\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12$\n\x05until\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.ReadFormat\x12\"\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x07 \x01(\r\x12\x10\n\x08topic_id\x18\x08 \x01(\x0cJ\x04\x08\t\x10\x10\"\xa9\x01\n\x0cReadResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12$\n\x07records\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Record\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.riverrun.v1.StoredBatch\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x03\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08J\x04\x08\x07\x10\x10\"#\n\x13OpenProducerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x14OpenProducerResponse\x12\x13\n\x0bproducer_id\x18\x01 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x02 \x01(\r\"n\n\x11GetOffsetsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12!\n\x02\x61t\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x13\n\x0bproducer_id\x18\x04 \x01(\x04\"G\n\x12GetOffsetsResponse\x12\x31\n\npartitions\x18\x01 \x03(\x0b\x32\x1d.riverrun.v1.PartitionOffsets\"\x87\x01\n\x10PartitionOffsets\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x03\x12\x0f\n\x02\x61t\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rnext_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x42\x05\n\x03_atB\x10\n\x0e_next_sequence*[\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13READ_FORMAT_RECORDS\x10\x01\x12\x17\n\x13READ_FORMAT_BATCHES\x10\x02\x32\x94\x03\n\rStreamService\x12\x44\n\x07Publish\x12\x1b.riverrun.v1.PublishRequest\x1a\x1c.riverrun.v1.PublishResponse\x12Z\n\rPublishStream\x12!.riverrun.v1.PublishStreamRequest\x1a\".riverrun.v1.PublishStreamResponse(\x01\x30\x01\x12=\n\x04Read\x12\x18.riverrun.v1.ReadRequest\x1a\x19.riverrun.v1.ReadResponse0\x01\x12S\n\x0cOpenProducer\x12 .riverrun.v1.OpenProducerRequest\x1a!.riverrun.v1.OpenProducerResponse\x12M\n\nGetOffsets\x12\x1e.riverrun.v1.GetOffsetsRequest\x1a\x1f.riverrun.v1.GetOffsetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERROR_METADATAENTRY']._loaded_options = None
   _globals['_ERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_READFORMAT']._serialized_start=1793
-  _globals['_READFORMAT']._serialized_end=1884
+  _globals['_READFORMAT']._serialized_start=1794
+  _globals['_READFORMAT']._serialized_end=1885
   _globals['_PUBLISHREQUEST']._serialized_start=69
   _globals['_PUBLISHREQUEST']._serialized_end=295
   _globals['_PUBLISHRESPONSE']._serialized_start=297
@@ -51,19 +51,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITION']._serialized_start=819
   _globals['_POSITION']._serialized_end=941
   _globals['_READREQUEST']._serialized_start=944
-  _globals['_READREQUEST']._serialized_end=1190
-  _globals['_READRESPONSE']._serialized_start=1193
-  _globals['_READRESPONSE']._serialized_end=1362
-  _globals['_OPENPRODUCERREQUEST']._serialized_start=1364
-  _globals['_OPENPRODUCERREQUEST']._serialized_end=1399
-  _globals['_OPENPRODUCERRESPONSE']._serialized_start=1401
-  _globals['_OPENPRODUCERRESPONSE']._serialized_end=1468
-  _globals['_GETOFFSETSREQUEST']._serialized_start=1470
-  _globals['_GETOFFSETSREQUEST']._serialized_end=1580
-  _globals['_GETOFFSETSRESPONSE']._serialized_start=1582
-  _globals['_GETOFFSETSRESPONSE']._serialized_end=1653
-  _globals['_PARTITIONOFFSETS']._serialized_start=1656
-  _globals['_PARTITIONOFFSETS']._serialized_end=1791
-  _globals['_STREAMSERVICE']._serialized_start=1887
-  _globals['_STREAMSERVICE']._serialized_end=2291
+  _globals['_READREQUEST']._serialized_end=1191
+  _globals['_READRESPONSE']._serialized_start=1194
+  _globals['_READRESPONSE']._serialized_end=1363
+  _globals['_OPENPRODUCERREQUEST']._serialized_start=1365
+  _globals['_OPENPRODUCERREQUEST']._serialized_end=1400
+  _globals['_OPENPRODUCERRESPONSE']._serialized_start=1402
+  _globals['_OPENPRODUCERRESPONSE']._serialized_end=1469
+  _globals['_GETOFFSETSREQUEST']._serialized_start=1471
+  _globals['_GETOFFSETSREQUEST']._serialized_end=1581
+  _globals['_GETOFFSETSRESPONSE']._serialized_start=1583
+  _globals['_GETOFFSETSRESPONSE']._serialized_end=1654
+  _globals['_PARTITIONOFFSETS']._serialized_start=1657
+  _globals['_PARTITIONOFFSETS']._serialized_end=1792
+  _globals['_STREAMSERVICE']._serialized_start=1888
+  _globals['_STREAMSERVICE']._serialized_end=2292
 # @@protoc_insertion_point(module_scope)

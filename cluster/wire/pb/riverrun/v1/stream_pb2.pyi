@@ -285,7 +285,7 @@ class ReadRequest(message.Message):
 
     TOPIC_FIELD_NUMBER: builtins.int
     PARTITIONS_FIELD_NUMBER: builtins.int
-    FROM_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
     UNTIL_FIELD_NUMBER: builtins.int
     FORMAT_FIELD_NUMBER: builtins.int
     CODECS_FIELD_NUMBER: builtins.int
@@ -304,6 +304,10 @@ class ReadRequest(message.Message):
         """Which; none: all of them."""
 
     @builtins.property
+    def start(self) -> Position:
+        """Where to begin; absent: earliest."""
+
+    @builtins.property
     def until(self) -> Position:
         """Where to stop; absent: never, new records follow as they come."""
 
@@ -316,15 +320,16 @@ class ReadRequest(message.Message):
         *,
         topic: builtins.str = ...,
         partitions: abc.Iterable[builtins.int] | None = ...,
+        start: Position | None = ...,
         until: Position | None = ...,
         format: ReadFormat.ValueType = ...,
         codecs: abc.Iterable[records_pb2.Codec.ValueType] | None = ...,
         window_bytes: builtins.int = ...,
         topic_id: builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["from", b"from", "until", b"until"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["start", b"start", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "from", b"from", "partitions", b"partitions", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "partitions", b"partitions", "start", b"start", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,193 @@
+"""TopicService and ClusterService: requests of people and tools, answered from metadata, decided by the controller.
+
+The controller is handed in as `Decisions`: broker and controller are strangers that meet in messages and in this
+small protocol.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from cluster.broker.broker import Broker
+from cluster.config import BrokerOptions
+from cluster.errors import InvalidRequest
+from cluster.metadata import NodeState, Placement, Topic
+from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
+from cluster.wire import api
+from cluster.wire.api import cluster_pb2, stream_pb2, topic_pb2
+from cluster.world import Call
+
+NAME = re.compile(r"(?!__)[A-Za-z0-9._-]{1,249}")
+PAGE_TOPICS_MAX = 1_000
+
+
+class Decisions(Protocol):
+    """What the controller decides for this node's callers. Errors are cluster.errors'."""
+
+    async def create_topic(self, name: str, *, partitions: int, replicas: int, if_absent: bool) -> Topic:
+        """A new topic, placed; or the one that is there, if that is allowed."""
+
+    async def delete_topic(self, name: str) -> None:
+        """The topic's id is dead from now on."""
+
+    async def open_producer(self, name: str) -> tuple[ProducerId, int]:
+        """The named producer's id and its new epoch."""
+
+    async def allocate_producer_ids(self) -> range:
+        """Ids that nobody else will get."""
+
+    def controller_node(self) -> NodeId | None:
+        """Where decisions are made now, if that is known."""
+
+
+class AdminService:
+    """Handlers of TopicService, ClusterService and OpenProducer."""
+
+    def __init__(self, *, broker: Broker, decisions: Decisions, cluster: ClusterId, options: BrokerOptions) -> None:
+        self._broker = broker
+        self._decisions = decisions
+        self._cluster = cluster
+        self._options = options
+        self._producer_ids = range(0)
+        self._allocating = asyncio.Lock()
+
+    # --- topics
+
+    async def create_topic(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        request = api.parse(topic_pb2.CreateTopicRequest, data)
+        if not NAME.fullmatch(request.name):
+            raise InvalidRequest(
+                f"{request.name!r} is no topic name: 1 to 249 of a-z A-Z 0-9 . _ -, not beginning with two underscores"
+            )
+        topic = await self._decisions.create_topic(
+            request.name, partitions=request.partitions, replicas=request.replicas, if_absent=request.if_absent
+        )
+        left = call.time_left_s()
+        wait_s = (
+            self._options.topic_ready_wait_s_max if left is None else min(left, self._options.topic_ready_wait_s_max)
+        )
+        try:
+            async with asyncio.timeout(max(wait_s - 0.1, 0)):
+                await self._ready(topic)
+        except TimeoutError:
+            pass  # it is created; a partition without a leader is told as such
+        return topic_pb2.CreateTopicResponse(topic=self._describe(topic)).SerializeToString()
+
+    async def get_topic(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        del call
+        request = api.parse(topic_pb2.GetTopicRequest, data)
+        topic = self._broker.directory.topic(request.name)
+        return topic_pb2.GetTopicResponse(topic=self._describe(topic)).SerializeToString()
+
+    async def list_topics(self, data: bytes, call: Call) -> bytes:
+        """See the proto. The page token is the last name of the page before."""
+        del call
+        request = api.parse(topic_pb2.ListTopicsRequest, data)
+        size = min(request.page_size or PAGE_TOPICS_MAX, PAGE_TOPICS_MAX)
+        names = sorted(name for name in self._broker.directory.by_name if name > request.page_token)
+        page = names[:size]
+        return topic_pb2.ListTopicsResponse(
+            topics=[self._describe(self._broker.directory.by_name[name]) for name in page],
+            next_page_token=page[-1] if len(names) > size else "",
+        ).SerializeToString()
+
+    async def delete_topic(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        del call
+        request = api.parse(topic_pb2.DeleteTopicRequest, data)
+        await self._decisions.delete_topic(request.name)
+        return topic_pb2.DeleteTopicResponse().SerializeToString()
+
+    async def _ready(self, topic: Topic) -> None:
+        """Wait until this node has heard of the topic and of a leader for each of its partitions."""
+        partitions = [PartitionId(topic.id, placement.number) for placement in topic.partitions]
+        while topic.id not in self._broker.directory.topics or not all(
+            self._broker.leaders.get(partition) for partition in partitions
+        ):
+            await self._broker.wait_leader_change()
+
+    def _describe(self, topic: Topic) -> topic_pb2.Topic:
+        return topic_pb2.Topic(
+            name=topic.name,
+            id=topic.id,
+            partitions=[self._describe_partition(topic, placement) for placement in topic.partitions],
+            replicas=topic.replicas,
+            partitioner_version=topic.partitioner_version,
+        )
+
+    def _describe_partition(self, topic: Topic, placement: Placement) -> topic_pb2.Partition:
+        leader = self._broker.leaders.get(PartitionId(topic.id, placement.number))
+        return topic_pb2.Partition(
+            number=placement.number,
+            leader=leader.node if leader else 0,
+            term=leader.term if leader else 0,
+            leader_address=self._broker.directory.client_address(leader.node) if leader else "",
+            replicas=[
+                topic_pb2.Replica(id=replica.replica, node=replica.node, initialised=replica.initialised)
+                for replica in placement.replicas
+            ],
+        )
+
+    # --- producers
+
+    async def open_producer(self, data: bytes, call: Call) -> bytes:
+        """See the proto. Ids without a name come from a range that the controller gave to this node."""
+        del call
+        request = api.parse(stream_pb2.OpenProducerRequest, data)
+        if request.name:
+            producer_id, epoch = await self._decisions.open_producer(request.name)
+        else:
+            producer_id, epoch = await self._next_producer_id(), 0
+        return stream_pb2.OpenProducerResponse(producer_id=producer_id, producer_epoch=epoch).SerializeToString()
+
+    async def _next_producer_id(self) -> ProducerId:
+        async with self._allocating:
+            if not self._producer_ids:
+                self._producer_ids = await self._decisions.allocate_producer_ids()
+            first, self._producer_ids = self._producer_ids[0], self._producer_ids[1:]
+        return ProducerId(first)
+
+    # --- the cluster
+
+    async def get_cluster(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        del call
+        api.parse(cluster_pb2.GetClusterRequest, data)
+        directory, leaders = self._broker.directory, self._broker.leaders
+        partitions = [
+            (PartitionId(topic.id, placement.number), placement)
+            for topic in directory.topics.values()
+            for placement in topic.partitions
+        ]
+        leading = leaders.count_by_node(partition for partition, _ in partitions)
+        replicas: dict[NodeId, int] = {}
+        for _, placement in partitions:
+            for replica in placement.replicas:
+                replicas[replica.node] = replicas.get(replica.node, 0) + 1
+        return cluster_pb2.GetClusterResponse(
+            cluster_id=self._cluster,
+            nodes=self._nodes(leading, replicas),
+            controller=self._decisions.controller_node() or 0,
+            metadata_version=directory.version,
+            topics=len(directory.topics),
+            partitions=len(partitions),
+            partitions_without_leader=sum(1 for partition, _ in partitions if leaders.get(partition) is None),
+            answered_by=self._broker.me,
+        ).SerializeToString()
+
+    def _nodes(self, leading: Mapping[NodeId, int], replicas: Mapping[NodeId, int]) -> list[cluster_pb2.Node]:
+        return [
+            cluster_pb2.Node(
+                id=node.node,
+                client_address=node.client_address,
+                peer_address=node.peer_address,
+                state=cluster_pb2.NODE_STATE_ALIVE if node.state is NodeState.ALIVE else cluster_pb2.NODE_STATE_DEAD,
+                leaders=leading.get(node.node, 0),
+                replicas=replicas.get(node.node, 0),
+                version=node.version,
+            )
+            for _, node in sorted(self._broker.directory.nodes.items())
+        ]

@@ -1,0 +1,268 @@
+"""The broker of a node: makes what runs here equal to what the controller assigned here, and passes messages on.
+
+Reconciling rules (absence never deletes):
+- a placement on this node whose log exists is opened; its votes wait for the controller's record;
+- one that was never recorded as initialised is created, then reported as initialised;
+- one that was recorded, but whose log is not here or lost its vote, is not created again: it is reported as lost,
+  because an empty replica under an old name could vote twice;
+- a replica of a topic that the controller deleted is stopped and its directory removed;
+- a directory that nobody assigned stays where it is.
+
+All ticks of a node come from one timer, and only to replicas that are awake: a sleeping group costs nothing. When the
+link to a node is lost, every sleeping group with a replica there wakes.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from cluster.actor import Ref, Supervisor
+from cluster.broker.directory import Directory
+from cluster.broker.leaders import LeaderTable
+from cluster.broker.replica import Replica, Surroundings
+from cluster.broker.reports import Reports
+from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership, Wake
+from cluster.config import BrokerOptions, LogOptions, RaftOptions
+from cluster.errors import CorruptStorage, Overloaded, RefusedToStart
+from cluster.log import Log, ReplicaIdentity, Writer
+from cluster.metadata import Delta, Placement, Report
+from cluster.metadata import Replica as Assigned
+from cluster.raft import Member, Membership
+from cluster.types import ClusterId, NodeId, Offset, PartitionId, TopicId
+from cluster.wire.peer import ReplicaEnvelope
+from cluster.world import World
+
+log_event = structlog.get_logger()
+REPLICAS = "replicas"
+TICK = Tick()
+WAKE = Wake()
+
+
+class Running:
+    """A replica that runs here, and its mailbox."""
+
+    __slots__ = ("assigned", "ref", "replica")
+
+    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref) -> None:
+        self.assigned = assigned
+        self.replica = replica
+        self.ref = ref
+
+    async def ask_end(self) -> Offset:
+        """The committed end behind a read barrier; NotLeader if the replica does not lead."""
+        reply: asyncio.Future[Offset] = asyncio.get_running_loop().create_future()
+        await self.ref.tell(ReadBarrier(reply))
+        return await reply
+
+
+class Broker:
+    """Runs the replicas of one node. All its methods are called on the node's own loop."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        cluster: ClusterId,
+        world: World,
+        supervisor: Supervisor,
+        writer: Writer,
+        send: Callable[[NodeId, ReplicaEnvelope], object],
+        tell_all: Callable[[Report], None],
+        raft: RaftOptions,
+        log: LogOptions,
+        options: BrokerOptions,
+        replica_class: type[Replica] = Replica,
+    ) -> None:
+        self.me = me
+        self.directory = Directory()
+        self.leaders = LeaderTable()
+        self.running: dict[PartitionId, Running] = {}
+        self.reports = Reports(me)
+        self._report_due = asyncio.Event()
+        self.reports.on_change = self._report_due.set
+        self._deltas: asyncio.Queue[Delta] = asyncio.Queue()
+        self._cluster = cluster
+        self._world = world
+        self._supervisor = supervisor
+        self._tell_all = tell_all
+        self._log_options = log
+        self._options = options
+        self._replica_class = replica_class
+        self._leader_changed = asyncio.Event()
+        self._around = Surroundings(
+            clock=world.clock,
+            random=world.random,
+            writer=writer,
+            send=send,
+            on_leader=self._on_leader,
+            address_of=self.directory.client_address,
+            raft=raft,
+            broker=options,
+        )
+
+    # --- from the node
+
+    def start(self) -> None:
+        """Begin to reconcile, tick and report."""
+        self._supervisor.spawn_task(self._reconcile_all(), name="broker/reconcile")
+        self._supervisor.spawn_task(self._tick_all(), name="broker/tick")
+        self._supervisor.spawn_task(self._report_changes(), name="broker/report")
+
+    def apply(self, delta: Delta) -> None:
+        """The controller decided something."""
+        self._deltas.put_nowait(delta)
+
+    def on_peer_message(self, envelope: ReplicaEnvelope) -> None:
+        """A Raft message for a replica here. A full mailbox loses it, as a network would: Raft sends it again."""
+        running = self.running.get(envelope.partition)
+        if running is not None:
+            try:
+                running.ref.tell_nowait(FromPeer(envelope))
+            except Overloaded:
+                log_event.warning("mailbox_full", partition=str(envelope.partition))
+
+    def on_report(self, report: Report) -> None:
+        """Another node tells what it leads."""
+        self.leaders.take(report)
+        self._leader_changed.set()
+
+    def on_peer_up(self, node: NodeId) -> None:
+        """A link came up: tell everything, and let groups with a replica there look again."""
+        self.reports.want_full()
+        self._wake_groups_of(node)
+
+    def on_peer_down(self, node: NodeId) -> None:
+        """A link was lost."""
+        self.leaders.forget_node(node)
+        self._wake_groups_of(node)
+
+    def transfer(self, partition: PartitionId, node: NodeId) -> None:
+        """The controller would rather see `node` lead."""
+        running = self.running.get(partition)
+        if running is not None and running.replica.raft.is_leader:
+            running.ref.tell_nowait(TransferLeadership(node))
+
+    async def wait_leader_change(self) -> None:
+        """Return when the table of leaders may have changed since the call."""
+        self._leader_changed.clear()
+        await self._leader_changed.wait()
+
+    # --- replicas' side
+
+    def _on_leader(self, replica: Replica) -> None:
+        partition, raft = replica.partition, replica.raft
+        if raft.is_leader:
+            log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me)
+            self.reports.leads(partition, raft.term)
+            self.leaders.note(partition, self.me, raft.term)
+        else:
+            self.reports.resigns(partition)
+            self.leaders.resigned(partition, self.me)
+            node = replica.leader_node
+            if node is not None:
+                self.leaders.note(partition, node, raft.term)
+        self._leader_changed.set()
+
+    def _wake_groups_of(self, node: NodeId) -> None:
+        for running in self.running.values():
+            if running.replica.raft.asleep and running.replica.has_member_on(node):
+                running.ref.tell_nowait(WAKE)
+
+    async def _tick_all(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.tick_s)
+            for running in list(self.running.values()):
+                if not running.replica.raft.asleep:
+                    try:
+                        running.ref.tell_nowait(TICK)
+                    except Overloaded:
+                        log_event.warning("mailbox_full", partition=str(running.replica.partition))
+
+    async def _report_changes(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._options.report_interval_s):
+                    await self._report_due.wait()
+            except TimeoutError:
+                if not self.reports.unrecorded:
+                    continue
+            self._report_due.clear()
+            self._tell_all(self.reports.take(self.directory.version))
+            await asyncio.sleep(self._options.tick_s)  # what changes together is told together
+
+    # --- reconciling
+
+    async def _reconcile_all(self) -> None:
+        while True:
+            delta = await self._deltas.get()
+            self.directory.apply(delta)
+            for topic_id in delta.deleted:
+                self.leaders.forget_topic(topic_id)
+                await self._remove(topic_id)
+            for topic in delta.topics:
+                for placement in topic.partitions:
+                    await self._reconcile(PartitionId(topic.id, placement.number), placement)
+            self._leader_changed.set()
+
+    async def _reconcile(self, partition: PartitionId, placement: Placement) -> None:
+        assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
+        if assigned is None:
+            return  # moving replicas away comes with membership changes; until then nothing is ever taken away
+        running = self.running.get(partition)
+        if running is None:
+            await self._start_replica(partition, placement, assigned)
+        elif assigned.initialised and not running.assigned.initialised:
+            running.assigned = assigned
+            self.reports.recorded(assigned.replica)
+            running.ref.tell_nowait(AllowVote())
+
+    async def _start_replica(self, partition: PartitionId, placement: Placement, assigned: Assigned) -> None:
+        directory = directory_of(partition, assigned)
+        identity = ReplicaIdentity(cluster=self._cluster, partition=partition, replica=assigned.replica)
+        membership = Membership(
+            voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
+        )
+
+        def open_or_create() -> Log | None:
+            disk = self._world.disk
+            if Log.exists(disk, directory):
+                return Log.open(disk, directory, identity, self._log_options)
+            if assigned.initialised:
+                return None
+            return Log.create(disk, directory, identity, membership, self._log_options)
+
+        try:
+            log = await self._world.disk.run(open_or_create)
+        except (CorruptStorage, RefusedToStart) as error:
+            log_event.warning("replica_refused", partition=str(partition), reason=error.reason, detail=error.message)
+            log = None
+        if log is None:
+            log_event.error("replica_lost", partition=str(partition), replica=assigned.replica)
+            self.reports.lost(assigned.replica)
+            return
+        replica = self._replica_class(
+            partition=partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
+        )
+        ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
+        self.running[partition] = Running(assigned, replica, ref)
+        if not assigned.initialised:
+            self.reports.initialised(assigned.replica)
+
+    async def _remove(self, topic: TopicId) -> None:
+        for partition in [partition for partition in self.running if partition.topic == topic]:
+            running = self.running.pop(partition)
+            self.reports.resigns(partition)
+            await running.ref.stop()
+        await self._world.disk.run(lambda: self._remove_directories(topic))
+
+    def _remove_directories(self, topic: TopicId) -> None:
+        path = f"{REPLICAS}/{topic.hex()}"
+        if self._world.disk.list(path):
+            self._world.disk.remove(path)
+            self._world.disk.sync_directory(REPLICAS)
+
+
+def directory_of(partition: PartitionId, assigned: Assigned) -> str:
+    """Where a replica's files are; the replica id is part of it, so that a new one never meets an old one's files."""
+    return f"{REPLICAS}/{partition.topic.hex()}/{partition.number}-{assigned.replica}"

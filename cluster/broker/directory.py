@@ -1,0 +1,56 @@
+"""What this node knows of the cluster's metadata: topics by name and id, nodes, and what was deleted. Pure."""
+
+from cluster.errors import TopicDeleted, UnknownPartition, UnknownTopic
+from cluster.metadata import Delta, Node, Topic
+from cluster.types import NodeId, PartitionId, TopicId
+
+
+class Directory:
+    """A fold of the controller's deltas."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.topics: dict[TopicId, Topic] = {}
+        self.by_name: dict[str, Topic] = {}
+        self.nodes: dict[NodeId, Node] = {}
+        self.deleted: set[TopicId] = set()
+
+    def apply(self, delta: Delta) -> None:
+        """One version further; a resync replaces everything but what is known to be deleted."""
+        if delta.resync:
+            self.topics.clear()
+            self.by_name.clear()
+            self.nodes.clear()
+        for topic_id in delta.deleted:
+            self.deleted.add(topic_id)
+            gone = self.topics.pop(topic_id, None)
+            if gone is not None and self.by_name.get(gone.name) is gone:
+                del self.by_name[gone.name]
+        for topic in delta.topics:
+            self.topics[topic.id] = topic
+            self.by_name[topic.name] = topic
+        for node in delta.nodes:
+            self.nodes[node.node] = node
+        self.version = delta.version
+
+    def topic(self, name: str, topic_id: bytes = b"") -> Topic:
+        """The topic of that name, which must have that id if one is given."""
+        topic = self.by_name.get(name)
+        if topic is not None and (not topic_id or topic.id == topic_id):
+            return topic
+        if topic_id and TopicId(topic_id) in self.deleted:
+            raise TopicDeleted(f"the topic {name!r} that this request means was deleted")
+        raise UnknownTopic(f"there is no topic {name!r}", topic=name)
+
+    def partition(self, topic: Topic, number: int) -> PartitionId:
+        """The topic's partition of that number."""
+        if number >= len(topic.partitions):
+            raise UnknownPartition(
+                f"topic {topic.name!r} has {len(topic.partitions)} partitions, numbered from 0; there is no {number}"
+            )
+        return PartitionId(topic.id, number)
+
+    def client_address(self, node: NodeId) -> str:
+        """Where clients reach a node; empty if it is not known."""
+        known = self.nodes.get(node)
+        return known.client_address if known else ""

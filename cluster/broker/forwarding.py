@@ -1,0 +1,71 @@
+"""From any node to the one that leads: one hop, marked in the request's metadata so that it never becomes two.
+
+A node that forwards never retries by itself what may have been done: the answer, or that it is unknown, goes back.
+"""
+
+from collections.abc import AsyncIterator
+
+from cluster.broker.broker import Broker
+from cluster.config import BrokerOptions
+from cluster.errors import NotLeader
+from cluster.types import PartitionId
+from cluster.world import Call, Channel, Network
+
+FORWARDED = "riverrun-forwarded"
+"""The metadata key of a request that has taken its hop."""
+
+
+def is_forwarded(call: Call) -> bool:
+    """Whether another node sent this on a client's behalf."""
+    return FORWARDED in call.metadata()
+
+
+class Forwarding:
+    """Channels to the other nodes' client listeners."""
+
+    def __init__(self, broker: Broker, network: Network, options: BrokerOptions) -> None:
+        self._broker = broker
+        self._network = network
+        self._options = options
+        self._channels: dict[str, Channel] = {}
+
+    def leader_address(self, partition: PartitionId) -> str:
+        """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""
+        running = self._broker.running.get(partition)
+        node = running.replica.leader_node if running is not None else None
+        if node is None or node == self._broker.me:
+            believed = self._broker.leaders.get(partition)
+            node = believed.node if believed is not None and believed.node != self._broker.me else None
+        address = self._broker.directory.client_address(node) if node is not None else ""
+        if not address:
+            raise NotLeader(f"partition {partition} has no leader that node {self._broker.me} knows of; try again")
+        return address
+
+    async def call(self, address: str, method: str, request: bytes, call: Call) -> bytes:
+        """One request and its answer, within the caller's deadline."""
+        left = call.time_left_s()
+        timeout_s = self._options.publish_wait_s_max if left is None else left
+        return await self._channel(address).call(method, request, timeout_s=timeout_s, metadata={FORWARDED: "1"})
+
+    async def stream(self, address: str, method: str, request: bytes) -> AsyncIterator[bytes]:
+        """One request and its stream of answers."""
+        stream = self._channel(address).stream(method, metadata={FORWARDED: "1"})
+        try:
+            await stream.send(request)
+            await stream.finish()
+            while (message := await stream.receive()) is not None:
+                yield message
+        finally:
+            stream.cancel()
+
+    async def close(self) -> None:
+        """Drop all channels."""
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    def _channel(self, address: str) -> Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = self._channels[address] = self._network.channel(address)
+        return channel

@@ -1,0 +1,230 @@
+"""StreamService's publishing half: requests become batches, batches go to the leader, receipts come back."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import google_crc32c
+
+from cluster.broker.broker import Broker, Running
+from cluster.broker.forwarding import Forwarding, is_forwarded
+from cluster.broker.gate import check_batch, check_record
+from cluster.broker.requests import Publish
+from cluster.config import BrokerOptions
+from cluster.errors import DeadlineExceeded, InvalidRequest, NotLeader, RiverrunError
+from cluster.metadata import Topic
+from cluster.records import Batch, Receipt, Record
+from cluster.types import Durability, Offset, PartitionId, ProducerId
+from cluster.wire import api
+from cluster.wire.api import records_pb2, stream_pb2
+from cluster.wire.records import make_batch
+from cluster.world import Call, Clock
+
+PUBLISH = "/riverrun.v1.StreamService/Publish"
+
+
+class PublishService:
+    """Handlers of Publish and PublishStream."""
+
+    def __init__(self, *, broker: Broker, forwarding: Forwarding, clock: Clock, options: BrokerOptions) -> None:
+        self._broker = broker
+        self._forwarding = forwarding
+        self._clock = clock
+        self._options = options
+        self._next_keyless = 0
+
+    # --- Publish
+
+    async def publish(self, data: bytes, call: Call) -> bytes:
+        """Typed records from a thin client; the node encodes them and says so in the receipt."""
+        request = api.parse(stream_pb2.PublishRequest, data)
+        topic = self._broker.directory.topic(request.topic)
+        durability = api.durability_from_pb(request.durability)
+        now = self._clock.wall_ns()
+        groups = self._spread(topic, request, now)
+        if request.producer_id and len(groups) != 1:
+            raise InvalidRequest("a publish with a producer id names its partition")
+        answers = await asyncio.gather(
+            *(
+                self._publish_group(topic, number, records, request, durability, call)
+                for number, records in groups.items()
+            )
+        )
+        response = stream_pb2.PublishResponse()
+        for answer in answers:
+            response.receipts.append(answer)
+        return response.SerializeToString()
+
+    def _spread(self, topic: Topic, request: stream_pb2.PublishRequest, now: int) -> dict[int, list[Record]]:
+        """The records by partition: as asked, by key, or all of those without a key to the next one in turn."""
+        if not request.records:
+            raise InvalidRequest("a publish holds at least one record")
+        keyless = self._next_keyless % len(topic.partitions)
+        self._next_keyless += 1
+        groups: dict[int, list[Record]] = {}
+        for item in request.records:
+            record = api.record_from_pb(item, Offset(0))
+            check_record(record, self._options)
+            if not record.timestamp_ns:
+                record = Record(value=record.value, key=record.key, headers=record.headers, timestamp_ns=now)
+            if request.HasField("partition"):
+                number = request.partition
+            elif record.key is None:
+                number = keyless
+            else:
+                number = google_crc32c.value(record.key) % len(topic.partitions)
+            groups.setdefault(number, []).append(record)
+        return groups
+
+    async def _publish_group(
+        self,
+        topic: Topic,
+        number: int,
+        records: list[Record],
+        request: stream_pb2.PublishRequest,
+        durability: Durability,
+        call: Call,
+    ) -> records_pb2.Receipt:
+        partition = self._broker.directory.partition(topic, number)
+        running = self._broker.running.get(partition)
+        if (running is None or not running.replica.raft.is_leader) and not is_forwarded(call):
+            return await self._forward(partition, topic, number, records, request, call)
+        batch = make_batch(
+            records,
+            producer_id=ProducerId(request.producer_id),
+            producer_epoch=request.producer_epoch,
+            base_sequence=request.base_sequence,
+        )
+        check_batch(batch, self._options)
+        try:
+            async with asyncio.timeout(self._wait_s(call)):
+                receipt = await self._hand_over(running, partition, batch, durability)
+        except TimeoutError:
+            raise DeadlineExceeded("the records were not acknowledged in time; they may still be") from None
+        answer = api.receipt_to_pb(receipt, number)
+        answer.checksum_by_node = True
+        return answer
+
+    async def _forward(
+        self,
+        partition: PartitionId,
+        topic: Topic,
+        number: int,
+        records: list[Record],
+        request: stream_pb2.PublishRequest,
+        call: Call,
+    ) -> records_pb2.Receipt:
+        part = stream_pb2.PublishRequest(
+            topic=topic.name,
+            partition=number,
+            records=[api.record_to_pb(record) for record in records],
+            durability=request.durability,
+            producer_id=request.producer_id,
+            producer_epoch=request.producer_epoch,
+            base_sequence=request.base_sequence,
+        )
+        address = self._forwarding.leader_address(partition)
+        answer = await self._forwarding.call(address, PUBLISH, part.SerializeToString(), call)
+        return stream_pb2.PublishResponse.FromString(answer).receipts[0]
+
+    # --- PublishStream
+
+    async def publish_stream(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        """Encoded batches, pipelined. Requests are taken in their order; each answer names its request."""
+        del call
+        answers: asyncio.Queue[bytes | None] = asyncio.Queue()
+        window = asyncio.Semaphore(self._options.stream_requests_max)
+        taking = asyncio.create_task(self._take_all(requests, answers, window))
+        taking.add_done_callback(lambda _: answers.put_nowait(None))
+        try:
+            while (answer := await answers.get()) is not None:
+                yield answer
+            await taking
+        finally:
+            taking.cancel()
+
+    async def _take_all(
+        self,
+        requests: AsyncIterator[bytes],
+        answers: "asyncio.Queue[bytes | None]",
+        window: asyncio.Semaphore,
+    ) -> None:
+        under_way: set[asyncio.Future[Receipt]] = set()
+        name = ""
+        async for data in requests:
+            await window.acquire()
+            request = api.parse(stream_pb2.PublishStreamRequest, data)
+            name = request.topic or name
+            try:
+                reply, number = await self._begin(name, request)
+            except RiverrunError as error:
+                window.release()
+                answers.put_nowait(_failed(request.correlation, error))
+                continue
+            under_way.add(reply)
+
+            def finished(
+                reply: "asyncio.Future[Receipt]", correlation: int = request.correlation, number: int = number
+            ) -> None:
+                under_way.discard(reply)
+                window.release()
+                answers.put_nowait(_answer(correlation, number, reply))
+
+            reply.add_done_callback(finished)
+        if under_way:
+            await asyncio.wait(under_way)
+
+    async def _begin(
+        self, name: str, request: stream_pb2.PublishStreamRequest
+    ) -> "tuple[asyncio.Future[Receipt], int]":
+        topic = self._broker.directory.topic(name, request.topic_id)
+        partition = self._broker.directory.partition(topic, request.partition)
+        batch = api.batch_from_pb(request.batch)
+        check_batch(batch, self._options)
+        running = self._broker.running.get(partition)
+        durability = api.durability_from_pb(request.durability)
+        return await self._enter(running, partition, batch, durability), request.partition
+
+    # --- to the replica
+
+    async def _hand_over(
+        self, running: Running | None, partition: PartitionId, batch: Batch, durability: Durability
+    ) -> Receipt:
+        return await (await self._enter(running, partition, batch, durability))
+
+    async def _enter(
+        self, running: Running | None, partition: PartitionId, batch: Batch, durability: Durability
+    ) -> "asyncio.Future[Receipt]":
+        """Put the batch into the replica's mailbox; waits while the replica has too much under way."""
+        if running is None:
+            leader = self._broker.leaders.get(partition)
+            address = self._broker.directory.client_address(leader.node) if leader else ""
+            raise NotLeader(
+                f"node {self._broker.me} has no replica of partition {partition}",
+                **({"leader": address} if address else {}),
+            )
+        if not running.replica.raft.is_leader:
+            raise running.replica.not_leader()
+        await running.replica.wait_room()
+        reply: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        await running.ref.tell(Publish(batch, durability, reply))
+        return reply
+
+    def _wait_s(self, call: Call) -> float:
+        left = call.time_left_s()
+        return self._options.publish_wait_s_max if left is None else min(left, self._options.publish_wait_s_max)
+
+
+def _answer(correlation: int, number: int, reply: "asyncio.Future[Receipt]") -> bytes:
+    if reply.cancelled():
+        return _failed(correlation, DeadlineExceeded("the request was cancelled"))
+    error = reply.exception()
+    if error is None:
+        return stream_pb2.PublishStreamResponse(
+            correlation=correlation, receipt=api.receipt_to_pb(reply.result(), number)
+        ).SerializeToString()
+    assert isinstance(error, RiverrunError), error
+    return _failed(correlation, error)
+
+
+def _failed(correlation: int, error: RiverrunError) -> bytes:
+    return stream_pb2.PublishStreamResponse(correlation=correlation, error=api.error_to_pb(error)).SerializeToString()

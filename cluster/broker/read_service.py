@@ -1,0 +1,213 @@
+"""StreamService's reading half: a partition from a position on, up to the committed end, following it if asked to.
+
+A read of several partitions is one loop a partition feeding one bounded queue. A loop whose partition is led elsewhere
+relays that leader's answers; when leadership moves it continues there, at the position it had reached. So a thin
+client's stream outlives the nodes behind it, and only the node that it talks to can break it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from cluster.broker.broker import Broker, Running
+from cluster.broker.delivery import Delivery
+from cluster.broker.forwarding import Forwarding, is_forwarded
+from cluster.broker.positions import begin_offset, offset_at, stop_offset
+from cluster.config import BrokerOptions
+from cluster.errors import DeadlineExceeded, NotLeader, RiverrunError
+from cluster.metadata import Topic
+from cluster.types import Offset, PartitionId, ProducerId
+from cluster.wire import api
+from cluster.wire.api import stream_pb2
+from cluster.world import Call
+
+READ = "/riverrun.v1.StreamService/Read"
+GET_OFFSETS = "/riverrun.v1.StreamService/GetOffsets"
+
+
+class ReadService:
+    """Handlers of Read and GetOffsets."""
+
+    def __init__(self, *, broker: Broker, forwarding: Forwarding, options: BrokerOptions) -> None:
+        self._broker = broker
+        self._forwarding = forwarding
+        self._options = options
+
+    async def read(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+        """See the proto."""
+        request = api.parse(stream_pb2.ReadRequest, await anext(requests))
+        topic = self._broker.directory.topic(request.topic, request.topic_id)
+        partitions = [self._broker.directory.partition(topic, number) for number in _numbers(request, topic)]
+        loops = [_PartitionRead(self, topic, partition, request, call) for partition in partitions]
+        if len(loops) == 1:
+            async for message in loops[0].messages():
+                yield message
+            return
+        async for message in _merged(loops):
+            yield message
+
+    async def get_offsets(self, data: bytes, call: Call) -> bytes:
+        """See the proto. Every partition is asked at its leader."""
+        request = api.parse(stream_pb2.GetOffsetsRequest, data)
+        topic = self._broker.directory.topic(request.topic)
+        answers = await asyncio.gather(
+            *(
+                self._offsets_of(self._broker.directory.partition(topic, number), request, call)
+                for number in _numbers(request, topic)
+            )
+        )
+        return stream_pb2.GetOffsetsResponse(partitions=answers).SerializeToString()
+
+    async def _offsets_of(
+        self, partition: PartitionId, request: stream_pb2.GetOffsetsRequest, call: Call
+    ) -> stream_pb2.PartitionOffsets:
+        running = self.led_here(partition)
+        if running is None:
+            if is_forwarded(call):
+                raise self.not_here(partition)
+            part = stream_pb2.GetOffsetsRequest()
+            part.CopyFrom(request)
+            del part.partitions[:]
+            part.partitions.append(partition.number)
+            address = self._forwarding.leader_address(partition)
+            answer = await self._forwarding.call(address, GET_OFFSETS, part.SerializeToString(), call)
+            return stream_pb2.GetOffsetsResponse.FromString(answer).partitions[0]
+        end = await self.confirmed_end(running)
+        log = running.replica.log
+        result = stream_pb2.PartitionOffsets(partition=partition.number, first=log.start_offset, end=end)
+        if request.HasField("at"):
+            result.at = offset_at(running.replica, request.at, end)
+        producer = log.fold.producers.get(ProducerId(request.producer_id)) if request.producer_id else None
+        if producer is not None:
+            result.next_sequence = producer.next_sequence
+        return result
+
+    # --- for the loops
+
+    def led_here(self, partition: PartitionId) -> Running | None:
+        """The partition's replica here, if it leads."""
+        running = self._broker.running.get(partition)
+        return running if running is not None and running.replica.raft.is_leader else None
+
+    def not_here(self, partition: PartitionId) -> NotLeader:
+        """The refusal for a request that has had its hop."""
+        running = self._broker.running.get(partition)
+        if running is not None:
+            return running.replica.not_leader()
+        return NotLeader(f"node {self._broker.me} has no replica of partition {partition}")
+
+    async def confirmed_end(self, running: Running) -> Offset:
+        """The committed end behind a read barrier."""
+        try:
+            async with asyncio.timeout(self._options.barrier_wait_s_max):
+                return await running.ask_end()
+        except TimeoutError:
+            raise DeadlineExceeded("a majority did not confirm the leader in time") from None
+
+    @property
+    def options(self) -> BrokerOptions:
+        """The limits."""
+        return self._options
+
+    def relay(self, partition: PartitionId, request: stream_pb2.ReadRequest) -> AsyncIterator[bytes]:
+        """The leader's own answers."""
+        address = self._forwarding.leader_address(partition)
+        return self._forwarding.stream(address, READ, request.SerializeToString())
+
+
+class _PartitionRead:
+    """One partition of one read, wherever it is led."""
+
+    def __init__(
+        self, service: ReadService, topic: Topic, partition: PartitionId, request: stream_pb2.ReadRequest, call: Call
+    ) -> None:
+        self._service = service
+        self._partition = partition
+        self._forwarded = is_forwarded(call)
+        self._request = stream_pb2.ReadRequest()
+        self._request.CopyFrom(request)
+        del self._request.partitions[:]
+        self._request.partitions.append(partition.number)
+        self._request.topic_id = topic.id
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """Answers until `until`, through changes of leaders."""
+        while True:
+            try:
+                async for data in self._source():
+                    part = stream_pb2.ReadResponse.FromString(data)
+                    self._request.start.offset = part.position
+                    yield data
+                    if part.finished:
+                        return
+            except RiverrunError as error:
+                if self._forwarded or not error.retry:
+                    raise
+            await asyncio.sleep(self._service.options.stream_retry_s)
+
+    def _source(self) -> AsyncIterator[bytes]:
+        running = self._service.led_here(self._partition)
+        if running is not None:
+            return self._from_here(running)
+        if self._forwarded:
+            raise self._service.not_here(self._partition)
+        return self._service.relay(self._partition, self._request)
+
+    async def _from_here(self, running: Running) -> AsyncIterator[bytes]:
+        replica = running.replica
+        end = await self._service.confirmed_end(running)
+        begin = begin_offset(replica, self._request.start if self._request.HasField("start") else None, end)
+        stop = stop_offset(replica, self._request.until if self._request.HasField("until") else None, end)
+        if stop is not None:
+            self._request.until.offset = stop  # "latest" means the end as it was when the request arrived
+        delivery = Delivery(self._partition.number, self._request, stop)
+        position = begin
+        if stop is not None and position >= stop:
+            yield delivery.finished(position, end)
+            return
+        if position == end:
+            yield delivery.standing(position, end)  # the reader learns where it stands before anything comes
+        while True:
+            await replica.readers.wait_beyond(position)
+            if not replica.raft.is_leader:
+                raise replica.not_leader()
+            entries = replica.log.read(
+                position, last=replica.raft.commit, bytes_max=self._service.options.read_chunk_bytes_max
+            )
+            position, message, done = delivery.answer(entries, position, replica.readers.end)
+            yield message
+            if done:
+                return
+
+
+async def _merged(loops: list[_PartitionRead]) -> AsyncIterator[bytes]:
+    queue: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue(maxsize=len(loops))
+
+    async def pump(loop: _PartitionRead) -> None:
+        try:
+            async for message in loop.messages():
+                await queue.put(message)
+        except RiverrunError as error:
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(pump(loop)) for loop in loops]
+        left = len(tasks)
+        try:
+            while left:
+                item = await queue.get()
+                if isinstance(item, RiverrunError):
+                    raise item
+                if item is None:
+                    left -= 1
+                else:
+                    yield item
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _numbers(request: stream_pb2.ReadRequest | stream_pb2.GetOffsetsRequest, topic: Topic) -> list[int]:
+    """The partitions that were asked for, each once; all of them where none was named."""
+    return list(dict.fromkeys(request.partitions)) or list(range(len(topic.partitions)))

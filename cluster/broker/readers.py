@@ -1,0 +1,49 @@
+"""Who waits for which offset of a partition, and what they may see: everything up to the committed end."""
+
+import asyncio
+import heapq
+from itertools import count
+
+from cluster.errors import RiverrunError
+from cluster.types import Offset
+
+
+class Readers:
+    """The committed end of one replica, and those who wait for it to pass an offset.
+
+    `end` is the offset after the last committed record as this replica knows it; it never falls while the replica
+    runs. Waiting costs one future and no timer; a replica that stops fails them all.
+    """
+
+    def __init__(self) -> None:
+        self.end = Offset(0)
+        self._waiting: list[tuple[Offset, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._failed: RiverrunError | None = None
+
+    def advance(self, end: Offset) -> None:
+        """The committed end is now `end`; wake whoever waited for less."""
+        assert end >= self.end, "a committed end never falls"
+        self.end = end
+        while self._waiting and self._waiting[0][0] < end:
+            _, _, future = heapq.heappop(self._waiting)
+            if not future.done():
+                future.set_result(None)
+
+    async def wait_beyond(self, offset: Offset) -> None:
+        """Return when the record at `offset` is committed here."""
+        if self._failed is not None:
+            raise self._failed
+        if self.end > offset:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (offset, next(self._order), future))
+        await future
+
+    def fail(self, error: RiverrunError) -> None:
+        """The replica stops: everyone who waits, and whoever comes later, gets `error`."""
+        self._failed = error
+        for _, _, future in self._waiting:
+            if not future.done():
+                future.set_exception(error)
+        self._waiting.clear()

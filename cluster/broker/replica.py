@@ -1,0 +1,284 @@
+"""The heart: one replica of one partition. It drives one Raft core and one log, a turn at a time.
+
+A turn takes everything that arrived, lets the core decide once, writes once, sends once. The disk answers with a
+message (`Persisted`), so the next turn need not wait for the last sync. What leaves when is the core's business (see
+`cluster.raft.Ready`); what publishers are told is `publishing`'s.
+
+Promises:
+- a receipt of MAJORITY_SYNCED leaves only after the entry is committed, and so on a majority's disks;
+- content from a peer enters the core only if its checksum is right;
+- a publisher whose entry's fate is not known here is told so (OutcomeUnknown), never "no".
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cluster.actor import Actor
+from cluster.broker.barriers import Barriers
+from cluster.broker.publishing import Publishing
+from cluster.broker.readers import Readers
+from cluster.broker.requests import (
+    AllowVote,
+    FromPeer,
+    Persisted,
+    Publish,
+    ReadBarrier,
+    Request,
+    Tick,
+    TransferLeadership,
+    Wake,
+)
+from cluster.config import BrokerOptions, RaftOptions
+from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.log import Log, Writer
+from cluster.messages import AppendEntries, InstallFold, RaftMessage
+from cluster.raft import Raft, Ready
+from cluster.records import Entry, EntryKind
+from cluster.types import Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket
+from cluster.wire.peer import ReplicaEnvelope
+from cluster.world import Clock, Random
+
+log_event = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a replica is handed by its broker."""
+
+    clock: Clock
+    random: Random
+    writer: Writer
+    send: Callable[[NodeId, ReplicaEnvelope], object]
+    on_leader: Callable[["Replica"], None]
+    address_of: Callable[[NodeId], str]
+    raft: RaftOptions
+    broker: BrokerOptions
+    raft_class: type[Raft] = Raft
+    """Tests plant bugs here, and in `publishing_class`."""
+    publishing_class: type[Publishing] = Publishing
+
+
+class Replica(Actor):
+    """One copy of one partition. Its broker starts it with an opened log; nothing but its own turns changes it."""
+
+    def __init__(
+        self, *, partition: PartitionId, me: ReplicaId, log: Log, may_vote: bool, around: Surroundings
+    ) -> None:
+        super().__init__(name=f"replica/{partition}")
+        self.partition = partition
+        self.me = me
+        self.log = log
+        self.readers = Readers()
+        self._around = around
+        self._incoming: dict[tuple[Index, Term], Entry] = {}
+        self._fold_bytes = b""
+        self._uncommitted_ends: deque[tuple[Index, Offset]] = deque()
+        self._nodes = {member.replica: member.node for member in log.fold.membership.voters}
+        self.raft = around.raft_class(
+            me=me,
+            membership=log.fold.membership,
+            vote=log.vote,
+            log=log.state(),
+            options=around.raft,
+            draw_election_ticks=lambda: around.random.randint(
+                around.raft.election_ticks_min, around.raft.election_ticks_max
+            ),
+            may_vote=may_vote,
+            recovering=log.recovered.recovering,
+            doubtful=log.recovered.doubtful,
+        )
+        self._barriers = Barriers(self.raft)
+        self._publishing = around.publishing_class(
+            raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
+        )
+
+    # --- what others may look at between turns
+
+    @property
+    def leader_node(self) -> NodeId | None:
+        """Where the leader is, if one is known."""
+        return self._nodes.get(self.raft.leader) if self.raft.leader is not None else None
+
+    async def wait_room(self) -> None:
+        """Return when a publisher may hand over more: what is uncommitted is bounded."""
+        while self._publishing.pending.bytes >= self._around.broker.uncommitted_bytes_max:
+            await self._publishing.pending.wait_less()
+
+    def has_member_on(self, node: NodeId) -> bool:
+        """Whether another replica of this partition is on `node`."""
+        return node in self._nodes.values()
+
+    def not_leader(self) -> NotLeader:
+        """The refusal that names who leads, if that is known."""
+        node = self.leader_node
+        if node is None or self.raft.is_leader:
+            return NotLeader(f"partition {self.partition} has no leader that this node knows of")
+        return NotLeader(
+            f"partition {self.partition} is led by node {node}", leader=self._around.address_of(node), node=str(node)
+        )
+
+    # --- the turn
+
+    def on_turn(self, messages: Sequence[Request]) -> None:
+        """Feed the core everything that arrived, then do what it asks, once."""
+        publishes = []
+        for message in messages:
+            if isinstance(message, Publish):
+                publishes.append(message)
+            else:
+                self._admit(message)
+        if publishes:
+            self._carry_out()  # a new leader's no-op has the lower index: it is stored before what is proposed now
+            for publish in publishes:
+                entry = self._publishing.propose(publish)
+                if entry is not None:
+                    self._store([entry])
+        self._carry_out()
+        self._incoming.clear()
+
+    async def on_stop(self) -> None:
+        """Nobody is left waiting."""
+        self._publishing.pending.fail_all(OutcomeUnknown("the replica stopped before the entry was committed"))
+        self._barriers.fail_all(Unavailable("the replica is stopping"))
+        self.readers.fail(Unavailable("the replica is stopping"))
+        self.log.close()
+
+    def _admit(self, message: Request) -> None:
+        match message:
+            case FromPeer(envelope):
+                self._admit_peer(envelope)
+            case Persisted(ticket, error):
+                if error is None:
+                    self.raft.persisted(ticket)
+                    self._publishing.synced()
+                else:
+                    log_event.warning("write_waits", partition=str(self.partition), reason=error.reason)
+            case Tick():
+                if not self.raft.asleep:
+                    self.raft.tick()
+            case ReadBarrier(reply):
+                self._barriers.ask_value(reply, lambda: self.readers.end, self.not_leader())
+            case AllowVote():
+                self.raft.allow_vote()
+            case Wake():
+                self.raft.wake()
+            case TransferLeadership(node):
+                for replica, home in self._nodes.items():
+                    if home == node and replica != self.me and self.raft.is_leader:
+                        self.raft.transfer(replica)
+            case _:
+                raise AssertionError(f"not a request of a replica: {message}")
+
+    def _admit_peer(self, envelope: ReplicaEnvelope) -> None:
+        message = envelope.message
+        if message.to != self.me or message.sender not in self._nodes:
+            return  # for a replica that was here before, or from one that is no member
+        if isinstance(message, AppendEntries) and message.entries:
+            if self.log.full or self.log.pending_bytes > self._around.broker.uncommitted_bytes_max:
+                return  # as if it were lost: the leader sends it again
+            for entry in envelope.entries:
+                if entry.batch is not None and not entry.batch.is_intact():
+                    log_event.warning("append_damaged", partition=str(self.partition), index=entry.index)
+                    return
+                self._incoming[entry.index, entry.term] = entry
+        elif isinstance(message, InstallFold):
+            self._fold_bytes = envelope.fold
+        self.raft.step(message)
+
+    # --- what the core asks for
+
+    def _carry_out(self) -> None:
+        while (ready := self.raft.ready()) is not None:
+            self._write(ready)
+            self._send(ready.messages)
+            self._send(ready.promises)
+            self._publish(ready)
+
+    def _write(self, ready: Ready) -> None:
+        """Bring log and vote to where the core is, in memory at once, on disk by the writer's next group."""
+        if ready.ticket is None:
+            return
+        if ready.vote is not None:
+            self.log.save_vote(ready.vote)
+        if ready.truncate_from is not None:
+            self._truncate(ready.truncate_from)
+        if ready.fold is not None:
+            self._install(ready.fold)
+        missing = [header for header in ready.entries if header.index > self.log.last_index]
+        if missing:
+            self._store([self._take(header.index, header.term) for header in missing])
+        self._submit(ready.ticket)
+
+    def _take(self, index: Index, term: Term) -> Entry:
+        """The content of an entry that the core accepted; one that nobody proposed is the leader's no-op."""
+        entry = self._incoming.get((index, term))
+        if entry is not None:
+            return entry
+        assert self.raft.is_leader, "a follower stores only what it was sent"
+        return Entry(
+            index=index,
+            term=term,
+            kind=EntryKind.NO_OP,
+            base_offset=self.log.end_offset,
+            append_time_ns=max(self._around.clock.wall_ns(), self.log.fold.last_append_time_ns),
+        )
+
+    def _store(self, entries: list[Entry]) -> None:
+        self.log.append(entries)
+        self._uncommitted_ends.extend((entry.index, entry.end_offset) for entry in entries)
+
+    def _truncate(self, index: Index) -> None:
+        self.log.truncate_from(index)
+        while self._uncommitted_ends and self._uncommitted_ends[-1][0] >= index:
+            self._uncommitted_ends.pop()
+
+    def _install(self, fold: InstallFold) -> None:
+        self.log.install(fold.index, fold.last_term, self._fold_bytes)
+        self._uncommitted_ends.clear()
+        self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
+        self.raft.set_membership(self.log.fold.membership)
+
+    def _submit(self, ticket: Ticket) -> None:
+        def done(error: RiverrunError | None) -> None:
+            self.poke(Persisted(ticket, error))
+
+        self._around.writer.submit(self.log, done)
+
+    def _send(self, messages: Sequence[RaftMessage]) -> None:
+        for message in messages:
+            node = self._nodes.get(message.to)
+            if node is None:
+                continue
+            entries: tuple[Entry, ...] = ()
+            fold = b""
+            if isinstance(message, AppendEntries) and message.entries:
+                first, last = message.entries[0].index, message.entries[-1].index
+                entries = tuple(self.log.entries(first, last=last, bytes_max=1 << 62, count_max=len(message.entries)))
+            elif isinstance(message, InstallFold):
+                fold = self.log.fold_at_start()[2]
+            self._around.send(
+                node, ReplicaEnvelope(partition=self.partition, message=message, entries=entries, fold=fold)
+            )
+
+    def _publish(self, ready: Ready) -> None:
+        if ready.role is not None:
+            self._publishing.leadership_changed()
+            self._around.on_leader(self)
+        if ready.commit is not None:
+            self.log.note_synced(ready.commit, self.raft.term_of(ready.commit))
+            self.readers.advance(self._committed_end(ready.commit))
+            self._publishing.committed()
+        self._barriers.confirmed(ready.barriers)
+        self._barriers.failed(ready.failed_barriers, self.not_leader())
+
+    def _committed_end(self, commit: Index) -> Offset:
+        """The offset after the entry at `commit`; what is not remembered from its append is looked up in the log."""
+        end = None
+        while self._uncommitted_ends and self._uncommitted_ends[0][0] <= commit:
+            end = self._uncommitted_ends.popleft()
+        if end is not None and end[0] == commit:
+            return end[1]
+        return self.log.end_offset_at(commit)

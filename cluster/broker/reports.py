@@ -1,0 +1,74 @@
+"""What this node has to tell all others: collected as it happens, sent as one report."""
+
+from collections.abc import Callable
+
+from cluster.metadata import Report
+from cluster.types import NodeId, PartitionId, ReplicaId, Term
+
+
+class Reports:
+    """Changes since the last report, and what a full one holds."""
+
+    def __init__(self, me: NodeId) -> None:
+        self._me = me
+        self._leading: dict[PartitionId, Term] = {}
+        self._new: dict[PartitionId, Term] = {}
+        self._resigned: dict[PartitionId, None] = {}
+        self._initialised: dict[ReplicaId, None] = {}
+        self._lost: dict[ReplicaId, None] = {}
+        self._full = True
+        self.on_change: Callable[[], None] = lambda: None
+
+    def leads(self, partition: PartitionId, term: Term) -> None:
+        """The partition is led from here since `term`."""
+        if self._leading.get(partition) != term:
+            self._leading[partition] = self._new[partition] = term
+            self._resigned.pop(partition, None)
+            self.on_change()
+
+    def resigns(self, partition: PartitionId) -> None:
+        """The partition is not led from here any more."""
+        if self._leading.pop(partition, None) is not None:
+            self._new.pop(partition, None)
+            self._resigned[partition] = None
+            self.on_change()
+
+    def initialised(self, replica: ReplicaId) -> None:
+        """The replica's log exists here."""
+        self._initialised[replica] = None
+        self.on_change()
+
+    def lost(self, replica: ReplicaId) -> None:
+        """The replica's log should exist here and does not."""
+        self._lost[replica] = None
+        self.on_change()
+
+    def recorded(self, replica: ReplicaId) -> None:
+        """The controller knows: no need to say it again."""
+        self._initialised.pop(replica, None)
+
+    def want_full(self) -> None:
+        """A link came up: the next report says everything."""
+        self._full = True
+        self.on_change()
+
+    def take(self, metadata_version: int) -> Report:
+        """The report to send now. What the controller has to record is repeated until it has."""
+        report = Report(
+            node=self._me,
+            metadata_version=metadata_version,
+            leaders=dict(self._leading if self._full else self._new),
+            resigned=() if self._full else tuple(self._resigned),
+            initialised=tuple(self._initialised),
+            lost=tuple(self._lost),
+            full=self._full,
+        )
+        self._full = False
+        self._new.clear()
+        self._resigned.clear()
+        return report
+
+    @property
+    def unrecorded(self) -> bool:
+        """Whether something waits for the controller's record."""
+        return bool(self._initialised or self._lost)

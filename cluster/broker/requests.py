@@ -1,0 +1,66 @@
+"""What a replica's mailbox can hold."""
+
+import asyncio
+from dataclasses import dataclass
+
+from cluster.errors import RiverrunError
+from cluster.records import Batch, Receipt
+from cluster.types import Durability, NodeId, Offset, Ticket
+from cluster.wire.peer import ReplicaEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Append this batch, whose checksum and limits were checked at entry; `reply` gets the receipt or the error."""
+
+    batch: Batch
+    durability: Durability
+    reply: "asyncio.Future[Receipt]"
+    expected_end: Offset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FromPeer:
+    """A Raft message from another replica, with its content."""
+
+    envelope: ReplicaEnvelope
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """The write named `ticket`, and all before it, is on disk; or `error` says why it waits."""
+
+    ticket: Ticket
+    error: RiverrunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBarrier:
+    """`reply` gets the committed end, known to be no older than this request; or NotLeader."""
+
+    reply: "asyncio.Future[Offset]"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowVote:
+    """The controller has recorded this replica as initialised."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """A peer of this group came or went: an idle group must look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLeadership:
+    """The controller would rather see `node` lead."""
+
+    node: NodeId
+
+
+Request = Publish | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | Wake | TransferLeadership

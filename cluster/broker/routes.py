@@ -1,0 +1,24 @@
+"""The public methods of a node, by their full names."""
+
+from collections.abc import Mapping
+
+from cluster.broker.admin_service import AdminService
+from cluster.broker.publish_service import PublishService
+from cluster.broker.read_service import ReadService
+from cluster.world import Route
+
+
+def public_routes(publishing: PublishService, reading: ReadService, admin: AdminService) -> Mapping[str, Route]:
+    """What the client listener serves."""
+    return {
+        "/riverrun.v1.StreamService/Publish": Route(unary=publishing.publish),
+        "/riverrun.v1.StreamService/PublishStream": Route(streaming=publishing.publish_stream),
+        "/riverrun.v1.StreamService/Read": Route(streaming=reading.read),
+        "/riverrun.v1.StreamService/OpenProducer": Route(unary=admin.open_producer),
+        "/riverrun.v1.StreamService/GetOffsets": Route(unary=reading.get_offsets),
+        "/riverrun.v1.TopicService/CreateTopic": Route(unary=admin.create_topic),
+        "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
+        "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),
+        "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
+        "/riverrun.v1.ClusterService/GetCluster": Route(unary=admin.get_cluster),
+    }

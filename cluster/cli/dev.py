@@ -1,0 +1,115 @@
+"""`riverrun dev`: a local cluster in the foreground, one process a node."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import click
+
+from cluster.cli.local import LocalCluster
+from cluster.errors import RiverrunError, Unavailable
+
+READY_S_MAX = 30.0
+LOOK_S = 0.5
+
+
+@click.command(name="dev")
+@click.option("--nodes", default=3, show_default=True, help="How many nodes.")
+@click.option(
+    "--data-dir",
+    default=Path("riverrun-data"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where everything is kept; the same directory starts the same cluster again.",
+)
+@click.option("--port", default=7171, show_default=True, help="Clients' port of the first node; the others follow.")
+def command(nodes: int, data_dir: Path, port: int) -> None:
+    """Run a local cluster in the foreground.
+
+    Ctrl-C stops it; its data stays and the next start continues with it.
+    """
+    local = LocalCluster(data_dir, nodes=nodes, port=port)
+    raise SystemExit(asyncio.run(_run(local)))
+
+
+async def _run(local: LocalCluster) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    click.echo(f"riverrun dev: starting {len(local.nodes)} nodes, data in {local.data_dir}")
+    local.start_all()
+    try:
+        if not await _started(local, stop):
+            return 1
+        for node in local.nodes:
+            click.echo(f"  node {node}   {local.address(node)}   pid {local.pid(node)}   log {local.log_path(node)}")
+        click.echo(f"ready: clients connect to {local.address(1)} (any node will do); Ctrl-C stops the cluster")
+        return await _watch(local, stop)
+    finally:
+        click.echo("stopping …")
+        codes = local.stop()
+        click.echo("stopped" if not any(codes.values()) else f"stopped; exit codes {codes}")
+
+
+async def _started(local: LocalCluster, stop: asyncio.Event) -> bool:
+    """Whether the cluster answers; says what went wrong if not."""
+    waiting = asyncio.create_task(wait_ready(local))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([waiting, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not waiting.done():
+        waiting.cancel()
+        return False
+    try:
+        waiting.result()
+    except RiverrunError as error:
+        click.echo(f"riverrun: {error.message}", err=True)
+        return False
+    return True
+
+
+async def wait_ready(local: LocalCluster, *, nodes: list[int] | None = None, within_s: float = READY_S_MAX) -> None:
+    """Return when these nodes (all, if none are named) answer and are alive to the controller; Unavailable if not."""
+    from cluster import connect  # noqa: PLC0415  gRPC only when it is needed
+
+    wanted = nodes or local.nodes
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + within_s
+    while True:
+        stopped = {node: code for node, code in local.stopped().items() if node in wanted}
+        for node, code in stopped.items():
+            raise Unavailable(f"node {node} ended with exit code {code}:\n{local.last_words(node)}")
+        try:
+            alive = set()
+            for node in wanted:
+                async with await connect(local.address(node)) as client:
+                    status = await client.cluster_status()
+                    alive = {item.node for item in status.nodes if item.alive}
+                    if status.controller is None or not alive.issuperset(wanted):
+                        break
+            else:
+                return
+        except RiverrunError:
+            pass
+        if loop.time() > deadline:
+            raise Unavailable(f"the cluster was not ready within {within_s:.0f} s; see {local.log_path(wanted[0])}")
+        await asyncio.sleep(0.1)
+
+
+async def _watch(local: LocalCluster, stop: asyncio.Event) -> int:
+    """Until Ctrl-C; a node that ends by itself is told, with its last words."""
+    told: set[int] = set()
+    while not stop.is_set():
+        for node, code in local.stopped().items():
+            if node not in told:
+                told.add(node)
+                click.echo(f"node {node} ended with exit code {code}; its last words:\n{local.last_words(node)}", err=True)
+        if len(told) == len(local.nodes):
+            return 1
+        try:
+            async with asyncio.timeout(LOOK_S):
+                await stop.wait()
+        except TimeoutError:
+            continue
+    return 0

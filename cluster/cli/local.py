@@ -1,0 +1,147 @@
+"""A cluster of node processes on this machine: `riverrun dev`, the demo, the benchmark and the process tests run it.
+
+Node i of 1 … n listens on consecutive ports: clients on port + i − 1, peers on port + 100 + i − 1. Everything is below
+one data directory, so that the same directory starts the same cluster again.
+"""
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster.cli.config_file import read_config, write_config
+from cluster.config import ListenerConfig, NodeConfig, PeerConfig
+from cluster.errors import RefusedToStart
+
+PEER_PORT_STEP = 100
+STOP_S_MAX = 10.0
+NODES_MAX = 9
+
+
+class LocalCluster:
+    """Configurations below `data_dir`, and the processes started from them."""
+
+    def __init__(self, data_dir: Path, *, nodes: int = 3, port: int = 7171) -> None:
+        if not 1 <= nodes <= NODES_MAX:
+            raise RefusedToStart(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
+        self.data_dir = data_dir.resolve()
+        self.nodes = list(range(1, nodes + 1))
+        self.port = port
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._prepare()
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where clients reach the nodes."""
+        return [self.address(node) for node in self.nodes]
+
+    def address(self, node: int) -> str:
+        """Where clients reach one node."""
+        return f"127.0.0.1:{self.port + node - 1}"
+
+    def log_path(self, node: int) -> Path:
+        """Where a node's log goes."""
+        return self.data_dir / f"node-{node}" / "node.log"
+
+    def pid(self, node: int) -> int | None:
+        """The node's process, if it runs."""
+        process = self._processes.get(node)
+        return process.pid if process is not None and process.poll() is None else None
+
+    def start(self, node: int) -> None:
+        """Start one node in a process of its own; it may take a moment until it answers."""
+        assert self.pid(node) is None, f"node {node} runs already"
+        with self.log_path(node).open("ab") as log:
+            self._processes[node] = subprocess.Popen(
+                [sys.executable, "-m", "cluster.cli", "node", "--config", str(self._config_path(node))],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C is for whoever runs the cluster, not for its nodes
+            )
+
+    def start_all(self) -> None:
+        """Start every node that does not run."""
+        for node in self.nodes:
+            if self.pid(node) is None:
+                self.start(node)
+
+    def kill(self, node: int, how: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal; after SIGKILL the process is gone when this returns."""
+        process = self._processes[node]
+        process.send_signal(how)
+        if how is signal.SIGKILL:
+            process.wait()
+
+    def stopped(self) -> dict[int, int]:
+        """Nodes that were started and do not run any more, with their exit codes."""
+        codes = {node: process.poll() for node, process in self._processes.items()}
+        return {node: code for node, code in codes.items() if code is not None}
+
+    def stop(self) -> dict[int, int]:
+        """End every node, gracefully within a bound, then by force; the exit codes."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(signal.SIGCONT)
+                    process.terminate()
+        deadline = time.monotonic() + STOP_S_MAX  # noqa: TID251  no world here: this is outside of the cluster
+        codes = {}
+        for node, process in self._processes.items():
+            try:
+                codes[node] = process.wait(max(deadline - time.monotonic(), 0.01))  # noqa: TID251
+            except subprocess.TimeoutExpired:
+                process.kill()
+                codes[node] = process.wait()
+        self._processes.clear()
+        return codes
+
+    def last_words(self, node: int, lines: int = 5) -> str:
+        """The end of a node's log, for messages."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log_path(node).read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    # --- configurations
+
+    def _config_path(self, node: int) -> Path:
+        return self.data_dir / f"node-{node}" / "node.toml"
+
+    def _prepare(self) -> None:
+        """Write the configurations, or, for a directory that was used before, check that they still fit."""
+        first = self._config_path(1)
+        if first.exists():
+            known = read_config(first)
+            if len(known.peers) != len(self.nodes):
+                raise RefusedToStart(
+                    f"{self.data_dir} holds a cluster of {len(known.peers)} nodes; start it with --nodes {len(known.peers)}, "
+                    "or choose another --data-dir"
+                )
+            cluster_id = known.cluster_id
+        else:
+            cluster_id = secrets.token_hex(16)
+        for node in self.nodes:
+            path = self._config_path(node)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_config(self._config(node, cluster_id), path)
+            os.chmod(path, 0o600)
+
+    def _config(self, node: int, cluster_id: str) -> NodeConfig:
+        return NodeConfig(
+            cluster_id=cluster_id,
+            node=node,
+            data_dir=str(self.data_dir / f"node-{node}" / "data"),
+            client=ListenerConfig(bind=self.address(node)),
+            peer=ListenerConfig(bind=self._peer_address(node)),
+            peers=tuple(
+                PeerConfig(node=other, peer=self._peer_address(other), client=self.address(other))
+                for other in self.nodes
+            ),
+        )
+
+    def _peer_address(self, node: int) -> str:
+        return f"127.0.0.1:{self.port + PEER_PORT_STEP + node - 1}"

@@ -1,0 +1,73 @@
+"""A node process: logging, the real world, signals, and the exit code."""
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from cluster.cli.config_file import read_config
+from cluster.config import NodeConfig
+from cluster.errors import DiskFailed, RefusedToStart, RiverrunError
+from cluster.node import Node
+from cluster.real.world import real_world
+
+log_event = structlog.get_logger()
+
+
+def run_node(path: Path) -> int:
+    """Run until stopped; the exit code."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(),
+        ],
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    try:
+        config = read_config(path)
+        return uvloop.run(_run(config))
+    except RiverrunError as error:
+        log_event.critical("node_refused", reason=error.reason, detail=error.message)
+        print(f"riverrun: {error.message}", file=sys.stderr)  # noqa: T201  the last line that a person reads
+        return 1
+
+
+async def _run(config: NodeConfig) -> int:
+    ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def end(error: BaseException | None = None) -> None:
+        if not ended.done():
+            ended.set_result(error)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    secret = _secret(config)
+    world = real_world(Path(config.data_dir))
+    node = Node(config, world, secret=secret, on_fatal=end)
+    try:
+        await node.start()
+        log_event.info("node_ready", node=config.node, client=config.client.address, peer=config.peer.address)
+        error = await ended
+        if error is not None:
+            log_event.critical("node_failed", node=config.node, error=repr(error))
+            return 1
+        log_event.info("node_stopping", node=config.node)
+    finally:
+        if not (ended.done() and isinstance(ended.result(), DiskFailed)):
+            await node.stop()
+    return 0
+
+
+def _secret(config: NodeConfig) -> bytes:
+    if not config.secret_file:
+        return b""
+    try:
+        return Path(config.secret_file).read_bytes().strip()
+    except OSError as error:
+        raise RefusedToStart(f"cannot read the secret {config.secret_file}: {error.strerror}") from error

@@ -1,0 +1,235 @@
+"""One node: assembled from a World and a configuration, started in order, stopped in the opposite order.
+
+Start: the data directory is claimed (this cluster, this node) → the writer → links to the peers → the controller's
+quorum → the broker → the peer listener → this node registers → the client listener. So nothing is served before it
+can be answered, and a refusal to start is one sentence.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from cluster.actor import Supervisor
+from cluster.broker.admin_service import AdminService
+from cluster.broker.broker import Broker
+from cluster.broker.forwarding import Forwarding
+from cluster.broker.publish_service import PublishService
+from cluster.broker.read_service import ReadService
+from cluster.broker.replica import Replica
+from cluster.broker.routes import public_routes
+from cluster.config import NodeConfig
+from cluster.controller import Controller, PySyncObjQuorum
+from cluster.errors import RefusedToStart, RiverrunError
+from cluster.log import Writer
+from cluster.metadata import Node as NodeInfo
+from cluster.metadata import Report
+from cluster.types import ClusterId, Lane, NodeId
+from cluster.wire.links import Links
+from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
+from cluster.world import Disk, Listener, World
+
+log_event = structlog.get_logger()
+
+VERSION = "0.1.0"
+QUORUM_NODES_MAX = 5
+QUORUM_CONFIGURATION = 1
+"""Membership of the controller's quorum is fixed in this version: every message carries this number."""
+IDENTITY_FILE = "node"
+GRACE_S = 2.0
+
+
+class Node:
+    """One process of a cluster. `on_fatal` is told when it must end: a broken invariant or a failed disk."""
+
+    replica_class: type[Replica] = Replica
+    """Tests plant bugs here."""
+
+    def __init__(
+        self, config: NodeConfig, world: World, *, secret: bytes, on_fatal: Callable[[BaseException], None]
+    ) -> None:
+        self.config = config
+        self.me = NodeId(config.node)
+        self.cluster = ClusterId(bytes.fromhex(config.cluster_id))
+        self._world = world
+        self._secret = secret
+        self._listeners: list[Listener] = []
+        self.supervisor = Supervisor(on_fatal=on_fatal, clock=world.clock)
+        self.writer = Writer(world.disk)
+        self.links = self._make_links()
+        self.controller = self._make_controller()
+        self.broker = self._make_broker()
+        self.forwarding = Forwarding(self.broker, world.network, config.broker)
+
+    async def start(self) -> None:
+        """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
+        disk = self._world.disk
+        await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
+        self.supervisor.spawn_task(self.writer.run(), name="writer")
+        await self.controller.start()
+        self.controller.subscribe(self.broker.apply)
+        self.broker.start()
+        self.supervisor.spawn_task(self.controller.run(), name="controller")
+        await self._listen(self.config.peer.bind, self.links.routes(), public=False)
+        self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
+        self.supervisor.spawn_task(self._register(), name="register")
+        self.supervisor.spawn_task(self._balance(), name="balance")
+        await self._listen(self.config.client.bind, self._public_routes(), public=True)
+
+    async def stop(self) -> None:
+        """Refuse new requests, end what runs, leave the disk as it is promised."""
+        for listener in reversed(self._listeners):
+            await listener.close(GRACE_S)
+        await self.forwarding.close()
+        await self.links.close()
+        await self.supervisor.stop()
+        await self.controller.stop()
+
+    # --- parts
+
+    def _make_links(self) -> Links:
+        return Links(
+            network=self._world.network,
+            clock=self._world.clock,
+            random=self._world.random,
+            me=self.me,
+            cluster_id=self.cluster,
+            secret=self._secret,
+            incarnation=int.from_bytes(self._world.random.randbytes(7), "big") | 1,
+            options=self.config.links,
+            spawn=self.supervisor.spawn_task,
+            on_message=self._on_message,
+            on_up=self._on_up,
+            on_down=self._on_down,
+        )
+
+    def _make_controller(self) -> Controller:
+        members = tuple(sorted(NodeId(peer.node) for peer in self.config.peers))[:QUORUM_NODES_MAX]
+        quorum = PySyncObjQuorum(
+            me=self.me,
+            members=members,
+            disk=self._world.disk,
+            clock=self._world.clock,
+            random=self._world.random,
+            options=self.config.controller,
+            send=self._send_quorum,
+        )
+        return Controller(
+            me=self.me,
+            quorum=quorum,
+            clock=self._world.clock,
+            random=self._world.random,
+            options=self.config.controller,
+            members=members,
+        )
+
+    def _make_broker(self) -> Broker:
+        return Broker(
+            me=self.me,
+            cluster=self.cluster,
+            world=self._world,
+            supervisor=self.supervisor,
+            writer=self.writer,
+            send=self._send,
+            tell_all=self._tell_all,
+            raft=self.config.raft,
+            log=self.config.log,
+            options=self.config.broker,
+            replica_class=self.replica_class,
+        )
+
+    def _public_routes(self) -> Mapping[str, object]:
+        options, clock = self.config.broker, self._world.clock
+        return public_routes(
+            PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
+            ReadService(broker=self.broker, forwarding=self.forwarding, options=options),
+            AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
+        )
+
+    async def _listen(self, address: str, routes: Mapping[str, object], *, public: bool) -> None:
+        self._listeners.append(await self._world.network.listen(address, routes, public=public))
+
+    # --- between nodes
+
+    def _send(self, to: NodeId, message: PeerMessage) -> bool:
+        return self.links.send(to, message, lane_of(message))
+
+    def _send_quorum(self, to: NodeId, body: bytes) -> bool:
+        return self.links.send(to, QuorumEnvelope(configuration=QUORUM_CONFIGURATION, body=body), Lane.CONTROL)
+
+    def _tell_all(self, report: Report) -> None:
+        for peer in self.config.peers:
+            if peer.node != self.me:
+                self._send(NodeId(peer.node), report)
+        self.controller.on_report(report)
+
+    def _on_message(self, node: NodeId, message: PeerMessage) -> None:
+        match message:
+            case ReplicaEnvelope():
+                self.broker.on_peer_message(message)
+            case QuorumEnvelope(configuration=number, body=body):
+                if number == QUORUM_CONFIGURATION:
+                    self.controller.receive(node, body)
+            case Report():
+                self.broker.on_report(message)
+                self.controller.on_report(message)
+
+    def _on_up(self, node: NodeId, incarnation: int) -> None:
+        log_event.info("peer_up", peer=node, incarnation=incarnation)
+        self.controller.peer_up(node)
+        self.broker.on_peer_up(node)
+
+    def _on_down(self, node: NodeId) -> None:
+        log_event.info("peer_down", peer=node)
+        self.controller.peer_down(node)
+        self.broker.on_peer_down(node)
+
+    # --- with the controller
+
+    async def _register(self) -> None:
+        """Make this node known; again and again until the controller has taken it."""
+        me = NodeInfo(
+            node=self.me,
+            client_address=self.config.client.address,
+            peer_address=self.config.peer.address,
+            version=VERSION,
+        )
+        while True:
+            try:
+                await self.controller.register_node(me)
+            except RiverrunError as error:
+                log_event.debug("register_again", reason=error.reason)
+                await asyncio.sleep(self.config.broker.tick_s * 4)
+            else:
+                return
+
+    async def _balance(self) -> None:
+        """Where this node leads more than its share, hand over: Raft elects, this only asks."""
+        while True:
+            await asyncio.sleep(self.config.controller.balance_interval_s)
+            for partition, node in self.controller.preferred_moves(self.broker.leaders.snapshot()):
+                self.broker.transfer(partition, node)
+
+
+def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
+    """Make the data directory this node's, or refuse one that is another's."""
+    expected = f"riverrun data 1\ncluster {cluster.hex()}\nnode {me}\n".encode()
+    disk.make_directory(".")
+    if IDENTITY_FILE in disk.list("."):
+        file = disk.open(IDENTITY_FILE)
+        found = file.read(0, 4096)
+        file.close()
+        if found != expected:
+            raise RefusedToStart(
+                f"the data directory belongs to another cluster, node or format ({found.decode(errors='replace').strip()!r}); "
+                f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
+            )
+        return
+    if disk.list("."):
+        raise RefusedToStart("the data directory holds files that are not riverrun's: choose an empty data_dir")
+    file = disk.open(IDENTITY_FILE + ".new", create=True)
+    file.write(0, [expected])
+    file.sync()
+    file.close()
+    disk.rename(IDENTITY_FILE + ".new", IDENTITY_FILE)
+    disk.sync_directory(".")
