@@ -118,6 +118,8 @@ class ClientOptions:
     records_per_batch_max: int = 10_000
     codec: str = "none"
     """none, lz4 or zstd."""
+    record_bytes_max: int = 1 * MIB
+    """A larger record is refused before it is buffered; nodes have the same limit."""
     buffer_bytes_max: int = 64 * MIB
     """Produced and not acknowledged; beyond it `produce` waits."""
     batches_in_flight_max: int = 8
@@ -128,6 +130,8 @@ class ClientOptions:
     retry_s_min: float = 0.02
     retry_s_max: float = 1.0
     read_window_bytes_max: int = 8 * MIB
+    read_retry_s_max: float = 120.0
+    """A reader that reaches no leader for so long fails."""
     metadata_age_s_max: float = 60.0
 
 

@@ -139,6 +139,7 @@ class Receipt:
 
     `offset` is the first record's; `replicas_synced` of `replicas` had it on disk when it was sent.
     `duplicate`: the batch had been appended before, and this is that append's receipt.
+    `partition` is filled in by clients; where the partition is known beside the receipt it is -1.
     """
 
     offset: Offset
@@ -150,3 +151,4 @@ class Receipt:
     duplicate: bool = False
     checksum_by_node: bool = False
     append_time_ns: int = field(default=0)
+    partition: int = -1
