@@ -54,7 +54,7 @@ class Node:
         self._world = world
         self._secret = secret
         self._listeners: list[Listener] = []
-        self.supervisor = Supervisor(on_fatal=on_fatal, clock=world.clock)
+        self.supervisor = Supervisor(on_fatal=on_fatal)
         self.writer = Writer(world.disk)
         self.links = self._make_links()
         self.controller = self._make_controller()

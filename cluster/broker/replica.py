@@ -243,7 +243,7 @@ class Replica(Actor):
 
     def _submit(self, ticket: Ticket) -> None:
         def done(error: RiverrunError | None) -> None:
-            self.poke(Persisted(ticket, error))
+            self.post(Persisted(ticket, error))
 
         self._around.writer.submit(self.log, done)
 
