@@ -51,12 +51,13 @@ class VoteReply(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendEntries(RaftMessage):
-    """§5.3. Without entries it is a probe. `commit` is the leader's."""
+    """§5.3. Without entries it is a probe. `commit` and `last_index` are the leader's."""
 
     prev_index: Index
     prev_term: Term
     entries: tuple[EntryHeader, ...]
     commit: Index
+    last_index: Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ of the batch becomes of the record.
 
 from collections.abc import Callable, Mapping, Sequence
 
-from cluster.errors import RiverrunError
+from cluster.errors import InvalidRequest, RiverrunError
 from cluster.records import Batch, Header, Receipt
 from cluster.types import Codec
 from cluster.wire import api
@@ -66,7 +66,7 @@ class OutgoingBatch:
         self.batch: Batch | None = None
         self.outcome: Receipt | RiverrunError | None = None
         self.awaited = False
-        self.on_awaited: Callable[[OutgoingBatch], None] | None = None
+        self.on_awaited: Callable[[], None] | None = None
         self._unseen = 0
         self._settled_callbacks: list[Callable[[], None]] = []
         self._records = api.records_pb2.Records()
@@ -74,11 +74,17 @@ class OutgoingBatch:
 
     def add(self, value: bytes, key: bytes | None, headers: Headers, timestamp_ns: int, size_bytes: int) -> None:
         """Append one record. This runs once per record: it writes straight into the message that will travel."""
-        record = self._add(value=value, key=key, timestamp_ns=timestamp_ns)
-        if headers:
-            pairs = headers.items() if isinstance(headers, Mapping) else ((h.name, h.value) for h in headers)
-            for name, content in pairs:
-                record.headers.add(name=name, value=content)
+        try:
+            record = self._add(value=value, key=key, timestamp_ns=timestamp_ns)
+            if headers:
+                pairs = headers.items() if isinstance(headers, Mapping) else ((h.name, h.value) for h in headers)
+                for name, content in pairs:
+                    record.headers.add(name=name, value=content)
+        except (TypeError, ValueError, AttributeError) as error:
+            del self._records.records[self.count :]
+            raise InvalidRequest(
+                f"value and key are bytes, header names text and header values bytes: {error}"
+            ) from error
         if self.count == 0:
             self.min_timestamp_ns = self.max_timestamp_ns = timestamp_ns
         elif timestamp_ns > self.max_timestamp_ns:
@@ -123,7 +129,7 @@ class OutgoingBatch:
         if not self.awaited:
             self.awaited = True
             if self.on_awaited is not None:
-                self.on_awaited(self)
+                self.on_awaited()
 
     def failure_seen(self) -> None:
         """One record's failure was raised to the one who produced it."""

@@ -96,6 +96,6 @@ class TopicRoute:
         self._addresses[number] = address
 
     def suspect(self, number: int, address: str) -> None:
-        """This address failed or refused: do not go there again before somebody names it."""
+        """An address failed or refused: do not go there again before somebody names it."""
         if self._addresses[number] == address:
             self._addresses[number] = ""

@@ -157,7 +157,8 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
     target.sender, target.to, target.term = message.sender, message.to, message.term
     if isinstance(message, AppendEntries):
         body = target.append_entries
-        body.prev_index, body.prev_term, body.commit = message.prev_index, message.prev_term, message.commit
+        body.prev_index, body.prev_term = message.prev_index, message.prev_term
+        body.commit, body.last_index = message.commit, message.last_index
         assert len(envelope.entries) == len(message.entries), "an append travels with the content that it names"
         for entry in envelope.entries:
             _encode_entry(entry, body.entries.add())
@@ -196,6 +197,7 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
                 prev_term=Term(body.prev_term),
                 entries=tuple(EntryHeader(entry.index, entry.term, entry.size_bytes) for entry in entries),
                 commit=Index(body.commit),
+                last_index=Index(body.last_index),
             )
         case "install_fold":
             install = source.install_fold

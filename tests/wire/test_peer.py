@@ -68,12 +68,16 @@ ENVELOPES: list[PeerMessage] = [
     *(ReplicaEnvelope(partition=PARTITION, message=message) for message in MESSAGES),
     ReplicaEnvelope(
         partition=PARTITION,
-        message=AppendEntries(**WHO, prev_index=Index(7), prev_term=Term(1), entries=HEADERS, commit=Index(6)),
+        message=AppendEntries(
+            **WHO, prev_index=Index(7), prev_term=Term(1), entries=HEADERS, commit=Index(6), last_index=Index(12)
+        ),
         entries=ENTRIES,
     ),
     ReplicaEnvelope(
         partition=PARTITION,
-        message=AppendEntries(**WHO, prev_index=Index(7), prev_term=Term(1), entries=(), commit=Index(6)),
+        message=AppendEntries(
+            **WHO, prev_index=Index(7), prev_term=Term(1), entries=(), commit=Index(6), last_index=Index(12)
+        ),
     ),
     ReplicaEnvelope(
         partition=PARTITION,

@@ -297,12 +297,15 @@ class AppendEntries(message.Message):
     PREV_TERM_FIELD_NUMBER: builtins.int
     ENTRIES_FIELD_NUMBER: builtins.int
     COMMIT_FIELD_NUMBER: builtins.int
+    LAST_INDEX_FIELD_NUMBER: builtins.int
     prev_index: builtins.int
     """The entry before the first."""
     prev_term: builtins.int
     """Its term."""
     commit: builtins.int
     """The leader's commit."""
+    last_index: builtins.int
+    """The leader's last index."""
     @builtins.property
     def entries(self) -> containers.RepeatedCompositeFieldContainer[Entry]:
         """With their content."""
@@ -314,10 +317,11 @@ class AppendEntries(message.Message):
         prev_term: builtins.int = ...,
         entries: abc.Iterable[Entry] | None = ...,
         commit: builtins.int = ...,
+        last_index: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["commit", b"commit", "entries", b"entries", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,84 @@
+"""Topics and the cluster: requests that any node answers."""
+
+from cluster.client.calls import Calls
+from cluster.client.directory import GET_TOPIC, Directory
+from cluster.client.views import ClusterView, TopicView, cluster_view, topic_view
+from cluster.errors import Unavailable, UnknownTopic
+from cluster.wire import api
+from cluster.wire.api import cluster_pb2, topic_pb2
+
+CREATE_TOPIC = "/riverrun.v1.TopicService/CreateTopic"
+LIST_TOPICS = "/riverrun.v1.TopicService/ListTopics"
+DELETE_TOPIC = "/riverrun.v1.TopicService/DeleteTopic"
+GET_CLUSTER = "/riverrun.v1.ClusterService/GetCluster"
+
+
+class Admin:
+    """Each call takes `timeout_s`; None is `ClientOptions.request_timeout_s`.
+
+    Creating without `if_absent` and deleting are not repeated when their outcome is unknown: OutcomeUnknown or
+    DeadlineExceeded says so, and `describe` tells how it went.
+    """
+
+    def __init__(self, calls: Calls, directory: Directory) -> None:
+        self._calls = calls
+        self._directory = directory
+
+    async def create(
+        self,
+        name: str,
+        *,
+        partitions: int = 0,
+        replicas: int = 0,
+        if_absent: bool = False,
+        timeout_s: float | None = None,
+    ) -> TopicView:
+        """Make a topic; returns when its partitions have leaders. 0: the cluster's defaults.
+
+        Errors: TopicExists, InvalidRequest, Unavailable.
+        """
+        request = topic_pb2.CreateTopicRequest(name=name, partitions=partitions, replicas=replicas, if_absent=if_absent)
+        answer = await self._calls.call(
+            CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent
+        )
+        topic = api.parse(topic_pb2.CreateTopicResponse, answer).topic
+        self._directory.learn(topic)
+        return topic_view(topic)
+
+    async def describe(self, name: str, *, timeout_s: float | None = None) -> TopicView:
+        """One topic with its partitions, leaders and replicas. UnknownTopic if every node says so."""
+        request = topic_pb2.GetTopicRequest(name=name).SerializeToString()
+        answer = await self._calls.call(GET_TOPIC, request, timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic)
+        topic = api.parse(topic_pb2.GetTopicResponse, answer).topic
+        self._directory.learn(topic)
+        return topic_view(topic)
+
+    async def topics(self, *, timeout_s: float | None = None) -> tuple[TopicView, ...]:
+        """All topics by name."""
+        found: list[TopicView] = []
+        request = topic_pb2.ListTopicsRequest()
+        while True:
+            answer = await self._calls.call(
+                LIST_TOPICS, request.SerializeToString(), timeout_s=timeout_s, repeatable=True
+            )
+            page = api.parse(topic_pb2.ListTopicsResponse, answer)
+            found += [topic_view(topic) for topic in page.topics]
+            if not page.next_page_token:
+                return tuple(found)
+            request.page_token = page.next_page_token
+
+    async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
+        """Remove a topic and its data for good. UnknownTopic if there is none."""
+        request = topic_pb2.DeleteTopicRequest(name=name).SerializeToString()
+        await self._calls.call(DELETE_TOPIC, request, timeout_s=timeout_s, repeatable=False, doubt=UnknownTopic)
+        self._directory.forget(name)
+
+    async def cluster(self, *, timeout_s: float | None = None) -> ClusterView:
+        """The nodes, the controller and the cluster's health; the client remembers the nodes' addresses."""
+        request = cluster_pb2.GetClusterRequest().SerializeToString()
+        answer = await self._calls.call(GET_CLUSTER, request, timeout_s=timeout_s, repeatable=True)
+        view = cluster_view(api.parse(cluster_pb2.GetClusterResponse, answer))
+        if not view.nodes:
+            raise Unavailable(f"node {view.answered_by} knows of no nodes yet")
+        self._calls.learn([node.client_address for node in view.nodes if node.client_address])
+        return view

@@ -1,0 +1,199 @@
+"""The client: one object for producing, reading and looking after topics.
+
+It is handed its network, clock and randomness, and never picks them: `cluster.connect` does, for applications.
+"""
+
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import Any, Self
+
+from cluster.client.admin import Admin
+from cluster.client.calls import Calls
+from cluster.client.directory import Directory
+from cluster.client.offsets import PartitionOffsets, get_offsets
+from cluster.client.positions import Place, Places
+from cluster.client.producer import Producer
+from cluster.client.reader import Reader
+from cluster.config import ClientOptions
+from cluster.errors import InvalidRequest, RiverrunError, Unavailable
+from cluster.types import Durability
+from cluster.world import Clock, Network, Random
+
+Servers = str | Sequence[str]
+"""`host:port`, several with commas between, or a sequence of them."""
+
+
+class Client:
+    """A connection to a cluster.
+
+    `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
+    `topics` creates, lists, describes and deletes. Nothing here is safe to use from several threads or event loops.
+    """
+
+    def __init__(
+        self, servers: Servers, *, network: Network, clock: Clock, random: Random, options: ClientOptions | None = None
+    ) -> None:
+        self._options = options or ClientOptions()
+        self._clock = clock
+        self._random = random
+        self._calls = Calls(network, addresses(servers), self._options, random)
+        self._directory = Directory(self._calls, self._options)
+        self.topics = Admin(self._calls, self._directory)
+        self._producers: list[Producer] = []
+        self._readers: list[Reader] = []
+        self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
+        self.produce = self._own.produce
+        """Put one record on its way: see `Producer.produce`."""
+        self.publish = self._own.publish
+        """Produce one record and wait for its receipt: see `Producer.publish`."""
+        self.flush = self._own.flush
+        """Wait until all that was produced is acknowledged: see `Producer.flush`."""
+        self.report = self._own.report
+        """What became of the records: see `Producer.report`."""
+
+    async def open(self) -> Self:
+        """Reach a node and learn the others. Unavailable if none of the given servers answers."""
+        try:
+            await self.topics.cluster()
+        except RiverrunError as error:
+            if not error.retry:
+                raise
+            tried = ", ".join(self._calls.servers)
+            raise Unavailable(f"none of {tried} answers ({error}); is the cluster running there?") from error
+        return self
+
+    async def producer(
+        self,
+        *,
+        name: str = "",
+        durability: Durability = Durability.MAJORITY_SYNCED,
+        options: ClientOptions | None = None,
+    ) -> Producer:
+        """Another producer. A name survives the process: opening it again fences the earlier holder."""
+        return await self._make_producer(durability, name, options or self._options).open()
+
+    def _make_producer(self, durability: Durability, name: str, options: ClientOptions) -> Producer:
+        producer = Producer(
+            calls=self._calls,
+            directory=self._directory,
+            clock=self._clock,
+            random=self._random,
+            options=options,
+            durability=durability,
+            name=name,
+        )
+        self._producers.append(producer)
+        return producer
+
+    def read(
+        self,
+        topic: str,
+        *,
+        partitions: Sequence[int] | None = None,
+        start: Places = "earliest",
+        until: Places | None = None,
+        options: ClientOptions | None = None,
+    ) -> Reader:
+        """The records of a topic from `start` on, for ever or until a place (see `positions`).
+
+        `async for record in client.read("purchases", until="latest")` reads what is there now and ends.
+        """
+        reader = Reader(
+            topic,
+            partitions=partitions,
+            start=start,
+            until=until,
+            calls=self._calls,
+            directory=self._directory,
+            options=options or self._options,
+        )
+        self._readers = [*(other for other in self._readers if not other.is_over), reader]
+        return reader
+
+    async def offsets(
+        self,
+        topic: str,
+        partitions: Sequence[int] = (),
+        *,
+        at: Place | None = None,
+        timeout_s: float | None = None,
+    ) -> dict[int, PartitionOffsets]:
+        """First offset and end of each partition, and the offset of the place `at`; none named: all partitions."""
+        return await get_offsets(self._calls, topic, partitions, at=at, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of."""
+        try:
+            for producer in self._producers:
+                await producer.close()
+        finally:
+            await self._stop()
+
+    async def abandon(self) -> None:
+        """Disconnect at once; what was produced and not acknowledged fails."""
+        for producer in self._producers:
+            await producer.abandon()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        for reader in self._readers:
+            await reader.close()
+        for producer in self._producers:
+            await producer.abandon()
+        await self._directory.close()
+        await self._calls.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        """Close on the way out of a block that went well; disconnect at once where it raised."""
+        if kind is None:
+            await self.close()
+        else:
+            await self.abandon()
+
+
+class Connecting:
+    """What `connect` returns: await it for the client, or enter it with `async with`."""
+
+    def __init__(self, make: Callable[[], Client]) -> None:
+        self._make = make
+        self._client: Client | None = None
+
+    async def _open(self) -> Client:
+        client = self._make()
+        try:
+            return await client.open()
+        except BaseException:
+            await client.abandon()
+            raise
+
+    def __await__(self) -> Generator[Any, None, Client]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> Client:
+        self._client = await self._open()
+        return self._client
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> Coroutine[Any, Any, None]:
+        assert self._client is not None
+        return self._client.__aexit__(kind, error, trace)
+
+
+def addresses(servers: Servers) -> list[str]:
+    """The single addresses; InvalidRequest names the one that is not `host:port`.
+
+    >>> addresses("127.0.0.1:7171, 127.0.0.1:7172")
+    ['127.0.0.1:7171', '127.0.0.1:7172']
+    """
+    given = servers.split(",") if isinstance(servers, str) else list(servers)
+    found = [address.strip() for address in given if address.strip()]
+    for address in found:
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise InvalidRequest(f"{address!r} is not HOST:PORT")
+    if not found:
+        raise InvalidRequest("no server was given; name at least one as HOST:PORT")
+    return found

@@ -1,0 +1,129 @@
+"""What a leader knows of one follower, and whether it may send it more.
+
+Three states:
+- PROBE: where the logs part is not known. One append at a time; it is answered, or a heartbeat's answer allows another.
+- REPLICATE: the logs agree. Appends are sent ahead of their answers, within a window of bytes and messages.
+- INSTALL: the follower is behind the log's start. It was sent the fold; nothing else until it answers.
+
+`match` is the highest index known to be equal and durable there; `next` the next one to send. Always match < next.
+"""
+
+from collections import deque
+from enum import Enum
+
+from cluster.config import RaftOptions
+from cluster.types import Index
+
+
+class State(Enum):
+    """How the leader sends to this follower."""
+
+    PROBE = "probe"
+    REPLICATE = "replicate"
+    INSTALL = "install"
+
+
+class Progress:
+    """One follower, as its leader sees it."""
+
+    __slots__ = (
+        "_inflight",
+        "barrier",
+        "heard",
+        "inflight_bytes",
+        "match",
+        "next",
+        "probe_sent",
+        "quiet_ticks",
+        "state",
+        "told_commit",
+    )
+
+    def __init__(self, next_index: Index) -> None:
+        self.match = Index(0)
+        self.next = next_index
+        self.state = State.PROBE
+        self.probe_sent = False
+        self.heard = False
+        """Since the last check of the quorum."""
+        self.barrier = 0
+        """The highest read barrier that it has confirmed."""
+        self.quiet_ticks = 0
+        """Since it acknowledged something new, while something was under way."""
+        self.told_commit = Index(0)
+        self.inflight_bytes = 0
+        self._inflight: deque[tuple[Index, int]] = deque()
+
+    def may_send(self, options: RaftOptions) -> bool:
+        """Whether another append may leave now."""
+        match self.state:
+            case State.PROBE:
+                return not self.probe_sent
+            case State.INSTALL:
+                return False
+            case State.REPLICATE:
+                return (
+                    len(self._inflight) < options.inflight_appends_max
+                    and self.inflight_bytes < options.inflight_bytes_max
+                )
+
+    def sent(self, last: Index, size_bytes: int) -> None:
+        """An append with entries up to `last` has left."""
+        if self.state is State.PROBE:
+            self.probe_sent = True
+            return
+        if last >= self.next:
+            self.next = Index(last + 1)
+            self._inflight.append((last, size_bytes))
+            self.inflight_bytes += size_bytes
+
+    def acknowledged(self, match: Index) -> bool:
+        """It has everything up to `match`; whether that is news."""
+        while self._inflight and self._inflight[0][0] <= match:
+            self.inflight_bytes -= self._inflight.popleft()[1]
+        if self.state is State.PROBE:
+            self.probe_sent = False
+        news = match > self.match
+        if news:
+            self.match = match
+            self.quiet_ticks = 0
+        self.next = max(self.next, Index(match + 1))
+        return news
+
+    def probe_from(self, next_index: Index) -> None:
+        """Look again where the logs part."""
+        self.state = State.PROBE
+        self.probe_sent = False
+        self.next = max(next_index, Index(self.match + 1))
+        self._forget_inflight()
+
+    def replicate(self) -> None:
+        """The logs agree up to `match`: send ahead from there."""
+        self.state = State.REPLICATE
+        self.next = Index(self.match + 1)
+        self._forget_inflight()
+
+    def install(self) -> None:
+        """The fold has left."""
+        self.state = State.INSTALL
+        self.quiet_ticks = 0
+        self._forget_inflight()
+
+    def start_over(self, match: Index) -> None:
+        """It lost what it had acknowledged beyond `match`."""
+        self.match = match
+        self.probe_from(Index(match + 1))
+
+    @property
+    def has_inflight(self) -> bool:
+        """Whether something was sent that is not acknowledged."""
+        return bool(self._inflight)
+
+    def _forget_inflight(self) -> None:
+        self._inflight.clear()
+        self.inflight_bytes = 0
+
+    def validate(self) -> None:
+        """What must hold at all times."""
+        assert self.match < self.next, f"match {self.match} is not below next {self.next}"
+        assert self.inflight_bytes == sum(size for _, size in self._inflight)
