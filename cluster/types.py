@@ -32,6 +32,8 @@ CLUSTER_ID_BYTES = 16
 TOPIC_ID_BYTES = 16
 
 NO_PRODUCER = ProducerId(0)
+NO_INDEX = Index(0)
+NO_TERM = Term(0)
 
 
 class PartitionId(NamedTuple):

@@ -1,1 +1,27 @@
-"""Consensus for one partition: no I/O, no clock, no chance, no payload. (contract being written)"""
+"""Consensus for one partition (Ongaro and Ousterhout, "In Search of an Understandable Consensus Algorithm").
+
+No I/O, no clock, no chance, no payload: a `Raft` is told what happened and says what to do. The contract:
+
+- In: `step(message)`, `tick()`, `propose(size)`, `persisted(ticket)`, `campaign()`, `transfer()`, `read_barrier()`,
+  `log_trimmed()`, `allow_vote()`, `wake()`.
+- Out: `ready()` gives one `Ready` at a time, or None. Everything in it is to be done, in the order of its fields; the
+  writes in it become durable some time later and in order, and are reported by `persisted(ticket)`.
+
+A driver's loop:
+
+    for message in arrived:
+        raft.step(message)
+    while (ready := raft.ready()) is not None:
+        log.write(ready.vote, ready.truncate_from, ready.fold, ready.entries)   # later: raft.persisted(ready.ticket)
+        send(ready.messages)          # may leave before that write is on disk
+        send(ready.promises)          # rest on writes that are on disk now
+        publish(ready.commit)
+
+A header in `Ready.entries` that the driver did not propose is the no-op that begins a leader's term: size 0.
+Where this differs from the paper: `DIVERGENCE.md`.
+"""
+
+from cluster.raft.core import Raft
+from cluster.raft.ready import LogState, Member, Membership, Ready, Role, Vote
+
+__all__ = ["LogState", "Member", "Membership", "Raft", "Ready", "Role", "Vote"]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from cluster.messages import EntryHeader, InstallFold, RaftMessage
-from cluster.types import Index, NodeId, ReplicaId, Term, Ticket
+from cluster.types import NO_INDEX, NO_TERM, Index, NodeId, ReplicaId, Term, Ticket
 
 
 class Role(Enum):
@@ -51,10 +51,10 @@ class LogState:
     `term_starts` are (first index, term) runs, ascending, covering fold_index + 1 … last_index.
     """
 
-    fold_index: Index = Index(0)
-    fold_term: Term = Term(0)
+    fold_index: Index = NO_INDEX
+    fold_term: Term = NO_TERM
     term_starts: tuple[tuple[Index, Term], ...] = ()
-    last_index: Index = Index(0)
+    last_index: Index = NO_INDEX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,4 +83,4 @@ class Ready:
     role: Role | None = None
     """Set when role, term or leader changed; `leader` and `term` then say to what."""
     leader: ReplicaId | None = None
-    term: Term = Term(0)
+    term: Term = NO_TERM

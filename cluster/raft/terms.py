@@ -70,6 +70,13 @@ class TermRuns:
             self._starts[0] = Index(index + 1)
         self.fold_index, self.fold_term = index, term
 
+    def reset(self, index: Index, term: Term) -> None:
+        """Nothing is left but a fold at `index`."""
+        self._starts.clear()
+        self._terms.clear()
+        self.fold_index = self.last_index = index
+        self.fold_term = term
+
     def last_with_term_at_most(self, index: Index, term: Term) -> Index:
         """The highest index up to `index` whose term is at most `term`; the fold's index if there is none."""
         index = min(index, self.last_index)

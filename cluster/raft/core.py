@@ -1,0 +1,385 @@
+"""The core: verbs in, one `Ready` out. Terms, roles and the bookkeeping that all roles share (§5.1).
+
+Rules:
+1. A message of a higher term makes this replica a follower of that term, but for pre-votes, and for votes asked for
+   while a live leader is heard (stickiness, thesis §9.6): those change nothing.
+2. A message of a lower term is answered only where its sender must learn that it is behind.
+3. Nothing of a term leaves before that term and this replica's vote in it are on disk: until then it is a promise.
+4. Roles act in their own files: `election`, `replication` (a leader), `following`, `tail` (a doubtful end).
+"""
+
+from collections.abc import Callable
+
+from cluster.config import RaftOptions
+from cluster.messages import (
+    AppendEntries,
+    AppendReply,
+    EntryHeader,
+    Heartbeat,
+    HeartbeatReply,
+    InstallFold,
+    RaftMessage,
+    RequestVote,
+    TailQuery,
+    TailReply,
+    TimeoutNow,
+    VoteReply,
+)
+from cluster.raft import election, following, replication, tail
+from cluster.raft.progress import Progress
+from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
+from cluster.raft.terms import TermRuns
+from cluster.raft.writes import Writes
+from cluster.types import Index, ReplicaId, Term, Ticket
+
+SIZES_KEPT_MAX = 4096
+"""Sizes remembered of the newest entries; older ones count as `SIZE_ASSUMED_BYTES` in flow control."""
+SIZE_ASSUMED_BYTES = 64 * 1024
+
+
+class Raft:
+    """One replica's consensus. Everything public here is a verb of the contract or a fact to look at."""
+
+    def __init__(
+        self,
+        *,
+        me: ReplicaId,
+        membership: Membership,
+        vote: Vote,
+        log: LogState,
+        options: RaftOptions,
+        draw_election_ticks: Callable[[], int],
+        may_vote: bool = True,
+        recovering: bool = False,
+        doubtful: tuple[Index, Term] | None = None,
+    ) -> None:
+        self.me = me
+        self.options = options
+        self.draw_election_ticks = draw_election_ticks
+        self.term = vote.term
+        self.voted_for = vote.voted_for
+        self.role = Role.FOLLOWER
+        self.leader: ReplicaId | None = None
+        self.commit = log.fold_index
+        self.terms = TermRuns(log.fold_index, log.fold_term, log.term_starts, log.last_index)
+        self.writes = Writes(vote, log.last_index)
+        self.may_vote = may_vote
+        self.recovering = recovering
+        self.recovered_at: Index | None = None
+        self.doubtful = doubtful
+        self.tail_answers: dict[ReplicaId, int] = {}
+        self.asleep = False
+        self.elapsed = 0
+        self.election_ticks = draw_election_ticks()
+        self.votes: dict[ReplicaId, bool] = {}
+        self.matched = Index(0)
+        """As a follower: equal to this term's leader's log up to here."""
+        self.progress: dict[ReplicaId, Progress] = {}
+        self.heartbeat_elapsed = 0
+        self.idle_ticks = 0
+        self.sleep_round = 0
+        self.transferee: ReplicaId | None = None
+        self.barrier_round = 0
+        self.barriers: list[int] = []
+        self.confirmed: list[int] = []
+        self.failed: list[int] = []
+        self.barrier_due = False
+        self._sizes: dict[Index, int] = {}
+        self._messages: list[RaftMessage] = []
+        self._told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
+        self.set_membership(membership)
+
+    # --- verbs
+
+    def step(self, message: RaftMessage) -> None:
+        """Take a message from another replica; any order, any repetition is harmless."""
+        if message.to != self.me or message.sender not in self.others:
+            return
+        if self.asleep and not (isinstance(message, Heartbeat | HeartbeatReply) and message.term == self.term):
+            self.wake()
+        if isinstance(message, TailQuery | TailReply):
+            tail.step(self, message)
+            return
+        if isinstance(message, RequestVote | VoteReply) and message.pre:
+            election.step_pre_vote(self, message)
+            return
+        if isinstance(message, RequestVote) and election.is_sticky(self, message):
+            return
+        if message.term > self.term:
+            self.become_follower(message.term, None)
+        if message.term < self.term:
+            following.answer_stale(self, message)
+            return
+        self._step_in_term(message)
+
+    def _step_in_term(self, message: RaftMessage) -> None:
+        match message:
+            case AppendEntries():
+                following.append_entries(self, message)
+            case AppendReply():
+                replication.append_reply(self, message)
+            case Heartbeat():
+                following.heartbeat(self, message)
+            case HeartbeatReply():
+                replication.heartbeat_reply(self, message)
+            case RequestVote():
+                election.request_vote(self, message)
+            case VoteReply():
+                election.vote_reply(self, message)
+            case InstallFold():
+                following.install_fold(self, message)
+            case TimeoutNow():
+                if self.role is Role.FOLLOWER:
+                    self.campaign(transfer=True)
+            case _:
+                raise AssertionError(f"not a message of Raft: {message}")
+
+    def tick(self) -> None:
+        """Time passes, by one of whatever the options count in."""
+        if self.asleep:
+            return
+        self.elapsed += 1
+        if self.role is Role.LEADER:
+            replication.tick(self)
+            return
+        if self.doubtful is not None or self.recovering:
+            tail.tick(self)
+        if self.elapsed >= self.election_ticks:
+            self.elapsed = 0
+            self.election_ticks = self.draw_election_ticks()
+            self.campaign()
+
+    def campaign(self, *, transfer: bool = False) -> None:
+        """Ask for votes (or, first, whether there would be any), if this replica may."""
+        if self.role is Role.LEADER or not self.may_campaign:
+            return
+        self.asleep = False
+        if self.options.pre_vote and not transfer:
+            election.ask_pre_votes(self)
+        else:
+            election.ask_votes(self, transfer=transfer)
+
+    def propose(self, size_bytes: int) -> EntryHeader | None:
+        """A slot for content of that size; None if this replica does not lead or is handing over."""
+        if self.role is not Role.LEADER or self.transferee is not None:
+            return None
+        self.asleep = False
+        self.idle_ticks = 0
+        return self.append_own(size_bytes)
+
+    def persisted(self, ticket: Ticket) -> None:
+        """The write of that ticket, and all before it, are on disk."""
+        self.writes.persisted(ticket)
+        if self.role is Role.LEADER:
+            replication.advance_commit(self)
+        elif self.role is Role.CANDIDATE:
+            election.count(self)
+        else:
+            following.note_durable(self)
+
+    def log_trimmed(self, index: Index, term: Term) -> None:
+        """The driver dropped entries up to and including `index`; they were committed."""
+        assert index <= self.commit, "only what is committed may be trimmed"
+        self.terms.trim_to(index, term)
+
+    def transfer(self, to: ReplicaId | None) -> None:
+        """Hand leadership to `to`, or to the follower that is furthest (thesis §3.10)."""
+        if self.role is Role.LEADER and self.others:
+            replication.begin_transfer(self, to)
+
+    def read_barrier(self) -> int | None:
+        """Ask for a confirmation of this leadership; its id comes back in a Ready. None if this is no leader."""
+        if self.role is not Role.LEADER:
+            return None
+        self.asleep = False
+        self.barrier_round += 1
+        self.barriers.append(self.barrier_round)
+        self.barrier_due = True
+        return self.barrier_round
+
+    def allow_vote(self) -> None:
+        """The controller has recorded that this replica's log exists."""
+        self.may_vote = True
+
+    def wake(self) -> None:
+        """End an idle group's sleep: look whether the others are still there."""
+        if self.asleep:
+            self.asleep = False
+            self.elapsed = 0
+            self.idle_ticks = 0
+            if self.role is Role.LEADER:
+                self.heartbeat_elapsed = self.options.heartbeat_ticks
+            else:
+                self.election_ticks = self.draw_election_ticks()
+
+    def set_membership(self, membership: Membership) -> None:
+        """Who votes, from now on. Changes of it while running come with joint consensus."""
+        self.voters = membership.ids()
+        self.others = tuple(replica for replica in self.voters if replica != self.me)
+
+    def ready(self) -> Ready | None:
+        """What is to be done now; None if nothing is."""
+        if self.role is Role.LEADER:
+            replication.replicate_all(self)
+        told = (self.role, self.term, self.leader, self.commit)
+        if (
+            not self._messages
+            and not self.writes.waiting
+            and not self.writes.has_released
+            and told == self._told
+            and not self.confirmed
+            and not self.failed
+        ):
+            return None
+        ticket = vote = truncate_from = fold = None
+        entries: tuple[EntryHeader, ...] = ()
+        if self.writes.waiting:
+            ticket, vote, truncate_from, fold, first = self.writes.take(self.terms.last_index)
+            if first is not None:
+                entries = self.headers(first, self.terms.last_index)
+        changed = told[:3] != self._told[:3]
+        ready = Ready(
+            messages=tuple(self._messages),
+            vote=vote,
+            truncate_from=truncate_from,
+            fold=fold,
+            entries=entries,
+            ticket=ticket,
+            promises=self.writes.take_released(),
+            commit=self.commit if self.commit != self._told[3] else None,
+            barriers=tuple(self.confirmed),
+            failed_barriers=tuple(self.failed),
+            role=self.role if changed else None,
+            leader=self.leader,
+            term=self.term,
+        )
+        self._messages.clear()
+        self.confirmed.clear()
+        self.failed.clear()
+        self._told = told
+        return ready
+
+    # --- facts
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this replica leads, as far as it knows."""
+        return self.role is Role.LEADER
+
+    @property
+    def last_index(self) -> Index:
+        """The last entry, written or not."""
+        return self.terms.last_index
+
+    @property
+    def last_term(self) -> Term:
+        """Its term."""
+        return self.terms.last_term
+
+    @property
+    def durable_index(self) -> Index:
+        """Entries up to here are on this replica's disk."""
+        return self.writes.durable_index
+
+    @property
+    def voter_count(self) -> int:
+        """How many replicas vote."""
+        return len(self.voters)
+
+    @property
+    def may_campaign(self) -> bool:
+        """Whether this replica's log can be trusted to lead."""
+        return self.may_vote and not self.recovering and self.doubtful is None and self.me in self.voters
+
+    def term_of(self, index: Index) -> Term:
+        """The term of an entry that is here (or the fold's)."""
+        term = self.terms.term_at(index)
+        assert term is not None, f"no entry {index} here"
+        return term
+
+    def match(self, replica: ReplicaId) -> Index:
+        """How far a voter is known to be durable, to this leader."""
+        if replica == self.me:
+            return self.durable_index
+        progress = self.progress.get(replica)
+        return progress.match if progress is not None else Index(0)
+
+    def synced_count(self, index: Index) -> int:
+        """How many voters are known to have `index` on disk."""
+        return sum(1 for replica in self.voters if self.match(replica) >= index)
+
+    # --- for the roles' files
+
+    def send(self, message: RaftMessage) -> None:
+        """Send now if the term it speaks in is on disk, else as soon as it is."""
+        if self.writes.term_is_durable(self.vote_now()):
+            self._messages.append(message)
+        else:
+            self.writes.promise(message)
+
+    def send_free(self, message: RaftMessage) -> None:
+        """Send a message that binds this replica to nothing (a pre-vote's question)."""
+        self._messages.append(message)
+
+    def vote_now(self) -> Vote:
+        """Term and vote as they are in memory."""
+        return Vote(term=self.term, voted_for=self.voted_for)
+
+    def become_follower(self, term: Term, leader: ReplicaId | None) -> None:
+        """Follow, in `term`, whoever leads it."""
+        if term > self.term:
+            self.term, self.voted_for = term, None
+            self.matched = Index(0)
+            self.recovered_at = None
+            self.writes.save_vote(self.vote_now(), new_term=True)
+        if self.role is Role.LEADER:
+            self.failed += self.barriers
+            self.barriers.clear()
+            self.progress.clear()
+            self.transferee = None
+        self.role = Role.FOLLOWER
+        self.leader = leader
+        self.votes.clear()
+        self.asleep = False
+        self.elapsed = 0
+        self.election_ticks = self.draw_election_ticks()
+
+    def append_own(self, size_bytes: int) -> EntryHeader:
+        """A leader's next entry."""
+        header = EntryHeader(Index(self.terms.last_index + 1), self.term, size_bytes)
+        self.append(header)
+        return header
+
+    def append(self, header: EntryHeader) -> None:
+        """One more entry, to be written."""
+        self.terms.append(header.index, header.term)
+        self.writes.appended(header.index)
+        self._sizes[header.index] = header.size_bytes
+        self._sizes.pop(Index(header.index - SIZES_KEPT_MAX), None)
+
+    def truncate_from(self, index: Index) -> None:
+        """Drop a conflicting end of the log (§5.3)."""
+        assert index > self.commit, f"committed entry {index} would be dropped"
+        self.terms.truncate_from(index)
+        self.writes.truncated(index)
+        self.matched = min(self.matched, Index(index - 1))
+
+    def headers(self, first: Index, last: Index) -> tuple[EntryHeader, ...]:
+        """The headers of entries that are here."""
+        sizes, term_at = self._sizes, self.terms.term_at
+        found = []
+        for number in range(first, last + 1):
+            index = Index(number)
+            term = term_at(index)
+            assert term is not None
+            found.append(EntryHeader(index, term, sizes.get(index, SIZE_ASSUMED_BYTES)))
+        return tuple(found)
+
+    def validate(self) -> None:
+        """What must hold at all times."""
+        assert self.terms.fold_index <= self.commit <= self.terms.last_index
+        assert self.writes.durable_index <= self.terms.last_index
+        assert (self.role is Role.LEADER) == bool(self.progress or (self.role is Role.LEADER and not self.others))
+        for progress in self.progress.values():
+            progress.validate()
+        self.writes.validate()

@@ -1,0 +1,144 @@
+"""A follower's side of §5.3 and §7: accept what follows, cut only at a real conflict, acknowledge what is on disk.
+
+Rules:
+1. Entries that are here already, at their terms, are passed over: a late or repeated append never shortens the log.
+2. A conflict cuts at the first entry that differs, never at or below the commit.
+3. An acknowledgement is a promise: it leaves when everything it names is on disk.
+4. What lies at or below the fold is committed, and so equal in every leader's log.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.messages import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    InstallFold,
+    RaftMessage,
+    RequestVote,
+)
+from cluster.messages import VoteReply as Refusal
+from cluster.raft.ready import Role
+from cluster.types import Index
+
+if TYPE_CHECKING:
+    from cluster.raft.core import Raft
+
+
+def answer_stale(core: "Raft", message: RaftMessage) -> None:
+    """Tell a sender of an older term that it is behind, where it must know: a deposed leader, a candidate."""
+    if isinstance(message, AppendEntries | Heartbeat | InstallFold):
+        core.send(AppendReply(sender=core.me, to=message.sender, term=core.term, match=Index(0), rejected=True))
+    elif isinstance(message, RequestVote):
+        core.send(Refusal(sender=core.me, to=message.sender, term=core.term, granted=False))
+
+
+def _follow(core: "Raft", message: RaftMessage) -> None:
+    """The sender leads this term."""
+    assert core.role is not Role.LEADER, f"two leaders in term {core.term}: {core.me} and {message.sender}"
+    if core.role is not Role.FOLLOWER or core.leader != message.sender:
+        core.become_follower(core.term, message.sender)
+    core.elapsed = 0
+
+
+def append_entries(core: "Raft", message: AppendEntries) -> None:
+    """§5.3."""
+    _follow(core, message)
+    prev, prev_term, entries = message.prev_index, message.prev_term, message.entries
+    fold = core.terms.fold_index
+    if prev < fold:
+        entries = tuple(entry for entry in entries if entry.index > fold)
+        prev, prev_term = fold, core.terms.fold_term
+        if not entries:
+            _acknowledge(core, message, min(fold, Index(message.prev_index + len(message.entries))))
+            return
+        if entries[0].index != fold + 1:
+            return
+    if core.terms.term_at(prev) != prev_term:
+        _reject(core, message)
+        return
+    for place, entry in enumerate(entries):
+        known = core.terms.term_at(entry.index)
+        if known == entry.term:
+            continue
+        if known is not None:
+            core.truncate_from(entry.index)
+        for new in entries[place:]:
+            core.append(new)
+        break
+    last_new = Index(prev + len(entries))
+    core.matched = max(core.matched, last_new)
+    core.commit = max(core.commit, min(message.commit, last_new))
+    if core.doubtful is not None and core.last_index >= core.doubtful[0]:
+        core.doubtful = None  # a leader's entry stands where the doubt was
+    if core.recovering and core.recovered_at is None:
+        core.recovered_at = message.last_index
+    note_durable(core)
+    _acknowledge(core, message, last_new)
+
+
+def _acknowledge(core: "Raft", message: RaftMessage, match: Index) -> None:
+    core.writes.promise(
+        AppendReply(sender=core.me, to=message.sender, term=core.term, match=match, recovering=core.recovering)
+    )
+
+
+def _reject(core: "Raft", message: AppendEntries) -> None:
+    """Name the last entry that could match: whole terms are skipped at once (§5.3, end)."""
+    hint = core.terms.last_with_term_at_most(message.prev_index, message.prev_term)
+    if hint == message.prev_index:
+        hint = Index(max(hint - 1, core.terms.fold_index))
+    core.send(
+        AppendReply(
+            sender=core.me,
+            to=message.sender,
+            term=core.term,
+            match=Index(0),
+            rejected=True,
+            rejected_prev=message.prev_index,
+            hint_index=hint,
+            hint_term=core.terms.term_at(hint) or core.terms.fold_term,
+            recovering=core.recovering or core.doubtful is not None,
+        )
+    )
+
+
+def heartbeat(core: "Raft", message: Heartbeat) -> None:
+    """The leader is there; its commit is at most what it knows to be here."""
+    _follow(core, message)
+    core.commit = max(core.commit, min(message.commit, core.matched))
+    rests = message.sleep and core.matched == core.last_index == core.commit == core.durable_index
+    core.asleep = rests
+    core.send(
+        HeartbeatReply(
+            sender=core.me,
+            to=message.sender,
+            term=core.term,
+            barrier=message.barrier if rests or not message.sleep else 0,
+            match=min(core.matched, core.durable_index),
+        )
+    )
+
+
+def install_fold(core: "Raft", message: InstallFold) -> None:
+    """§7: the fold takes the place of everything up to its index; what is here already is not regressed."""
+    _follow(core, message)
+    if message.index <= core.commit or core.terms.term_at(message.index) == message.last_term:
+        core.matched = max(core.matched, min(message.index, core.last_index))
+        core.commit = max(core.commit, min(message.index, core.last_index))
+        _acknowledge(core, message, message.index)
+        return
+    core.terms.reset(message.index, message.last_term)
+    core.writes.installed(message)
+    core.matched = core.commit = message.index
+    core.doubtful = None
+    if core.recovering and core.recovered_at is None:
+        core.recovered_at = message.commit
+    _acknowledge(core, message, message.index)
+
+
+def note_durable(core: "Raft") -> None:
+    """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in."""
+    if core.recovering and core.recovered_at is not None and min(core.matched, core.durable_index) >= core.recovered_at:
+        core.recovering = False

@@ -1,0 +1,248 @@
+"""A leader: §5.3, §5.4.2, §8; pipelining and flow control; check-quorum; transfer (thesis §3.10); read barriers (§6.4).
+
+Rules:
+1. Only entries of the own term are committed by counting (§5.4.2); the own copy counts as far as it is on disk.
+2. A follower is probed until the logs are known to agree, then sent ahead within its window; behind the log's start it
+   gets the fold.
+3. A leader that a majority did not answer for an election time steps down.
+4. A barrier is confirmed by a majority's answers to heartbeats that left after it was asked for, once an entry of the
+   own term is committed.
+5. An idle group sleeps when every voter has everything, knows the commit and has said so.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, InstallFold, TimeoutNow
+from cluster.raft.progress import Progress, State
+from cluster.raft.quorum import index_on_majority, majority
+from cluster.raft.ready import Role
+from cluster.types import Index, ReplicaId
+
+if TYPE_CHECKING:
+    from cluster.raft.core import Raft
+
+
+def become_leader(core: "Raft") -> None:
+    """Lead, and begin with an entry of the own term (§8)."""
+    core.role, core.leader = Role.LEADER, core.me
+    core.elapsed = core.idle_ticks = core.sleep_round = 0
+    core.heartbeat_elapsed = 0
+    core.progress = {replica: Progress(Index(core.last_index + 1)) for replica in core.others}
+    core.append_own(0)
+    broadcast_heartbeat(core)
+
+
+def tick(core: "Raft") -> None:
+    """Heartbeats, the check of the quorum, the end of a transfer that did not come, and the group's idleness."""
+    core.heartbeat_elapsed += 1
+    core.idle_ticks += 1
+    for progress in core.progress.values():
+        if progress.has_inflight or progress.state is State.INSTALL:
+            progress.quiet_ticks += 1
+    if core.elapsed >= core.options.election_ticks_max:
+        core.elapsed = 0
+        core.transferee = None
+        heard = 1 + sum(progress.heard for progress in core.progress.values())
+        if core.options.check_quorum and heard < majority(len(core.voters)):
+            core.become_follower(core.term, None)
+            return
+        for progress in core.progress.values():
+            progress.heard = False
+    if core.heartbeat_elapsed >= core.options.heartbeat_ticks:
+        core.heartbeat_elapsed = 0
+        broadcast_heartbeat(core)
+
+
+def broadcast_heartbeat(core: "Raft") -> None:
+    """To all followers; an idle group's invites them to sleep."""
+    sleep = _may_sleep(core)
+    if sleep:
+        core.barrier_round += 1
+        core.sleep_round = core.barrier_round
+        if not core.others:
+            core.asleep = True
+    for replica, progress in core.progress.items():
+        core.send(
+            Heartbeat(
+                sender=core.me,
+                to=replica,
+                term=core.term,
+                commit=min(core.commit, progress.match),
+                barrier=core.barrier_round,
+                sleep=sleep,
+            )
+        )
+        progress.told_commit = min(core.commit, progress.match)
+
+
+def _may_sleep(core: "Raft") -> bool:
+    limit = core.options.idle_ticks_before_sleep
+    return (
+        limit > 0
+        and core.idle_ticks >= limit
+        and core.commit == core.last_index == core.durable_index
+        and not core.barriers
+        and core.transferee is None
+        and all(progress.match == core.last_index for progress in core.progress.values())
+    )
+
+
+def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
+    """The follower is there; what it has, and which barrier it confirms."""
+    progress = core.progress.get(message.sender)
+    if progress is None:
+        return
+    progress.heard = True
+    progress.barrier = max(progress.barrier, message.barrier)
+    confirm_barriers(core)
+    if message.match > progress.match:
+        _advanced(core, message.sender, progress, message.match)
+    elif progress.state is State.PROBE:
+        progress.probe_sent = False
+    elif progress.quiet_ticks > core.options.election_ticks_min:
+        progress.quiet_ticks = 0
+        progress.probe_from(Index(progress.match + 1))  # something that was sent did not arrive
+    if core.sleep_round and all(p.barrier >= core.sleep_round for p in core.progress.values()):
+        core.asleep = _may_sleep(core)
+        core.sleep_round = 0
+
+
+def append_reply(core: "Raft", message: AppendReply) -> None:
+    """§5.3: on, or back to where the logs part."""
+    progress = core.progress.get(message.sender)
+    if progress is None:
+        return
+    progress.heard = True
+    if message.rejected:
+        _rejected(core, progress, message)
+        return
+    if message.recovering and message.match < progress.match:
+        progress.start_over(message.match)
+        return
+    if message.match > core.last_index:
+        return
+    if not _advanced(core, message.sender, progress, message.match) and progress.state is not State.REPLICATE:
+        _settled(core, progress, message.match)
+
+
+def _rejected(core: "Raft", progress: Progress, message: AppendReply) -> None:
+    if message.recovering:
+        progress.match = min(progress.match, message.hint_index)
+    elif message.rejected_prev <= progress.match:
+        return  # an answer to something older than what it has acknowledged since
+    if progress.state is State.PROBE and message.rejected_prev != progress.next - 1:
+        return
+    meeting = core.terms.last_with_term_at_most(message.hint_index, message.hint_term)
+    progress.probe_from(Index(meeting + 1))
+    if meeting < core.terms.fold_index or (
+        meeting == core.terms.fold_index and message.hint_index < core.terms.fold_index
+    ):
+        progress.next = max(Index(progress.match + 1), min(core.terms.fold_index, Index(message.hint_index + 1)))
+
+
+def _advanced(core: "Raft", replica: ReplicaId, progress: Progress, match: Index) -> bool:
+    news = progress.acknowledged(match)
+    if news:
+        _settled(core, progress, match)
+        advance_commit(core)
+        if core.transferee == replica:
+            _hand_over(core)
+    return news
+
+
+def _settled(core: "Raft", progress: Progress, match: Index) -> None:
+    """The logs are known to agree up to `match`: send ahead."""
+    if progress.state is State.PROBE or (progress.state is State.INSTALL and match >= core.terms.fold_index):
+        progress.replicate()
+
+
+def advance_commit(core: "Raft") -> None:
+    """§5.4.2: by counting, in the own term only."""
+    index = index_on_majority(core.match(replica) for replica in core.voters)
+    if index > core.commit and core.terms.term_at(index) == core.term:
+        core.commit = index
+        confirm_barriers(core)
+
+
+def replicate_all(core: "Raft") -> None:
+    """Everything that each follower's window allows, and the heartbeats that new barriers need."""
+    if core.barrier_due:
+        core.barrier_due = False
+        broadcast_heartbeat(core)
+        confirm_barriers(core)
+    for replica, progress in core.progress.items():
+        while progress.may_send(core.options):
+            if not _send_append(core, replica, progress):
+                break
+
+
+def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
+    """One append (or the fold); whether another may follow at once."""
+    if progress.state is State.REPLICATE and progress.next > core.last_index:
+        return False
+    prev = Index(progress.next - 1)
+    prev_term = core.terms.term_at(prev)
+    if prev < core.terms.fold_index or prev_term is None:
+        core.send(
+            InstallFold(
+                sender=core.me,
+                to=replica,
+                term=core.term,
+                index=core.terms.fold_index,
+                last_term=core.terms.fold_term,
+                commit=core.commit,
+            )
+        )
+        progress.install()
+        return False
+    last = min(core.last_index, Index(prev + core.options.entries_per_append_max))
+    headers = core.headers(progress.next, last)
+    size = 0
+    for place, header in enumerate(headers):
+        size += header.size_bytes
+        if size > core.options.bytes_per_append_max and place:
+            headers = headers[:place]
+            size -= header.size_bytes
+            break
+    core.send(
+        AppendEntries(
+            sender=core.me,
+            to=replica,
+            term=core.term,
+            prev_index=prev,
+            prev_term=prev_term,
+            entries=headers,
+            commit=core.commit,
+            last_index=core.last_index,
+        )
+    )
+    progress.sent(Index(prev + len(headers)), size)
+    return progress.state is State.REPLICATE
+
+
+def confirm_barriers(core: "Raft") -> None:
+    """§6.4 of the thesis."""
+    if not core.barriers or core.terms.term_at(core.commit) != core.term:
+        return
+    rounds = sorted((progress.barrier for progress in core.progress.values()), reverse=True)
+    needed = majority(len(core.voters)) - 1
+    reached = rounds[needed - 1] if needed else core.barrier_round
+    while core.barriers and core.barriers[0] <= reached:
+        core.confirmed.append(core.barriers.pop(0))
+
+
+def begin_transfer(core: "Raft", to: ReplicaId | None) -> None:
+    """Catch the target up, then ask it to campaign; nothing is proposed meanwhile."""
+    target = to if to is not None else max(core.progress, key=lambda replica: core.progress[replica].match)
+    if target not in core.progress:
+        return
+    core.wake()
+    core.transferee = target
+    core.elapsed = 0
+    _hand_over(core)
+
+
+def _hand_over(core: "Raft") -> None:
+    target = core.transferee
+    if target is not None and core.progress[target].match == core.last_index:
+        core.send(TimeoutNow(sender=core.me, to=target, term=core.term))

@@ -1,0 +1,77 @@
+"""A doubtful end: the last frames on disk are damaged, and it cannot be told here whether they were ever acknowledged.
+
+They may be a torn write (never acknowledged: may be dropped) or a flipped bit (acknowledged, perhaps committed: must
+not be dropped). Protocol-aware recovery (Alagappan et al., FAST'18) asks the others. Until it is decided, this replica
+
+- does not campaign, because it might lead without an entry that it had helped to commit;
+- votes as if its log still ended with the doubtful entry, of the highest term that it can have had, so that it helps
+  nobody into office who might lack it.
+
+The doubt ends when a leader's entry takes the place (every leader of a later term has all that is committed), or when
+every other voter has answered that it has nothing intact there: then the entry was on no majority, and no leader can
+still count this replica's old acknowledgement of it. (A majority of the others would show the first, but not the
+second: a leader that was not asked could count a copy that is gone.)
+
+A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
+believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.messages import TailQuery, TailReply
+from cluster.types import Index, Term
+
+if TYPE_CHECKING:
+    from cluster.raft.core import Raft
+
+ABSENT, DOUBTFUL, INTACT = 0, 1, 2
+
+
+def tick(core: "Raft") -> None:
+    """Ask again, as often as heartbeats go."""
+    if core.elapsed % core.options.heartbeat_ticks == 0:
+        index = core.doubtful[0] if core.doubtful is not None else Index(core.last_index + 1)
+        for replica in core.others:
+            core.send_free(TailQuery(sender=core.me, to=replica, term=core.term, index=index))
+
+
+def step(core: "Raft", message: TailQuery | TailReply) -> None:
+    """Take a question or an answer."""
+    if isinstance(message, TailQuery):
+        query(core, message)
+    else:
+        reply(core, message)
+
+
+def query(core: "Raft", message: TailQuery) -> None:
+    """Say what is here at that index, on disk; a leader sends it again from there."""
+    progress = core.progress.get(message.sender)
+    if progress is not None and progress.match >= message.index:
+        progress.start_over(Index(message.index - 1))
+    term = core.terms.term_at(message.index)
+    if message.index <= core.terms.fold_index or (term is not None and message.index <= core.durable_index):
+        state, entry_term = INTACT, term or core.terms.fold_term
+    elif (core.doubtful is not None and core.doubtful[0] <= message.index) or core.recovering:
+        state, entry_term = DOUBTFUL, Term(0)
+    else:
+        state, entry_term = ABSENT, Term(0)
+    core.send_free(
+        TailReply(
+            sender=core.me,
+            to=message.sender,
+            term=core.term,
+            index=message.index,
+            state=state,
+            entry_term=entry_term,
+        )
+    )
+
+
+def reply(core: "Raft", message: TailReply) -> None:
+    """The doubt ends when nobody else has anything intact there."""
+    if core.doubtful is None or message.index != core.doubtful[0]:
+        return
+    core.tail_answers[message.sender] = message.state
+    if all(core.tail_answers.get(replica, INTACT) != INTACT for replica in core.others):
+        core.doubtful = None
+        core.tail_answers.clear()

@@ -1,0 +1,149 @@
+"""A disk that remembers what was synced, and what a crash makes of the rest.
+
+Writes are queued with their tickets and become durable in that order, a group at a time (or one at a time). A crash
+loses what was not synced; a torn crash keeps a beginning of it: the vote whole or not at all (it comes first), then a
+prefix of the entries, and perhaps damaged bytes where the next entry began: a doubtful tail.
+A flip damages the last durable entry: the same doubtful tail, but of an entry that may have been promised.
+Damage further down ends the log before it: the replica is recovering.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from random import Random
+
+from cluster.raft import Vote
+from cluster.types import Index, Term, Ticket
+from tests.raft.sim.stored import Command, Fold, StoredLog
+
+
+@dataclass(slots=True)
+class Write:
+    """What one ticket asks for, in the order of the fields; `held` is what may be said only afterwards."""
+
+    ticket: Ticket | None
+    vote: Vote | None = None
+    cut: bool = False
+    """The doubtful bytes at the tail go."""
+    truncate_from: Index | None = None
+    fold: Fold | None = None
+    entries: list[tuple[Index, Term, Command]] = field(default_factory=list)
+    held: list[object] = field(default_factory=list)
+
+
+class Disk:
+    """What survives of one host."""
+
+    def __init__(self, fold: Fold) -> None:
+        self.image = StoredLog(fold)
+        self.vote = Vote(term=Term(0), voted_for=None)
+        self.doubtful: tuple[Index, Term] | None = None
+        self.recovering = False
+        self.flipped = False
+        """The doubtful entry was durable once."""
+        self.damaged: dict[Index, Term] = {}
+        """Entries that were durable and are gone by damage, until they are there again."""
+        self.queue: deque[Write] = deque()
+        self.in_flight: list[Write] = []
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether something that was durable is missing."""
+        return self.recovering or self.flipped
+
+    def holds(self, index: int, term: int | None) -> bool:
+        """Whether the entry is durable here, was folded, or was durable before damage that is not healed."""
+        if index <= self.image.fold.index:
+            return True
+        return term is not None and (self.image.term_at(index) == term or self.damaged.get(Index(index)) == term)
+
+    def take_group(self, *, whole: bool) -> bool:
+        """Begin to sync what waits, or only its first write; whether there was anything and the disk was free."""
+        if self.in_flight or not self.queue:
+            return False
+        if whole:
+            self.in_flight = list(self.queue)
+            self.queue.clear()
+        else:
+            self.in_flight = [self.queue.popleft()]
+        return True
+
+    def finish_group(self) -> list[Write]:
+        """The sync is done: all of it is durable."""
+        done, self.in_flight = self.in_flight, []
+        for write in done:
+            self._apply(write, len(write.entries))
+        return done
+
+    def _apply(self, write: Write, entries: int) -> None:
+        if write.vote is not None:
+            self.vote = write.vote
+        if write.cut:
+            self._doubt_is_over()
+        if write.truncate_from is not None and write.truncate_from <= self.image.last_index:
+            self.image.truncate_from(write.truncate_from)
+        if write.fold is not None:
+            self.image.install(write.fold)
+            self._doubt_is_over()
+        for index, term, command in write.entries[:entries]:
+            assert index == self.image.last_index + 1, f"a write of {index} after {self.image.last_index}"
+            self.image.append(term, command)
+            self.damaged.pop(index, None)
+            if self.doubtful is not None and self.doubtful[0] <= index:
+                self._doubt_is_over()
+
+    def _doubt_is_over(self) -> None:
+        self.doubtful = None
+        self.flipped = False
+
+    def heal(self) -> None:
+        """A leader has brought the log to where it may vote again."""
+        self.recovering = False
+        self.damaged.clear()
+
+    # --- crashes
+
+    def crash(self, random: Random, *, torn: bool, may_doubt: bool) -> bool:
+        """Lose what was not synced, or tear it; whether a doubtful tail came of it."""
+        group, self.in_flight = self.in_flight, []
+        self.queue.clear()
+        if not torn:
+            return False
+        for write in group[: random.randint(0, len(group))]:
+            kept = random.randint(0, len(write.entries))
+            self._apply(write, kept)
+            if kept < len(write.entries):
+                if may_doubt and random.random() < 0.7:
+                    self._doubt(write.entries[kept][0], write.entries[kept][1], random)
+                    return True
+                return False
+        return False
+
+    def _doubt(self, index: Index, term: Term, random: Random) -> None:
+        """Bytes at `index` cannot be read; its term is known, or only that it is at most the vote's."""
+        bound = term if random.random() < 0.5 else self.vote.term
+        if self.doubtful is not None:
+            assert self.doubtful[0] == index, "there is one doubtful entry, after the last readable one"
+            bound = max(bound, self.doubtful[1])
+        self.doubtful = (index, bound)
+
+    def flip_last(self, random: Random) -> bool:
+        """Damage the last durable entry; False if there is none or the tail is doubtful already."""
+        if not self.image.terms or self.doubtful is not None or self.recovering:
+            return False
+        index, term = self.image.last_index, self.image.last_term
+        self.image.truncate_from(index)
+        self.damaged[index] = term
+        self._doubt(index, term, random)
+        self.flipped = True
+        return True
+
+    def corrupt(self, random: Random) -> bool:
+        """Damage an entry further down: the log ends before it and its replica is recovering."""
+        if len(self.image.terms) < 2 or self.doubtful is not None or self.recovering:
+            return False
+        first = Index(self.image.last_index - random.randint(1, min(20, len(self.image.terms)) - 1))
+        for index in range(first, self.image.last_index + 1):
+            self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
+        self.image.truncate_from(first)
+        self.recovering = True
+        return True

@@ -1,0 +1,132 @@
+"""A log with its content, as a list: once in a host's memory, once as what is on its disk.
+
+A command stands for a batch: (producer, sequence), producers from 1, sequences dense from 0. A leader's no-op is (0, 0).
+The fold is what the log adds up to at an index: each producer's next sequence, and a digest of everything before,
+so that two folds of one index can be compared with the entries that they stand for.
+"""
+
+from dataclasses import dataclass
+
+from cluster.raft import LogState
+from cluster.types import Index, Term
+
+Command = tuple[int, int]
+NO_OP: Command = (0, 0)
+
+
+def digest_after(digest: int, term: Term, command: Command) -> int:
+    """The digest of a log that is one entry longer. Integers only: the same in every process."""
+    return hash((digest, term, *command))
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """What a log adds up to at `index`, an entry of `term`. `expected` has a place for producer 0."""
+
+    index: Index
+    term: Term
+    digest: int
+    expected: tuple[int, ...]
+
+
+class StoredLog:
+    """Entries after a fold."""
+
+    __slots__ = ("commands", "expected", "fold", "places", "terms")
+
+    def __init__(self, fold: Fold) -> None:
+        self.install(fold)
+
+    def install(self, fold: Fold) -> None:
+        """Begin again after `fold`."""
+        self.fold = fold
+        self.terms: list[Term] = []
+        self.commands: list[Command] = []
+        self.expected = list(fold.expected)
+        self.places: dict[Command, Index] = {}
+        """Where each command since the fold is."""
+
+    def copy(self) -> "StoredLog":
+        """Another log that is equal."""
+        other = StoredLog(self.fold)
+        other.terms = self.terms.copy()
+        other.commands = self.commands.copy()
+        other.expected = self.expected.copy()
+        other.places = self.places.copy()
+        return other
+
+    @property
+    def last_index(self) -> Index:
+        """The last entry's index; the fold's if there is none."""
+        return Index(self.fold.index + len(self.terms))
+
+    @property
+    def last_term(self) -> Term:
+        """The last entry's term; the fold's if there is none."""
+        return self.terms[-1] if self.terms else self.fold.term
+
+    def term_at(self, index: int) -> Term | None:
+        """The entry's term; None before the fold and after the end."""
+        place = index - self.fold.index - 1
+        if 0 <= place < len(self.terms):
+            return self.terms[place]
+        return self.fold.term if place == -1 else None
+
+    def command_at(self, index: int) -> Command:
+        """The content of an entry after the fold."""
+        return self.commands[index - self.fold.index - 1]
+
+    def commands_between(self, first: int, last: int) -> list[Command]:
+        """The content of entries `first` … `last`, all after the fold."""
+        assert first > self.fold.index, "these entries were trimmed"
+        return self.commands[first - self.fold.index - 1 : last - self.fold.index]
+
+    def append(self, term: Term, command: Command) -> None:
+        """One more entry."""
+        self.terms.append(term)
+        self.commands.append(command)
+        if command != NO_OP:
+            producer, sequence = command
+            self.expected[producer] = sequence + 1
+            self.places[command] = self.last_index
+
+    def truncate_from(self, index: int) -> None:
+        """Drop the entry at `index` and all after it; what they added up to is undone."""
+        assert index > self.fold.index, "a fold is never cut"
+        while self.last_index >= index:
+            self.terms.pop()
+            command = self.commands.pop()
+            if command != NO_OP:
+                producer, sequence = command
+                self.expected[producer] = sequence
+                self.places.pop(command, None)
+
+    def trim_to(self, index: int) -> None:
+        """Fold entries up to and including `index`."""
+        assert index <= self.last_index, "only what is there can be folded"
+        count = index - self.fold.index
+        digest, expected = self.fold.digest, list(self.fold.expected)
+        for term, command in zip(self.terms[:count], self.commands[:count], strict=True):
+            digest = digest_after(digest, term, command)
+            if command != NO_OP:
+                expected[command[0]] = command[1] + 1
+                self.places.pop(command, None)
+        self.fold = Fold(Index(index), self.term_at(index) or Term(0), digest, tuple(expected))
+        del self.terms[:count], self.commands[:count]
+
+    def runs(self) -> tuple[tuple[Index, Term], ...]:
+        """(first index, term) of each run of one term."""
+        found: list[tuple[Index, Term]] = []
+        for place, term in enumerate(self.terms):
+            if not found or found[-1][1] != term:
+                found.append((Index(self.fold.index + 1 + place), term))
+        return tuple(found)
+
+    def state(self) -> LogState:
+        """What a core is told of the log when it starts."""
+        return LogState(
+            fold_index=self.fold.index,
+            fold_term=self.fold.term,
+            term_starts=self.runs(),
+            last_index=self.last_index,
+        )
