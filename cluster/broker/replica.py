@@ -268,7 +268,6 @@ class Replica(Actor):
             self._publishing.leadership_changed()
             self._around.on_leader(self)
         if ready.commit is not None:
-            self.log.note_synced(ready.commit, self.raft.term_of(ready.commit))
             self.readers.advance(self._committed_end(ready.commit))
             self._publishing.committed()
         self._barriers.confirmed(ready.barriers)

@@ -17,14 +17,14 @@ class Admin:
     """Each call takes `timeout_s`; None is `ClientOptions.request_timeout_s`.
 
     Creating without `if_absent` and deleting are not repeated when their outcome is unknown: OutcomeUnknown or
-    DeadlineExceeded says so, and `describe` tells how it went.
+    DeadlineExceeded says so, and `describe_topic` tells how it went.
     """
 
     def __init__(self, calls: Calls, directory: Directory) -> None:
         self._calls = calls
         self._directory = directory
 
-    async def create(
+    async def create_topic(
         self,
         name: str,
         *,
@@ -45,7 +45,7 @@ class Admin:
         self._directory.learn(topic)
         return topic_view(topic)
 
-    async def describe(self, name: str, *, timeout_s: float | None = None) -> TopicView:
+    async def describe_topic(self, name: str, *, timeout_s: float | None = None) -> TopicView:
         """One topic with its partitions, leaders and replicas. UnknownTopic if every node says so."""
         request = topic_pb2.GetTopicRequest(name=name).SerializeToString()
         answer = await self._calls.call(GET_TOPIC, request, timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic)
@@ -53,7 +53,7 @@ class Admin:
         self._directory.learn(topic)
         return topic_view(topic)
 
-    async def topics(self, *, timeout_s: float | None = None) -> tuple[TopicView, ...]:
+    async def list_topics(self, *, timeout_s: float | None = None) -> tuple[TopicView, ...]:
         """All topics by name."""
         found: list[TopicView] = []
         request = topic_pb2.ListTopicsRequest()
@@ -67,13 +67,13 @@ class Admin:
                 return tuple(found)
             request.page_token = page.next_page_token
 
-    async def delete(self, name: str, *, timeout_s: float | None = None) -> None:
+    async def delete_topic(self, name: str, *, timeout_s: float | None = None) -> None:
         """Remove a topic and its data for good. UnknownTopic if there is none."""
         request = topic_pb2.DeleteTopicRequest(name=name).SerializeToString()
         await self._calls.call(DELETE_TOPIC, request, timeout_s=timeout_s, repeatable=False, doubt=UnknownTopic)
         self._directory.forget(name)
 
-    async def cluster(self, *, timeout_s: float | None = None) -> ClusterView:
+    async def cluster_status(self, *, timeout_s: float | None = None) -> ClusterView:
         """The nodes, the controller and the cluster's health; the client remembers the nodes' addresses."""
         request = cluster_pb2.GetClusterRequest().SerializeToString()
         answer = await self._calls.call(GET_CLUSTER, request, timeout_s=timeout_s, repeatable=True)

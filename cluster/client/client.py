@@ -26,7 +26,8 @@ class Client:
     """A connection to a cluster.
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
-    `topics` creates, lists, describes and deletes. Nothing here is safe to use from several threads or event loops.
+    Topics and the cluster: see `Admin`, whose methods are the client's.
+    Nothing here is safe to use from several threads or event loops.
     """
 
     def __init__(
@@ -37,7 +38,12 @@ class Client:
         self._random = random
         self._calls = Calls(network, addresses(servers), self._options, random)
         self._directory = Directory(self._calls, self._options)
-        self.topics = Admin(self._calls, self._directory)
+        admin = Admin(self._calls, self._directory)
+        self.create_topic = admin.create_topic
+        self.describe_topic = admin.describe_topic
+        self.list_topics = admin.list_topics
+        self.delete_topic = admin.delete_topic
+        self.cluster_status = admin.cluster_status
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
         self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
@@ -53,7 +59,7 @@ class Client:
     async def open(self) -> Self:
         """Reach a node and learn the others. Unavailable if none of the given servers answers."""
         try:
-            await self.topics.cluster()
+            await self.cluster_status()
         except RiverrunError as error:
             if not error.retry:
                 raise

@@ -61,20 +61,24 @@ def read_stored_batch(
             f"the batch at offset {base} of partition {partition} holds {len(items)} records and says "
             f"{batch.record_count}"
         )
-    records = []
+    records: list[ReadRecord] = []
     offset: int = base
+    make, cls = tuple.__new__, ReadRecord  # this runs once per record: half the time of calling the class
     for item in items:
-        if item.HasField("offset_delta"):
-            offset = base + item.offset_delta
+        if delta := item.offset_delta:  # 0 can only stand at the first record, where it says nothing new
+            offset = base + delta
         headers = item.headers
         records.append(
-            ReadRecord(
-                item.value,
-                item.key if item.HasField("key") else None,
-                tuple([Header(name=header.name, value=header.value) for header in headers]) if headers else (),
-                item.timestamp_ns,
-                Offset(offset),
-                partition,
+            make(
+                cls,
+                (
+                    item.value,
+                    item.key or (b"" if item.HasField("key") else None),
+                    tuple([Header(name=header.name, value=header.value) for header in headers]) if headers else (),
+                    item.timestamp_ns,
+                    offset,
+                    partition,
+                ),
             )
         )
         offset += 1

@@ -4,7 +4,7 @@ Partitioner version 1, part of the public API and the same in every client: a re
 `crc32c(key) mod partitions` (CRC32C: Castagnoli, RFC 3720 appendix B.4); a record without a key goes to any.
 
 >>> [partition_of_key(key, 12) for key in (b"", b"123456789", b"customer-17")]
-[0, 7, 0]
+[0, 3, 11]
 
 Leaders are learned from GetTopic (with the term) and from the hints of NOT_LEADER (without). A hint counts at once;
 a description counts unless a newer term is known; an address that failed is forgotten until one of the two names it

@@ -2,28 +2,20 @@
 
 from dataclasses import dataclass
 
+from cluster.metadata import Replica
 from cluster.types import ClusterId, NodeId, ReplicaId, Term, TopicId
 from cluster.wire.api import cluster_pb2, topic_pb2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReplicaView:
-    """One copy of a partition and the node that it is on."""
-
-    id: ReplicaId
-    node: NodeId
-    initialised: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionView:
-    """One partition. `leader` 0 and an empty `leader_address`: the node that answered knows of no leader."""
+    """One partition. `leader` None and an empty `leader_address`: the node that answered knows of no leader."""
 
     number: int
-    leader: NodeId
+    leader: NodeId | None
     leader_address: str
     term: Term
-    replicas: tuple[ReplicaView, ...]
+    replicas: tuple[Replica, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +31,10 @@ class TopicView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """A node; `state` is "alive", "dead" or "unknown"."""
+    """A node; `leaders` and `replicas` count the partitions that it leads and those that it has a copy of."""
 
-    id: NodeId
-    state: str
+    node: NodeId
+    alive: bool
     client_address: str
     peer_address: str
     leaders: int
@@ -52,19 +44,16 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterView:
-    """The cluster as the node `answered_by` sees it. `controller` 0: none is known now."""
+    """The cluster as the node `answered_by` sees it. `controller` None: none is known now."""
 
     cluster_id: ClusterId
     nodes: tuple[NodeView, ...]
-    controller: NodeId
+    controller: NodeId | None
     metadata_version: int
     topics: int
     partitions: int
     partitions_without_leader: int
     answered_by: NodeId
-
-
-NODE_STATES = {cluster_pb2.NODE_STATE_ALIVE: "alive", cluster_pb2.NODE_STATE_DEAD: "dead"}
 
 
 def topic_view(topic: topic_pb2.Topic) -> TopicView:
@@ -75,11 +64,11 @@ def topic_view(topic: topic_pb2.Topic) -> TopicView:
         partitions=tuple(
             PartitionView(
                 number=partition.number,
-                leader=NodeId(partition.leader),
+                leader=NodeId(partition.leader) if partition.leader else None,
                 leader_address=partition.leader_address,
                 term=Term(partition.term),
                 replicas=tuple(
-                    ReplicaView(id=ReplicaId(replica.id), node=NodeId(replica.node), initialised=replica.initialised)
+                    Replica(replica=ReplicaId(replica.id), node=NodeId(replica.node), initialised=replica.initialised)
                     for replica in partition.replicas
                 ),
             )
@@ -96,8 +85,8 @@ def cluster_view(response: cluster_pb2.GetClusterResponse) -> ClusterView:
         cluster_id=ClusterId(response.cluster_id),
         nodes=tuple(
             NodeView(
-                id=NodeId(node.id),
-                state=NODE_STATES.get(node.state, "unknown"),
+                node=NodeId(node.id),
+                alive=node.state == cluster_pb2.NODE_STATE_ALIVE,
                 client_address=node.client_address,
                 peer_address=node.peer_address,
                 leaders=node.leaders,
@@ -106,7 +95,7 @@ def cluster_view(response: cluster_pb2.GetClusterResponse) -> ClusterView:
             )
             for node in response.nodes
         ),
-        controller=NodeId(response.controller),
+        controller=NodeId(response.controller) if response.controller else None,
         metadata_version=response.metadata_version,
         topics=response.topics,
         partitions=response.partitions,

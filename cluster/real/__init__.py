@@ -1,1 +1,1 @@
-"""cluster.real"""
+"""The real world: asyncio, files, gRPC. Same file names as `cluster.sim`."""

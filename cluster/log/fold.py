@@ -1,0 +1,153 @@
+"""What a partition's log adds up to: membership, producers, end offset. Pure.
+
+The fold as of the last entry, committed or not, is kept in memory; the fold as of the entry before a segment stands at
+the segment's head, so that a log can be trimmed at segment starts and a replica can begin there. Applying an entry is
+deterministic; an entry of an unknown kind is refused, because a fold that skipped it would differ between versions.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import google_crc32c
+import msgspec
+
+from cluster.errors import CorruptStorage
+from cluster.raft.ready import Member, Membership
+from cluster.records import Entry, EntryKind
+from cluster.types import NO_INDEX, NO_TERM, Index, NodeId, Offset, ProducerId, ReplicaId, Term
+
+FORMAT = 1
+RECENT_BATCHES_MAX = 32
+"""Batches remembered for each producer: as many as it may have in flight (BrokerOptions.batches_in_flight_max)."""
+NO_OFFSET = Offset(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RecentBatch:
+    """One of a producer's last batches: enough to answer it again."""
+
+    base_sequence: int
+    record_count: int
+    base_offset: Offset
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerState:
+    """What the log knows of a producer. Sequences count records and continue across epochs."""
+
+    epoch: int
+    next_sequence: int
+    recent: tuple[RecentBatch, ...]
+    last_append_time_ns: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Fold:
+    """The sum of all entries up to `index`."""
+
+    membership: Membership
+    index: Index = NO_INDEX
+    term: Term = NO_TERM
+    end_offset: Offset = NO_OFFSET
+    start_offset: Offset = NO_OFFSET
+    last_append_time_ns: int = 0
+    producers: dict[ProducerId, ProducerState] = field(default_factory=dict)
+
+    def apply(self, entry: Entry) -> None:
+        """One entry further."""
+        assert entry.index == self.index + 1, f"entry {entry.index} does not follow {self.index}"
+        assert entry.base_offset == self.end_offset, f"offset {entry.base_offset} does not follow {self.end_offset}"
+        match entry.kind:
+            case EntryKind.NO_OP:
+                pass
+            case EntryKind.BATCH:
+                self._apply_batch(entry)
+            case EntryKind.MEMBERSHIP:
+                self.membership = decode_membership(entry.control)
+            case EntryKind.TRIM_TO:
+                self.start_offset = Offset(int.from_bytes(entry.control, "little"))
+            case EntryKind.EXPIRE_PRODUCERS:
+                for producer in msgspec.msgpack.decode(entry.control, type=list[int]):
+                    self.producers.pop(ProducerId(producer), None)
+        self.index, self.term = entry.index, entry.term
+        self.end_offset = entry.end_offset
+        self.last_append_time_ns = max(self.last_append_time_ns, entry.append_time_ns)
+
+    def _apply_batch(self, entry: Entry) -> None:
+        batch = entry.batch
+        assert batch is not None
+        if not batch.producer_id:
+            return
+        known = self.producers.get(batch.producer_id)
+        made = RecentBatch(batch.base_sequence, batch.record_count, entry.base_offset, entry.index)
+        recent = (*known.recent[1 - RECENT_BATCHES_MAX :], made) if known is not None else (made,)
+        self.producers[batch.producer_id] = ProducerState(
+            batch.producer_epoch, batch.base_sequence + batch.record_count, recent, entry.append_time_ns
+        )
+
+    def copy(self) -> "Fold":
+        """One that can go its own way."""
+        return replace(self, producers=dict(self.producers))
+
+
+def encode_fold(fold: Fold) -> bytes:
+    """Version, CRC32C, content."""
+    content = msgspec.msgpack.encode(
+        (
+            _plain_membership(fold.membership),
+            fold.index,
+            fold.term,
+            fold.end_offset,
+            fold.start_offset,
+            fold.last_append_time_ns,
+            {producer: _plain_producer(state) for producer, state in fold.producers.items()},
+        )
+    )
+    return bytes([FORMAT]) + int(google_crc32c.value(content)).to_bytes(4, "little") + content
+
+
+def decode_fold(data: bytes) -> Fold:
+    """The inverse; CorruptStorage if the bytes are not those that were encoded."""
+    content = data[5:]
+    if len(data) < 5 or data[0] != FORMAT or google_crc32c.value(content) != int.from_bytes(data[1:5], "little"):
+        raise CorruptStorage("a fold is damaged or of another version")
+    voters, index, term, end, start, append_time, producers = msgspec.msgpack.decode(content, strict=False)
+    return Fold(
+        membership=_membership(voters),
+        index=Index(index),
+        term=Term(term),
+        end_offset=Offset(end),
+        start_offset=Offset(start),
+        last_append_time_ns=append_time,
+        producers={ProducerId(int(producer)): _producer(state) for producer, state in producers.items()},
+    )
+
+
+def encode_membership(membership: Membership) -> bytes:
+    """What a MEMBERSHIP entry holds."""
+    return bytes(msgspec.msgpack.encode(_plain_membership(membership)))
+
+
+def decode_membership(control: bytes) -> Membership:
+    """The inverse."""
+    return _membership(msgspec.msgpack.decode(control))
+
+
+def _plain_membership(membership: Membership) -> list[tuple[int, int]]:
+    return [(member.replica, member.node) for member in membership.voters]
+
+
+def _membership(voters: list[tuple[int, int]]) -> Membership:
+    return Membership(voters=tuple(Member(replica=ReplicaId(r), node=NodeId(n)) for r, n in voters))
+
+
+def _plain_producer(state: ProducerState) -> tuple[object, ...]:
+    recent = [(b.base_sequence, b.record_count, b.base_offset, b.index) for b in state.recent]
+    return state.epoch, state.next_sequence, recent, state.last_append_time_ns
+
+
+def _producer(plain: Any) -> ProducerState:
+    epoch, next_sequence, recent, last = plain
+    batches = tuple(RecentBatch(sequence, count, Offset(o), Index(i)) for sequence, count, o, i in recent)
+    return ProducerState(epoch, next_sequence, batches, last)

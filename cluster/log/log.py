@@ -1,0 +1,359 @@
+"""The durable log of one replica: append, truncate, read by index or offset, and the vote beside it.
+
+Memory is changed at once, disk work is queued in order and taken by the node's writer (`take_write` … `written`).
+Entries that are not written yet are always in memory; the newest written ones stay there as a cache. What is read from
+disk is checked, and a frame that fails is CorruptStorage: never served.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from cluster.config import LogOptions
+from cluster.errors import CorruptStorage, OffsetOutOfRange
+from cluster.log.fold import Fold, decode_fold, encode_fold
+from cluster.log.frame import decode_frame, encode_frame
+from cluster.log.opening import Recovery, create_files, open_files
+from cluster.log.segment import ReplicaIdentity, Segment, head_size
+from cluster.log.write import Create, Cut, Put, Remove, SaveVote, Step, Write
+from cluster.raft.ready import LogState, Membership, Vote
+from cluster.records import Entry, EntryKind
+from cluster.types import NO_TERM, Index, Offset, Term
+from cluster.world import Disk, File
+
+
+class Log:
+    """One replica's log. Owned by its replica; only the writer's thread touches the files' ends."""
+
+    def __init__(
+        self,
+        *,
+        directory: str,
+        identity: ReplicaIdentity,
+        options: LogOptions,
+        segments: list[Segment],
+        fold: Fold,
+        vote: Vote,
+        vote_sequence: int,
+        vote_file: File,
+        recovered: Recovery,
+    ) -> None:
+        self.recovered = recovered
+        self.fold = fold
+        self.vote = vote
+        self.full = False
+        self.closed = False
+        self.pending_bytes = 0
+        self._directory = directory
+        self._identity = identity
+        self._options = options
+        self._segments = segments
+        self._vote_sequence = vote_sequence
+        self._vote_file = vote_file
+        self._steps: list[Step] = []
+        self._failed: Write | None = None
+        self._cache: dict[Index, Entry] = {}
+        self._cache_bytes = 0
+        self._written = fold.index
+        self._synced: tuple[Index, Term] = (fold.index, fold.term)
+        self._under_way = False
+        self._cut_first = recovered.doubtful is not None
+
+    # --- opening
+
+    @staticmethod
+    def exists(disk: Disk, directory: str) -> bool:
+        """Whether a replica's files are there."""
+        return bool(disk.list(directory))
+
+    @staticmethod
+    def create(
+        disk: Disk, directory: str, identity: ReplicaIdentity, membership: Membership, options: LogOptions
+    ) -> "Log":
+        """A new replica's files, durable with their names when this returns. Blocks."""
+        create_files(disk, directory, identity, Fold(membership=membership))
+        return Log.open(disk, directory, identity, options)
+
+    @staticmethod
+    def open(disk: Disk, directory: str, identity: ReplicaIdentity, options: LogOptions) -> "Log":
+        """What is there after a restart, of whatever kind. Blocks.
+
+        RefusedToStart: another's files. CorruptStorage: the vote or the log's start is lost.
+        """
+        opened = open_files(disk, directory, identity)
+        return Log(
+            directory=directory,
+            identity=identity,
+            options=options,
+            segments=opened.segments,
+            fold=opened.fold,
+            vote=opened.vote,
+            vote_sequence=opened.vote_sequence,
+            vote_file=opened.vote_file,
+            recovered=opened.recovered,
+        )
+
+    def close(self) -> None:
+        """Close the files, after the write that is under way; what is queued is not written."""
+        self.closed = True
+        if not self._under_way:
+            self._close_files()
+
+    def _close_files(self) -> None:
+        for segment in self._segments:
+            if segment.file is not None:
+                segment.file.close()
+                segment.file = None
+        self._vote_file.close()
+
+    # --- what is in it
+
+    @property
+    def last_index(self) -> Index:
+        """The last entry."""
+        return self.fold.index
+
+    @property
+    def first_index(self) -> Index:
+        """The first entry that is still here (or will be)."""
+        return self._segments[0].base_index
+
+    @property
+    def start_offset(self) -> Offset:
+        """The first record that can be read."""
+        return max(self._segments[0].base_offset, self.fold.start_offset)
+
+    @property
+    def end_offset(self) -> Offset:
+        """The offset of the next record, committed or not."""
+        return self.fold.end_offset
+
+    def state(self) -> LogState:
+        """For the Raft core."""
+        first = decode_fold(self._segments[0].fold)
+        runs: list[tuple[Index, Term]] = []
+        for segment in self._segments:
+            for place, term in enumerate(segment.rows.terms):
+                if not runs or runs[-1][1] != term:
+                    runs.append((Index(segment.base_index + place), term))
+        return LogState(
+            fold_index=first.index, fold_term=first.term, term_starts=tuple(runs), last_index=self.last_index
+        )
+
+    def end_offset_at(self, index: Index) -> Offset:
+        """The offset after the entry's last record."""
+        if index < self.first_index:
+            return self._segments[0].base_offset
+        return self._segment_of(index).end_offset_at(index)
+
+    # --- changes
+
+    def save_vote(self, vote: Vote) -> None:
+        """Replace term and vote."""
+        self.vote = vote
+        self._vote_sequence += 1
+        self._steps.append(SaveVote(vote, self._vote_sequence))
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Add entries that follow the last one in index, term and offset."""
+        for entry in entries:
+            segment = self._segments[-1]
+            if segment.size >= self._options.segment_bytes_max and segment.rows.terms:
+                segment = self._roll()
+            if self._cut_first:
+                self._steps.append(Cut(segment, segment.size))
+                self._cut_first = False
+            self.fold.apply(entry)
+            head, content = encode_frame(entry, self._identity.partition, self._synced)
+            latest = entry.batch.max_timestamp_ns if entry.batch else 0
+            size = len(head) + len(content)
+            position = segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, size)
+            self._put(segment, position, [head, content] if content else [head], size)
+            self._cache[entry.index] = entry
+            self._cache_bytes += entry.size_bytes
+
+    def truncate_from(self, index: Index) -> None:
+        """Drop the entry at `index` and all after it."""
+        assert self.first_index <= index <= self.last_index, f"entry {index} is not here"
+        for gone in range(index, self.last_index + 1):
+            entry = self._cache.pop(Index(gone), None)
+            self._cache_bytes -= entry.size_bytes if entry else 0
+        while self._segments[-1].base_index > index or (
+            self._segments[-1].base_index == index and len(self._segments) > 1
+        ):
+            self._steps.append(Remove(self._segments.pop()))
+        segment = self._segments[-1]
+        self.fold = decode_fold(segment.fold)
+        keep = [self._entry(Index(number)) for number in range(segment.base_index, index)]
+        if index <= segment.last_index:
+            segment.truncate_from(index)
+        for entry in keep:
+            self.fold.apply(entry)
+        self._steps.append(Cut(segment, segment.size))
+        self._written = min(self._written, Index(index - 1))
+        if self._synced[0] >= index:
+            self._synced = (Index(index - 1), self.fold.term)
+        self._cut_first = False
+
+    def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
+        """Replace everything by a fold; the log continues after `index`."""
+        fold = decode_fold(fold_bytes)
+        assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
+        old, self._segments = self._segments, []
+        self._new_segment(fold, fold_bytes, installed=True)
+        self._steps += [Remove(segment) for segment in reversed(old)]
+        self.fold = fold
+        self._cache.clear()
+        self._cache_bytes = 0
+        self._written = index
+        self._synced = (Index(0), NO_TERM)
+        self._cut_first = False
+
+    def fold_at_start(self) -> tuple[Index, Term, bytes]:
+        """The fold just before the first entry: what a replica that is behind begins with."""
+        data = self._segments[0].fold
+        fold = decode_fold(data)
+        return fold.index, fold.term, data
+
+    def trim_to(self, offset: Offset) -> tuple[Index, Term]:
+        """Drop whole segments below `offset`, never the last one; where the log begins now."""
+        while len(self._segments) > 1 and self._segments[1].base_offset <= offset:
+            self._steps.append(Remove(self._segments.pop(0)))
+        index, term, _ = self.fold_at_start()
+        return index, term
+
+    # --- to disk
+
+    def take_write(self) -> Write | None:
+        """All queued work; what met a full disk comes first."""
+        steps, self._steps = self._steps, []
+        if self._failed is not None:
+            steps = [*self._failed.steps, *steps]
+            self._failed = None
+        if not steps:
+            return None
+        self._under_way = True
+        return Write(
+            steps,
+            last_index=self.last_index,
+            directory=self._directory,
+            identity=self._identity,
+            vote_file=self._vote_file,
+            allocate_min=self._options.allocate_bytes_min,
+            allocate_max=self._options.allocate_bytes_max,
+        )
+
+    def written(self, write: Write, *, full: bool) -> None:
+        """The work is on disk; or, `full`, it waits."""
+        self._under_way = False
+        if self.closed:
+            self._close_files()
+            return
+        self.full = full
+        if full:
+            self._failed = write
+            return
+        self.pending_bytes -= write.bytes
+        upto = min(write.last_index, self.last_index)
+        self._written = max(self._written, upto)
+        if upto > self._synced[0] and upto >= self.first_index:
+            segment = self._segment_of(upto)
+            self._synced = (upto, segment.rows.terms[upto - segment.base_index])
+        self._shrink_cache()
+
+    # --- reading
+
+    def entries(self, first: Index, *, last: Index, bytes_max: int, count_max: int) -> list[Entry]:
+        """Entries from `first` to at most `last`, for replication; at least one if `first` is here."""
+        found: list[Entry] = []
+        size = 0
+        for number in range(first, min(last, self.last_index) + 1):
+            entry = self._entry(Index(number))
+            size += entry.size_bytes
+            if found and (size > bytes_max or len(found) >= count_max):
+                break
+            found.append(entry)
+        return found
+
+    def read(self, offset: Offset, *, last: Index, bytes_max: int) -> list[Entry]:
+        """Batches from the one that holds `offset` on, up to the entry at `last`."""
+        if offset < self.start_offset:
+            raise OffsetOutOfRange(
+                f"offset {offset} is below the first one, {self.start_offset}",
+                first=str(self.start_offset),
+                end=str(self.end_offset),
+            )
+        place = bisect_right([segment.base_offset for segment in self._segments], offset) - 1
+        first = self._segments[place].index_of_offset(offset)
+        found: list[Entry] = []
+        size = 0
+        for number in range(first, min(last, self.last_index) + 1):
+            entry = self._entry(Index(number))
+            if entry.kind is not EntryKind.BATCH or entry.end_offset <= offset:
+                continue
+            size += entry.size_bytes
+            if found and size > bytes_max:
+                break
+            found.append(entry)
+        return found
+
+    def offset_of_time(self, timestamp_ns: int, *, append_time: bool, last: Index) -> Offset | None:
+        """The first offset whose batch reaches that time, up to the entry at `last`; None if there is none."""
+        for segment in self._segments:
+            index = segment.index_of_time(timestamp_ns, append_time=append_time)
+            if index is not None:
+                return segment.rows.offsets[index - segment.base_index] if index <= last else None
+        return None
+
+    def _entry(self, index: Index) -> Entry:
+        cached = self._cache.get(index)
+        if cached is not None:
+            return cached
+        segment = self._segment_of(index)
+        assert segment.file is not None, "what is not written is in memory"
+        position, length = segment.span(index)
+        entry = decode_frame(segment.file.read(position, length), 0, self._identity.partition)
+        if entry is None or entry.index != index:
+            raise CorruptStorage(f"entry {index} in {segment.path} is damaged")
+        return entry
+
+    def _segment_of(self, index: Index) -> Segment:
+        for segment in reversed(self._segments):
+            if segment.base_index <= index:
+                return segment
+        raise AssertionError(f"entry {index} is below the log's start")
+
+    # --- segments and memory
+
+    def _roll(self) -> Segment:
+        return self._new_segment(self.fold, encode_fold(self.fold), installed=False)
+
+    def _new_segment(self, fold: Fold, fold_bytes: bytes, *, installed: bool) -> Segment:
+        base = Index(fold.index + 1)
+        segment = Segment(
+            f"{self._directory}/{base:020d}.log",
+            base_index=base,
+            base_offset=fold.end_offset,
+            fold=fold_bytes,
+            head_bytes=head_size(fold_bytes),
+            installed=installed,
+        )
+        self._segments.append(segment)
+        self._steps.append(Create(segment))
+        return segment
+
+    def _put(self, segment: Segment, position: int, buffers: list[bytes], size: int) -> None:
+        self.pending_bytes += size
+        last = self._steps[-1] if self._steps else None
+        if isinstance(last, Put) and last.segment is segment and last.position + last.size == position:
+            last.buffers.extend(buffers)
+            last.size += size
+        else:
+            self._steps.append(Put(segment, position, buffers, size))
+
+    def _shrink_cache(self) -> None:
+        """Forget the oldest entries that are on disk, down to the limit."""
+        while self._cache_bytes > self._options.cache_bytes_max:
+            oldest = next(iter(self._cache))
+            if oldest > self._written:
+                return
+            self._cache_bytes -= self._cache.pop(oldest).size_bytes

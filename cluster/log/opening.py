@@ -1,0 +1,178 @@
+"""Making a replica's files, and finding out after a restart what they hold."""
+
+from dataclasses import dataclass
+
+from cluster.errors import CorruptStorage
+from cluster.log.fold import Fold, decode_fold, encode_fold
+from cluster.log.frame import HEADER_BYTES
+from cluster.log.recovery import Damage, scan
+from cluster.log.segment import ReplicaIdentity, Segment, encode_head, head_size, open_segment
+from cluster.log.vote import FILE_BYTES, load_vote, save_vote
+from cluster.raft.ready import Vote
+from cluster.records import Entry
+from cluster.types import NO_TERM, Index, Term
+from cluster.world import Disk, File
+
+VOTE_FILE = "vote"
+QUARANTINE = "quarantine"
+SUFFIX = ".log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """What a restart found. See `cluster.log.recovery`."""
+
+    doubtful: tuple[Index, Term] | None = None
+    recovering: bool = False
+    quarantined: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A replica's files, opened and understood."""
+
+    segments: list[Segment]
+    fold: Fold
+    vote: Vote
+    vote_sequence: int
+    vote_file: File
+    recovered: Recovery
+
+
+def create_files(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold) -> None:
+    """An empty log and a vote for nobody. The vote comes last: a directory without one was never reported as made."""
+    disk.make_directory(directory)
+    data = encode_fold(fold)
+    segment = Segment(
+        f"{directory}/{1:020d}{SUFFIX}",
+        base_index=Index(1),
+        base_offset=fold.end_offset,
+        fold=data,
+        head_bytes=head_size(data),
+        installed=False,
+    )
+    file = disk.open(segment.path, create=True)
+    file.truncate(0)
+    file.write(0, [encode_head(segment, identity)])
+    file.sync()
+    file.close()
+    vote_file = disk.open(f"{directory}/{VOTE_FILE}", create=True)
+    vote_file.allocate(FILE_BYTES)
+    save_vote(vote_file, Vote(term=NO_TERM, voted_for=None), 1, identity.encoded())
+    vote_file.close()
+    parts = directory.split("/")
+    for depth in range(len(parts), -1, -1):
+        disk.sync_directory("/".join(parts[:depth]) or ".")
+
+
+def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
+    """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
+    if VOTE_FILE not in disk.list(directory):
+        raise CorruptStorage(f"{directory} has no vote")
+    vote_file = disk.open(f"{directory}/{VOTE_FILE}")
+    vote, sequence = load_vote(vote_file, identity.encoded())
+    segments, aside = _open_segments(disk, directory, identity)
+    fold = decode_fold(segments[0].fold)
+    damage: Damage | None = None
+    kept: list[Segment] = []
+    for place, segment in enumerate(segments):
+        if segment.base_index != fold.index + 1:
+            damage = Damage(index=Index(fold.index + 1), position=0, term_bound=vote.term, corruption=True)
+        if damage is not None:
+            aside.append(_set_aside(disk, directory, segment, 0))
+            assert segment.file is not None
+            segment.file.close()
+            disk.remove(segment.path)
+            continue
+        kept.append(segment)
+        data = _read_all(segment)
+        more = place + 1 < len(segments)
+        entries, damage = scan(segment, data, identity.partition, more_segments=more, vote_term=vote.term)
+        _take_in(segment, entries, fold)
+        segment.allocated = len(data)
+        if damage is not None:
+            aside.append(_set_aside(disk, directory, segment, damage.position))
+            if damage.corruption:
+                assert segment.file is not None
+                segment.file.truncate(segment.size)
+                segment.file.sync()
+                segment.allocated = segment.size
+    disk.sync_directory(directory)
+    doubtful = (damage.index, damage.term_bound) if damage is not None and not damage.corruption else None
+    return Opened(
+        segments=kept,
+        fold=fold,
+        vote=vote,
+        vote_sequence=sequence,
+        vote_file=vote_file,
+        recovered=Recovery(
+            doubtful=doubtful,
+            recovering=bool(aside) and doubtful is None,
+            quarantined=tuple(aside),
+        ),
+    )
+
+
+def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:
+    """The segments in order. A last one whose head is damaged was never used, or is lost: it is set aside."""
+    segments: list[Segment] = []
+    aside: list[str] = []
+    names = [name for name in disk.list(directory) if name.endswith(SUFFIX)]
+    for name in names:
+        path = f"{directory}/{name}"
+        try:
+            segment = open_segment(disk, path, identity)
+        except CorruptStorage:
+            if len(names) == 1:
+                raise
+            file = disk.open(path)
+            data = file.read(0, file.size())
+            file.close()
+            if any(data[head_size(b"") :]) or name != names[-1]:
+                aside.append(_write_aside(disk, directory, name, data))
+            disk.remove(path)
+            continue
+        if segment.installed:
+            for older in segments:
+                assert older.file is not None
+                older.file.close()
+                disk.remove(older.path)
+            segments.clear()
+        segments.append(segment)
+    if not segments:
+        raise CorruptStorage(f"{directory} has no segment with a whole head")
+    return segments, aside
+
+
+def _take_in(segment: Segment, entries: list[Entry], fold: Fold) -> None:
+    for entry in entries:
+        fold.apply(entry)
+        latest = entry.batch.max_timestamp_ns if entry.batch else 0
+        frame_bytes = entry.size_bytes + HEADER_BYTES
+        segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, frame_bytes)
+
+
+def _read_all(segment: Segment) -> bytes:
+    assert segment.file is not None
+    return segment.file.read(0, segment.file.size())
+
+
+def _set_aside(disk: Disk, directory: str, segment: Segment, position: int) -> str:
+    assert segment.file is not None
+    name = segment.path.rsplit("/", 1)[1]
+    return _write_aside(disk, directory, f"{name}.{position}", segment.file.read(position, segment.file.size()))
+
+
+def _write_aside(disk: Disk, directory: str, name: str, data: bytes) -> str:
+    """Keep damaged bytes for whoever wants to look: they are never deleted by us."""
+    folder = f"{directory}/{QUARANTINE}"
+    disk.make_directory(folder)
+    path = f"{folder}/{name}"
+    file = disk.open(path, create=True)
+    file.truncate(0)
+    file.write(0, [data])
+    file.sync()
+    file.close()
+    disk.sync_directory(folder)
+    disk.sync_directory(directory)
+    return path

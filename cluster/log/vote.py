@@ -1,0 +1,50 @@
+"""Term and vote on disk: two copies in one preallocated file, so that neither a crash nor one damaged copy loses them.
+
+A vote is saved by writing copy A, syncing, writing copy B, syncing: at any moment one copy is whole. When it was
+reported as saved, both are; so one damaged copy loses nothing. Two damaged copies mean that the vote is lost, and that
+this replica is not itself any more. The file's space exists from the start: a full disk can still vote.
+"""
+
+import struct
+
+import google_crc32c
+
+from cluster.errors import CorruptStorage
+from cluster.raft.ready import Vote
+from cluster.types import ReplicaId, Term
+from cluster.world import File
+
+_COPY = struct.Struct("<8sQQQI")
+MAGIC = b"RRVOTE01"
+SLOT_BYTES = 4096
+FILE_BYTES = 2 * SLOT_BYTES
+
+
+def save_vote(file: File, vote: Vote, sequence: int, identity: bytes) -> None:
+    """Replace the vote; on disk when this returns. `sequence` rises with every save."""
+    body = MAGIC, vote.term, vote.voted_for or 0, sequence
+    crc = _crc(body, identity)
+    data = _COPY.pack(*body, crc)
+    for position in (0, SLOT_BYTES):
+        file.write(position, [data])
+        file.sync()
+
+
+def load_vote(file: File, identity: bytes) -> tuple[Vote, int]:
+    """The newest whole copy and its sequence; CorruptStorage if there is none."""
+    found = []
+    for position in (0, SLOT_BYTES):
+        data = file.read(position, _COPY.size)
+        if len(data) < _COPY.size:
+            continue
+        *body, crc = _COPY.unpack(data)
+        if body[0] == MAGIC and crc == _crc(tuple(body), identity):
+            found.append((body[3], Vote(term=Term(body[1]), voted_for=ReplicaId(body[2]) if body[2] else None)))
+    if not found:
+        raise CorruptStorage(f"both copies of the vote in {file.path} are damaged")
+    sequence, vote = max(found, key=lambda copy: copy[0])
+    return vote, sequence
+
+
+def _crc(body: tuple[bytes, int, int, int], identity: bytes) -> int:
+    return int(google_crc32c.extend(google_crc32c.value(identity), struct.pack("<8sQQQ", *body)))

@@ -1,0 +1,126 @@
+"""One log's queued disk work, in order: performed on the writer's thread, repeatable if the disk was full half-way."""
+
+from dataclasses import dataclass
+
+from cluster.log.segment import ReplicaIdentity, Segment, encode_head
+from cluster.log.vote import save_vote
+from cluster.raft.ready import Vote
+from cluster.types import Index
+from cluster.world import Disk, File
+
+
+@dataclass(frozen=True, slots=True)
+class SaveVote:
+    """Replace the vote."""
+
+    vote: Vote
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A new segment, on disk with its name before anything is written to it."""
+
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Shorten a segment, durably, before anything new is written in that place."""
+
+    segment: Segment
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """A segment that is not needed any more."""
+
+    segment: Segment
+
+
+@dataclass(slots=True)
+class Put:
+    """Frames, one after another; grows until it is taken."""
+
+    segment: Segment
+    position: int
+    buffers: list[bytes]
+    size: int
+
+
+Step = SaveVote | Create | Cut | Remove | Put
+
+
+class Write:
+    """Steps up to the log's last index at the time it was taken."""
+
+    def __init__(
+        self,
+        steps: list[Step],
+        *,
+        last_index: Index,
+        directory: str,
+        identity: ReplicaIdentity,
+        vote_file: File,
+        allocate_min: int,
+        allocate_max: int,
+    ) -> None:
+        self.steps = steps
+        self.last_index = last_index
+        self.bytes = sum(step.size for step in steps if isinstance(step, Put))
+        self._directory = directory
+        self._identity = identity
+        self._vote_file = vote_file
+        self._allocate_min = allocate_min
+        self._allocate_max = allocate_max
+
+    def perform(self, disk: Disk) -> list[File]:
+        """Do it; the files that still need a sync. OSError as the disk does; after ENOSPC it may be performed again."""
+        dirty: dict[int, File] = {}
+        for step in self.steps:
+            match step:
+                case SaveVote(vote, sequence):
+                    save_vote(self._vote_file, vote, sequence, self._identity.encoded())
+                case Create(segment):
+                    for file in dirty.values():
+                        file.sync()  # a later segment vouches for the earlier ones
+                    dirty.clear()
+                    self._create(disk, segment)
+                case Cut(segment, size):
+                    assert segment.file is not None
+                    segment.file.truncate(size)
+                    segment.file.sync()
+                    segment.allocated = size
+                case Remove(segment):
+                    if segment.file is not None:
+                        dirty.pop(id(segment.file), None)
+                        segment.file.close()
+                        segment.file = None
+                        disk.remove(segment.path)
+                        disk.sync_directory(self._directory)
+                case Put(segment, position, buffers, size):
+                    assert segment.file is not None
+                    self._reserve(segment, position + size)
+                    segment.file.write(position, buffers)
+                    dirty[id(segment.file)] = segment.file
+        return list(dirty.values())
+
+    def _create(self, disk: Disk, segment: Segment) -> None:
+        if segment.file is None:
+            segment.file = disk.open(segment.path, create=True)
+        segment.file.truncate(0)
+        self._reserve(segment, segment.head_bytes, fresh=True)
+        segment.file.write(0, [encode_head(segment, self._identity)])
+        segment.file.sync()
+        disk.sync_directory(self._directory)
+
+    def _reserve(self, segment: Segment, end: int, *, fresh: bool = False) -> None:
+        """Meet a full disk here, before any byte of a frame is written."""
+        assert segment.file is not None
+        if fresh:
+            segment.allocated = 0
+        if end > segment.allocated:
+            step = min(max(segment.allocated, self._allocate_min), self._allocate_max)
+            segment.file.allocate(max(end, segment.allocated + step))
+            segment.allocated = max(end, segment.allocated + step)
