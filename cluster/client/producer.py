@@ -33,8 +33,8 @@ from cluster.world import Clock, Random
 
 FAILURES_KEPT_MAX = 1_000
 """Failed batches remembered until the next flush, which raises the first that nobody has seen."""
-BREATH_MASK = 1023
-"""Every 1024 records of a batch `produce` lets the event loop run, so that a tight loop cannot starve the sending."""
+BREATH_MASK = 255
+"""Every 256 records of a batch `produce` lets the event loop run, so that a tight loop cannot starve the sending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +222,6 @@ class Producer:
 
     async def _wait_room(self) -> None:
         self._check_open()
-        self._hold = False
         await asyncio.sleep(0)
         try:
             async with asyncio.timeout(self._options.delivery_timeout_s):
@@ -237,10 +236,10 @@ class Producer:
                 "an acknowledgement that makes room"
             ) from None
         self._check_open()
+        self._hold = False  # only now: whoever else comes meanwhile has to look for room as well
 
     def _check_open(self) -> None:
         if self._ended is not None:
-            self._hold = True
             raise copy.copy(self._ended) from self._ended
 
     # --- outcomes

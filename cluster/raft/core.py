@@ -337,12 +337,15 @@ class Raft:
             self.barriers.clear()
             self.progress.clear()
             self.transferee = None
+        if leader is not None or self.role is not Role.FOLLOWER:
+            # §5.2: a follower's timer begins anew for a leader or a vote that it grants, not for every higher term: a
+            # candidate with a fast clock and a short log would otherwise keep all others from ever campaigning.
+            self.elapsed = 0
+            self.election_ticks = self.draw_election_ticks()
         self.role = Role.FOLLOWER
         self.leader = leader
         self.votes.clear()
         self.asleep = False
-        self.elapsed = 0
-        self.election_ticks = self.draw_election_ticks()
 
     def append_own(self, size_bytes: int) -> EntryHeader:
         """A leader's next entry."""

@@ -3,6 +3,9 @@
 The nodes share their logs, as if replication were perfect and instant: what is under test is the client.
 """
 
+# ruff: noqa: D101, D102  the methods are those of the Protocol or of the API that is played here
+
+import asyncio
 import random
 from dataclasses import dataclass, field
 
@@ -98,7 +101,9 @@ class Partition:
         elif batch.base_sequence > known.next_sequence:
             raise OutOfSequence(expected=str(known.next_sequence))
         else:
-            found = [base for seq, count, base in known.recent if (seq, count) == (batch.base_sequence, batch.record_count)]
+            found = [
+                base for seq, count, base in known.recent if (seq, count) == (batch.base_sequence, batch.record_count)
+            ]
             if not found:
                 raise DuplicateForgotten
             (base,), duplicate = found, True
@@ -121,8 +126,11 @@ class Topic:
 
 
 class FakeCluster:
-    """`trouble`, if set, is called with (node, partition, batch) before a batch is taken, and may raise; `after` with
-    (node, partition, batch, receipt) when it was, and may raise instead of the answer."""
+    """The nodes and what they share.
+
+    `trouble`, if set, is called with (node, partition, batch) before a batch is taken, and may raise; `after` with
+    (node, partition, batch, receipt) when it was, and may raise instead of the answer.
+    """
 
     def __init__(self, *, nodes=3, seed=0, window=8):
         self.random = random.Random(seed)
@@ -131,6 +139,8 @@ class FakeCluster:
         self.addresses = [f"node{number}:7171" for number in range(nodes)]
         self.topics: dict[str, Topic] = {}
         self.deleted: set[bytes] = set()
+        self.blind: set[tuple[int, str]] = set()
+        """(node, topic name): that node has not heard of the topic yet."""
         self.trouble = None
         self.after = None
         self.names: dict[str, tuple[int, int]] = {}
@@ -213,12 +223,11 @@ class FakeNode:
     def __init__(self, cluster: FakeCluster, node: int):
         self._cluster = cluster
         self._node = node
-        self.blind_to: set[str] = set()
 
     # ruff: noqa: N802  methods are named as in the proto
 
     def _topic(self, name, topic_id=b""):
-        topic = self._cluster.topics.get(name)
+        topic = self._cluster.topics.get(name) if (self._node, name) not in self._cluster.blind else None
         if topic_id and topic_id in self._cluster.deleted:
             raise TopicDeleted
         if topic is None:
@@ -344,14 +353,16 @@ class FakeNode:
 
     async def Read(self, requests, call):
         del call
-        import asyncio
-
         request = stream_pb2.ReadRequest.FromString(await anext(requests))
         topic = self._topic(request.topic, request.topic_id)
         (number,) = request.partitions
         partition = topic.partitions[number]
         if partition.leader != self._node:
-            raise NotLeader(leader=self._cluster.addresses[partition.leader]) if partition.leader is not None else NotLeader
+            raise (
+                NotLeader(leader=self._cluster.addresses[partition.leader])
+                if partition.leader is not None
+                else NotLeader
+            )
         position = request.start.offset
         if not partition.first <= position <= partition.end:
             raise OffsetOutOfRange(first=str(partition.first), end=str(partition.end))

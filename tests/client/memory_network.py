@@ -1,5 +1,7 @@
 """`cluster.world.Network` inside one process: calls and streams with delay, loss, silence and breaks."""
 
+# ruff: noqa: D101, D102  the methods are those of the Protocol or of the API that is played here
+
 import asyncio
 import random
 from collections.abc import Mapping
@@ -104,22 +106,28 @@ class MemoryStream:
         self._to_client = asyncio.Queue(network.window)
         self._broken = None
         self._torn = asyncio.Event()
+        self._last_due_s = 0.0
         network.streams.append(self)
         self._serving = asyncio.create_task(self._serve())
+
+    def _due_s(self):
+        """When a message that is sent now arrives: later than those before it, and many can be on their way."""
+        self._last_due_s = max(self._last_due_s, asyncio.get_running_loop().time() + self._network.delay())
+        return self._last_due_s
 
     # --- the client's side
 
     async def send(self, message):
-        await self._or_break(self._to_server.put(message))
+        await self._or_break(self._to_server.put((self._due_s(), message)))
 
     async def receive(self):
-        item = await self._or_break(self._to_client.get())
+        item = await self._or_break(_arrival(self._to_client))
         if isinstance(item, Exception):
             raise item
         return item
 
     async def finish(self):
-        await self._or_break(self._to_server.put(None))
+        await self._or_break(self._to_server.put((self._due_s(), None)))
 
     def cancel(self):
         self.break_off(Unavailable("the stream was cancelled"))
@@ -139,7 +147,6 @@ class MemoryStream:
                     await self._while_frozen()
                     if self._broken is not None:
                         continue  # what had been sent is still worked off
-                    await asyncio.sleep(network.delay())
                     await self._put(answer)
                 await self._put(None)
             except Exception as error:  # noqa: BLE001  errors travel to the client
@@ -149,7 +156,7 @@ class MemoryStream:
                 network.streams.remove(self)
 
     async def _put(self, item):
-        putting = asyncio.ensure_future(self._to_client.put(item))
+        putting = asyncio.ensure_future(self._to_client.put((self._due_s(), item)))
         torn = asyncio.ensure_future(self._torn.wait())
         try:
             await asyncio.wait({putting, torn}, return_when=asyncio.FIRST_COMPLETED)
@@ -162,17 +169,16 @@ class MemoryStream:
             await self._while_frozen()
             if self._broken is not None and self._to_server.empty():
                 return
-            message = await self._or_end(self._to_server.get())
+            message = await self._or_end(_arrival(self._to_server))
             if message is None:
                 return
-            await asyncio.sleep(self._network.delay())
             yield message
 
     async def _while_frozen(self):
-        while self.address in self._network.frozen:
+        while self.address in self._network.frozen:  # noqa: ASYNC110  virtual time: waiting costs nothing
             await asyncio.sleep(0.05)
 
-    # --- breaking
+    # --- how it breaks
 
     def break_off(self, error):
         if self._broken is None:
@@ -206,3 +212,10 @@ class MemoryStream:
         finally:
             doing.cancel()
             torn.cancel()
+
+
+async def _arrival(queue):
+    """The next message, when it is due."""
+    due_s, message = await queue.get()
+    await asyncio.sleep(max(due_s - asyncio.get_running_loop().time(), 0))
+    return message

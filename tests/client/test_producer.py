@@ -1,41 +1,521 @@
-"""Producing against a cluster in memory: order, retries, back-pressure, time-outs, errors."""
+"""Producing against a cluster in memory: batching, order, back-pressure, time-outs, names, errors, the end."""
 
 import asyncio
 
 import pytest
 
-from cluster.errors import UnknownTopic
+from cluster.client.routing import partition_of_key
+from cluster.errors import (
+    Closed,
+    DeadlineExceeded,
+    Fenced,
+    InvalidRequest,
+    Outcome,
+    OutcomeUnknown,
+    Overloaded,
+    RecordTooLarge,
+    TopicDeleted,
+    Unavailable,
+    UnknownPartition,
+    UnknownTopic,
+)
+from cluster.types import Codec
 from tests.client.scenario import scenario
+
+
+def now_s():
+    """Virtual seconds."""
+    return asyncio.get_running_loop().time()
+
+
+def batch_sizes(cluster, partition=0, topic="t"):
+    """How many records each batch in the log holds."""
+    return [batch.record_count for _, batch, _ in cluster.topics[topic].partitions[partition].batches]
 
 
 @scenario
 async def test_a_record_comes_back_with_its_receipt(cluster):
-    """`publish` returns partition, offset and what was reached."""
+    """`publish` returns partition, offset and what was reached, and the record is there as it was given."""
     cluster.make_topic("t", 1)
     async with cluster.client() as client:
-        first = await client.publish("t", b"one", key=b"k", headers={"h": b"v"})
+        first = await client.publish("t", b"one", key=b"k", headers={"h": b"v"}, timestamp_ns=17)
         second = await client.publish("t", b"two")
     assert (0, 0, 1, 2) == (first.partition, first.offset, first.record_count, first.replicas_synced)
-    assert 1 == second.offset
-    record = cluster.topics["t"].partitions[0].records()[0]
-    assert (b"one", b"k", "h", b"v") == (record.value, record.key, record.headers[0].name, record.headers[0].value)
+    assert second.offset == 1
+    one, two = cluster.topics["t"].partitions[0].records()
+    assert (b"one", b"k", "h", b"v", 17) == (one.value, one.key, one.headers[0].name, one.headers[0].value, 17)
+    assert (b"two", None, ()) == (two.value, two.key, two.headers)
+    assert two.timestamp_ns > 1_000_000_000_000, "the client's clock fills in the time"
+
+
+@scenario
+async def test_records_of_a_batch_have_their_own_receipts(cluster):
+    """Each delivery knows its place in the batch that they share."""
+    cluster.make_topic("t", 1)
+    async with cluster.client() as client:
+        deliveries = [await client.produce("t", b"%d" % n) for n in range(5)]
+        assert not deliveries[0].done()
+        receipts = await asyncio.gather(*deliveries)
+        assert [0, 1, 2, 3, 4] == [receipt.offset for receipt in receipts]
+        assert deliveries[0].done()
+        assert 3 == (await deliveries[3]).offset
+    assert [5] == batch_sizes(cluster)
+
+
+@scenario
+async def test_keys_decide_the_partition(cluster):
+    """Records with a key go where the partitioner says, in their order."""
+    cluster.make_topic("t", 5)
+    keys = [b"key-%d" % (n % 17) for n in range(200)]
+    async with cluster.client(records_per_batch_max=7) as client:
+        deliveries = [await client.produce("t", b"%d" % n, key=key) for n, key in enumerate(keys)]
+        await client.flush()
+    assert [partition_of_key(key, 5) for key in keys] == [delivery.partition for delivery in deliveries]
+    for number in range(5):
+        expected = [b"%d" % n for n, key in enumerate(keys) if partition_of_key(key, 5) == number]
+        assert expected == cluster.values("t", number)
+
+
+@scenario
+async def test_records_without_a_key_fill_batches_and_go_round(cluster):
+    """Full batches, spread evenly."""
+    cluster.make_topic("t", 3)
+    async with cluster.client(records_per_batch_max=10) as client:
+        for n in range(90):
+            await client.produce("t", b"%d" % n)
+    assert [[10] * 3] * 3 == [batch_sizes(cluster, number) for number in range(3)]
+
+
+@scenario
+async def test_lingering_collects_what_comes(cluster):
+    """Nobody waits, so records gather for `linger_s`."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(linger_s=0.1) as client:
+        for n in range(10):
+            await client.produce("t", b"%d" % n)
+            await asyncio.sleep(0.03)
+    assert [4, 4, 2] == batch_sizes(cluster)
+
+
+@scenario
+async def test_who_waits_does_not_linger(cluster):
+    """With nothing of the partition under way a publish takes a round trip, however long the linger."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(linger_s=60.0) as client:
+        await client.publish("t", b"first")
+        before = now_s()
+        await client.publish("t", b"x")
+        assert now_s() - before < 0.01
+
+
+@scenario
+async def test_those_who_wait_together_share_batches(cluster):
+    """A hundred publishers at once make a few batches, not a hundred."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(linger_s=60.0) as client:
+        await client.publish("t", b"first")
+        await asyncio.gather(*(client.publish("t", b"%d" % n) for n in range(100)))
+    assert [1, 100] == batch_sizes(cluster)
+
+
+@scenario
+async def test_batches_are_pipelined(cluster):
+    """Several batches of a partition are under way at once: ten round trips take the time of about one."""
+    cluster.make_topic("t", 1)
+    cluster.network.delay_s = 0.1
+    async with cluster.client(records_per_batch_max=1) as client:
+        await client.publish("t", b"first")
+        before = now_s()
+        await asyncio.gather(*[await client.produce("t", b"%d" % n) for n in range(8)])
+        pipelined_s = now_s() - before
+    async with cluster.client(records_per_batch_max=1, batches_in_flight_max=1) as client:
+        await client.publish("t", b"first")
+        before = now_s()
+        await asyncio.gather(*[await client.produce("t", b"%d" % n) for n in range(8)])
+        assert (now_s() - before) / pipelined_s > 1.5
+
+
+@scenario
+async def test_compression(cluster):
+    """Batches travel and rest compressed; what does not shrink stays as it is."""
+    cluster.make_topic("t", 1)
+    for codec in ("zstd", "lz4"):
+        async with cluster.client(codec=codec) as client:
+            await asyncio.gather(*[await client.produce("t", b"same " * 20) for _ in range(50)])
+            await client.publish("t", b"x")
+    codecs = [batch.codec for _, batch, _ in cluster.topics["t"].partitions[0].batches]
+    assert [Codec.ZSTD, Codec.NONE, Codec.LZ4, Codec.NONE] == codecs
+    assert [b"same " * 20] * 50 == cluster.values("t", 0)[:50]
+
+
+@scenario
+async def test_a_full_buffer_makes_produce_wait(cluster):
+    """Memory is bounded: `produce` goes on when acknowledgements make room, and never before."""
+    cluster.make_topic("t", 1)
+    cluster.network.delay_s = 0.05
+    async with cluster.client(buffer_bytes_max=10_000, batch_bytes_max=2_000) as client:
+        high = 0
+        for n in range(300):
+            await client.produce("t", b"%0100d" % n)
+            high = max(high, client.report().buffered_bytes)
+        await client.flush()
+        assert client.report().buffered_bytes == 0
+    assert 9_000 < high <= 10_000 + 200
+    assert [b"%0100d" % n for n in range(300)] == cluster.values("t", 0)
+
+
+@scenario
+async def test_many_who_wait_for_room_overrun_it_by_one_record(cluster):
+    """The bound holds for a thousand tasks as for one."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(buffer_bytes_max=5_000, batch_bytes_max=1_000) as client:
+        high = 0
+
+        async def one(n):
+            nonlocal high
+            await client.produce("t", b"%0100d" % n)
+            high = max(high, client.report().buffered_bytes)
+
+        await asyncio.gather(*(one(n) for n in range(1_000)))
+    assert 4_500 < high < 5_000 + 200
+    assert 1_000 == cluster.topics["t"].partitions[0].end
+
+
+@scenario
+async def test_produce_nowait_refuses_instead(cluster):
+    """Before the topic is known, and when the buffer is full."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(buffer_bytes_max=10_000) as client:
+        producer = await client.producer()
+        with pytest.raises(Unavailable, match="not looked up"):
+            producer.produce_nowait("t", b"x")
+        await producer.publish("t", b"x")
+        for _ in range(10_000 // 124 + 1):
+            producer.produce_nowait("t", b"v" * 100)
+        with pytest.raises(Overloaded):
+            producer.produce_nowait("t", b"v" * 100)
+        await producer.flush()
+        assert 0 == (await producer.produce_nowait("t", b"x")).partition
+
+
+@scenario
+async def test_a_buffer_that_stays_full(cluster):
+    """Without a leader `produce` waits until the time of the records before it is up; they fail, it goes on."""
+    cluster.make_topic("t", 1)
+    cluster.move("t", 0, None)
+    client = cluster.client(buffer_bytes_max=1_000, delivery_timeout_s=2.0)
+    first = [await client.produce("t", b"v" * 600) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    third = await client.produce("t", b"v" * 600)
+    assert 1.9 < now_s() < 2.1
+    for delivery in first:
+        with pytest.raises(Unavailable, match="nothing was appended"):
+            await delivery
+    cluster.move("t", 0, 0)
+    assert 0 == (await third).offset
+    await client.close()
+
+
+@scenario
+async def test_order_survives_a_lost_answer(cluster):
+    """The first of several batches under way loses its answer: all are sent again, none is there twice."""
+    cluster.make_topic("t", 1)
+    lost = []
+
+    def lose_first(node, partition, batch, receipt):
+        del node, partition, receipt
+        if batch.base_sequence == 1 and not lost:
+            lost.append(batch)
+            raise OutcomeUnknown
+
+    cluster.after = lose_first
+    async with cluster.client(records_per_batch_max=1) as client:
+        deliveries = [await client.produce("t", b"%d" % n) for n in range(6)]
+        receipts = await asyncio.gather(*deliveries)
+        report = client.report()
+    assert [0, 1, 2, 3, 4, 5] == [receipt.offset for receipt in receipts]
+    assert [b"%d" % n for n in range(6)] == cluster.values("t", 0)
+    assert receipts[1].duplicate
+    assert (6, 0) == (report.records_acknowledged, report.records_failed)
+    assert report.duplicates >= 1
+
+
+@scenario
+async def test_order_survives_a_lost_predecessor(cluster):
+    """The first batch is refused for now, those behind it leave a gap: they follow it in their order."""
+    cluster.make_topic("t", 1)
+    refused = []
+
+    def refuse_first(node, partition, batch):
+        del node, partition
+        if batch.base_sequence == 0 and not refused:
+            refused.append(batch)
+            raise Overloaded
+
+    cluster.trouble = refuse_first
+    async with cluster.client(records_per_batch_max=1) as client:
+        receipts = await asyncio.gather(*[await client.produce("t", b"%d" % n) for n in range(6)])
+    assert [0, 1, 2, 3, 4, 5] == [receipt.offset for receipt in receipts]
+    assert [b"%d" % n for n in range(6)] == cluster.values("t", 0)
+
+
+@scenario
+async def test_a_hint_is_followed_at_once(cluster):
+    """A leader that moved costs one hop, no look-up and no wait."""
+    cluster.make_topic("t", 1)
+    async with cluster.client() as client:
+        await client.publish("t", b"a")
+        cluster.move("t", 0, 2)
+        cluster.network.calls.clear()
+        before = now_s()
+        await client.publish("t", b"b")
+        assert now_s() - before < 0.015
+        assert [] == cluster.network.calls
+    assert [0, 0, 2] == [node for node, _, _ in cluster.published]
+
+
+@scenario
+async def test_a_node_that_dies(cluster):
+    """Its partitions' records wait for the new leader; the other partitions do not notice."""
+    cluster.make_topic("t", 3)
+    async with cluster.client() as client:
+        await asyncio.gather(*(client.publish("t", b"a", partition=number) for number in range(3)))
+        cluster.network.down.add(cluster.addresses[0])
+        cluster.network.cut(cluster.addresses[0])
+        waiting = await client.produce("t", b"b", partition=0)
+        before = now_s()
+        await client.publish("t", b"b", partition=1)
+        assert now_s() - before < 0.02
+        await asyncio.sleep(3)
+        assert not waiting.done()
+        cluster.move("t", 0, 1)
+        await waiting
+        assert now_s() - before < 5
+    assert [b"a", b"b"] == cluster.values("t", 0)
+
+
+@scenario
+async def test_a_node_that_freezes(cluster):
+    """It sends no error; after `request_timeout_s` of silence its streams count as broken."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(request_timeout_s=2.0) as client:
+        await client.publish("t", b"a")
+        cluster.network.frozen.add(cluster.addresses[0])
+        waiting = await client.produce("t", b"b")
+        await asyncio.sleep(1)
+        cluster.move("t", 0, 1)
+        await waiting
+        assert now_s() < 4
+        cluster.network.frozen.clear()
+        await asyncio.sleep(5)
+    assert [b"a", b"b"] == cluster.values("t", 0)
+
+
+@scenario
+async def test_time_runs_out_before_anything_was_sent(cluster):
+    """Nobody leads: the error says that nothing was done, and when."""
+    cluster.make_topic("t", 1)
+    cluster.move("t", 0, None)
+    client = cluster.client(delivery_timeout_s=3.0)
+    before = now_s()
+    with pytest.raises(Unavailable) as raised:
+        await client.publish("t", b"x")
+    assert raised.value.outcome is Outcome.NOTHING
+    assert 2.9 < now_s() - before < 3.1
+    cluster.move("t", 0, 0)
+    assert 0 == (await client.publish("t", b"y")).offset
+    await client.close()
+    assert [b"y"] == cluster.values("t", 0)
+
+
+@scenario
+async def test_time_runs_out_after_it_may_have_arrived(cluster):
+    """Every answer is lost: the error says that the outcome is unknown. The record is there, once."""
+    cluster.make_topic("t", 1)
+
+    def lose(*_):
+        raise OutcomeUnknown
+
+    cluster.after = lose
+    client = cluster.client(delivery_timeout_s=3.0)
+    with pytest.raises(DeadlineExceeded) as raised:
+        await client.publish("t", b"x")
+    assert raised.value.outcome is Outcome.UNKNOWN
+    cluster.after = None
+    await client.publish("t", b"y")
+    await client.close()
+    assert [b"x", b"y"] == cluster.values("t", 0)
 
 
 @scenario
 async def test_unknown_topic(cluster):
-    """Every node says so."""
+    """Believed when every node has said so."""
     async with cluster.client() as client:
         with pytest.raises(UnknownTopic):
             await client.produce("nope", b"x")
+    assert set(cluster.addresses) == {address for address, method in cluster.network.calls if method == "GetTopic"}
 
 
 @scenario
-async def test_many(cluster):
-    """Many records, all there in order."""
-    cluster.make_topic("t", 4)
-    async with cluster.client(records_per_batch_max=10) as client:
-        deliveries = [await client.produce("t", str(n).encode(), partition=n % 4) for n in range(1000)]
-        receipts = await asyncio.gather(*deliveries)
-    for p in range(4):
-        assert [str(n).encode() for n in range(1000) if n % 4 == p] == cluster.values("t", p)
-    assert [n // 4 for n in range(1000)] == [r.offset for r in receipts]
+async def test_a_new_topic_that_not_all_nodes_have_heard_of(cluster):
+    """The others are asked before an error is raised."""
+    cluster.make_topic("t", 1)
+    cluster.blind = {(0, "t"), (1, "t")}
+    async with cluster.client() as client:
+        cluster.move("t", 0, 2)
+        assert 0 == (await client.publish("t", b"x")).offset
+
+
+@scenario
+async def test_a_deleted_topic_is_a_typed_stop(cluster):
+    """What is under way fails; a topic of the same name made later is looked up anew and gets only what comes then."""
+    cluster.make_topic("t", 2)
+    async with cluster.client() as client:
+        await client.publish("t", b"old")
+        cluster.delete_topic("t")
+        with pytest.raises(TopicDeleted):
+            await client.publish("t", b"late")
+        with pytest.raises(UnknownTopic):
+            await client.publish("t", b"later")
+        cluster.make_topic("t", 1)
+        assert 0 == (await client.publish("t", b"new")).offset
+    assert [b"new"] == cluster.values("t", 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"partition": 2}, UnknownPartition),
+        ({"value": b"v" * 2_000}, RecordTooLarge),
+        ({"value": b"v", "key": b"k" * 2_000}, RecordTooLarge),
+        ({"value": "text"}, InvalidRequest),
+        ({"value": None}, InvalidRequest),
+        ({"key": 17}, InvalidRequest),
+        ({"headers": {"h": 1}}, InvalidRequest),
+        ({"headers": [("h", b"v")]}, InvalidRequest),
+        ({"timestamp_ns": 1 << 63}, InvalidRequest),
+    ],
+)
+@scenario
+async def test_wrong_arguments(cluster, arguments, error):
+    """Refused by `produce` itself; the producer goes on as if nothing had been."""
+    cluster.make_topic("t", 2)
+    async with cluster.client(record_bytes_max=1_000) as client:
+        with pytest.raises(error):
+            await client.produce("t", **{"value": b"v", **arguments})
+        await client.publish("t", b"good")
+        assert (1, 0) == (client.report().records_acknowledged, client.report().records_failed)
+
+
+@scenario
+async def test_a_largest_record(cluster):
+    """The limit itself is allowed."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(record_bytes_max=1_000) as client:
+        assert 0 == (await client.publish("t", b"v" * 1_000)).offset
+
+
+@scenario
+async def test_unknown_codec(cluster):
+    """The error names those that there are."""
+    with pytest.raises(InvalidRequest, match="none, zstd, lz4"):
+        cluster.client(codec="rar")
+
+
+@scenario
+async def test_a_name_fences_its_earlier_holder_and_continues(cluster):
+    """The second holder's records follow the first's; the first one's next records fail, as do all after them."""
+    cluster.make_topic("t", 1)
+    async with cluster.client() as client:
+        first = await client.producer(name="importer")
+        await first.publish("t", b"a")
+        second = await client.producer(name="importer")
+        await second.publish("t", b"b")
+        with pytest.raises(Fenced):
+            await first.publish("t", b"zombie")
+        with pytest.raises(Fenced):
+            await first.produce("t", b"zombie")
+        await second.publish("t", b"c")
+    assert [b"a", b"b", b"c"] == cluster.values("t", 0)
+    (known,) = cluster.topics["t"].partitions[0].producers.values()
+    assert (1, 3) == (known.epoch, known.next_sequence)
+
+
+@scenario
+async def test_flush_raises_what_nobody_saw(cluster):
+    """Once; and not what somebody awaited."""
+    cluster.make_topic("t", 1)
+    cluster.move("t", 0, None)
+    client = cluster.client(delivery_timeout_s=1.0)
+    await client.produce("t", b"dropped")
+    with pytest.raises(Unavailable):
+        await client.flush()
+    await client.flush()
+    with pytest.raises(Unavailable):
+        await client.publish("t", b"seen")
+    await client.flush()
+    assert client.report().records_failed == 2
+    await client.close()
+
+
+@scenario
+async def test_close_raises_what_nobody_saw(cluster):
+    """Leaving the block is the last chance to hear of it."""
+    cluster.make_topic("t", 1)
+    cluster.move("t", 0, None)
+    with pytest.raises(Unavailable):
+        async with cluster.client(delivery_timeout_s=1.0) as client:
+            await client.produce("t", b"dropped")
+
+
+@scenario
+async def test_a_block_that_raises_does_not_wait(cluster):
+    """The application's error comes through at once; what was not acknowledged fails with Closed."""
+    cluster.make_topic("t", 1)
+    cluster.move("t", 0, None)
+    before = now_s()
+    client = cluster.client()
+
+    async def block():
+        async with client:
+            delivery = await client.produce("t", b"dropped")
+            raise KeyError(delivery)
+
+    with pytest.raises(KeyError) as raised:
+        await block()
+    (delivery,) = raised.value.args
+    assert now_s() - before < 0.1
+    with pytest.raises(Closed):
+        await delivery
+    with pytest.raises(Closed):
+        await client.produce("t", b"late")
+
+
+@scenario
+async def test_a_cancelled_wait_disturbs_nobody(cluster):
+    """Who gives up waiting for a delivery takes nothing from the others, nor the record back."""
+    cluster.make_topic("t", 1)
+    async with cluster.client() as client:
+        delivery = await client.produce("t", b"x")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(_awaited(delivery)), timeout=0.0001)
+        impatient = asyncio.create_task(_awaited(delivery))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        assert 0 == (await delivery).offset
+
+
+async def _awaited(delivery):
+    return await delivery
+
+
+@scenario
+async def test_a_tight_loop_does_not_starve_the_sending(cluster):
+    """`produce` in a loop that never waits for anything else: batches leave while it runs."""
+    cluster.make_topic("t", 1)
+    cluster.network.delay_s = 0
+    async with cluster.client(records_per_batch_max=1_000) as client:
+        for n in range(20_000):
+            await client.produce("t", b"%d" % n)
+        assert client.report().records_acknowledged >= 2_000
+    assert 20_000 == cluster.topics["t"].partitions[0].end

@@ -1,5 +1,7 @@
 """Random troubles, seed by seed: what the receipts and errors say is what the logs hold."""
 
+# ruff: noqa: D102  the methods are those of the Protocol or of the API that is played here
+
 import asyncio
 import random
 
@@ -144,7 +146,9 @@ async def test_troubles_and_little_time(cluster, seed):
     cluster.make_topic("t", PARTITIONS)
     troubles = Troubles(cluster, seed)
     async with cluster.client(
-        records_per_batch_max=3, batches_in_flight_max=4, delivery_timeout_s=troubles.random.choice([0.3, 2.0]),
+        records_per_batch_max=3,
+        batches_in_flight_max=4,
+        delivery_timeout_s=troubles.random.choice([0.3, 2.0]),
         request_timeout_s=1.0,
     ) as client:
         sent = await _produce(client, troubles, 400, 0.05)

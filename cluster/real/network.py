@@ -1,0 +1,247 @@
+"""gRPC below the Network protocol: raw bytes in and out, errors with details, keepalive everywhere.
+
+Defaults of gRPC that would hurt are replaced: reconnects back off to half a second instead of two minutes, dead
+connections are found by pings within seconds, messages may be 32 MiB. Every call has a deadline.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from cluster.errors import DeadlineExceeded, RefusedToStart, RiverrunError, Unavailable
+from cluster.wire.status import STATUS_KEY, error_of, error_of_code, status_of
+from cluster.world import Route
+
+MESSAGE_BYTES_MAX = 32 * 1024 * 1024
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.keepalive_time_ms", 2_000),
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+]
+CHANNEL_OPTIONS = [
+    *OPTIONS,
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+    ("grpc.use_local_subchannel_pool", 1),
+]
+SERVER_OPTIONS = [
+    *OPTIONS,
+    ("grpc.so_reuseport", 0),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+
+class RealNetwork:
+    """See World."""
+
+    async def listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> "RealListener":
+        """See World."""
+        server = aio.server(options=SERVER_OPTIONS)
+        server.add_generic_rpc_handlers((_Routes(routes),))
+        checks = None
+        if public:
+            names = sorted({method.split("/")[1] for method in routes})
+            checks = health.aio.HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+            for name in ["", *names]:
+                await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        try:
+            port = server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise RefusedToStart(f"cannot listen on {address}: is another process using the port?") from error
+        await server.start()
+        host = address.rsplit(":", 1)[0]
+        return RealListener(f"{host}:{port}", server, checks)
+
+    def channel(self, address: str) -> "RealChannel":
+        """See World."""
+        return RealChannel(address)
+
+
+class RealListener:
+    """See World."""
+
+    def __init__(self, address: str, server: aio.Server, checks: "health.aio.HealthServicer | None") -> None:
+        self.address = address
+        self._server = server
+        self._checks = checks
+
+    async def close(self, grace_s: float) -> None:
+        """See World."""
+        if self._checks is not None:
+            await self._checks.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+
+
+class _Call:
+    def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
+        self._context = context
+
+    def peer(self) -> str:
+        return self._context.peer()
+
+    def time_left_s(self) -> float | None:
+        return self._context.time_remaining()
+
+    def metadata(self) -> Mapping[str, str]:
+        pairs = self._context.invocation_metadata() or ()
+        return {str(key): value if isinstance(value, str) else "" for key, value in pairs}
+
+
+class _Routes(grpc.GenericRpcHandler):
+    """Methods by full name; a name that is not UTF-8 finds none."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._handlers = {method: self._handler(route) for method, route in routes.items()}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Find the handler."""
+        return self._handlers.get(handler_call_details.method)
+
+    @staticmethod
+    def _handler(route: Route) -> Any:
+        if route.unary is not None:
+            return grpc.unary_unary_rpc_method_handler(_unary(route.unary))
+        assert route.streaming is not None
+        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming))
+
+
+def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
+    async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        try:
+            return await handler(request, _Call(context))
+        except RiverrunError as error:
+            await _abort(context, error)
+            raise AssertionError("abort raises") from error
+
+    return answer
+
+
+def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]) -> Any:
+    async def answer(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        answers = handler(requests, _Call(context))
+        try:
+            async for message in answers:
+                await context.write(message)
+        except RiverrunError as error:
+            await _abort(context, error)
+        finally:
+            await answers.aclose()  # type: ignore[attr-defined]
+
+    return answer
+
+
+async def _abort(context: aio.ServicerContext[bytes, bytes], error: RiverrunError) -> None:
+    status = status_of(error)
+    code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+    await context.abort(code, error.message, ((STATUS_KEY, status.SerializeToString()),))
+
+
+class RealChannel:
+    """See World."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._unary: dict[str, Any] = {}
+
+    async def call(
+        self, method: str, request: bytes, *, timeout_s: float, metadata: Mapping[str, str] | None = None
+    ) -> bytes:
+        """See World."""
+        callable_ = self._unary.get(method)
+        if callable_ is None:
+            callable_ = self._unary[method] = self._channel.unary_unary(method)
+        pairs = tuple((metadata or {}).items())
+        try:
+            answer: bytes = await callable_(request, timeout=max(timeout_s, 0.001), metadata=pairs)
+        except aio.AioRpcError as error:
+            raise _error_of(error, self._address) from error
+        return answer
+
+    def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> "RealStream":
+        """See World."""
+        return RealStream(self._channel.stream_stream(method)(metadata=tuple((metadata or {}).items())), self._address)
+
+    async def close(self) -> None:
+        """See World."""
+        await self._channel.close()
+
+
+class RealStream:
+    """See World."""
+
+    def __init__(self, call: Any, address: str) -> None:
+        self._call = call
+        self._address = address
+
+    async def send(self, message: bytes) -> None:
+        """See World."""
+        try:
+            await self._call.write(message)
+        except aio.AioRpcError as error:
+            raise _error_of(error, self._address) from error
+        except asyncio.InvalidStateError as error:
+            raise Unavailable(f"the stream to {self._address} has ended") from error
+
+    async def receive(self) -> bytes | None:
+        """See World."""
+        try:
+            message = await self._call.read()
+        except aio.AioRpcError as error:
+            raise _error_of(error, self._address) from error
+        except asyncio.InvalidStateError as error:
+            raise Unavailable(f"the stream to {self._address} has ended") from error
+        if message is not aio.EOF:
+            return bytes(message)
+        try:
+            code = await self._call.code()
+            if code is grpc.StatusCode.OK:
+                return None
+            raise _error_of_call(
+                code, await self._call.details() or "", await self._call.trailing_metadata(), self._address
+            )
+        except asyncio.CancelledError:
+            if self._call.cancelled():
+                raise Unavailable(f"the stream to {self._address} was dropped") from None
+            raise
+
+    async def finish(self) -> None:
+        """See World."""
+        try:
+            await self._call.done_writing()
+        except (aio.AioRpcError, asyncio.InvalidStateError):
+            return  # it has ended already: whoever reads learns why
+
+    def cancel(self) -> None:
+        """See World."""
+        self._call.cancel()
+
+
+def _error_of(error: aio.AioRpcError, address: str) -> RiverrunError:
+    return _error_of_call(error.code(), error.details() or "", error.trailing_metadata(), address)
+
+
+def _error_of_call(code: grpc.StatusCode, details: str, trailing: Any, address: str) -> RiverrunError:
+    for key, value in trailing or ():
+        if key == STATUS_KEY:
+            found = error_of(value if isinstance(value, bytes) else value.encode())
+            if found is not None:
+                return found
+    # gRPC says in words only whether the connection was ever there.
+    sent = not ("failed to connect" in details or "Connection refused" in details)
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(f"{address} did not answer in time")
+    message = f"{address}: {details}" if sent else f"no node answers at {address}"
+    return error_of_code(code.name, message, sent=sent)

@@ -1,0 +1,143 @@
+"""What goes wrong, until the storm is over: crashes, power losses, cuts, pauses; damage found at a restart.
+
+Damage is bounded as it must be (see `cluster.raft.tail`): never more replicas than a minority have lost something that
+was durable, at most one of them by a flip, and a tail becomes doubtful only while enough others can be asked.
+"""
+
+from typing import TYPE_CHECKING
+
+from cluster.types import ReplicaId
+from tests.raft.sim.host import Host
+from tests.raft.sim.network import Pair
+from tests.raft.sim.swarm import MS, SECOND
+
+if TYPE_CHECKING:
+    from tests.raft.sim.world import World
+
+
+class Faults:
+    """The nemesis of one world."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._random = world.random
+
+    def act(self) -> None:
+        """One fault, and the time of the next."""
+        world, random, mix = self._world, self._random, self._world.mix
+        if not world.stormy:
+            return
+        kind = random.choices(("crash", "cut", "pause"), mix.weights)[0]
+        if kind == "crash":
+            if random.random() < mix.all_at_once:
+                world.count("crashes_of_all")
+                for host in world.hosts:
+                    self.crash(host)
+            else:
+                self.crash(self._victim())
+        elif kind == "cut":
+            self._cut()
+        else:
+            host = self._victim()
+            host.paused_until = world.now + random.choice((200 * MS, 1 * SECOND, 3 * SECOND))
+            world.count("pauses")
+        world.after(int(random.expovariate(1 / mix.fault_us_mean)) + 1, self.act)
+
+    def _victim(self) -> Host:
+        random, hosts = self._random, self._world.hosts
+        leaders = [host for host in hosts if host.up and host.core.is_leader]
+        if leaders and random.random() < self._world.mix.aim:
+            return random.choice(leaders)
+        return random.choice(hosts)
+
+    # --- crashes
+
+    def crash(self, host: Host) -> None:
+        """The host is gone; it comes back after a while, with what its disk makes of it."""
+        world, random, mix = self._world, self._random, self._world.mix
+        if not host.up:
+            return
+        world.count("crashes")
+        if host.core.is_leader and host.core.durable_index < host.core.last_index:
+            world.count("leaders_crashed_before_sync")
+        host.crash()
+        torn = random.random() < mix.torn
+        if torn and host.disk.in_flight:
+            world.count("writes_torn")
+        if host.disk.crash(random, torn=torn, may_doubt=self._may_doubt(host)):
+            world.count("tails_doubtful")
+        self._damage(host)
+        world.links_changed()
+        delay = int(mix.restart_us_mean * random.uniform(0.2, 1.8))
+        world.after(delay, self._restart, host, host.incarnation)
+
+    def _restart(self, host: Host, incarnation: int) -> None:
+        if host.incarnation == incarnation and not host.up:
+            self._world.boot(host)
+
+    def _damage(self, host: Host) -> None:
+        world, random, mix = self._world, self._random, self._world.mix
+        if not (mix.flip or mix.corrupt):
+            return
+        others = [other.disk for other in world.hosts if other is not host]
+        damaged = sum(disk.is_damaged for disk in others)
+        if host.disk.is_damaged or host.disk.doubtful is not None or damaged >= world.minority:
+            return
+        recovering = sum(disk.recovering for disk in others)
+        flipped = any(disk.flipped for disk in others)
+        doubtful = any(disk.doubtful is not None for disk in others)
+        if random.random() < mix.flip:
+            if not flipped and recovering + 1 <= world.minority and host.disk.flip_last(random):
+                world.count("tails_flipped")
+        elif random.random() < mix.corrupt:
+            asked = recovering + 1 + doubtful
+            if asked <= world.minority and host.disk.corrupt(random):
+                world.count("corruptions")
+
+    def _may_doubt(self, host: Host) -> bool:
+        """Whether a torn tail can be decided by asking: enough others must be able to answer."""
+        others = [other.disk for other in self._world.hosts if other is not host]
+        return sum(disk.recovering for disk in others) < self._world.minority
+
+    # --- cuts
+
+    def _cut(self) -> None:
+        world, random = self._world, self._random
+        world.count("cuts")
+        ids = [host.me for host in world.hosts]
+        shape = random.random()
+        if shape < 0.2:
+            pairs = self._ring(ids)
+        elif shape < 0.35:
+            first, second = random.sample(ids, 2)
+            pairs = {(first, second), (second, first)}
+        else:
+            pairs = self._sides(ids)
+        if random.random() < 0.35:
+            world.count("one_way_cuts")
+            side = random.choice(ids)
+            pairs = {pair for pair in pairs if pair[random.randint(0, 1)] == side} or pairs
+        world.network.cut(pairs)
+        world.links_changed()
+        world.after(int(random.uniform(0.3, 6) * SECOND), self._mend, pairs)
+
+    def _mend(self, pairs: set[Pair]) -> None:
+        self._world.network.mend(pairs)
+        self._world.links_changed()
+
+    def _sides(self, ids: list[ReplicaId]) -> set[Pair]:
+        random = self._random
+        side = {self._victim().me, *random.sample(ids, random.randint(0, self._world.minority - 1))}
+        return {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
+
+    def _ring(self, ids: list[ReplicaId]) -> set[Pair]:
+        """Each sees a majority, no two the same: a host hears only its neighbours."""
+        order = self._random.sample(ids, len(ids))
+        count = len(order)
+        reach = max(1, count // 4)
+        near = {
+            (order[i], order[(i + step) % count]) for i in range(count) for step in range(-reach, reach + 1) if step
+        }
+        if count == 3:  # noqa: PLR2004  in a ring of three all are neighbours: break it at one place
+            near -= {(order[0], order[2]), (order[2], order[0])}
+        return {(a, b) for a in ids for b in ids if a != b and (a, b) not in near}

@@ -1,0 +1,325 @@
+"""One host: a core, the log in memory, the disk, and the turn between them, as the real driver takes it.
+
+A turn feeds the core everything that arrived, then does what it asks until it asks for nothing: queue the write, send,
+send the promises, tell producers. The disk answers later, with a turn of its own.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, TimeoutNow, VoteReply
+from cluster.raft import Raft, Ready, Role
+from cluster.types import Index, ReplicaId, Term, Ticket
+from tests.raft.sim.disk import Disk, Write
+from tests.raft.sim.stored import NO_OP, Command, Fold, StoredLog
+
+if TYPE_CHECKING:
+    from tests.raft.sim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """A message with what travels beside it."""
+
+    message: RaftMessage
+    commands: tuple[Command, ...] = ()
+    fold: Fold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A producer's request; `attempt` comes back with the answer."""
+
+    command: Command
+    attempt: int
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Who waits for an entry to be committed."""
+
+    term: Term
+    publishes: list[Publish] = field(default_factory=list)
+
+
+class Host:
+    """Where one replica lives, across its crashes."""
+
+    def __init__(self, world: "World", me: ReplicaId, disk: Disk, *, may_vote: bool) -> None:
+        self.world = world
+        self.me = me
+        self.disk = disk
+        self.may_vote = may_vote
+        self.up = False
+        self.incarnation = 0
+        self.paused_until = 0
+        self.inbox: deque[Packet | Publish | Ticket] = deque()
+        self.turn_planned = False
+        self.commit_seen = Index(0)
+        self.term_seen = self.term_said = self.leads_since = Term(0)
+        self.log: StoredLog
+        self.core: Raft
+
+    # --- life
+
+    def boot(self) -> None:
+        """Start from what the disk holds."""
+        assert not self.up, "one process a disk"
+        disk, world = self.disk, self.world
+        self.up = True
+        self.log = disk.image.copy()
+        self.core = world.core_class(
+            me=self.me,
+            membership=world.membership,
+            vote=disk.vote,
+            log=self.log.state(),
+            options=world.mix.options,
+            draw_election_ticks=world.draw_election_ticks,
+            may_vote=self.may_vote,
+            recovering=disk.recovering,
+            doubtful=disk.doubtful,
+        )
+        self.doubtful = disk.doubtful
+        self.role = Role.FOLLOWER
+        self.asleep = False
+        self.waiting: dict[Index, Waiting] = {}
+        self.barriers: dict[int, Index] = {}
+        self.incoming: dict[tuple[Index, Term], Command] = {}
+        self.incoming_folds: dict[tuple[Index, Term], Fold] = {}
+        world.invariants.restarted(self)
+
+    def crash(self) -> None:
+        """The process or the power is gone; what the disk makes of it is the world's business."""
+        self.up = False
+        self.incarnation += 1
+        self.inbox.clear()
+        self.turn_planned = False
+
+    # --- turns
+
+    def turn(self) -> None:
+        """Take everything that arrived."""
+        publishes = []
+        self.turn_planned = False
+        while self.inbox:
+            item = self.inbox.popleft()
+            if isinstance(item, Packet):
+                self._step(item)
+            elif isinstance(item, Publish):
+                publishes.append(item)
+            else:
+                self.core.persisted(item)
+        if publishes:
+            self._carry_out()  # a new leader's no-op goes before what is proposed now
+            for publish in publishes:
+                self._propose(publish)
+        self.finish_turn()
+
+    def tick(self) -> None:
+        """Time passes, unless the group sleeps."""
+        if not self.core.asleep:
+            self.core.tick()
+            if self._carry_out():
+                self._look()
+
+    def finish_turn(self) -> None:
+        """Do what the core asks for, and look at the result."""
+        self._carry_out()
+        self._look()
+
+    def _look(self) -> None:
+        self.incoming.clear()
+        self.incoming_folds.clear()
+        self._trim()
+        self._notice()
+        self.world.invariants.after_turn(self)
+
+    def _step(self, packet: Packet) -> None:
+        message, world = packet.message, self.world
+        if message.term < self.core.term:
+            world.count("stale_terms_received")
+        if isinstance(message, AppendEntries):
+            for header, command in zip(message.entries, packet.commands, strict=True):
+                self.incoming[header.index, header.term] = command
+        elif isinstance(message, InstallFold):
+            assert packet.fold is not None, "a fold travels with its bytes"
+            self.incoming_folds[message.index, message.last_term] = packet.fold
+        elif isinstance(message, TimeoutNow):
+            world.transfer_target = self.me
+        elif isinstance(message, AppendReply):
+            if message.rejected:
+                world.count("appends_rejected")
+        elif isinstance(message, VoteReply) and not message.granted:
+            world.count("pre_votes_refused" if message.pre else "votes_refused")
+        self.core.step(message)
+
+    def _propose(self, publish: Publish) -> None:
+        """Decide as a leader: append, wait for the first append of a duplicate, or refuse."""
+        core, log, world = self.core, self.log, self.world
+        producer, sequence = publish.command
+        if not core.is_leader:
+            world.answer(self, publish, None)
+            return
+        expected = log.expected[producer]
+        if sequence > expected:
+            world.count("gaps_refused")
+            world.answer(self, publish, None)
+            return
+        if sequence < expected:
+            world.count("duplicates_answered")
+            index = log.places.get(publish.command)
+            if index is None or index <= core.commit:
+                world.answer(self, publish, index or Index(0))
+                return
+            self.waiting.setdefault(index, Waiting(core.term)).publishes.append(publish)
+            return
+        header = core.propose(publish.size_bytes)
+        if header is None:
+            world.answer(self, publish, None)
+            return
+        self._append(header.index, header.term, publish.command)
+        self.waiting[header.index] = Waiting(header.term, [publish])
+
+    # --- what the core asks for
+
+    def _carry_out(self) -> bool:
+        """Whether there was anything to do."""
+        busy = False
+        while (ready := self.core.ready()) is not None:
+            busy = True
+            write = self._write(ready)
+            messages = [self._packet(message) for message in ready.messages]
+            if write is not None and not self.world.mix.parallel:
+                write.held.extend(messages)
+            else:
+                self.send(messages)
+            self.send([self._packet(message) for message in ready.promises])
+            self._tell(ready)
+        return busy
+
+    def _append(self, index: Index, term: Term, command: Command) -> None:
+        self.world.invariants.appending(self, index, term, command)
+        assert index == self.log.last_index + 1, f"{index} does not follow {self.log.last_index}"
+        self.log.append(term, command)
+
+    def _write(self, ready: Ready) -> Write | None:
+        """Memory at once, the disk when it comes to it."""
+        doubt_is_over = self.doubtful is not None and self.core.doubtful is None
+        if ready.ticket is None and not doubt_is_over:
+            return None
+        write = Write(ticket=ready.ticket, vote=ready.vote, truncate_from=ready.truncate_from, cut=doubt_is_over)
+        if doubt_is_over:
+            self.doubtful = None
+            self.world.count("tails_fetched_again" if ready.entries or ready.fold else "tails_cut")
+        if ready.truncate_from is not None:
+            self.world.invariants.truncating(self, ready.truncate_from)
+            self.world.count("conflicts_truncated")
+            self.log.truncate_from(ready.truncate_from)
+        if ready.fold is not None:
+            fold = self.incoming_folds[ready.fold.index, ready.fold.last_term]
+            self.world.invariants.folded(self, fold)
+            self.world.count("folds_installed")
+            self.log.install(fold)
+            write.fold = fold
+        for header in ready.entries:
+            if header.index > self.log.last_index:
+                command = self.incoming.get((header.index, header.term))
+                if command is None:
+                    # It may have won and lost office in one turn: that it leads now is not to be asked.
+                    assert not header.size_bytes, f"{self.me} was never sent the content of {header}"
+                    command = NO_OP
+                self._append(header.index, header.term, command)
+            assert self.log.term_at(header.index) == header.term, f"{self.me} holds another entry than {header}"
+            write.entries.append((header.index, header.term, self.log.command_at(header.index)))
+        self.disk.queue.append(write)
+        self.world.sync(self)
+        return write
+
+    def _packet(self, message: RaftMessage) -> Packet:
+        if isinstance(message, AppendEntries) and message.entries:
+            first, last = message.entries[0].index, message.entries[-1].index
+            assert all(self.log.term_at(entry.index) == entry.term for entry in message.entries)
+            return Packet(message, tuple(self.log.commands_between(first, last)))
+        if isinstance(message, InstallFold):
+            fold = self.log.fold
+            if (fold.index, fold.term) != (message.index, message.last_term):
+                raise AssertionError(f"{self.me} sends a fold that it does not have: {message}")
+            return Packet(message, fold=fold)
+        return Packet(message)
+
+    def send(self, packets: list[Packet]) -> None:
+        """These leave now."""
+        for packet in packets:
+            self.world.invariants.saying(self, packet.message)
+            self.world.send(self, packet)
+
+    def _tell(self, ready: Ready) -> None:
+        if ready.role is not None:
+            self._role_changed(ready.role)
+        if ready.commit is not None:
+            self._committed(ready.commit)
+        for barrier in ready.barriers:
+            self.world.count("barriers_confirmed")
+            self.world.invariants.barrier_confirmed(self, self.barriers.pop(barrier))
+        for barrier in ready.failed_barriers:
+            self.world.count("barriers_failed")
+            del self.barriers[barrier]
+
+    def _role_changed(self, role: Role) -> None:
+        world, core = self.world, self.core
+        for index in [index for index, waiting in self.waiting.items() if waiting.term != core.term or role != Role.LEADER]:
+            for publish in self.waiting.pop(index).publishes:
+                world.answer(self, publish, None)
+        if role is Role.LEADER:
+            world.elected(self)
+        elif self.role is Role.LEADER:
+            world.count("leaders_deposed" if core.term > self.leads_since else "leaders_resigned_without_quorum")
+        elif self.role is Role.CANDIDATE and core.leader is None:
+            world.count("split_votes")
+        self.role = role
+
+    def _committed(self, commit: Index) -> None:
+        world, core = self.world, self.core
+        world.invariants.committed(self, commit)
+        if core.is_leader:
+            if core.durable_index < commit:
+                world.count("leaders_commit_before_own_sync")
+            world.awkward(self, 0.3)
+        for index in [index for index in self.waiting if index <= commit]:
+            for publish in self.waiting.pop(index).publishes:
+                world.answer(self, publish, index)
+
+    def _trim(self) -> None:
+        """Fold the beginning of a long log, up to what is committed and durable."""
+        after, core = self.world.mix.trim_after, self.core
+        if not after or core.commit - self.log.fold.index < after:
+            return
+        index = min(core.commit - self.world.random.randint(0, after // 2), core.durable_index)
+        if index <= self.log.fold.index or self.disk.image.last_index < index:
+            return
+        term = self.log.term_at(index)
+        assert term is not None, "what is committed and durable is there"
+        self.log.trim_to(index)
+        self.disk.image.trim_to(index)
+        self.world.invariants.folded(self, self.disk.image.fold)
+        self.world.count("logs_trimmed")
+        self.core.log_trimmed(index, term)
+
+    def _notice(self) -> None:
+        """Facts about the core that nobody announces."""
+        core, world = self.core, self.world
+        if self.disk.recovering and not core.recovering:
+            self.disk.heal()
+            world.count("recoveries_done")
+        if core.asleep != self.asleep:
+            self.asleep = core.asleep
+            world.count("groups_asleep" if core.asleep else "sleepers_woken")
+
+    def ask_barrier(self) -> None:
+        """A read that wants to see everything committed before now."""
+        barrier = self.core.read_barrier()
+        if barrier is not None:
+            self.barriers[barrier] = self.world.invariants.commit
+            self.finish_turn()

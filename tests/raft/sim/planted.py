@@ -1,0 +1,221 @@
+"""Cores with a classic mistake each, to score the swarm: what cannot find these proves nothing by finding nothing else.
+
+Each is the real core with one rule broken, at the place where somebody might break it.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from cluster.messages import (
+    AppendEntries,
+    EntryHeader,
+    Heartbeat,
+    InstallFold,
+    RaftMessage,
+    RequestVote,
+    TailReply,
+    VoteReply,
+)
+from cluster.raft import Raft, Ready, Role, Vote, replication
+from cluster.raft.quorum import index_on_majority
+from cluster.raft.writes import Writes
+from cluster.types import Index, ReplicaId, Term, Ticket
+
+
+class AcknowledgeBeforeSync(Raft):
+    """A follower says "durable" when it has handed the entries to its disk."""
+
+    def ready(self) -> Ready | None:
+        ready = super().ready()
+        if ready is not None and ready.entries and ready.vote is None and not self.is_leader:
+            self.persisted(ready.ticket)
+        return ready
+
+
+class VoteNotPersisted(Raft):
+    """The term is saved, the vote in it is not."""
+
+    def ready(self) -> Ready | None:
+        ready = super().ready()
+        if ready is not None and ready.vote is not None:
+            return replace(ready, vote=Vote(term=ready.vote.term, voted_for=None))
+        return ready
+
+
+class VoteWithoutLogCheck(Raft):
+    """A vote for whoever asks first (§5.4.1 left out); pre-votes still look at the log."""
+
+    def step(self, message: RaftMessage) -> None:
+        if isinstance(message, RequestVote) and not message.pre:
+            message = replace(message, last_index=Index(1 << 60), last_term=Term(1 << 60))
+        super().step(message)
+
+
+class VoteCountedTwice(Raft):
+    """Votes are counted, not voters: the same answer heard twice is two votes."""
+
+    def step(self, message: RaftMessage) -> None:
+        if (
+            isinstance(message, VoteReply)
+            and message.granted
+            and not message.pre
+            and message.term == self.term
+            and self.role is Role.CANDIDATE
+            and self.votes.get(message.sender)
+        ):
+            silent = [replica for replica in self.others if replica not in self.votes]
+            if silent:
+                message = replace(message, sender=silent[0])
+        super().step(message)
+
+
+class NoPreviousEntryCheck(Raft):
+    """An append is taken wherever it fits by number; the previous entry's term is not compared (§5.3)."""
+
+    def step(self, message: RaftMessage) -> None:
+        if isinstance(message, AppendEntries):
+            term = self.terms.term_at(message.prev_index)
+            if term is not None:
+                message = replace(message, prev_term=term)
+        super().step(message)
+
+
+class StaleAppendTruncates(Raft):
+    """What an append does not name is dropped, as if appends never came late (§5.3: "if it conflicts")."""
+
+    def step(self, message: RaftMessage) -> None:
+        super().step(message)
+        if not isinstance(message, AppendEntries) or message.term != self.term or self.is_leader or not message.entries:
+            return
+        last = message.entries[-1]
+        if last.index < self.last_index and self.terms.term_at(last.index) == last.term and last.index >= self.commit:
+            self.truncate_from(Index(last.index + 1))
+
+
+class CommitOldTermByCounting(Raft):
+    """Figure 8: an entry of an older term is committed because a majority has it."""
+
+    def step(self, message: RaftMessage) -> None:
+        super().step(message)
+        self._count()
+
+    def persisted(self, ticket: Ticket) -> None:
+        super().persisted(ticket)
+        self._count()
+
+    def _count(self) -> None:
+        if self.is_leader:
+            index = index_on_majority(self.match(replica) for replica in self.voters)
+            if index > self.commit:
+                self.commit = index
+                replication.confirm_barriers(self)
+
+
+class LeaderCountsUnsynced(Raft):
+    """The leader's own copy counts from the moment it is appended."""
+
+    def ready(self) -> Ready | None:
+        ready = super().ready()
+        if ready is not None and ready.entries and ready.vote is None and self.is_leader:
+            self.persisted(ready.ticket)
+        return ready
+
+
+class _ForgetfulWrites(Writes):
+    """Truncation does not touch what open tickets vouch for."""
+
+    def _lower(self, index: Index) -> None:
+        self.durable_index = min(self.durable_index, index)
+
+
+class OldTicketVouchesForNew(Raft):
+    """A sync that began before a truncation counts for the entry that is at its index now."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**arguments)
+        self.writes = _ForgetfulWrites(arguments["vote"], arguments["log"].last_index)
+
+    def validate(self) -> None:
+        """Its own check would tell; the world must."""
+
+
+class BarrierWithoutRound(Raft):
+    """A leader that believes that it leads confirms its reads alone (§6.4 of the thesis left out)."""
+
+    def read_barrier(self) -> int | None:
+        barrier = super().read_barrier()
+        if barrier is not None and self.terms.term_at(self.commit) == self.term:
+            self.barriers.remove(barrier)
+            self.confirmed.append(barrier)
+        return barrier
+
+
+class HeartbeatCommitsAll(Raft):
+    """A follower believes a heartbeat's commit although its log may differ there."""
+
+    def step(self, message: RaftMessage) -> None:
+        super().step(message)
+        if isinstance(message, AppendEntries | Heartbeat) and message.term == self.term and not self.is_leader:
+            self.commit = max(self.commit, min(message.commit, self.last_index))
+
+
+class RecoveringVotes(Raft):
+    """A replica with a damaged log votes, by the log that it has left."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**{**arguments, "recovering": False})
+
+
+class DoubtIgnored(Raft):
+    """A damaged tail is taken for a torn write, and cut."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**{**arguments, "doubtful": None})
+
+
+class DoubtEndsEarly(Raft):
+    """One other replica without the entry is enough to cut a doubtful tail."""
+
+    def step(self, message: RaftMessage) -> None:
+        super().step(message)
+        if isinstance(message, TailReply) and self.doubtful is not None and message.index == self.doubtful[0]:
+            if message.state == 0:
+                self.doubtful = None
+                self.tail_answers.clear()
+
+
+class FoldRegresses(Raft):
+    """A late fold replaces a log that already holds what it stands for."""
+
+    def step(self, message: RaftMessage) -> None:
+        if isinstance(message, InstallFold) and message.term == self.term and message.index < self.commit:
+            self.terms.reset(message.index, message.last_term)
+            self.writes.installed(message)
+            self.matched = self.commit = message.index
+        super().step(message)
+
+
+CLASSICS: dict[str, type[Raft]] = {
+    "acknowledge_before_sync": AcknowledgeBeforeSync,
+    "vote_not_persisted": VoteNotPersisted,
+    "vote_without_log_check": VoteWithoutLogCheck,
+    "vote_counted_twice": VoteCountedTwice,
+    "no_previous_entry_check": NoPreviousEntryCheck,
+    "stale_append_truncates": StaleAppendTruncates,
+    "commit_old_term_by_counting": CommitOldTermByCounting,
+    "leader_counts_unsynced": LeaderCountsUnsynced,
+    "old_ticket_vouches_for_new": OldTicketVouchesForNew,
+}
+"""The ones that every swarm must find."""
+
+OTHERS: dict[str, type[Raft]] = {
+    "barrier_without_round": BarrierWithoutRound,
+    "heartbeat_commits_all": HeartbeatCommitsAll,
+    "recovering_votes": RecoveringVotes,
+    "doubt_ignored": DoubtIgnored,
+    "doubt_ends_early": DoubtEndsEarly,
+    "fold_regresses": FoldRegresses,
+}
+"""Of what is ours beyond the paper."""
+
+BUGS = CLASSICS | OTHERS

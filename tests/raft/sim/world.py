@@ -1,0 +1,325 @@
+"""A Raft group in one process: virtual time, a simulated network, simulated disks, and everything that goes wrong.
+
+No asyncio and no threads: a heap of events, run in order. All chance comes from the seed, so the same seed gives the
+same trace, in every process. After the storm everything heals, and then there must be progress and equal logs.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from heapq import heappop, heappush
+from random import Random
+
+from cluster.messages import HeartbeatReply
+from cluster.raft import Member, Membership, Raft
+from cluster.types import Index, NodeId, ReplicaId, Term, Ticket
+from tests.raft.sim.disk import Disk
+from tests.raft.sim.faults import Faults
+from tests.raft.sim.host import Host, Packet, Publish
+from tests.raft.sim.invariants import Invariants, Violation
+from tests.raft.sim.network import Network
+from tests.raft.sim.producers import Producer
+from tests.raft.sim.stored import Fold
+from tests.raft.sim.swarm import ALL_SECONDS_MAX, MS, SECOND, Mix, draw
+
+TRACE_LINES = 400
+PROGRESS_AFTER_STORM = 3
+"""Commands of each producer that must be acknowledged after everything has healed."""
+
+
+class World:
+    """One seed."""
+
+    def __init__(self, seed: int, *, core: type[Raft] = Raft, obligations: bool = True, trace: bool = False) -> None:
+        self.seed = seed
+        self.random = Random(seed)
+        self.mix: Mix = draw(self.random)
+        self.core_class = core
+        self.now = 0
+        self.events = 0
+        self.digest = seed
+        self.counts: Counter[str] = Counter()
+        self.trace: deque[str] | None = deque(maxlen=TRACE_LINES) if trace else None
+        self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
+        self._planned = 0
+        mix = self.mix
+        self.minority = (mix.nodes - 1) // 2
+        self.membership = Membership(
+            voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in range(1, mix.nodes + 1))
+        )
+        empty = Fold(Index(0), Term(0), 0, (0,) * (mix.producers + 1))
+        self.invariants = Invariants(voters=mix.nodes, empty=empty, obligations=obligations)
+        self.network = Network(mix, self.random)
+        self.hosts = [
+            Host(self, ReplicaId(n), Disk(empty), may_vote=self.random.random() >= mix.late_voters)
+            for n in range(1, mix.nodes + 1)
+        ]
+        self.invariants.disks = [host.disk for host in self.hosts]
+        self.producers = [Producer(self, number) for number in range(1, mix.producers + 1)]
+        self.faults = Faults(self)
+        self.sync_us = mix.sync_us
+        self.stormy = True
+        self.transfer_target: ReplicaId | None = None
+        self.healed_at: list[int] = []
+
+    # --- time
+
+    def after(self, delay_us: int, act: Callable[..., None], *arguments: object) -> None:
+        """Do that later."""
+        self._planned += 1
+        heappush(self._heap, (self.now + delay_us, self._planned, act, arguments))
+
+    def run(self) -> "World":
+        """All of it; raises what went wrong."""
+        mix, random = self.mix, self.random
+        for host in self.hosts:
+            self.boot(host)
+            if not host.may_vote:
+                self.after(random.randint(0, 3 * SECOND), self._allow_vote, host)
+        for producer in self.producers:
+            self.after(random.randint(0, SECOND), producer.act)
+        self.after(random.randint(0, mix.fault_us_mean), self.faults.act)
+        if mix.transfer_us_mean:
+            self.after(mix.transfer_us_mean, self._transfer)
+        self.after(mix.barrier_us_mean, self._ask_barrier)
+        self.after(mix.stormy_us, self._calm)
+        heap = self._heap
+        while heap:
+            self.now, _, act, arguments = heappop(heap)
+            self.events += 1
+            act(*arguments)
+        return self
+
+    def count(self, what: str) -> None:
+        """It happened."""
+        self.counts[what] += 1
+
+    def note(self, host: Host, what: str, *details: object) -> None:
+        """A line of the trace, if there is one."""
+        if self.trace is not None:
+            state = f"{host.role.name[:3].lower()} t{host.core.term} {host.core.commit}/{host.core.last_index}" if host.up else "down"
+            self.trace.append(f"{self.now / SECOND:10.6f} {host.me} {state:16} {what} {' '.join(map(str, details))}")
+
+    # --- hosts
+
+    def boot(self, host: Host) -> None:
+        """Start a host, its clock and its disk."""
+        host.boot()
+        self.note(host, "boot", host.disk.vote, host.disk.doubtful or "", "recovering" if host.disk.recovering else "")
+        self.links_changed()
+        self.after(self.random.randint(0, self.mix.tick_us[host.me - 1]), self._tick, host, host.incarnation)
+
+    def _tick(self, host: Host, incarnation: int) -> None:
+        if host.incarnation != incarnation:
+            return
+        if host.paused_until <= self.now:
+            host.tick()
+            self._seen(host, 1)
+        self.after(self.mix.tick_us[host.me - 1], self._tick, host, incarnation)
+
+    def _arrive(self, host: Host, item: Packet | Publish | Ticket) -> None:
+        """Into the inbox; taken at once, with what else comes in a moment, or after a pause."""
+        host.inbox.append(item)
+        if host.turn_planned:
+            return
+        wait = max(self.mix.turn_us, host.paused_until - self.now)
+        if wait <= 0:
+            host.turn()
+            self._seen(host, 2)
+        else:
+            host.turn_planned = True
+            self.after(wait, self._turn, host, host.incarnation)
+
+    def _turn(self, host: Host, incarnation: int) -> None:
+        if host.incarnation != incarnation:
+            return
+        if host.paused_until > self.now:
+            self.after(host.paused_until - self.now, self._turn, host, incarnation)
+            return
+        host.turn()
+        self._seen(host, 3)
+
+    def _seen(self, host: Host, kind: int) -> None:
+        core = host.core
+        self.digest = hash((self.digest, self.now, kind, host.me, core.term, core.commit, core.last_index))
+
+    def draw_election_ticks(self) -> int:
+        """A core's only chance."""
+        options = self.mix.options
+        return self.random.randint(options.election_ticks_min, options.election_ticks_max)
+
+    def links_changed(self) -> None:
+        """A link came or went: the nodes notice soon, and wake the groups that share it."""
+        if self.mix.options.idle_ticks_before_sleep:
+            self.after(self.random.randint(100 * MS, 800 * MS), self._wake_all)
+
+    def _wake_all(self) -> None:
+        for host in self.hosts:
+            if host.up and host.core.asleep:
+                host.core.wake()
+                host.finish_turn()
+
+    def _allow_vote(self, host: Host) -> None:
+        host.may_vote = True
+        self.count("voters_allowed_late")
+        if host.up:
+            host.core.allow_vote()
+            host.finish_turn()
+
+    def elected(self, host: Host) -> None:
+        """A host begins to lead."""
+        self.count("elections")
+        if self.network.has_one_way_cut:
+            self.count("elections_during_one_way_cuts")
+        if self.transfer_target == host.me:
+            self.count("transfers_done")
+        self.transfer_target = None
+        self.note(host, "leads")
+
+    # --- network
+
+    def send(self, host: Host, packet: Packet) -> None:
+        """A packet leaves."""
+        message = packet.message
+        self.note(host, "says", message)
+        self.count("messages")
+        times = self.network.arrivals(message.sender, message.to, self.now)
+        for place, time in enumerate(times):
+            if place:
+                self.count("duplicates_received")
+            self.after(time - self.now, self._deliver, packet)
+        if not isinstance(message, HeartbeatReply):
+            self.awkward(host, 1.0 if type(message).__name__ == "VoteReply" else 0.02)
+
+    def _deliver(self, packet: Packet) -> None:
+        message = packet.message
+        host = self.hosts[message.to - 1]
+        if not host.up or self.network.is_cut(message.sender, message.to):
+            return
+        self.note(host, "hears", message)
+        self._arrive(host, packet)
+
+    def awkward(self, host: Host, weight: float) -> None:
+        """A moment at which a host might well die, and in some seeds does."""
+        chance = self.mix.crash_on_message
+        if chance and self.stormy and self.random.random() < chance * weight:
+            delay = 0 if self.random.random() < 0.3 else self.random.randint(0, 30 * MS)
+            self.after(delay, self._die, host, host.incarnation)
+
+    def _die(self, host: Host, incarnation: int) -> None:
+        if host.incarnation == incarnation and self.stormy:
+            self.faults.crash(host)
+
+    # --- disks
+
+    def sync(self, host: Host) -> None:
+        """Begin to sync what waits, if the disk is free."""
+        if host.disk.take_group(whole=self.mix.share_syncs):
+            delay = int(self.sync_us[host.me - 1] * self.random.uniform(0.5, 2)) + 1
+            self.after(delay, self._synced, host, host.incarnation)
+
+    def _synced(self, host: Host, incarnation: int) -> None:
+        if host.incarnation != incarnation:
+            return
+        done = host.disk.finish_group()
+        for write in done:
+            if write.held:
+                host.send(write.held)  # type: ignore[arg-type]
+        tickets = [write.ticket for write in done if write.ticket is not None]
+        self.note(host, "synced", *tickets)
+        self.sync(host)
+        if tickets:
+            self._arrive(host, tickets[-1])
+
+    # --- use
+
+    def publish(self, to: ReplicaId, publish: Publish) -> None:
+        """A producer's request travels."""
+        self.after(self.random.randint(100, 5 * MS), self._published, self.hosts[to - 1], publish)
+
+    def _published(self, host: Host, publish: Publish) -> None:
+        if host.up:
+            self._arrive(host, publish)
+
+    def answer(self, host: Host, publish: Publish, index: Index | None) -> None:
+        """A producer's answer; it comes at once."""
+        self.producers[publish.command[0] - 1].answered(host, publish, index)
+
+    def _transfer(self) -> None:
+        for host in self.hosts:
+            if host.up and host.core.is_leader and host.paused_until <= self.now:
+                others = [other.me for other in self.hosts if other is not host]
+                host.core.transfer(self.random.choice([None, *others]))
+                host.finish_turn()
+        if self.stormy:
+            self.after(int(self.mix.transfer_us_mean * self.random.uniform(0.3, 2)), self._transfer)
+
+    def _ask_barrier(self) -> None:
+        for host in self.hosts:
+            if host.up and host.core.is_leader and host.paused_until <= self.now:
+                host.ask_barrier()
+        if self.stormy:
+            self.after(int(self.mix.barrier_us_mean * self.random.uniform(0.3, 2)), self._ask_barrier)
+
+    # --- the end
+
+    def _calm(self) -> None:
+        """Everything heals; from here on there must be progress."""
+        self.stormy = False
+        self.network.heal()
+        self.sync_us = (2 * MS,) * len(self.hosts)
+        for host in self.hosts:
+            host.paused_until = 0
+            if not host.up:
+                self.boot(host)
+        self.healed_at = [producer.acknowledged for producer in self.producers]
+        self.links_changed()
+        self.after(200 * MS, self._look_for_progress)
+
+    def _look_for_progress(self) -> None:
+        for producer, healed_at in zip(self.producers, self.healed_at, strict=True):
+            if producer.acknowledged - healed_at >= PROGRESS_AFTER_STORM:
+                producer.stopped = True
+        if all(producer.stopped for producer in self.producers) and self._is_settled():
+            self._compare()
+            self._heap.clear()
+            return
+        if self.now > ALL_SECONDS_MAX * SECOND:
+            raise Violation(f"liveness: {self._why_not_settled()}")
+        self.after(200 * MS, self._look_for_progress)
+
+    def _is_settled(self) -> bool:
+        commit = self.invariants.commit
+        return all(
+            host.core.commit == host.core.last_index == host.core.durable_index == commit
+            and not host.core.recovering
+            and host.core.doubtful is None
+            for host in self.hosts
+        )
+
+    def _why_not_settled(self) -> str:
+        states = [
+            f"{host.me}: {host.core.role.value} of {host.core.term}, commit {host.core.commit}, "
+            f"last {host.core.last_index}, durable {host.core.durable_index}, doubtful {host.core.doubtful}, "
+            f"recovering {host.core.recovering}, asleep {host.core.asleep}"
+            for host in self.hosts
+        ]
+        progress = [producer.acknowledged for producer in self.producers]
+        return f"healed at {self.healed_at}, now {progress}; " + "; ".join(states)
+
+    def _compare(self) -> None:
+        """All logs and disks are equal, and every acknowledged command is there once, in its producer's order."""
+        invariants = self.invariants
+        for host in self.hosts:
+            for log in (host.log, host.disk.image):
+                invariants.folded(host, log.fold)
+                rest = list(zip(log.terms, log.commands, strict=True))
+                if rest != invariants.chosen[log.fold.index + 1 :]:
+                    raise Violation(f"equal logs: {host.me} ends with another log than was chosen")
+        found: dict[int, int] = {}
+        for _, (producer, sequence) in invariants.chosen:
+            if producer and found.setdefault(producer, -1) != sequence - 1:
+                raise Violation(f"sequences: {(producer, sequence)} was chosen after {found[producer]}")
+            found[producer] = sequence
+        for command in invariants.acknowledged:
+            if command not in invariants.places:
+                raise Violation(f"lost: {command} was acknowledged and is not there")
