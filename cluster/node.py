@@ -27,7 +27,7 @@ from cluster.metadata import Report
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
-from cluster.world import Disk, Listener, World
+from cluster.world import Disk, Listener, Route, World
 
 log_event = structlog.get_logger()
 
@@ -66,7 +66,7 @@ class Node:
         disk = self._world.disk
         await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
         self.supervisor.spawn_task(self.writer.run(), name="writer")
-        await self.controller.start()
+        self.controller.start()
         self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
@@ -83,7 +83,7 @@ class Node:
         await self.forwarding.close()
         await self.links.close()
         await self.supervisor.stop()
-        await self.controller.stop()
+        self.controller.stop()
 
     # --- parts
 
@@ -105,22 +105,25 @@ class Node:
 
     def _make_controller(self) -> Controller:
         members = tuple(sorted(NodeId(peer.node) for peer in self.config.peers))[:QUORUM_NODES_MAX]
-        quorum = PySyncObjQuorum(
-            me=self.me,
-            members=members,
-            disk=self._world.disk,
-            clock=self._world.clock,
-            random=self._world.random,
-            options=self.config.controller,
-            send=self._send_quorum,
-        )
+
+        def make_quorum(apply: Callable[[bytes], bytes]) -> PySyncObjQuorum:
+            return PySyncObjQuorum(
+                me=self.me,
+                members=members,
+                disk=self._world.disk,
+                clock=self._world.clock,
+                random=self._world.random,
+                options=self.config.controller,
+                send=self._send_quorum,
+                apply=apply,
+            )
+
         return Controller(
             me=self.me,
-            quorum=quorum,
+            make_quorum=make_quorum,
             clock=self._world.clock,
             random=self._world.random,
             options=self.config.controller,
-            members=members,
         )
 
     def _make_broker(self) -> Broker:
@@ -138,7 +141,7 @@ class Node:
             replica_class=self.replica_class,
         )
 
-    def _public_routes(self) -> Mapping[str, object]:
+    def _public_routes(self) -> Mapping[str, Route]:
         options, clock = self.config.broker, self._world.clock
         return public_routes(
             PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
@@ -146,7 +149,7 @@ class Node:
             AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
         )
 
-    async def _listen(self, address: str, routes: Mapping[str, object], *, public: bool) -> None:
+    async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:
         self._listeners.append(await self._world.network.listen(address, routes, public=public))
 
     # --- between nodes
@@ -221,7 +224,7 @@ def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
         file.close()
         if found != expected:
             raise RefusedToStart(
-                f"the data directory belongs to another cluster, node or format ({found.decode(errors='replace').strip()!r}); "
+                f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace').strip()!r}); "
                 f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
             )
         return

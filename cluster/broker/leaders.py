@@ -58,6 +58,10 @@ class LeaderTable:
         for partition in [p for p in self._leaders if p.topic == topic]:
             del self._leaders[partition]
 
+    def snapshot(self) -> dict[PartitionId, NodeId]:
+        """Who is believed to lead what."""
+        return {partition: leader.node for partition, leader in self._leaders.items()}
+
     def count_by_node(self, partitions: Iterable[PartitionId]) -> dict[NodeId, int]:
         """How many of these each node leads."""
         counts: dict[NodeId, int] = {}

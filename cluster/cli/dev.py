@@ -104,7 +104,9 @@ async def _watch(local: LocalCluster, stop: asyncio.Event) -> int:
         for node, code in local.stopped().items():
             if node not in told:
                 told.add(node)
-                click.echo(f"node {node} ended with exit code {code}; its last words:\n{local.last_words(node)}", err=True)
+                click.echo(
+                    f"node {node} ended with exit code {code}; its last words:\n{local.last_words(node)}", err=True
+                )
         if len(told) == len(local.nodes):
             return 1
         try:

@@ -3,11 +3,14 @@
 A batch is closed when the first of these is true:
 
 1. It is full: the next record would take it over the size, or it has reached the count.
-2. It has been open for `linger_s`.
+2. It has been open for `linger_s`, and its partition is not busy: what is under way sets the pace, so that batches grow
+   with the load instead of multiplying. While the partition is busy the batch is *overdue*, and closed as soon as it
+   is not busy any more.
 3. Somebody waits for one of its records and nothing of its partition is under way: there is no company to wait for.
    (Nagle's idea, RFC 896: what is under way collects the next batch.)
 4. The producer flushes.
 
+"Busy" is for the caller to say: `BUSY_BATCHES` of the partition sent and not acknowledged, as the producer has it.
 A record larger than a whole batch gets one of its own. Memory is counted from `add` until the batch is settled.
 """
 
@@ -17,6 +20,9 @@ from collections.abc import Callable
 from cluster.client.outgoing import Headers, OutgoingBatch
 from cluster.config import ClientOptions
 from cluster.types import Codec
+
+BUSY_BATCHES = 2
+"""So many batches under way keep a partition's leader at work while the next one fills."""
 
 
 class PartitionBuffer:
@@ -40,7 +46,8 @@ class Accumulator:
         self._count_max = options.records_per_batch_max
         self._delivery_timeout_s = options.delivery_timeout_s
         self._codec = codec
-        self._open: dict[PartitionBuffer, None] = {}
+        self._lingering: dict[PartitionBuffer, None] = {}
+        self._overdue: dict[PartitionBuffer, None] = {}
         self.ready: dict[PartitionBuffer, None] = {}
         """Partitions that got a closed batch since they were last taken from here; the producer empties it."""
         self.buffered_bytes = 0
@@ -72,7 +79,7 @@ class Accumulator:
             buffer.topic, buffer.partition, opened_s=now_s, deadline_s=now_s + self._delivery_timeout_s
         )
         buffer.open = batch
-        self._open[buffer] = None
+        self._lingering[buffer] = None
         return batch
 
     def close(self, buffer: PartitionBuffer) -> None:
@@ -80,35 +87,41 @@ class Accumulator:
         batch = buffer.open
         if batch is None:
             return
-        if batch.count == 0:  # its first record could not be encoded, and was refused
-            buffer.open = None
-            del self._open[buffer]
-            return
-        batch.close(self._codec)
         buffer.open = None
-        del self._open[buffer]
-        buffer.closed.append(batch)
-        self.ready[buffer] = None
+        self._lingering.pop(buffer, None)
+        self._overdue.pop(buffer, None)
+        if batch.count > 0:  # it is 0 if the only record that it was opened for was refused
+            batch.close(self._codec)
+            buffer.closed.append(batch)
+            self.ready[buffer] = None
 
-    def close_due(self, now_s: float) -> None:
+    def close_due(self, now_s: float, is_busy: Callable[[PartitionBuffer], bool]) -> None:
         """Close what has lingered long enough. Batches open in their order of time, so the look is short."""
-        while self._open:
-            buffer = next(iter(self._open))
+        while self._lingering:
+            buffer = next(iter(self._lingering))
             assert buffer.open is not None
             if buffer.open.opened_s + self._linger_s > now_s:
                 return
-            self.close(buffer)
+            if is_busy(buffer):
+                del self._lingering[buffer]
+                self._overdue[buffer] = None
+            else:
+                self.close(buffer)
+
+    def is_overdue(self, buffer: PartitionBuffer) -> bool:
+        """Its batch is only waiting for the partition to be less busy."""
+        return buffer in self._overdue
 
     def close_all(self) -> None:
         """Close every open batch."""
-        for buffer in list(self._open):
+        for buffer in [*self._overdue, *self._lingering]:
             self.close(buffer)
 
     def next_due_s(self) -> float | None:
         """When `close_due` will have something to do."""
-        if not self._open:
+        if not self._lingering:
             return None
-        batch = next(iter(self._open)).open
+        batch = next(iter(self._lingering)).open
         assert batch is not None
         return batch.opened_s + self._linger_s
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from cluster.client.accumulator import Accumulator
+from cluster.client.accumulator import BUSY_BATCHES, Accumulator, PartitionBuffer
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
 from cluster.client.identities import Identities
@@ -94,7 +94,7 @@ class Dispatch:
 
     def _lingered(self) -> None:
         self._linger = None
-        self._accumulator.close_due(self._loop.time())
+        self._accumulator.close_due(self._loop.time(), _is_busy)
         self.ask_turn()
         if self._accumulator.next_due_s() is not None:
             self.batch_opened()
@@ -116,8 +116,10 @@ class Dispatch:
             self._accumulator.close(outlet)
             self._settle(window.end(window.ended))
             return
-        if outlet.open is not None and outlet.open.awaited and window.is_idle and not outlet.closed:
-            self._accumulator.close(outlet)
+        if outlet.open is not None and not outlet.closed:
+            alone = window.is_idle and outlet.open.awaited
+            if alone or (self._accumulator.is_overdue(outlet) and not _is_busy(outlet)):
+                self._accumulator.close(outlet)
         self._accumulator.ready.pop(outlet, None)
         self._settle(window.expire(now_s))
         if window.needs_identity and outlet.identifying is None:
@@ -272,3 +274,8 @@ class Dispatch:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _is_busy(buffer: PartitionBuffer) -> bool:
+    assert isinstance(buffer, Outlet)
+    return buffer.window.batches_inside + len(buffer.closed) >= BUSY_BATCHES

@@ -158,6 +158,11 @@ class Window:
         return not self._slots
 
     @property
+    def batches_inside(self) -> int:
+        """How many batches are numbered and not acknowledged."""
+        return len(self._slots)
+
+    @property
     def is_well(self) -> bool:
         """Nothing has failed since the last receipt."""
         return self._backoff.fresh and self.ended is None

@@ -1,1 +1,10 @@
-"""cluster.controller"""
+"""The controller: one small replicated state machine for topics, placements, nodes and producers.
+
+`state` folds commands, `placement` decides where replicas go, `quorum` replicates; `controller` is each node's part.
+Nothing on the path of a record waits for any of it.
+"""
+
+from cluster.controller.controller import Controller
+from cluster.controller.quorum.adapter import PySyncObjQuorum
+
+__all__ = ["Controller", "PySyncObjQuorum"]

@@ -19,6 +19,7 @@ class Bench:
     def __init__(self, codec=Codec.NONE, **options):
         self.accumulator = Accumulator(ClientOptions(**options), codec)
         self.now_s = 0.0
+        self.busy = set()
 
     def add(self, buffer, value=b"v" * 100, key=None, headers=(), timestamp_ns=1):
         """Add one record now."""
@@ -27,7 +28,7 @@ class Bench:
 
     def close_due(self, now_s):
         """Let it be that late."""
-        self.accumulator.close_due(now_s)
+        self.accumulator.close_due(now_s, lambda buffer: buffer in self.busy)
 
 
 def counts(buffer):
@@ -77,6 +78,22 @@ def test_linger():
     bench.close_due(5.0)
     assert ([2], [1]) == (counts(early), counts(late))
     assert bench.accumulator.next_due_s() is None
+
+
+def test_a_busy_partition_lets_its_batch_grow():
+    """Its time is over and it waits for the partition; others do not wait for it."""
+    bench = Bench(linger_s=1.0)
+    busy, other = PartitionBuffer("t", 0), PartitionBuffer("t", 1)
+    bench.busy.add(busy)
+    bench.add(busy)
+    bench.add(other)
+    bench.close_due(1.0)
+    assert ([], [1]) == (counts(busy), counts(other))
+    assert (True, False) == (bench.accumulator.is_overdue(busy), bench.accumulator.is_overdue(other))
+    assert bench.accumulator.next_due_s() is None
+    bench.add(busy)
+    bench.accumulator.close(busy)
+    assert ([2], False) == (counts(busy), bench.accumulator.is_overdue(busy))
 
 
 def test_memory_is_counted_until_the_outcome():

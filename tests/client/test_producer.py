@@ -98,6 +98,20 @@ async def test_lingering_collects_what_comes(cluster):
 
 
 @scenario
+async def test_batches_grow_with_the_load(cluster):
+    """With two batches under way the next one collects until an answer comes, though it has lingered long enough."""
+    cluster.make_topic("t", 1)
+    cluster.network.delay_s = 0.05
+    async with cluster.client(linger_s=0.001) as client:
+        await client.publish("t", b"first")
+        for n in range(200):
+            await client.produce("t", b"%d" % n)
+            await asyncio.sleep(0.001)
+    assert [b"first", *[b"%d" % n for n in range(200)]] == cluster.values("t", 0)
+    assert len(batch_sizes(cluster)) < 12
+
+
+@scenario
 async def test_who_waits_does_not_linger(cluster):
     """With nothing of the partition under way a publish takes a round trip, however long the linger."""
     cluster.make_topic("t", 1)

@@ -1,0 +1,115 @@
+"""What the controller's state machine can be told, and what it answers: typed values, encoded by their tag. Pure.
+
+A command travels in a `Proposal` with its proposer's name and number, so that one that was proposed twice is applied
+once. Decoding checks every field: bytes that are no proposal never enter the quorum's log.
+"""
+
+import msgspec
+
+from cluster.errors import InvalidRequest
+
+
+class RegisterNode(msgspec.Struct, frozen=True, tag="register"):
+    """A node makes itself known, or comes with new addresses."""
+
+    node: int
+    client_address: str
+    peer_address: str
+    version: str
+    rack: str
+
+
+class SetNodeState(msgspec.Struct, frozen=True, tag="node_state"):
+    """The controller has noticed that a node is there, or is not."""
+
+    node: int
+    alive: bool
+
+
+class CreateTopic(msgspec.Struct, frozen=True, tag="create_topic"):
+    """A topic with the nodes of each partition's replicas; the first is the preferred leader."""
+
+    name: str
+    id: bytes
+    placements: list[list[int]]
+    replicas: int
+    if_absent: bool
+
+
+class DeleteTopic(msgspec.Struct, frozen=True, tag="delete_topic"):
+    """The topic that has this name now is gone for good."""
+
+    name: str
+
+
+class MarkInitialised(msgspec.Struct, frozen=True, tag="initialised"):
+    """Logs that exist: these replicas may vote from now on."""
+
+    replicas: list[int]
+
+
+class AllocateProducers(msgspec.Struct, frozen=True, tag="producers"):
+    """A range of producer ids for one node."""
+
+    count: int
+
+
+class OpenProducer(msgspec.Struct, frozen=True, tag="open_producer"):
+    """A named producer: its id, and an epoch that fences the earlier holder."""
+
+    name: str
+
+
+class Barrier(msgspec.Struct, frozen=True, tag="barrier"):
+    """Nothing: whoever sees it applied has seen everything before it."""
+
+
+Command = (
+    RegisterNode
+    | SetNodeState
+    | CreateTopic
+    | DeleteTopic
+    | MarkInitialised
+    | AllocateProducers
+    | OpenProducer
+    | Barrier
+)
+
+
+class Proposal(msgspec.Struct, frozen=True, tag="v1"):
+    """A command and whose it is: (client, number) names it for ever."""
+
+    client: bytes
+    number: int
+    command: Command
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of a command: `reason` empty if it was done, else an error's; `numbers` are its results."""
+
+    version: int
+    reason: str = ""
+    message: str = ""
+    numbers: list[int] = []
+
+
+_decoder = msgspec.msgpack.Decoder(Proposal)
+_answers = msgspec.msgpack.Decoder(Answer)
+
+
+def encode(value: Proposal | Answer) -> bytes:
+    """Bytes for the quorum's log, or for the way back."""
+    return bytes(msgspec.msgpack.encode(value))
+
+
+def decode_proposal(data: bytes) -> Proposal:
+    """The inverse; InvalidRequest if the bytes are no proposal of this version."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest(f"not a controller's command: {error}") from error
+
+
+def decode_answer(data: bytes) -> Answer:
+    """The inverse."""
+    return _answers.decode(data)

@@ -1,0 +1,279 @@
+"""The controller of a node: what it asks of the quorum, and, where the quorum's leader is, what it notices and decides.
+
+Every node has one. Requests become commands, proposed again under the same number while their outcome is unknown. The
+leader's also watches: nodes that come and go, replicas whose logs exist. Only changes of state become commands.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from itertools import count
+
+import structlog
+
+from cluster.config import ControllerOptions
+from cluster.controller.commands import (
+    AllocateProducers,
+    Answer,
+    Command,
+    CreateTopic,
+    DeleteTopic,
+    MarkInitialised,
+    OpenProducer,
+    Proposal,
+    RegisterNode,
+    SetNodeState,
+    decode_answer,
+    decode_proposal,
+    encode,
+)
+from cluster.controller.placement import place
+from cluster.controller.quorum import Quorum
+from cluster.controller.state import MetadataState
+from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.errors import REASONS as ERRORS
+from cluster.metadata import Delta, Node, NodeState, Report, Topic
+from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId
+from cluster.world import Clock, Random
+
+log_event = structlog.get_logger()
+CLIENT_BYTES = 8
+WAIT_AGAIN_S = 0.05
+
+
+class Controller:
+    """One node's part in deciding. `make_quorum` gets the function that applies a command."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        make_quorum: Callable[[Callable[[bytes], bytes]], Quorum],
+        clock: Clock,
+        random: Random,
+        options: ControllerOptions,
+    ) -> None:
+        self.state = MetadataState()
+        self._me = me
+        self._clock = clock
+        self._random = random
+        self._options = options
+        self._quorum = make_quorum(self._apply)
+        self._client = random.randbytes(CLIENT_BYTES)
+        self._numbers = count(1)
+        self._subscribers: list[Callable[[Delta], None]] = []
+        self._applied = asyncio.Event()
+        self._up: dict[NodeId, float] = {}
+        self._down: dict[NodeId, float] = {}
+        self._initialised: dict[ReplicaId, None] = {}
+
+    # --- from the node
+
+    def start(self) -> None:
+        """Read what is on disk. CorruptStorage if it is damaged."""
+        self._quorum.start()
+
+    def stop(self) -> None:
+        """End."""
+        self._quorum.stop()
+
+    async def run(self) -> None:
+        """Tick and watch, until cancelled."""
+        watching = asyncio.create_task(self._watch_all(), name="controller/watch")
+        try:
+            while True:
+                self._quorum.tick()
+                await asyncio.sleep(self._options.tick_s)
+                if watching.done():
+                    watching.result()
+        finally:
+            watching.cancel()
+
+    def subscribe(self, subscriber: Callable[[Delta], None]) -> None:
+        """Everything there is, now, and every change from now on."""
+        self._subscribers.append(subscriber)
+        subscriber(self.state.everything())
+
+    def receive(self, node: NodeId, body: bytes) -> None:
+        """A message of the quorum."""
+        try:
+            self._quorum.receive(node, body)
+        except InvalidRequest as error:
+            log_event.warning("quorum_message_refused", peer=node, detail=error.message)
+
+    def peer_up(self, node: NodeId) -> None:
+        """The link to a node came up."""
+        self._down.pop(node, None)
+        self._up[node] = self._clock.monotonic_s()
+        self._quorum.peer_up(node)
+
+    def peer_down(self, node: NodeId) -> None:
+        """It was lost."""
+        self._up.pop(node, None)
+        self._down[node] = self._clock.monotonic_s()
+        self._quorum.peer_down(node)
+
+    def on_report(self, report: Report) -> None:
+        """A node tells what happened to its replicas."""
+        for replica in report.initialised:
+            self._initialised[replica] = None
+        for replica in report.lost:
+            log_event.warning("replica_reported_lost", node=report.node, replica=replica)
+
+    def controller_node(self) -> NodeId | None:
+        """Where decisions are made now, if that is known."""
+        return self._quorum.leader()
+
+    # --- decisions
+
+    async def create_topic(self, name: str, *, partitions: int, replicas: int, if_absent: bool) -> Topic:
+        """See `cluster.broker.admin_service.Decisions`."""
+        options = self._options
+        partitions = partitions or options.partitions_default
+        if partitions > options.partitions_per_topic_max:
+            raise InvalidRequest(f"a topic has at most {options.partitions_per_topic_max} partitions, not {partitions}")
+        if len(self.state.topics) >= options.topics_max:
+            raise InvalidRequest(f"the cluster holds its {options.topics_max} topics already")
+        held = sum(len(topic.partitions) for topic in self.state.topics.values())
+        if held + partitions > options.partitions_max:
+            raise InvalidRequest(f"the cluster holds at most {options.partitions_max} partitions; it has {held}")
+        alive = sum(node.state is NodeState.ALIVE for node in self.state.nodes.values())
+        if not alive:
+            raise Unavailable("the cluster is still forming")
+        replicas = replicas or min(options.replicas_default, alive)
+        command = CreateTopic(
+            name=name,
+            id=self._random.randbytes(TOPIC_ID_BYTES),
+            placements=place(
+                self.state.nodes.values(), self.state.topics.values(), partitions=partitions, replicas=replicas
+            ),
+            replicas=replicas,
+            if_absent=if_absent,
+        )
+        answer = await self._decide(command)
+        await self._wait_version(answer.version)
+        topic = self.state.by_name.get(name)
+        if topic is None:
+            raise Unavailable(f"the topic {name!r} was created and deleted at once")
+        return self.state.topics[topic]
+
+    async def delete_topic(self, name: str) -> None:
+        """See Decisions."""
+        answer = await self._decide(DeleteTopic(name=name))
+        await self._wait_version(answer.version)
+
+    async def open_producer(self, name: str) -> tuple[ProducerId, int]:
+        """See Decisions."""
+        producer, epoch = (await self._decide(OpenProducer(name=name))).numbers
+        return ProducerId(producer), epoch
+
+    async def allocate_producer_ids(self) -> range:
+        """See Decisions."""
+        first, end = (await self._decide(AllocateProducers(count=self._options.producer_ids_per_range))).numbers
+        return range(first, end)
+
+    async def register_node(self, node: Node) -> None:
+        """Make a node known with its addresses."""
+        await self._decide(
+            RegisterNode(
+                node=node.node,
+                client_address=node.client_address,
+                peer_address=node.peer_address,
+                version=node.version,
+                rack=node.rack,
+            )
+        )
+
+    def preferred_moves(self, leading: Mapping[PartitionId, NodeId]) -> list[tuple[PartitionId, NodeId]]:
+        """Partitions that this node leads and another, alive, would better lead."""
+        moves = []
+        for partition, leader in leading.items():
+            topic = self.state.topics.get(partition.topic)
+            if leader != self._me or topic is None:
+                continue
+            preferred = topic.partitions[partition.number].preferred_leader
+            node = self.state.nodes.get(preferred)
+            if preferred != self._me and node is not None and node.state is NodeState.ALIVE and preferred in self._up:
+                moves.append((partition, preferred))
+        return moves
+
+    # --- the quorum's side
+
+    def _apply(self, data: bytes) -> bytes:
+        answer, delta = self.state.apply(decode_proposal(data))
+        if delta is not None:
+            for subscriber in self._subscribers:
+                subscriber(delta)
+        applied, self._applied = self._applied, asyncio.Event()
+        applied.set()
+        return encode(answer)
+
+    async def _decide(self, command: Command) -> Answer:
+        """Propose until the outcome is known; the same number all the time, so that it is done once."""
+        data = encode(Proposal(client=self._client, number=next(self._numbers), command=command))
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + self._options.command_timeout_s
+        while True:
+            left_s = end_s - loop.time()
+            try:
+                result = await self._quorum.propose(data, timeout_s=max(min(left_s, 1.0), 0.01))
+            except (OutcomeUnknown, Unavailable):
+                if loop.time() + WAIT_AGAIN_S >= end_s:
+                    raise
+                await asyncio.sleep(WAIT_AGAIN_S)
+                continue
+            answer = decode_answer(result)
+            if answer.reason:
+                raise ERRORS.get(answer.reason, RiverrunError)(answer.message)
+            return answer
+
+    async def _wait_version(self, version: int) -> None:
+        """Return when this node has applied that version; Unavailable if that takes too long."""
+        try:
+            async with asyncio.timeout(self._options.command_timeout_s):
+                while self.state.version < version:
+                    await self._applied.wait()
+        except TimeoutError:
+            raise Unavailable("it was decided, but this node has not heard of it yet") from None
+
+    # --- watching, where the leader is
+
+    async def _watch_all(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.tick_s * 5)
+            if not self._quorum.is_leader():
+                continue
+            for command in self._noticed():
+                try:
+                    await self._decide(command)
+                except RiverrunError as error:
+                    log_event.info("notice_again", command=type(command).__name__, reason=error.reason)
+                    break
+
+    def _noticed(self) -> list[Command]:
+        now = self._clock.monotonic_s()
+        commands: list[Command] = []
+        for node, known in self.state.nodes.items():
+            here = node == self._me or node in self._up
+            gone_s = now - self._down.setdefault(node, now) if not here else 0.0
+            if here and known.state is NodeState.DEAD:
+                commands.append(SetNodeState(node=node, alive=True))
+            elif known.state is NodeState.ALIVE and gone_s > self._options.node_dead_after_s:
+                commands.append(SetNodeState(node=node, alive=False))
+        pending = self._unrecorded()
+        if pending:
+            commands.append(MarkInitialised(replicas=pending))
+        return commands
+
+    def _unrecorded(self) -> list[int]:
+        if not self._initialised:
+            return []
+        waiting = {
+            replica.replica
+            for topic in self.state.topics.values()
+            for placement in topic.partitions
+            for replica in placement.replicas
+            if not replica.initialised
+        }
+        pending = sorted(set(self._initialised) & waiting)
+        self._initialised.clear()  # whoever was not recorded reports again
+        return [int(replica) for replica in pending]

@@ -1,0 +1,203 @@
+"""PySyncObj, driven by us: its clock and chance handed in, its log on our journal, its messages on our links.
+
+It keeps its clock and randomness in module globals; they are set to this member's around every entry into it, so that
+several members can live in one process. It ticks when we say. No snapshot is ever made: the controller's commands are
+few, so the journal keeps them all, and the two holes of its snapshot transfer cannot be reached.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pysyncobj
+import structlog
+from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
+from pysyncobj import syncobj as module
+from pysyncobj.node import Node
+
+from cluster.config import ControllerOptions
+from cluster.controller.quorum import Apply
+from cluster.controller.quorum.guards import wrap
+from cluster.controller.quorum.journal import DurableJournal
+from cluster.controller.quorum.transport import LinkTransport, Send
+from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.types import NodeId
+from cluster.world import Clock, Disk, Random
+
+log_event = structlog.get_logger()
+VERSION = "0.3.17"
+JOURNAL = "controller/journal"
+NEVER = 10**9
+SURELY_NOT = {FAIL_REASON.QUEUE_FULL, FAIL_REASON.MISSING_LEADER, FAIL_REASON.NOT_LEADER, FAIL_REASON.REQUEST_DENIED}
+
+_create_journal = module.createJournal
+module.createJournal = lambda journal: journal if isinstance(journal, DurableJournal) else _create_journal(journal)
+
+
+class _Machine(SyncObj):  # type: ignore[misc]
+    def __init__(self, fold: Apply, *args: Any, **kwargs: Any) -> None:
+        self._fold = fold
+        super().__init__(*args, **kwargs)
+
+    @replicated  # type: ignore[untyped-decorator]
+    def apply(self, command: bytes) -> bytes:
+        """Never raises: PySyncObj would try again for ever."""
+        try:
+            return self._fold(command)
+        except RiverrunError as error:
+            log_event.warning("command_refused", reason=error.reason)
+            return b""
+
+
+class PySyncObjQuorum:
+    """See Quorum."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        members: tuple[NodeId, ...],
+        disk: Disk,
+        clock: Clock,
+        random: Random,
+        options: ControllerOptions,
+        send: Send,
+        apply: Apply,
+    ) -> None:
+        found = pysyncobj.__version__ if hasattr(pysyncobj, "__version__") else VERSION
+        assert found == VERSION, f"the guards were proved for PySyncObj {VERSION}, not {found}"
+        self._me = me
+        self._members = members
+        self._disk = disk
+        self._clock = clock
+        self._random = random
+        self._options = options
+        self._send = send
+        self._apply = apply
+        self._core: _Machine | None = None
+        self._transport: LinkTransport | None = None
+        self._journal: DurableJournal | None = None
+
+    def start(self) -> None:
+        """See Quorum."""
+        journal = self._journal = DurableJournal(self._disk, JOURNAL)
+        options = self._options
+        conf = SyncObjConf(
+            autoTick=False,
+            journalFile=journal,
+            useFork=False,
+            dynamicMembershipChange=False,
+            raftMinTimeout=options.election_s_min,
+            raftMaxTimeout=options.election_s_max,
+            leaderFallbackTimeout=options.election_s_max,
+            appendEntriesPeriod=options.election_s_min / 4,
+            appendEntriesUseBatch=False,
+            appendEntriesBatchSizeBytes=1 << 30,
+            commandsWaitLeader=False,
+            commandsQueueSize=1000,
+            logCompactionMinEntries=NEVER,
+            logCompactionMinTime=NEVER,
+        )
+
+        def make_transport(core: SyncObj, self_node: Node, other_nodes: list[Node]) -> LinkTransport:
+            self._transport = LinkTransport(
+                journal, self._send, self._clock, options.election_s_min, core, self_node, other_nodes
+            )
+            return self._transport
+
+        with self._entered():
+            self._core = _Machine(
+                self._apply,
+                Node(str(self._me)),
+                [Node(str(member)) for member in self._members if member != self._me],
+                conf,
+                nodeClass=Node,
+                transportClass=functools.partial(make_transport),
+            )
+
+    def tick(self) -> None:
+        """See Quorum."""
+        core, transport, journal = self._parts()
+        with self._entered():
+            journal.sync()  # the leader counts itself in this tick: what it counts is on disk
+            transport.tick()
+            core.doTick(0.0)
+
+    async def propose(self, command: bytes, *, timeout_s: float) -> bytes:
+        """See Quorum."""
+        if len(command) > self._options.command_bytes_max:
+            raise InvalidRequest(
+                f"a controller's command takes {len(command)} bytes; {self._options.command_bytes_max} are allowed"
+            )
+        core, _, _ = self._parts()
+        done: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
+
+        def answer(result: Any, reason: int) -> None:
+            if not done.done():
+                done.set_result((result, reason))
+
+        with self._entered():
+            core._applyCommand(wrap(command), answer, 0)  # noqa: SLF001  PySyncObj's way in for ready-made commands
+        try:
+            async with asyncio.timeout(timeout_s):
+                result, reason = await done
+        except TimeoutError:
+            raise OutcomeUnknown("the controller did not answer in time") from None
+        if reason == FAIL_REASON.SUCCESS:
+            return bytes(result)
+        if reason in SURELY_NOT:
+            raise Unavailable("the controller has no leader now")
+        raise OutcomeUnknown("the controller's leader changed before the command was applied")
+
+    def leader(self) -> NodeId | None:
+        """See Quorum."""
+        node = self._parts()[0]._getLeader()  # noqa: SLF001
+        return NodeId(int(node.id)) if node is not None else None
+
+    def is_leader(self) -> bool:
+        """See Quorum."""
+        return bool(self._parts()[0]._isLeader())  # noqa: SLF001
+
+    def receive(self, node: NodeId, body: bytes) -> None:
+        """See Quorum."""
+        self._with_transport(lambda transport: transport.receive(str(node), body))
+
+    def peer_up(self, node: NodeId) -> None:
+        """See Quorum."""
+        if node in self._members:
+            self._with_transport(lambda transport: transport.peer_up(str(node)))
+
+    def peer_down(self, node: NodeId) -> None:
+        """See Quorum."""
+        if node in self._members:
+            self._with_transport(lambda transport: transport.peer_down(str(node)))
+
+    def stop(self) -> None:
+        """See Quorum."""
+        if self._core is not None:
+            with self._entered():
+                self._core.destroy()
+                self._core.doTick(0.0)
+
+    def _with_transport(self, act: Callable[[LinkTransport], None]) -> None:
+        if self._transport is not None:
+            with self._entered():
+                act(self._transport)
+
+    def _parts(self) -> tuple[_Machine, LinkTransport, DurableJournal]:
+        assert self._core is not None, "start comes first"
+        assert self._transport is not None
+        assert self._journal is not None
+        return self._core, self._transport, self._journal
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """PySyncObj's globals are ours while we are in it."""
+        clock, chance = module.monotonicTime, module.random
+        module.monotonicTime, module.random = self._clock.monotonic_s, self._random
+        try:
+            yield
+        finally:
+            module.monotonicTime, module.random = clock, chance

@@ -1,0 +1,194 @@
+"""PySyncObj's log, term and vote on our disk: one append-only file of CRC-framed records.
+
+PySyncObj 0.3.17 never syncs its own journal and has no checksums in it. Here memory changes at once, as it expects, and
+`sync` makes the file equal to memory with one write and one fdatasync; the transport calls it before any message
+leaves, and the driver before a leader counts itself. A truncation is written only for a real conflict: PySyncObj
+truncates and adds again what it had. A damaged record with anything behind it refuses the start; a torn last record was
+never acknowledged and is cut.
+"""
+
+import json
+import struct
+from typing import Any
+
+import google_crc32c
+from pysyncobj.journal import Journal
+
+from cluster.errors import CorruptStorage
+from cluster.world import Disk, File
+
+_HEAD = struct.Struct("<IIB")
+"""Length, CRC32C over length, kind and body, kind."""
+_ENTRY = struct.Struct("<QQ")
+ENTRY, TRUNCATE, META = 1, 2, 3
+RawEntry = tuple[bytes, int, int]
+"""PySyncObj's: command, index, term."""
+
+
+class DurableJournal(Journal):  # type: ignore[misc]
+    """Behind PySyncObj's Journal interface, whose names are not ours."""
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        self._path = path
+        self._memory: list[RawEntry] = []
+        self._on_disk: list[tuple[int, int]] = []
+        self._meta: dict[str, Any] = {"term": 0, "vote": None, "commit": 1}
+        self._meta_on_disk = dict(self._meta)
+        self._end = 0
+        self.syncs = 0
+        self._file = self._open(disk)
+        self._load()
+
+    # --- PySyncObj's interface
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        """An entry at the end."""
+        self._memory.append((bytes(command), idx, term))
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._memory = []
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803
+        """Forget the entries from that place on."""
+        del self._memory[entryFrom:]
+
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803
+        """Compaction: not used, because no snapshot is ever made (see the adapter)."""
+        raise AssertionError(f"the controller's journal is not compacted (asked for {entryTo})")
+
+    def __getitem__(self, place: int) -> RawEntry:
+        return self._memory[place]
+
+    def __len__(self) -> int:
+        return len(self._memory)
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
+        """A hint for the next start; it travels with the next record."""
+        self._meta["commit"] = raftCommitIndex
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802
+        """Never beyond what is there."""
+        return max(1, min(int(self._meta["commit"]), self._memory[-1][1] if self._memory else 1))
+
+    def setCurrentTerm(self, currentTerm: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
+        """Term and vote, on disk before anything is said in that term."""
+        self._meta["term"], self._meta["vote"] = currentTerm, votedForNodeId
+        self.sync()
+
+    def getCurrentTerm(self) -> int:  # noqa: N802
+        """The term."""
+        return int(self._meta["term"])
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+        """Whom this node voted for in it."""
+        vote: str | None = self._meta["vote"]
+        return vote
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802
+        """Nothing: what matters is synced when it matters."""
+
+    def _destroy(self) -> None:
+        self.sync()
+        self._file.close()
+
+    # --- durability
+
+    def sync(self) -> None:
+        """Make the file equal to memory: at most one write and one fdatasync."""
+        memory, disk = self._memory, self._on_disk
+        same = min(len(memory), len(disk))
+        while same and memory[same - 1][1:] != disk[same - 1]:
+            same -= 1  # equal (index, term) means an equal prefix: Raft's log matching
+        records = []
+        if same < len(disk):
+            records.append(_record(TRUNCATE, struct.pack("<Q", disk[same][0])))
+        records += [_record(ENTRY, _ENTRY.pack(entry[1], entry[2]) + entry[0]) for entry in memory[same:]]
+        bound = ("term", "vote")
+        if any(self._meta[name] != self._meta_on_disk[name] for name in bound) or (
+            records and self._meta != self._meta_on_disk
+        ):
+            records.append(_record(META, json.dumps(self._meta).encode()))
+        if not records:
+            return
+        self._end += self._file.write(self._end, records)
+        self._file.sync()
+        self.syncs += 1
+        del disk[same:]
+        disk.extend(entry[1:] for entry in memory[same:])
+        self._meta_on_disk = dict(self._meta)
+
+    @staticmethod
+    def _open_new(disk: Disk, path: str) -> File:
+        file = disk.open(path, create=True)
+        file.sync()
+        disk.sync_directory(path.rsplit("/", 1)[0])
+        return file
+
+    def _open(self, disk: Disk) -> File:
+        directory, name = self._path.rsplit("/", 1)
+        if name in disk.list(directory):
+            return disk.open(self._path)
+        disk.make_directory(directory)
+        disk.sync_directory(".")
+        return self._open_new(disk, self._path)
+
+    def _load(self) -> None:
+        data = self._file.read(0, self._file.size())
+        position = 0
+        while position < len(data):
+            end = self._take(data, position)
+            if end is None:
+                break
+            position = end
+        if position < len(data):
+            self._file.truncate(position)
+            self._file.sync()
+        self._end = position
+        self._on_disk = [entry[1:] for entry in self._memory]
+        self._meta_on_disk = dict(self._meta)
+
+    def _take(self, data: bytes, position: int) -> int | None:
+        """Take the record at `position`; where the next one begins, or None at a torn end."""
+        if position + _HEAD.size > len(data):
+            return None
+        length, crc, kind = _HEAD.unpack_from(data, position)
+        start, end = position + _HEAD.size, position + _HEAD.size + length
+        body = data[start:end]
+        if end > len(data) or crc != _crc(kind, body):
+            if end < len(data) or any(_intact_behind(data, position + 1)):
+                raise CorruptStorage(
+                    f"the controller's journal {self._path} is damaged at byte {position}: restore it or replace this node"
+                )
+            return None
+        end = int(end)
+        if kind == ENTRY:
+            index, term = _ENTRY.unpack_from(body)
+            self._memory.append((body[_ENTRY.size :], index, term))
+        elif kind == TRUNCATE:
+            (index,) = struct.unpack("<Q", body)
+            while self._memory and self._memory[-1][1] >= index:
+                self._memory.pop()
+        else:
+            self._meta = json.loads(body)
+        return end
+
+
+def _record(kind: int, body: bytes) -> bytes:
+    return _HEAD.pack(len(body), _crc(kind, body), kind) + body
+
+
+def _crc(kind: int, body: bytes) -> int:
+    return int(google_crc32c.value(struct.pack("<IB", len(body), kind) + body))
+
+
+def _intact_behind(data: bytes, position: int) -> list[int]:
+    """Places of whole records anywhere behind: they tell a damaged length from a torn end."""
+    found = []
+    for place in range(position, len(data) - _HEAD.size):
+        length, crc, kind = _HEAD.unpack_from(data, place)
+        end = place + _HEAD.size + length
+        if kind in {ENTRY, TRUNCATE, META} and end <= len(data) and crc == _crc(kind, data[place + _HEAD.size : end]):
+            found.append(place)
+            break
+    return found

@@ -1,0 +1,248 @@
+"""The controller's state machine: topics, placements, nodes, producers. Pure, deterministic, total.
+
+`apply` never raises: what cannot be done is an answer with a reason. The same commands in the same order give the same
+state and answers on every node. A proposal that was applied before is answered as it was then.
+"""
+
+from collections import OrderedDict
+from typing import Any
+
+import msgspec
+
+from cluster.controller.commands import (
+    AllocateProducers,
+    Answer,
+    Barrier,
+    Command,
+    CreateTopic,
+    DeleteTopic,
+    MarkInitialised,
+    OpenProducer,
+    Proposal,
+    RegisterNode,
+    SetNodeState,
+)
+from cluster.metadata import Delta, Node, NodeState, Placement, Replica, Topic
+from cluster.types import NodeId, ReplicaId, TopicId
+
+FORMAT = 1
+ANSWERS_KEPT_MAX = 4096
+"""Answers remembered for proposals that come again; a proposer gives up long before so many others came."""
+
+
+class MetadataState:
+    """The fold of all commands."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.nodes: dict[NodeId, Node] = {}
+        self.topics: dict[TopicId, Topic] = {}
+        self.by_name: dict[str, TopicId] = {}
+        self.deleted: list[TopicId] = []
+        self.producers: dict[str, tuple[int, int]] = {}
+        self.next_replica = 1
+        self.next_producer = 1
+        self._answers: OrderedDict[tuple[bytes, int], Answer] = OrderedDict()
+
+    def apply(self, proposal: Proposal) -> tuple[Answer, Delta | None]:
+        """One command further; the delta if metadata changed."""
+        key = (proposal.client, proposal.number)
+        known = self._answers.get(key)
+        if known is not None:
+            return known, None
+        answer, delta = self._apply(proposal.command)
+        self._answers[key] = answer
+        while len(self._answers) > ANSWERS_KEPT_MAX:
+            self._answers.popitem(last=False)
+        return answer, delta
+
+    def everything(self) -> Delta:
+        """A resync: all there is."""
+        return Delta(
+            version=self.version,
+            topics=tuple(self.topics.values()),
+            deleted=tuple(self.deleted),
+            nodes=tuple(self.nodes.values()),
+            resync=True,
+        )
+
+    def _apply(self, command: Command) -> tuple[Answer, Delta | None]:
+        match command:
+            case RegisterNode():
+                return self._register(command)
+            case SetNodeState(node=node, alive=alive):
+                return self._set_state(NodeId(node), NodeState.ALIVE if alive else NodeState.DEAD)
+            case CreateTopic():
+                return self._create(command)
+            case DeleteTopic(name=name):
+                return self._delete(name)
+            case MarkInitialised(replicas=replicas):
+                return self._initialised({ReplicaId(replica) for replica in replicas})
+            case AllocateProducers(count=count):
+                first = self.next_producer
+                self.next_producer += max(count, 1)
+                return self._done([first, self.next_producer]), None
+            case OpenProducer(name=name):
+                return self._open_producer(name), None
+            case Barrier():
+                return self._done([]), None
+
+    def _done(self, numbers: list[int]) -> Answer:
+        return Answer(version=self.version, numbers=numbers)
+
+    def _refused(self, reason: str, message: str) -> tuple[Answer, None]:
+        return Answer(version=self.version, reason=reason, message=message), None
+
+    def _changed(
+        self, *, topics: tuple[Topic, ...] = (), deleted: tuple[TopicId, ...] = (), nodes: tuple[Node, ...] = ()
+    ) -> tuple[Answer, Delta]:
+        self.version += 1
+        return self._done([]), Delta(version=self.version, topics=topics, deleted=deleted, nodes=nodes)
+
+    def _register(self, command: RegisterNode) -> tuple[Answer, Delta | None]:
+        node = Node(
+            node=NodeId(command.node),
+            client_address=command.client_address,
+            peer_address=command.peer_address,
+            version=command.version,
+            rack=command.rack,
+        )
+        if self.nodes.get(node.node) == node:
+            return self._done([]), None
+        self.nodes[node.node] = node
+        return self._changed(nodes=(node,))
+
+    def _set_state(self, node: NodeId, state: NodeState) -> tuple[Answer, Delta | None]:
+        known = self.nodes.get(node)
+        if known is None or known.state is state:
+            return self._done([]), None
+        changed = self.nodes[node] = _with_state(known, state)
+        return self._changed(nodes=(changed,))
+
+    def _create(self, command: CreateTopic) -> tuple[Answer, Delta | None]:
+        existing = self.by_name.get(command.name)
+        if existing is not None:
+            topic = self.topics[existing]
+            same = (len(topic.partitions), topic.replicas) == (len(command.placements), command.replicas)
+            if command.if_absent and same:
+                return self._done([]), None
+            return self._refused(
+                "TOPIC_EXISTS",
+                f"a topic {command.name!r} exists already, with {len(topic.partitions)} partitions and "
+                f"{topic.replicas} replicas",
+            )
+        unknown = {node for nodes in command.placements for node in nodes} - set(self.nodes)
+        if unknown:
+            return self._refused("UNAVAILABLE", f"nodes {sorted(unknown)} are not known")
+        placements = []
+        for number, nodes in enumerate(command.placements):
+            replicas = tuple(
+                Replica(replica=ReplicaId(self.next_replica + place), node=NodeId(node))
+                for place, node in enumerate(nodes)
+            )
+            self.next_replica += len(nodes)
+            placements.append(Placement(number=number, replicas=replicas, preferred_leader=NodeId(nodes[0])))
+        topic = Topic(
+            name=command.name, id=TopicId(command.id), partitions=tuple(placements), replicas=command.replicas
+        )
+        self.topics[topic.id] = topic
+        self.by_name[topic.name] = topic.id
+        return self._changed(topics=(topic,))
+
+    def _delete(self, name: str) -> tuple[Answer, Delta | None]:
+        topic_id = self.by_name.pop(name, None)
+        if topic_id is None:
+            return self._refused("UNKNOWN_TOPIC", f"there is no topic {name!r}")
+        del self.topics[topic_id]
+        self.deleted.append(topic_id)
+        return self._changed(deleted=(topic_id,))
+
+    def _initialised(self, replicas: set[ReplicaId]) -> tuple[Answer, Delta | None]:
+        changed = []
+        for topic in list(self.topics.values()):
+            partitions = tuple(_mark(placement, replicas) for placement in topic.partitions)
+            if partitions != topic.partitions:
+                self.topics[topic.id] = Topic(
+                    name=topic.name, id=topic.id, partitions=partitions, replicas=topic.replicas
+                )
+                changed.append(self.topics[topic.id])
+        return self._changed(topics=tuple(changed)) if changed else (self._done([]), None)
+
+    def _open_producer(self, name: str) -> Answer:
+        known = self.producers.get(name)
+        if known is None:
+            known = (self.next_producer, -1)
+            self.next_producer += 1
+        producer, epoch = known[0], known[1] + 1
+        self.producers[name] = (producer, epoch)
+        return self._done([producer, epoch])
+
+    # --- snapshots
+
+    def encode(self) -> bytes:
+        """The whole state."""
+        return bytes(msgspec.msgpack.encode((FORMAT, self._plain())))
+
+    def _plain(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "nodes": list(self.nodes.values()),
+            "topics": list(self.topics.values()),
+            "deleted": self.deleted,
+            "producers": self.producers,
+            "next_replica": self.next_replica,
+            "next_producer": self.next_producer,
+            "answers": [(client, number, answer) for (client, number), answer in self._answers.items()],
+        }
+
+    def restore(self, data: bytes) -> None:
+        """Become what was encoded."""
+        version, plain = msgspec.msgpack.decode(data, type=tuple[int, _Plain])
+        assert version == FORMAT, f"a state of format {version}"
+        self.version = plain.version
+        self.nodes = {node.node: node for node in plain.nodes}
+        self.topics = {topic.id: topic for topic in plain.topics}
+        self.by_name = {topic.name: topic.id for topic in plain.topics}
+        self.deleted = [TopicId(topic) for topic in plain.deleted]
+        self.producers = dict(plain.producers)
+        self.next_replica, self.next_producer = plain.next_replica, plain.next_producer
+        self._answers = OrderedDict(((client, number), answer) for client, number, answer in plain.answers)
+
+
+class _Plain(msgspec.Struct):
+    version: int
+    nodes: list[Node]
+    topics: list[Topic]
+    deleted: list[bytes]
+    producers: dict[str, tuple[int, int]]
+    next_replica: int
+    next_producer: int
+    answers: list[tuple[bytes, int, Answer]]
+
+
+def _with_state(node: Node, state: NodeState) -> Node:
+    return Node(
+        node=node.node,
+        client_address=node.client_address,
+        peer_address=node.peer_address,
+        state=state,
+        version=node.version,
+        rack=node.rack,
+    )
+
+
+def _mark(placement: Placement, initialised: set[ReplicaId]) -> Placement:
+    if all(replica.initialised or replica.replica not in initialised for replica in placement.replicas):
+        return placement
+    return Placement(
+        number=placement.number,
+        replicas=tuple(
+            Replica(
+                replica=replica.replica,
+                node=replica.node,
+                initialised=replica.initialised or replica.replica in initialised,
+            )
+            for replica in placement.replicas
+        ),
+        preferred_leader=placement.preferred_leader,
+    )
