@@ -80,7 +80,7 @@ class PublishConnection:
             if receiving not in done:
                 await asyncio.wait({receiving}, timeout=0.0)
             ended = receiving if receiving.done() else sending
-            error = ended.exception()
+            error = None if ended.cancelled() else ended.exception()
             if error is None:
                 error = Unavailable(f"{self.address} ended the stream")
             elif not isinstance(error, RiverrunError):

@@ -23,6 +23,7 @@ class Writes:
 
     __slots__ = (
         "_fold",
+        "_handed_upto",
         "_held",
         "_last_ticket",
         "_new_from",
@@ -38,6 +39,8 @@ class Writes:
         self.durable_vote = vote
         self.durable_index = last_index
         """Entries up to here are on disk as they are in memory."""
+        self._handed_upto = last_index
+        """The last entry that the driver has been given, and so may hold in memory and on disk."""
         self._last_ticket = Ticket(0)
         self._open: deque[tuple[Ticket, Index, Vote | None]] = deque()
         self._held: deque[tuple[Ticket, RaftMessage]] = deque()
@@ -66,15 +69,14 @@ class Writes:
         self._lower(Index(index - 1))
         if self._new_from is not None and self._new_from >= index:
             self._new_from = None  # they were never handed out: nothing of them is to be written
-            if self._written_upto() < index:
-                return
-        if self._truncate_from is None or index < self._truncate_from:
+        if index <= self._handed_upto and (self._truncate_from is None or index < self._truncate_from):
             self._truncate_from = index
 
     def installed(self, fold: InstallFold) -> None:
         """The whole log was replaced by a fold."""
         self._lower(Index(0))
         self._new_from = self._truncate_from = None
+        self._handed_upto = Index(0)
         self._fold = fold
 
     @property
@@ -93,6 +95,7 @@ class Writes:
         self._last_ticket = Ticket(self._last_ticket + 1)
         group = (self._last_ticket, self._vote_to_save, self._truncate_from, self._fold, self._new_from)
         self._open.append((self._last_ticket, last_index, self._vote_to_save))
+        self._handed_upto = last_index
         self._vote_to_save = self._truncate_from = self._fold = self._new_from = None
         return group
 
@@ -134,10 +137,6 @@ class Writes:
     def term_is_durable(self, vote: Vote) -> bool:
         """Whether this very term and vote are on disk."""
         return self.durable_vote == vote
-
-    def _written_upto(self) -> Index:
-        """The highest index that any group handed out may have put on disk."""
-        return max([self.durable_index, *(upto for _, upto, _ in self._open)], default=Index(0))
 
     def _lower(self, index: Index) -> None:
         self.durable_index = min(self.durable_index, index)

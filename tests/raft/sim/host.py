@@ -191,11 +191,8 @@ class Host:
             busy = True
             write = self._write(ready)
             messages = [self._packet(message) for message in ready.messages]
-            if write is not None and not self.world.mix.parallel:
-                write.held.extend(messages)
-            else:
-                self.send(messages)
-            self.send([self._packet(message) for message in ready.promises])
+            self._say(messages, write if not self.world.mix.parallel else None)
+            self._say([self._packet(message) for message in ready.promises])
             self._tell(ready)
         return busy
 
@@ -249,11 +246,14 @@ class Host:
             return Packet(message, fold=fold)
         return Packet(message)
 
-    def send(self, packets: list[Packet]) -> None:
-        """These leave now."""
+    def _say(self, packets: list[Packet], after: Write | None = None) -> None:
+        """These leave now, or after a write; what they say must be true now."""
         for packet in packets:
             self.world.invariants.saying(self, packet.message)
-            self.world.send(self, packet)
+            if after is None:
+                self.world.send(self, packet)
+            else:
+                after.held.append(packet)
 
     def _tell(self, ready: Ready) -> None:
         if ready.role is not None:

@@ -222,8 +222,8 @@ class World:
             return
         done = host.disk.finish_group()
         for write in done:
-            if write.held:
-                host.send(write.held)  # type: ignore[arg-type]
+            for packet in write.held:
+                self.send(host, packet)
         tickets = [write.ticket for write in done if write.ticket is not None]
         self.note(host, "synced", *tickets)
         self.sync(host)

@@ -1,0 +1,63 @@
+# riverrun: `make help` lists what can be done. Everything that is needed is installed into .venv here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+N ?= 200
+FROM ?= 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long seeds check fmt proto bench lock
+
+help: ## list these targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install everything into .venv (Python 3.11 or later; nothing else)
+
+$(STAMP): requirements-dev.txt requirements-build.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "riverrun needs Python 3.11 or later")'
+	@echo "setting up $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-build.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-build-isolation -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $(STAMP)
+
+demo: setup ## three nodes keep every purchase while a leader is killed
+	@$(BIN)/python -m examples.retail.demo
+
+check: setup ## formatting, lint, types, floors, protocol files, sizes
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache 2>&1 | tail -n 4
+	@cd proto && buf lint && buf format --diff --exit-code
+	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/pytest -q tests/test_tidy.py
+
+test: check ## check, then every test in its time
+	@$(BIN)/pytest -q -n 2 --maxprocesses 2 -m "not processes and not long" tests
+	@$(BIN)/pytest -q -m "processes and not long" tests
+
+test-long: check ## what takes longer than `make test` allows
+	@$(BIN)/pytest -q -m long tests
+
+seeds: setup ## simulated runs under faults: N=200 FROM=1
+	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)
+
+bench: setup ## throughput and latency of three nodes, beside yardsticks
+	@$(BIN)/python -m tests.bench
+
+fmt: setup ## format, and fix what can be fixed
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+	@cd proto && buf format -w
+
+proto: setup ## regenerate cluster/wire/pb
+	@$(BIN)/python proto/generate.py
+
+lock: ## write the requirements files anew (needs uv)
+	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-dev.txt
+	@uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-build.txt
