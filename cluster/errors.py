@@ -48,7 +48,7 @@ class RiverrunError(Exception):
 
 
 class NotLeader(RiverrunError):
-    """This node does not lead the partition; `metadata["leader"]` may name the address that does."""
+    """The node asked does not lead the partition; `metadata["leader"]` may name the address that does."""
 
     reason, code, retry = "NOT_LEADER", "UNAVAILABLE", True
 

@@ -224,7 +224,7 @@ def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
         file.close()
         if found != expected:
             raise RefusedToStart(
-                f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace').strip()!r}); "
+                f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace')!r}); "
                 f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
             )
         return

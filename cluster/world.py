@@ -43,7 +43,7 @@ class File(Protocol):
     path: str
 
     def write(self, position: int, buffers: Sequence[bytes]) -> int:
-        """Write the buffers one after another from `position`; the count of bytes, always all. OSError as the OS does."""
+        """Write the buffers one after another from `position`; the count of bytes, always all. OSError as usual."""
 
     def read(self, position: int, size: int) -> bytes:
         """Up to `size` bytes from `position`; fewer only at the end of the file."""
@@ -72,7 +72,7 @@ class Disk(Protocol):
     """
 
     def open(self, path: str, *, create: bool = False) -> File:
-        """Open for reading and writing; with `create` an absent file is made (its name durable after sync_directory)."""
+        """Open for reading and writing; `create` makes an absent file (its name durable after sync_directory)."""
 
     def list(self, directory: str) -> list[str]:
         """The names in a directory, sorted; empty if it does not exist."""
@@ -148,8 +148,11 @@ class Channel(Protocol):
     async def call(
         self, method: str, request: bytes, *, timeout_s: float, metadata: Mapping[str, str] | None = None
     ) -> bytes:
-        """One request, one answer. Errors: the peer's RiverrunError, Unavailable (nothing was sent),
-        OutcomeUnknown (it may have been), DeadlineExceeded."""
+        """One request, one answer.
+
+        Errors: the peer's RiverrunError, Unavailable (nothing was sent), OutcomeUnknown (it may have been),
+        DeadlineExceeded.
+        """
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> Stream:
         """Open a stream each way."""

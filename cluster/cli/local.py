@@ -1,11 +1,10 @@
 """A cluster of node processes on this machine: `riverrun dev`, the demo, the benchmark and the process tests run it.
 
-Node i of 1 … n listens on consecutive ports: clients on port + i − 1, peers on port + 100 + i − 1. Everything is below
+Node i of 1 … n listens on consecutive ports: clients on port + i - 1, peers on port + 100 + i - 1. Everything is below
 one data directory, so that the same directory starts the same cluster again.
 """
 
 import contextlib
-import os
 import secrets
 import signal
 import subprocess
@@ -56,7 +55,7 @@ class LocalCluster:
         """Start one node in a process of its own; it may take a moment until it answers."""
         assert self.pid(node) is None, f"node {node} runs already"
         with self.log_path(node).open("ab") as log:
-            self._processes[node] = subprocess.Popen(
+            self._processes[node] = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
                 [sys.executable, "-m", "cluster.cli", "node", "--config", str(self._config_path(node))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -118,8 +117,8 @@ class LocalCluster:
             known = read_config(first)
             if len(known.peers) != len(self.nodes):
                 raise RefusedToStart(
-                    f"{self.data_dir} holds a cluster of {len(known.peers)} nodes; start it with --nodes {len(known.peers)}, "
-                    "or choose another --data-dir"
+                    f"{self.data_dir} holds a cluster of {len(known.peers)} nodes; "
+                    f"start it with --nodes {len(known.peers)}, or choose another --data-dir"
                 )
             cluster_id = known.cluster_id
         else:
@@ -128,7 +127,7 @@ class LocalCluster:
             path = self._config_path(node)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_config(self._config(node, cluster_id), path)
-            os.chmod(path, 0o600)
+            path.chmod(0o600)
 
     def _config(self, node: int, cluster_id: str) -> NodeConfig:
         return NodeConfig(

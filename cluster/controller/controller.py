@@ -29,8 +29,8 @@ from cluster.controller.commands import (
 from cluster.controller.placement import place
 from cluster.controller.quorum import Quorum
 from cluster.controller.state import MetadataState
-from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.errors import REASONS as ERRORS
+from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.metadata import Delta, Node, NodeState, Report, Topic
 from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId
 from cluster.world import Clock, Random

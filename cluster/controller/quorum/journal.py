@@ -158,7 +158,7 @@ class DurableJournal(Journal):  # type: ignore[misc]
         if end > len(data) or crc != _crc(kind, body):
             if end < len(data) or any(_intact_behind(data, position + 1)):
                 raise CorruptStorage(
-                    f"the controller's journal {self._path} is damaged at byte {position}: restore it or replace this node"
+                    f"the controller's journal {self._path} is damaged at byte {position}: replace this node"
                 )
             return None
         end = int(end)

@@ -138,6 +138,6 @@ class Faults:
         near = {
             (order[i], order[(i + step) % count]) for i in range(count) for step in range(-reach, reach + 1) if step
         }
-        if count == 3:  # noqa: PLR2004  in a ring of three all are neighbours: break it at one place
+        if count == 3:
             near -= {(order[0], order[2]), (order[2], order[0])}
         return {(a, b) for a in ids for b in ids if a != b and (a, b) not in near}

@@ -269,7 +269,9 @@ class Host:
 
     def _role_changed(self, role: Role) -> None:
         world, core = self.world, self.core
-        for index in [index for index, waiting in self.waiting.items() if waiting.term != core.term or role != Role.LEADER]:
+        for index in [
+            index for index, waiting in self.waiting.items() if waiting.term != core.term or role != Role.LEADER
+        ]:
             for publish in self.waiting.pop(index).publishes:
                 world.answer(self, publish, None)
         if role is Role.LEADER:

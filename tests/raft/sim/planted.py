@@ -3,12 +3,10 @@
 Each is the real core with one rule broken, at the place where somebody might break it.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from cluster.messages import (
     AppendEntries,
-    EntryHeader,
     Heartbeat,
     InstallFold,
     RaftMessage,
@@ -19,7 +17,7 @@ from cluster.messages import (
 from cluster.raft import Raft, Ready, Role, Vote, replication
 from cluster.raft.quorum import index_on_majority
 from cluster.raft.writes import Writes
-from cluster.types import Index, ReplicaId, Term, Ticket
+from cluster.types import Index, Term, Ticket
 
 
 class AcknowledgeBeforeSync(Raft):

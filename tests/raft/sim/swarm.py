@@ -79,7 +79,9 @@ def draw(random: Random) -> Mix:
         nodes=nodes,
         options=draw_options(random),
         stormy_us=random.choice((10, 15, 20)) * SECOND,
-        tick_us=tuple(int(speed * (random.uniform(0.5, 2) if wild else random.uniform(0.9, 1.1))) for _ in range(nodes)),
+        tick_us=tuple(
+            int(speed * (random.uniform(0.5, 2) if wild else random.uniform(0.9, 1.1))) for _ in range(nodes)
+        ),
         turn_us=random.choice((0, 0, 0, 1 * MS, 10 * MS)),
         delay_us_max=tuple(min(300 * MS, delay * random.choice((1, 1, 1, 6))) for _ in range(nodes)),
         loss=random.choice((0, 0, 0.01, 0.05, 0.2)),

@@ -96,7 +96,11 @@ class World:
     def note(self, host: Host, what: str, *details: object) -> None:
         """A line of the trace, if there is one."""
         if self.trace is not None:
-            state = f"{host.role.name[:3].lower()} t{host.core.term} {host.core.commit}/{host.core.last_index}" if host.up else "down"
+            state = (
+                f"{host.role.name[:3].lower()} t{host.core.term} {host.core.commit}/{host.core.last_index}"
+                if host.up
+                else "down"
+            )
             self.trace.append(f"{self.now / SECOND:10.6f} {host.me} {state:16} {what} {' '.join(map(str, details))}")
 
     # --- hosts

@@ -1,0 +1,87 @@
+"""`riverrun produce`: lines of standard input, or rows of a CSV file, as records."""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cluster.cli.shared import server_option, with_client
+from cluster.config import ClientOptions
+from cluster.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from cluster.client.client import Client
+
+
+@click.command(name="produce")
+@click.argument("topic")
+@click.option("--key-separator", metavar="TEXT", help="Each line is KEY TEXT VALUE, parted at the first TEXT.")
+@click.option(
+    "--from-csv",
+    "csv_path",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Rows of this file as JSON objects, instead of standard input.",
+)
+@click.option("--key", "key_column", metavar="COLUMN", help="With --from-csv: the column that is the key.")
+@click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none", show_default=True)
+@server_option
+def command(
+    topic: str, key_separator: str | None, csv_path: Path | None, key_column: str | None, codec: str, servers: str
+) -> None:
+    """Publish lines of standard input, one record each; say at the end what was acknowledged.
+
+    Exit code 0: every record is on the disks of a majority.
+    """
+    if key_column and csv_path is None:
+        raise click.UsageError("--key needs --from-csv")
+    if key_separator is not None and csv_path is not None:
+        raise click.UsageError("--key-separator is for lines; with --from-csv use --key")
+    records = _rows(csv_path, key_column) if csv_path is not None else _lines(key_separator)
+
+    async def work(client: "Client") -> None:
+        deliveries = {}
+        count = 0
+        for key, value in records:
+            delivery = await client.produce(topic, value, key=key)
+            deliveries[delivery.partition] = delivery
+            count += 1
+        await client.flush()
+        ends = {partition: await delivery for partition, delivery in sorted(deliveries.items())}
+        places = ", ".join(f"{partition}@{receipt.offset}" for partition, receipt in list(ends.items())[:12])
+        more = ", …" if len(ends) > 12 else ""
+        synced = min((receipt.replicas_synced for receipt in ends.values()), default=0)
+        click.echo(
+            f"acknowledged {count} records in {len(ends)} partitions of {topic}, on at least {synced} disks each; "
+            f"last offsets {places}{more}"
+            if count
+            else "nothing to publish: standard input was empty"
+        )
+
+    with_client(servers, work, ClientOptions(codec=codec))
+
+
+def _lines(separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
+    for number, line in enumerate(sys.stdin.buffer, start=1):
+        text = line.rstrip(b"\r\n")
+        if separator is None:
+            yield None, text
+            continue
+        key, found, value = text.partition(separator.encode())
+        if not found:
+            raise InvalidRequest(f"line {number} has no {separator!r} between key and value")
+        yield key, value
+
+
+def _rows(path: Path, key_column: str | None) -> Iterator[tuple[bytes | None, bytes]]:
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        if key_column is not None and key_column not in (reader.fieldnames or ()):
+            columns = ", ".join(reader.fieldnames or ())
+            raise InvalidRequest(f"{path} has no column {key_column!r}; it has {columns}")
+        for row in reader:
+            value = json.dumps(row, separators=(",", ":")).encode()
+            yield (row[key_column].encode() if key_column is not None else None), value

@@ -1,0 +1,63 @@
+"""What the client commands share: where the cluster is, and how to run something against it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cluster.client.client import Client
+    from cluster.config import ClientOptions
+
+server_option = click.option(
+    "--server",
+    "servers",
+    envvar="RIVERRUN_SERVER",
+    default="127.0.0.1:7171",
+    show_default=True,
+    metavar="HOST:PORT[,…]",
+    help="Nodes to ask; any one of them will do. RIVERRUN_SERVER says it, too.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
+
+
+def with_client(
+    servers: str, work: "Callable[[Client], Awaitable[int | None]]", options: "ClientOptions | None" = None
+) -> None:
+    """Run `work` with a connected client; its result is the exit code."""
+    from cluster import connect  # noqa: PLC0415  gRPC only when it is needed
+
+    async def run() -> int:
+        async with connect(servers, options=options) as client:
+            return await work(client) or 0
+
+    code = asyncio.run(run())
+    if code:
+        raise SystemExit(code)
+
+
+def print_json(value: Any) -> None:
+    """One document."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(table: "Table") -> None:
+    """A table, as wide as the terminal."""
+    from rich.console import Console  # noqa: PLC0415
+
+    Console().print(table)
+
+
+def new_table(*columns: str) -> "Table":
+    """An empty table in the one style that we use."""
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in {"TOPIC", "ADDRESS", "STATE", "REPLICAS"} else "right")
+    return table
