@@ -17,9 +17,10 @@ A record larger than a whole batch gets one of its own. Memory is counted from `
 from collections import deque
 from collections.abc import Callable
 
-from cluster.client.outgoing import Headers, OutgoingBatch
+from cluster.client.outgoing import OutgoingBatch
 from cluster.config import ClientOptions
 from cluster.types import Codec
+from cluster.wire.encoding import Headers
 
 BUSY_BATCHES = 2
 """So many batches under way keep a partition's leader at work while the next one fills."""

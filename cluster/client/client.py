@@ -23,11 +23,11 @@ Servers = str | Sequence[str]
 
 
 class Client:
-    """A connection to a cluster.
+    """A connection to a cluster; made inside a running event loop, and of use in that one only.
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
     Topics and the cluster: see `Admin`, whose methods are the client's.
-    Nothing here is safe to use from several threads or event loops.
+    Nothing here is safe to use from several threads.
     """
 
     def __init__(
@@ -53,6 +53,8 @@ class Client:
         """Produce one record and wait for its receipt: see `Producer.publish`."""
         self.flush = self._own.flush
         """Wait until all that was produced is acknowledged: see `Producer.flush`."""
+        self.batches_under_way = self._own.batches_under_way
+        """What was sent and is not acknowledged: see `Producer.batches_under_way`."""
         self.report = self._own.report
         """What became of the records: see `Producer.report`."""
 
@@ -87,7 +89,7 @@ class Client:
             durability=durability,
             name=name,
         )
-        self._producers.append(producer)
+        self._producers = [*(other for other in self._producers if not other.is_closed), producer]
         return producer
 
     def read(

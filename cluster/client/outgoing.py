@@ -4,15 +4,13 @@ There is no future for each record. A record's handle (`Delivery`) names its bat
 of the batch becomes of the record.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from cluster.errors import InvalidRequest, RiverrunError
-from cluster.records import Batch, Header, Receipt
+from cluster.records import Batch, Receipt
 from cluster.types import Codec
-from cluster.wire import api
+from cluster.wire.encoding import Headers, RecordsEncoder
 from cluster.wire.records import seal_batch
-
-Headers = Mapping[str, bytes] | Sequence[Header]
 
 RECORD_OVERHEAD_BYTES = 24
 """What a record takes beside key and value, about: tags, lengths, its timestamp."""
@@ -36,8 +34,7 @@ class OutgoingBatch:
     """
 
     __slots__ = (
-        "_add",
-        "_records",
+        "_encoder",
         "_settled_callbacks",
         "_unseen",
         "awaited",
@@ -69,19 +66,13 @@ class OutgoingBatch:
         self.on_awaited: Callable[[], None] | None = None
         self._unseen = 0
         self._settled_callbacks: list[Callable[[], None]] = []
-        self._records = api.records_pb2.Records()
-        self._add = self._records.records.add
+        self._encoder = RecordsEncoder()
 
     def add(self, value: bytes, key: bytes | None, headers: Headers, timestamp_ns: int, size_bytes: int) -> None:
-        """Append one record. This runs once per record: it writes straight into the message that will travel."""
+        """Append one record. This runs once per record: nothing is copied here."""
         try:
-            record = self._add(value=value, key=key, timestamp_ns=timestamp_ns)
-            if headers:
-                pairs = headers.items() if isinstance(headers, Mapping) else ((h.name, h.value) for h in headers)
-                for name, content in pairs:
-                    record.headers.add(name=name, value=content)
+            self._encoder.add(value, key, headers, timestamp_ns)
         except (TypeError, ValueError, AttributeError) as error:
-            del self._records.records[self.count :]
             raise InvalidRequest(
                 f"value and key are bytes, header names text and header values bytes: {error}"
             ) from error
@@ -99,13 +90,13 @@ class OutgoingBatch:
         assert self.batch is None
         assert self.count > 0, "a batch holds at least one record"
         self.batch = seal_batch(
-            self._records.SerializeToString(),
+            self._encoder.encode(),
             record_count=self.count,
             min_timestamp_ns=self.min_timestamp_ns,
             max_timestamp_ns=self.max_timestamp_ns,
             codec=codec,
         )
-        del self._records, self._add
+        del self._encoder
 
     # --- the outcome
 

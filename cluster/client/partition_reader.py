@@ -165,8 +165,17 @@ class PartitionReader:
         elif self._address:
             self._route.suspect(self.partition, self._address)
         if isinstance(error, UnknownTopic):
-            await self._directory.refresh(self._route.name)  # raises it again if every node agrees
+            await self._doubt()
         await asyncio.sleep(self._backoff.next_s())
+
+    async def _doubt(self) -> None:
+        """One node does not know the topic: UnknownTopic if no other one does either."""
+        try:
+            await self._directory.refresh(self._route.name)
+        except UnknownTopic:
+            raise
+        except RiverrunError:
+            return  # nobody can tell now
 
     # --- what arrived
 

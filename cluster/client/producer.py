@@ -21,7 +21,7 @@ from cluster.client.delivery import Delivery, wait_settled
 from cluster.client.directory import Directory
 from cluster.client.dispatch import Dispatch
 from cluster.client.identities import Identities
-from cluster.client.outgoing import RECORD_OVERHEAD_BYTES, Headers, OutgoingBatch, size_of
+from cluster.client.outgoing import RECORD_OVERHEAD_BYTES, OutgoingBatch, size_of
 from cluster.client.outlets import Outlet, TopicOutlets
 from cluster.client.routing import partition_of_key
 from cluster.client.window import Settled
@@ -29,6 +29,7 @@ from cluster.config import ClientOptions
 from cluster.errors import Closed, Fenced, InvalidRequest, Overloaded, RecordTooLarge, RiverrunError, Unavailable
 from cluster.records import Receipt
 from cluster.types import Codec, Durability
+from cluster.wire.encoding import Headers
 from cluster.world import Clock, Random
 
 FAILURES_KEPT_MAX = 1_000
@@ -88,7 +89,13 @@ class Producer:
         self._unsettled: dict[OutgoingBatch, None] = {}
         self._failed: deque[OutgoingBatch] = deque(maxlen=FAILURES_KEPT_MAX)
         self._ended: RiverrunError | None = None
+        self._closed = False
         self._records_acknowledged = self._records_failed = self._batches_acknowledged = self._duplicates = 0
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing is held any more."""
+        return self._closed
 
     async def open(self) -> Self:
         """Take the name, if there is one: from here on earlier holders of it are fenced."""
@@ -223,18 +230,19 @@ class Producer:
     async def _wait_room(self) -> None:
         self._check_open()
         await asyncio.sleep(0)
-        try:
-            async with asyncio.timeout(self._options.delivery_timeout_s):
-                while self._is_full():
-                    self._check_open()
-                    room: asyncio.Future[None] = self._loop.create_future()
-                    self._waiting_for_room.append(room)
-                    await room
-        except TimeoutError:
-            raise Overloaded(
-                f"{self._accumulator.buffered_bytes} bytes waited for {self._options.delivery_timeout_s} s without "
-                "an acknowledgement that makes room"
-            ) from None
+        if self._is_full():
+            try:
+                async with asyncio.timeout(self._options.delivery_timeout_s):
+                    while self._is_full():
+                        self._check_open()
+                        room: asyncio.Future[None] = self._loop.create_future()
+                        self._waiting_for_room.append(room)
+                        await room
+            except TimeoutError:
+                raise Overloaded(
+                    f"{self._accumulator.buffered_bytes} bytes waited for {self._options.delivery_timeout_s} s without "
+                    "an acknowledgement that makes room"
+                ) from None
         self._check_open()
         self._hold = False  # only now: whoever else comes meanwhile has to look for room as well
 
@@ -298,6 +306,11 @@ class Producer:
             buffered_bytes=self._accumulator.buffered_bytes,
         )
 
+    def batches_under_way(self, topic: str) -> dict[int, int]:
+        """How many batches of each partition of `topic` were numbered for sending and are not acknowledged."""
+        outlets = self._topics.get(topic)
+        return {outlet.partition: outlet.window.batches_inside for outlet in outlets.outlets} if outlets else {}
+
     # --- the end
 
     async def close(self) -> None:
@@ -313,6 +326,7 @@ class Producer:
         closed = Closed("the producer was closed")
         if self._ended is None:
             self._end(closed)
+        self._closed = True
         await self._dispatch.close(closed)
         await self._identities.close()
 

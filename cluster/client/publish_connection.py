@@ -6,7 +6,7 @@ nothing has moved for `silence_s_max` counts as broken: a frozen node sends no e
 
 import asyncio
 from collections import deque
-from typing import Protocol, cast
+from typing import Protocol
 
 from cluster.client.window import Attempt
 from cluster.errors import REASONS, InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
@@ -14,6 +14,7 @@ from cluster.records import Receipt
 from cluster.types import Durability
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
+from cluster.wire.encoding import publish_request
 from cluster.world import Channel, Stream
 
 PUBLISH_STREAM = "/riverrun.v1.StreamService/PublishStream"
@@ -38,7 +39,7 @@ class PublishConnection:
         self, address: str, channel: Channel, *, durability: Durability, silence_s_max: float, reports: Reports
     ) -> None:
         self.address = address
-        self._durability = cast("api.records_pb2.Durability.ValueType", durability.value)  # the same numbers
+        self._durability = durability
         self._silence_s_max = silence_s_max
         self._reports = reports
         self._loop = asyncio.get_running_loop()
@@ -93,7 +94,6 @@ class PublishConnection:
             await asyncio.gather(sending, receiving, return_exceptions=True)
 
     async def _send(self, stream: Stream) -> None:
-        request = stream_pb2.PublishStreamRequest
         while True:
             while not self._outbox:
                 self._filled.clear()
@@ -101,15 +101,16 @@ class PublishConnection:
             correlation, topic_id, topic = self._outbox.popleft()
             attempt = self._open.get(correlation)
             assert attempt is not None
-            message = request(
-                correlation=correlation,
-                topic=topic,
-                partition=attempt.partition,
-                durability=self._durability,
-                topic_id=topic_id,
+            await stream.send(
+                publish_request(
+                    attempt.batch,
+                    correlation=correlation,
+                    topic=topic,
+                    topic_id=topic_id,
+                    partition=attempt.partition,
+                    durability=self._durability,
+                )
             )
-            api.batch_to_pb(attempt.batch, message.batch)
-            await stream.send(message.SerializeToString())
             self._moved_s = self._loop.time()
 
     async def _receive(self, stream: Stream) -> None:

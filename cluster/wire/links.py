@@ -212,14 +212,15 @@ class _Peer:
     async def _watch(self) -> None:
         options = self.links.options
         while True:
-            await asyncio.sleep(options.keepalive_s / 2)
+            await asyncio.sleep(options.keepalive_s)
             if self.up and self.links.clock.monotonic_s() - self._heard_s > options.lost_after_s:
                 log_event.warning("peer_silent", peer=self.node)
                 self._incoming.clear()
                 self.go_down()
                 for lane in self.lanes.values():
                     lane.drop()
-            self.lanes[Lane.CONTROL].keep_alive()
+            for lane in self.lanes.values():
+                lane.keep_alive()  # on both: a stream that the peer has given up ends only when something arrives on it
 
 
 class _Outgoing:

@@ -3,7 +3,7 @@
 The nodes share their logs, as if replication were perfect and instant: what is under test is the client.
 """
 
-# ruff: noqa: D101, D102  the methods are those of the Protocol or of the API that is played here
+# ruff: noqa: D101  the methods are those of the Protocol or of the API that is played here
 
 import asyncio
 import random

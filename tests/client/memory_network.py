@@ -1,6 +1,6 @@
 """`cluster.world.Network` inside one process: calls and streams with delay, loss, silence and breaks."""
 
-# ruff: noqa: D101, D102  the methods are those of the Protocol or of the API that is played here
+# ruff: noqa: D101  the methods are those of the Protocol or of the API that is played here
 
 import asyncio
 import random

@@ -1,7 +1,5 @@
 """Random troubles, seed by seed: what the receipts and errors say is what the logs hold."""
 
-# ruff: noqa: D102  the methods are those of the Protocol or of the API that is played here
-
 import asyncio
 import random
 
@@ -12,6 +10,12 @@ from cluster.wire.records import decode_batch
 from tests.client.scenario import scenario
 
 PARTITIONS = 4
+
+
+def seeds(first, *, few, many):
+    """The first few always, the rest where there is time."""
+    late = [pytest.param(seed, marks=pytest.mark.long) for seed in range(first + few, first + many)]
+    return [*range(first, first + few), *late]
 
 
 class Troubles:
@@ -121,7 +125,7 @@ def check(cluster, sent, outcomes):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", seeds(0, few=16, many=40))
 @scenario
 async def test_troubles_that_end(cluster, seed):
     """With enough time everything but what nobody takes is acknowledged, once and in order."""
@@ -139,7 +143,7 @@ async def test_troubles_that_end(cluster, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(100, 140))
+@pytest.mark.parametrize("seed", seeds(100, few=12, many=40))
 @scenario
 async def test_troubles_and_little_time(cluster, seed):
     """Where time runs out, an error that says "nothing was done" is true, and nothing is there twice."""

@@ -1,7 +1,5 @@
 """An event loop whose clock moves only when nothing can run: hours of time-outs pass in milliseconds."""
 
-# ruff: noqa: D102  the methods are those of the Protocol or of the API that is played here
-
 import asyncio
 import selectors
 

@@ -26,7 +26,7 @@ from tests.raft.sim.disk import Disk
 from tests.raft.sim.stored import Command, Fold, StoredLog, digest_after
 
 
-class Violation(Exception):  # noqa: N818  it is what it is called
+class Violation(Exception):
     """Something happened that must not."""
 
 

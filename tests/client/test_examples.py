@@ -1,0 +1,14 @@
+"""The examples in the client's docstrings are true."""
+
+import doctest
+
+import pytest
+
+from cluster.client import client, positions, routing
+
+
+@pytest.mark.parametrize("module", [client, positions, routing])
+def test_examples(module):
+    """Each of them runs, and there is at least one."""
+    failed, tried = doctest.testmod(module)
+    assert (0, True) == (failed, tried > 0)
