@@ -1,0 +1,159 @@
+"""Virtual time: an event loop whose clock jumps to the next timer, and hosts whose work can be dropped or held.
+
+Same seed, same run: the only order that is not given by the code, that of callbacks which are ready at the same time,
+is drawn from the seed. Nothing real may be touched: threads, sockets and signals raise.
+
+A `Host` groups what one simulated machine runs. Callbacks carry their host in a context variable; a crash drops them
+without running another line of them (no `finally`, as when the power goes), a pause holds them back.
+"""
+
+import asyncio
+import contextvars
+import gc
+import random
+import sys
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+CURRENT: contextvars.ContextVar["Host | None"] = contextvars.ContextVar("host", default=None)
+EPOCH_NS = 1_700_000_000_000_000_000
+
+
+class Deadlock(Exception):
+    """Everybody waits and no timer is set."""
+
+
+class Host:
+    """One simulated machine: what it runs can be dropped or held."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.alive = True
+        self.paused_until_s = 0.0
+
+    def crash(self) -> None:
+        """The power goes: nothing of this host runs any more. A restart is a new Host."""
+        self.alive = False
+
+    def run(self, work: Coroutine[Any, Any, T], *, name: str) -> "asyncio.Task[T]":
+        """Start work on this host."""
+        context = contextvars.copy_context()
+        context.run(CURRENT.set, self)
+        return asyncio.get_running_loop().create_task(work, name=name, context=context)
+
+
+class SimLoop(asyncio.SelectorEventLoop):
+    """asyncio with virtual time. Uses three names of asyncio's that are not public; a determinism test watches them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.now_s = 0.0
+        self.steps = 0
+        super().__init__()
+        self._selector.select = self._select  # type: ignore[attr-defined]
+        self._clock_resolution = 1e-9
+        self.unfinished: dict[asyncio.Task[Any], None] = {}
+        """Kept until the end: a task of a crashed host that was collected earlier would run its `finally` blocks."""
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
+
+    def _make_task(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        coroutine: Coroutine[Any, Any, Any],
+        context: contextvars.Context | None = None,
+    ) -> "asyncio.Task[Any]":
+        task = asyncio.Task(coroutine, loop=loop, context=context)
+        self.unfinished[task] = None
+        task.add_done_callback(lambda done: self.unfinished.pop(done, None))
+        return task
+
+    def time(self) -> float:
+        """Virtual seconds since the start."""
+        return self.now_s
+
+    def _select(self, timeout: float | None = None) -> list[Any]:
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        if timeout is None:
+            raise Deadlock(f"at {self.now_s:.6f} s nobody can run and no timer is set")
+        if timeout > 0 and scheduled:
+            self.now_s = max(self.now_s, scheduled[0].when())
+        return []
+
+    def _run_once(self) -> None:
+        ready = self._ready  # type: ignore[attr-defined]
+        if ready:
+            handles = [handle for handle in ready if self._may_run(handle)]
+            if len(handles) > 1:
+                self.random.shuffle(handles)
+            ready.clear()
+            ready.extend(handles)
+            self.steps += len(handles)
+        super()._run_once()  # type: ignore[misc]
+
+    def _may_run(self, handle: "asyncio.Handle") -> bool:
+        host = handle._context.get(CURRENT)  # type: ignore[attr-defined]  # noqa: SLF001
+        if host is None:
+            return True
+        if not host.alive:
+            return False
+        if host.paused_until_s > self.now_s:
+            self.call_at(host.paused_until_s, self._release, handle)
+            return False
+        return True
+
+    def _release(self, handle: "asyncio.Handle") -> None:
+        self._ready.append(handle)  # type: ignore[attr-defined]
+
+    def _check_closed(self) -> None:
+        """Coroutines that were dropped end when they are collected: what they then ask of the loop is lost."""
+
+    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]
+        """Refused."""
+        del executor, func, args
+        raise RuntimeError("threads are not part of the simulation")
+
+
+class SimClock:
+    """One host's clocks. Its wall clock can be wrong and can jump; its rate can be off."""
+
+    def __init__(self, loop: SimLoop, *, offset_ns: int = 0) -> None:
+        self._loop = loop
+        self.offset_ns = offset_ns
+
+    def monotonic_s(self) -> float:
+        """See World."""
+        return self._loop.now_s
+
+    def wall_ns(self) -> int:
+        """See World."""
+        return EPOCH_NS + int(self._loop.now_s * 1e9) + self.offset_ns
+
+
+def simulate(work: Coroutine[Any, Any, T], seed: int) -> tuple[T, SimLoop]:
+    """Run `work` to its end in virtual time; its result and the loop."""
+    loop = SimLoop(seed)
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(work), loop
+    finally:
+        _discard(loop)
+        asyncio.set_event_loop(None)
+
+
+def _discard(loop: SimLoop) -> None:
+    """Collect what was dropped. Its `finally` blocks run now, in a world that nobody looks at any more."""
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    asyncio._set_running_loop(loop)  # noqa: SLF001  so that what ends now finds the loop that it lived in
+    try:
+        for task in loop.unfinished:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  dropped on purpose
+        loop._ready.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        loop._scheduled.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        loop.unfinished.clear()
+        gc.collect()
+    finally:
+        asyncio._set_running_loop(None)  # noqa: SLF001
+        sys.unraisablehook = hook
+        loop.close()

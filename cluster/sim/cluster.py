@@ -1,0 +1,118 @@
+"""N nodes in one process, under virtual time: the same `Node`, in worlds that fail as told."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from cluster.client.client import Client
+from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig
+from cluster.errors import RiverrunError
+from cluster.node import Node
+from cluster.sim.clock import Host, SimClock, SimLoop
+from cluster.sim.disk import SimDisk
+from cluster.sim.network import Fabric, SimNetwork
+from cluster.sim.world import sim_world
+
+CLUSTER_ID = "5eed" * 8
+
+
+class SimCluster:
+    """Nodes 1 … n, their disks, the network between them, and clients on hosts of their own."""
+
+    node_class: type[Node] = Node
+    """Tests plant bugs here."""
+
+    def __init__(self, loop: SimLoop, *, nodes: int = 3, latency_s: Sequence[float] = ()) -> None:
+        self.loop = loop
+        self.nodes = list(range(1, nodes + 1))
+        self.fabric = Fabric(random.Random(loop.random.getrandbits(64)))
+        self.disks = {
+            node: SimDisk(
+                random.Random(loop.random.getrandbits(64)),
+                latency_s=latency_s[node - 1] if latency_s else 0.001,
+            )
+            for node in self.nodes
+        }
+        self.running: dict[int, Node] = {}
+        self.hosts: dict[int, Host] = {}
+        self.fatal: list[tuple[int, BaseException]] = []
+        """Nodes that ended by themselves, and why: no fault that we inject may do that."""
+
+    # --- nodes
+
+    async def start_all(self) -> None:
+        """Start every node that does not run."""
+        for node in self.nodes:
+            if node not in self.running:
+                await self.start(node)
+
+    async def start(self, number: int) -> None:
+        """Start one node, as a new incarnation on its old disk."""
+        host = self.hosts[number] = Host(f"node-{number}")
+        world = sim_world(self.loop, self.fabric, host, self.disks[number])
+        made: asyncio.Future[Node] = self.loop.create_future()
+
+        async def live() -> None:
+            try:
+                node = self.node_class(
+                    self._config(number), world, secret=b"", on_fatal=lambda error: self._ended(number, host, error)
+                )
+                await node.start()
+            except RiverrunError as error:
+                made.set_exception(error)
+            else:
+                made.set_result(node)
+
+        host.run(live(), name=f"node-{number}")
+        self.running[number] = await made
+
+    def crash(self, number: int) -> None:
+        """The power of one node goes."""
+        self.hosts[number].crash()
+        self.running.pop(number, None)
+        self.fabric.crash(self.hosts[number])
+        self.disks[number].crash()
+
+    def pause(self, number: int, seconds: float) -> None:
+        """One node stands still."""
+        self.hosts[number].paused_until_s = self.loop.now_s + seconds
+
+    def cut(self, one: int, other: int, *, both: bool = True) -> None:
+        """Nothing gets from `one` to `other` (nor back)."""
+        self.fabric.cut(f"node-{one}", f"node-{other}")
+        if both:
+            self.fabric.cut(f"node-{other}", f"node-{one}")
+
+    # --- clients
+
+    def client(self, name: str, options: ClientOptions | None = None) -> Client:
+        """A client on a host of its own, reached by no fault; it still has to be opened."""
+        host = Host(name)
+        return Client(
+            [self._address(node) for node in self.nodes],
+            network=SimNetwork(self.fabric, host),
+            clock=SimClock(self.loop),
+            random=random.Random(self.loop.random.getrandbits(64)),
+            options=options,
+        )
+
+    def _ended(self, number: int, host: Host, error: BaseException) -> None:
+        if host.alive:
+            self.fatal.append((number, error))
+
+    @staticmethod
+    def _address(node: int) -> str:
+        return f"node-{node}:7171"
+
+    def _config(self, number: int) -> NodeConfig:
+        peers = tuple(
+            PeerConfig(node=node, peer=f"node-{node}:7271", client=self._address(node)) for node in self.nodes
+        )
+        return NodeConfig(
+            cluster_id=CLUSTER_ID,
+            node=number,
+            data_dir="",
+            client=ListenerConfig(bind=self._address(number)),
+            peer=ListenerConfig(bind=f"node-{number}:7271"),
+            peers=peers,
+        )
