@@ -34,7 +34,7 @@ class ReadService:
 
     async def read(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """See the proto."""
-        request = api.parse(stream_pb2.ReadRequest, await anext(requests))
+        request = api.parse(stream_pb2.ReadRequest, await anext(requests, b""))
         topic = self._broker.directory.topic(request.topic, request.topic_id)
         partitions = [self._broker.directory.partition(topic, number) for number in _numbers(request, topic)]
         loops = [_PartitionRead(self, topic, partition, request, call) for partition in partitions]

@@ -7,8 +7,9 @@ Rules. "Sent" means handed to a connection; an attempt is one sending of one bat
 2. *Bound.* At most `in_flight_max` batches lie between the oldest unacknowledged one and the newest sent one. The
    leader remembers more batches than that, so every retry finds its first receipt.
 3. *Retry.* An attempt that is refused for now, or lost, ends the round: nothing new is sent, and after a wait every
-   unacknowledged batch is sent again, oldest first. An answer to an attempt of an earlier round counts if it is a
-   receipt; a refusal of an earlier round decides nothing.
+   unacknowledged batch is sent again, oldest first. The oldest goes alone, as a probe: until a receipt shows that
+   somebody leads, whole windows sent in vain would only add to the trouble. An answer to an attempt of an earlier
+   round counts if it is a receipt; a refusal of an earlier round decides nothing.
 4. *A gap is an echo.* OUT_OF_SEQUENCE or UNKNOWN_PRODUCER for a batch that is not the oldest one says only that a
    batch before it did not arrive: rule 3.
 5. *A batch that the leader will never take* (too large, an unknown codec, …) fails alone. Nothing behind it can have
@@ -144,6 +145,8 @@ class Window:
         self._cursor = 0
         """Slots before it were sent in this round."""
         self._round = 0
+        self._probing = self._probe_sent = False
+        """Rule 3: this round sends one batch and waits for a receipt."""
         self._last_refusal: RiverrunError | None = None
         self.retry_at_s = 0.0
         self.retries = 0
@@ -175,7 +178,7 @@ class Window:
     @property
     def wants_to_send(self) -> bool:
         """`take` would return something, if not for the wait before a retry."""
-        if self._identity is None:
+        if self._identity is None or (self._probing and self._probe_sent):
             return False
         if self._cursor < len(self._slots):
             return not self._slots[self._cursor].barred
@@ -211,6 +214,7 @@ class Window:
         self._cursor += 1
         if slot.settled:
             return self.take(now_s)
+        self._probe_sent = True
         slot.attempts += 1
         slot.under_way += 1
         self.retries += slot.attempts > 1
@@ -246,6 +250,7 @@ class Window:
             self._identity = replace(identity, first_of_epoch=False)
         slot.settled = True
         self._backoff.reset()
+        self._probing = False
         self._last_refusal = None
         self._pop_settled()
         return [(slot.outgoing, replace(receipt, partition=slot.outgoing.partition))]
@@ -264,6 +269,7 @@ class Window:
             return self._gap(slot, error, now_s)
         if isinstance(error, DuplicateForgotten):  # it holds its number: nothing behind it is touched
             slot.settled = True
+            self._probing = False
             self._pop_settled()
             return [(slot.outgoing, error)]
         if isinstance(error, REFUSED_FOR_GOOD):
@@ -318,6 +324,7 @@ class Window:
         self.retry_at_s = now_s if follow else now_s + wait_s
         self._round += 1
         self._cursor = 0
+        self._probing, self._probe_sent = True, False
 
     def _gap(self, slot: _Slot, error: RiverrunError, now_s: float) -> Settled:
         oldest = next(other for other in self._slots if not other.settled)
@@ -363,6 +370,7 @@ class Window:
         self._identity = None
         self._cursor = 0
         self._round += 1
+        self._probing = False
 
     def _too_late(self, *, doubtful: bool) -> RiverrunError:
         last = f"; last: {self._last_refusal}" if self._last_refusal is not None else ""

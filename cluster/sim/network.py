@@ -7,6 +7,7 @@ that listens, callers on theirs.
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -163,8 +164,14 @@ class _Pipe:
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue()
         self.room = asyncio.Semaphore(WINDOW_MESSAGES)
+        self.under_way: deque[bytes | RiverrunError | None] = deque()
+        """In order: two that arrive at the same moment must not overtake each other."""
         self.last_s = 0.0
         self.ended = False
+
+    def arrive_next(self) -> None:
+        """The oldest one under way comes out."""
+        self.arrive(self.under_way.popleft())
 
     def arrive(self, item: bytes | RiverrunError | None) -> None:
         """Something comes out."""
@@ -285,5 +292,6 @@ class SimStream:
             fabric.lost += 1
             loop.call_later(KEEPALIVE_S, self.broken)
             return
+        pipe.under_way.append(item)
         pipe.last_s = max(pipe.last_s, loop.time() + fabric.delay_s())
-        loop.call_at(pipe.last_s, pipe.arrive, item)
+        loop.call_at(pipe.last_s, pipe.arrive_next)

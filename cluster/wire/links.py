@@ -93,7 +93,7 @@ class Links:
     # --- what peers opened
 
     async def _exchange(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        first = decode_exchange(await anext(requests))
+        first = decode_exchange(await anext(requests, b""))
         if first.hello is None:
             raise InvalidRequest("the first message of a peer must be a hello")
         protocol = self._check(first.hello, first.incarnation)

@@ -111,13 +111,25 @@ def test_rule_2_the_window_is_bounded_by_its_oldest():
 
 
 def test_rule_3_a_refusal_for_now_sends_everything_again_in_order():
-    """After a wait, the same numbers, oldest first; nothing new in between."""
+    """After a wait, the same numbers, oldest first and alone; nothing new in between."""
     desk = Desk(5)
     first = desk.take()
     assert {} == desk.refuse(first["b"], Unavailable(), now_s=10.0)
     assert {} == desk.take(10.0)
-    again = desk.take(20.0)
-    assert {"a": (1, 0), "b": (1, 2), "c": (1, 4), "d": (1, 6)} == sequences(again)
+    probe = desk.take(20.0)
+    assert {"a": (1, 0)} == sequences(probe)
+    desk.acknowledge(probe["a"])
+    assert {"b": (1, 2), "c": (1, 4), "d": (1, 6), "e": (1, 8)} == sequences(desk.take(20.0))
+
+
+def test_rule_3_a_probe_that_is_refused_is_followed_by_another_one():
+    """Until somebody leads, one batch at a time is sent in vain."""
+    desk = Desk(4)
+    desk.refuse(desk.take()["a"], Unavailable())
+    for now_s in (20.0, 40.0):
+        probe = desk.take(now_s)
+        assert ["a"] == list(probe)
+        desk.refuse(probe["a"], Unavailable(), now_s)
 
 
 def test_rule_3_waits_grow_until_something_works():
@@ -161,7 +173,7 @@ def test_rule_3_a_refusal_of_an_earlier_round_decides_nothing():
     second = desk.take(50.0)
     assert {} == desk.refuse(first["b"], Fenced())
     assert {"a": Receipt} == desk.acknowledge(second["a"])
-    assert {"b": Receipt} == desk.acknowledge(second["b"])
+    assert {"b": Receipt} == desk.acknowledge(desk.take(50.0)["b"])
 
 
 @pytest.mark.parametrize("echo", [OutOfSequence(expected="0"), UnknownProducer()])
@@ -169,7 +181,10 @@ def test_rule_4_a_gap_behind_the_oldest_is_an_echo(echo):
     """The batch before it did not arrive: both go again under the same numbers."""
     desk = Desk(2)
     assert {} == desk.refuse(desk.take()["b"], echo)
-    assert {"a": (1, 0), "b": (1, 2)} == sequences(desk.take(50.0))
+    probe = desk.take(50.0)
+    assert {"a": (1, 0)} == sequences(probe)
+    desk.acknowledge(probe["a"], duplicate=True)
+    assert {"b": (1, 2)} == sequences(desk.take(50.0))
 
 
 def test_rule_5_what_is_refused_for_good_fails_alone():
