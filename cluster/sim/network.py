@@ -202,8 +202,9 @@ class SimStream:
         self._there, self._back = _Pipe(), _Pipe()
         self._sent = False
         self._work: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
         fabric.streams.append(self)
-        asyncio.get_running_loop().call_later(fabric.delay_s(), self._connect, method, call)
+        self._loop.call_later(fabric.delay_s(), self._connect, method, call)
 
     async def send(self, message: bytes) -> None:
         """See World."""
@@ -226,7 +227,7 @@ class SimStream:
         self._back.arrive(Unavailable(f"the stream to {self.address} was dropped"))
         if self in self._fabric.streams:
             self._fabric.streams.remove(self)
-            asyncio.get_running_loop().call_later(self._fabric.delay_s(), self._end_server)
+            self._loop.call_later(self._fabric.delay_s(), self._end_server)
 
     def broken(self) -> None:
         """The connection is gone, for both sides."""
@@ -278,7 +279,7 @@ class SimStream:
         self._carry(self._back, message, forth=False)
 
     def _carry(self, pipe: _Pipe, item: bytes | RiverrunError | None, *, forth: bool) -> None:
-        fabric, loop = self._fabric, asyncio.get_running_loop()
+        fabric, loop = self._fabric, self._loop
         fabric.sent += 1
         if self.server is not None:
             source, target = (self.client, self.server) if forth else (self.server, self.client)

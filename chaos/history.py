@@ -1,0 +1,69 @@
+"""What clients did and saw: one event when an operation is invoked, one when its outcome is known.
+
+`ok`: done. `fail`: definitely not done. `info`: unknown, for ever; an operation without a second event is `info`, too.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, TextIO
+
+
+class Kind(Enum):
+    """What an event says."""
+
+    INVOKE = "invoke"
+    OK = "ok"
+    FAIL = "fail"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line.
+
+    `value` is the operation's own: for a send {partition, key, value[, offset]}, for a read {partition, records}, where
+    a record is [offset, key, value].
+    """
+
+    operation: int
+    process: str
+    kind: Kind
+    name: str
+    time_s: float
+    value: dict[str, Any]
+
+
+@dataclass
+class History:
+    """Events in the order of their times."""
+
+    events: list[Event] = field(default_factory=list)
+    _operations: int = 0
+
+    def invoke(self, process: str, name: str, time_s: float, **value: Any) -> int:
+        """An operation begins; its number."""
+        self._operations += 1
+        self._add(self._operations, process, Kind.INVOKE, name, time_s, value)
+        return self._operations
+
+    def end(self, operation: int, process: str, kind: Kind, name: str, time_s: float, **value: Any) -> None:
+        """It ended like this."""
+        self._add(operation, process, kind, name, time_s, value)
+
+    def _add(self, operation: int, process: str, kind: Kind, name: str, time_s: float, value: dict[str, Any]) -> None:
+        self.events.append(
+            Event(operation=operation, process=process, kind=kind, name=name, time_s=time_s, value=value)
+        )
+
+    def write(self, file: TextIO) -> None:
+        """One JSON line an event."""
+        file.writelines(json.dumps(asdict(event) | {"kind": event.kind.value}) + "\n" for event in self.events)
+
+
+def read_history(lines: Iterable[str]) -> Iterator[Event]:
+    """The inverse of `History.write`."""
+    for line in lines:
+        plain = json.loads(line)
+        yield Event(**(plain | {"kind": Kind(plain["kind"])}))

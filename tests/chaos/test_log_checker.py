@@ -1,0 +1,99 @@
+"""The checker catches each anomaly in a hand-written bad history, and passes good ones."""
+
+import io
+
+import pytest
+
+from chaos.checkers.log import check_log
+from chaos.history import History, Kind, read_history
+
+
+def _send(
+    h: History, value: str, offset: int | None, kind: Kind = Kind.OK, at: float = 0.0, process: str = "p"
+) -> None:
+    number = h.invoke(process, "send", at, partition=0, key="k", value=value)
+    h.end(number, process, kind, "send", at + 0.5, **({} if offset is None else {"offset": offset}))
+
+
+def _read(h: History, *records: tuple[int, str], process: str = "final", key: str = "k") -> None:
+    number = h.invoke(process, "read", 9.0, partition=0)
+    h.end(
+        number, process, Kind.OK, "read", 9.5, partition=0, records=[[offset, key, value] for offset, value in records]
+    )
+
+
+def _good() -> History:
+    history = History()
+    for place, value in enumerate("abc"):
+        _send(history, value, place, at=float(place))
+    _send(history, "unknown", None, Kind.INFO, at=3.0)
+    _send(history, "refused", None, Kind.FAIL, at=4.0)
+    _read(history, (0, "a"), (1, "b"), (2, "c"), (3, "unknown"))
+    return history
+
+
+def test_a_good_history_passes() -> None:
+    """An unknown send may be there or not; a failed one is not."""
+    assert [] == check_log(_good().events)
+
+
+def test_a_history_survives_its_file() -> None:
+    """What is read is what was written."""
+    history, file = _good(), io.StringIO()
+    history.write(file)
+
+    assert history.events == list(read_history(file.getvalue().splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("records", "name"),
+    [
+        ([(0, "a"), (1, "c")], "lost write"),
+        ([(0, "a")], "unseen"),
+        ([(0, "a"), (1, "b"), (2, "c"), (3, "b")], "duplicate"),
+        ([(0, "b"), (1, "a"), (2, "c")], "inconsistent offsets"),
+        ([(0, "a"), (1, "b"), (2, "c"), (3, "refused")], "aborted read"),
+        ([(0, "a"), (1, "b"), (2, "c"), (3, "never")], "phantom read"),
+        ([(0, "a"), (1, "b"), (2, "c"), (4, "unknown")], "poll skip"),
+        ([(0, "a"), (2, "c"), (1, "b")], "nonmonotonic poll"),
+    ],
+)
+def test_each_anomaly_of_reading_is_caught(records: list[tuple[int, str]], name: str) -> None:
+    """One wrong read each, after the same sends."""
+    history = History()
+    for place, value in enumerate("abc"):
+        _send(history, value, place, at=float(place))
+    _send(history, "unknown", None, Kind.INFO, at=3.0)
+    _send(history, "refused", None, Kind.FAIL, at=4.0)
+    _read(history, *records)
+
+    assert name in {anomaly.name for anomaly in check_log(history.events)}
+
+
+def test_a_key_out_of_order_is_caught() -> None:
+    """A process's own sends of one key stand in its order."""
+    history = History()
+    _send(history, "first", None, Kind.INFO, at=0.0)
+    _send(history, "second", None, Kind.INFO, at=0.1)
+    _read(history, (0, "second"), (1, "first"))
+
+    assert ["nonmonotonic send"] == [anomaly.name for anomaly in check_log(history.events)]
+
+
+def test_a_real_time_inversion_is_caught() -> None:
+    """Acknowledged before the other began, and yet behind it."""
+    history = History()
+    _send(history, "early", 1, at=0.0, process="p")
+    _send(history, "late", 0, at=5.0, process="q")
+    _read(history, (0, "late"), (1, "early"))
+
+    assert ["real-time inversion"] == [anomaly.name for anomaly in check_log(history.events)]
+
+
+def test_a_changed_key_is_caught() -> None:
+    """The record must come back as it was sent."""
+    history = History()
+    _send(history, "a", 0)
+    _read(history, (0, "a"), key="other")
+
+    assert ["changed record"] == [anomaly.name for anomaly in check_log(history.events)]

@@ -1,0 +1,363 @@
+"""One seed: a whole cluster under load and faults in virtual time, then heal, progress, comparison, and the verdict.
+
+Checked after every fault and at the end: one leader a term, committed prefixes equal on all nodes (the same entry at
+the same index), no node ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal.
+"""
+
+import asyncio
+import random
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+from chaos.checkers.log import check_log
+from chaos.history import History, Kind
+from cluster.client.client import Client
+from cluster.config import ClientOptions, NodeConfig
+from cluster.errors import CorruptStorage, Outcome, RiverrunError
+from cluster.raft import Role
+from cluster.records import EntryKind
+from cluster.sim.clock import SimLoop, simulate
+from cluster.sim.cluster import SimCluster
+from cluster.types import Index
+from tests.sim.swarm import Plan, draw
+
+TOPIC = "t"
+READY_S_MAX = 30.0
+HEAL_S_MAX = 60.0
+
+
+class SeedFailure(Exception):
+    """What went wrong, in a sentence."""
+
+
+@dataclass
+class Outcome_:  # noqa: N801  `Outcome` is the errors' word
+    """What a seed did."""
+
+    acknowledged: int = 0
+    sent: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+
+
+class PlannedCluster(SimCluster):
+    """Nodes with the options that the seed drew."""
+
+    plan: Plan
+
+    def _config(self, number: int) -> NodeConfig:
+        config = super()._config(number)
+        return replace(
+            config,
+            raft=replace(
+                config.raft,
+                pre_vote=self.plan.pre_vote,
+                idle_ticks_before_sleep=self.plan.idle_ticks,
+                entries_per_append_max=self.plan.entries_per_append,
+            ),
+            log=replace(config.log, segment_bytes_max=self.plan.segment_bytes, allocate_bytes_min=4096),
+        )
+
+
+class Seed:
+    """One run."""
+
+    def __init__(self, loop: SimLoop, plan: Plan, cluster_class: type[PlannedCluster]) -> None:
+        self.loop = loop
+        self.plan = plan
+        self.random = random.Random(loop.random.getrandbits(64))
+        self.cluster = cluster_class.__new__(cluster_class)
+        self.cluster.plan = plan
+        self.cluster.__init__(loop, nodes=plan.nodes, latency_s=plan.latency_s)  # type: ignore[misc]
+        for disk in self.cluster.disks.values():
+            disk.torn = plan.torn
+        self.history = History()
+        self.outcome = Outcome_()
+        self.chosen: dict[tuple[int, Index], tuple[int, int, bytes]] = {}
+        self.leaders: dict[tuple[int, int], int] = {}
+        self.checked: dict[tuple[int, int, int], Index] = {}
+        self.flipped: set[int] = set()
+        self.stopping = False
+
+    async def run(self) -> Outcome_:
+        """The whole seed; SeedFailure if something is wrong."""
+        await self.cluster.start_all()
+        admin = self.cluster.client("admin")
+        await self._ready(admin)
+        await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3)
+        producers = [asyncio.create_task(self._produce(number)) for number in range(self.plan.producers)]
+        watcher = asyncio.create_task(self._watch())
+        await self._faults()
+        await self._heal()
+        before = self.outcome.acknowledged
+        await asyncio.sleep(5)
+        self.stopping = True
+        await asyncio.wait_for(asyncio.gather(*producers), HEAL_S_MAX)
+        if self.outcome.acknowledged <= before:
+            raise SeedFailure("no progress after everything was healed")
+        await self._equal()
+        await self._read_all(self.cluster.client("final"))
+        watcher.cancel()
+        self._judge()
+        self.outcome.steps, self.outcome.virtual_s = self.loop.steps, self.loop.now_s
+        return self.outcome
+
+    # --- load
+
+    async def _produce(self, number: int) -> None:
+        options = ClientOptions(linger_s=self.plan.linger_s, delivery_timeout_s=200.0)
+        client = self.cluster.client(f"producer-{number}", options)
+        pending: set[asyncio.Task[None]] = set()
+        count = 0
+        while not self.stopping:
+            for _ in range(self.random.randint(1, 6)):
+                value, key = f"{number}.{count}", f"k{self.random.randrange(12)}"
+                count += 1
+                task = asyncio.create_task(self._send(client, f"p{number}", key, value))
+                await asyncio.sleep(0)
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+            await asyncio.sleep(self.random.uniform(0.05, 0.4))
+            while len(pending) > 200:
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if pending:
+            await asyncio.wait(pending)
+        await client.abandon()
+
+    async def _send(self, client: Client, process: str, key: str, value: str) -> None:
+        history, loop = self.history, self.loop
+        partition = _partition(key, self.plan.partitions)
+        number = history.invoke(process, "send", loop.now_s, partition=partition, key=key, value=value)
+        self.outcome.sent += 1
+        try:
+            receipt = await client.publish(TOPIC, value.encode(), key=key.encode())
+        except RiverrunError as error:
+            kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
+            history.end(number, process, kind, "send", loop.now_s, error=error.reason)
+            return
+        self.outcome.acknowledged += 1
+        self.outcome.counts["duplicate_answered"] += receipt.duplicate
+        history.end(number, process, Kind.OK, "send", loop.now_s, offset=receipt.offset)
+
+    # --- faults
+
+    async def _faults(self) -> None:
+        end_s = self.loop.now_s + self.plan.load_s
+        while self.loop.now_s < end_s:
+            await asyncio.sleep(self.random.uniform(0.3, 1.7) * self.plan.every_s)
+            await getattr(self, f"_fault_{self.random.choice(self.plan.faults)}")()
+            self.check()
+
+    def _target(self) -> int:
+        leading = Counter(
+            node
+            for node, run in self.cluster.running.items()
+            for r in run.broker.running.values()
+            if r.replica.raft.is_leader
+        )
+        if leading and self.random.random() < self.plan.aim_at_leader:
+            return leading.most_common(1)[0][0]
+        return self.random.choice(self.cluster.nodes)
+
+    def _note(self, fault: str, detail: object = "") -> None:
+        self.outcome.counts[f"fault_{fault}"] += 1
+        self.outcome.trace.append(f"{self.loop.now_s:9.3f} {fault} {detail}")
+
+    async def _fault_crash(self) -> None:
+        node = self._target()
+        if node in self.cluster.running:
+            self._note("crash", node)
+            self.cluster.crash(node)
+            self._later(self.random.choice((0.05, 1.0, 6.0)), node)
+
+    async def _fault_power_loss(self) -> None:
+        self._note("power_loss")
+        for node in list(self.cluster.running):
+            self.cluster.crash(node)
+        for node in self.cluster.nodes:
+            self._later(self.random.uniform(0.01, 2.0), node)
+
+    def _later(self, delay_s: float, node: int) -> None:
+        async def start() -> None:
+            await asyncio.sleep(delay_s)
+            if node not in self.cluster.running:
+                await self._start(node)
+
+        task = asyncio.create_task(start())
+        task.add_done_callback(lambda done: done.exception() and self.cluster.fatal.append((node, done.exception())))
+
+    async def _start(self, node: int) -> None:
+        await self.cluster.start(node)
+        self.outcome.counts["restart"] += 1
+
+    async def _fault_cut(self) -> None:
+        one, other = self.random.sample(self.cluster.nodes, 2)
+        self._note("cut", (one, other))
+        self.cluster.cut(one, other)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_cut_one_way(self) -> None:
+        one, other = self.random.sample(self.cluster.nodes, 2)
+        self._note("cut_one_way", (one, other))
+        self.cluster.cut(one, other, both=False)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_isolate(self) -> None:
+        node = self._target()
+        self._note("isolate", node)
+        for other in self.cluster.nodes:
+            if other != node:
+                self.cluster.cut(node, other)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_pause(self) -> None:
+        node = self._target()
+        self._note("pause", node)
+        self.cluster.pause(node, self.random.uniform(0.2, 6))
+
+    async def _fault_slow_disk(self) -> None:
+        node = self._target()
+        self._note("slow_disk", node)
+        self.cluster.disks[node].latency_s = self.random.choice((0.0005, 0.02, 0.2))
+
+    async def _fault_slow_network(self) -> None:
+        self._note("slow_network")
+        self.cluster.fabric.delay_s_max = self.random.choice((0.001, 0.02, 0.1))
+
+    async def _fault_flip(self) -> None:
+        """Damage the last bytes of one log of one node, which then restarts; always the same node: a minority."""
+        node = min(self.flipped) if self.flipped else self._target()
+        disk = self.cluster.disks[node]
+        logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
+        if node not in self.cluster.running or not logs:
+            return
+        self.flipped.add(node)
+        self._note("flip", node)
+        self.cluster.crash(node)
+        path = self.random.choice(logs)
+        used = len(bytes(disk.open(path).read(0, disk.size_of(path))).rstrip(b"\0")) if path in disk.paths() else 0
+        if used > 400:
+            disk.flip(path, self.random.randrange((used - 300) * 8, used * 8))
+        self._later(0.5, node)
+
+    async def _heal(self) -> None:
+        self.cluster.fabric.heal()
+        self.cluster.fabric.delay_s_max = 0.002
+        for disk in self.cluster.disks.values():
+            disk.latency_s = 0.001
+        await asyncio.sleep(3.0)  # those that are about to start do
+        for node in self.cluster.nodes:
+            if node not in self.cluster.running:
+                await self._start(node)
+        await self._ready(self.cluster.client("healer"))
+
+    # --- checks
+
+    async def _ready(self, client: Client) -> None:
+        end_s = self.loop.now_s + READY_S_MAX
+        while self.loop.now_s < end_s:
+            try:
+                view = await client.cluster_status()
+                if view.controller and len(view.nodes) == self.plan.nodes and all(node.alive for node in view.nodes):
+                    await client.abandon()
+                    return
+            except RiverrunError:
+                pass
+            await asyncio.sleep(0.1)
+        raise SeedFailure("the cluster was not ready in time")
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            self.check()
+
+    def check(self) -> None:
+        """Raft's invariants over all running nodes; no node ended by itself."""
+        for node, error in self.cluster.fatal:
+            if not isinstance(error, CorruptStorage):
+                raise SeedFailure(f"node {node} ended by itself: {error!r}")
+        for node, running in self.cluster.running.items():
+            for partition, run in running.broker.running.items():
+                raft, log = run.replica.raft, run.replica.log
+                raft.validate()
+                if raft.role is Role.LEADER:
+                    other = self.leaders.setdefault((partition.number, raft.term), node)
+                    if other != node:
+                        raise SeedFailure(
+                            f"partition {partition.number} has leaders {other} and {node} in term {raft.term}"
+                        )
+                key = (node, id(running), partition.number)
+                first = max(self.checked.get(key, Index(0)), Index(log.first_index - 1))
+                for entry in log.entries(Index(first + 1), last=raft.commit, bytes_max=1 << 40, count_max=1 << 40):
+                    content = entry.batch.payload if entry.batch else entry.control
+                    mine = (entry.term, entry.base_offset, content)
+                    chosen = self.chosen.setdefault((partition.number, entry.index), mine)
+                    if chosen != mine:
+                        raise SeedFailure(
+                            f"partition {partition.number} index {entry.index}: node {node} committed another entry"
+                        )
+                self.checked[key] = raft.commit
+
+    async def _equal(self) -> None:
+        """All replicas come to hold the same committed entries."""
+        end_s = self.loop.now_s + HEAL_S_MAX
+        while self.loop.now_s < end_s:
+            states: dict[int, set[tuple[int, int]]] = {}
+            for running in self.cluster.running.values():
+                for partition, run in running.broker.running.items():
+                    states.setdefault(partition.number, set()).add(
+                        (run.replica.raft.commit, run.replica.raft.last_index)
+                    )
+            if len(states) == self.plan.partitions and all(
+                len(found) == 1 and next(iter(found))[0] == next(iter(found))[1] for found in states.values()
+            ):
+                self.check()
+                return
+            await asyncio.sleep(0.2)
+        raise SeedFailure(f"replicas did not become equal: {states}")
+
+    async def _read_all(self, client: Client) -> None:
+        for partition in range(self.plan.partitions):
+            records = [
+                [record.offset, (record.key or b"").decode(), record.value.decode()]
+                async for record in client.read(TOPIC, partitions=[partition], until="latest")
+            ]
+            number = self.history.invoke("final", "read", self.loop.now_s, partition=partition)
+            self.history.end(number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
+        await client.abandon()
+
+    def _judge(self) -> None:
+        anomalies = check_log(self.history.events)
+        if anomalies:
+            raise SeedFailure("; ".join(f"{a.name}: {a.detail}" for a in anomalies[:3]))
+        counts = self.outcome.counts
+        counts["elections"] = len(self.leaders)
+        for running in self.cluster.running.values():
+            for run in running.broker.running.values():
+                counts["doubtful_tail"] += run.replica.log.recovered.doubtful is not None
+                counts["recovered_damage"] += run.replica.log.recovered.recovering
+                counts["no_ops"] += sum(
+                    entry.kind is EntryKind.NO_OP
+                    for entry in run.replica.log.entries(
+                        run.replica.log.first_index, last=run.replica.raft.commit, bytes_max=1 << 40, count_max=1 << 40
+                    )
+                )
+
+
+def _partition(key: str, partitions: int) -> int:
+    from cluster.client.routing import partition_of_key  # noqa: PLC0415
+
+    return partition_of_key(key.encode(), partitions)
+
+
+def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) -> Outcome_:
+    """One seed from its number; SeedFailure if something is wrong."""
+
+    async def work() -> Outcome_:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SimLoop)
+        return await Seed(loop, draw(random.Random(seed)), cluster_class).run()
+
+    return simulate(work(), seed)[0]

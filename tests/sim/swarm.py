@@ -1,0 +1,47 @@
+"""What a seed draws: how many nodes, how fast, which faults and how often: each seed has its own mix (a swarm)."""
+
+import random
+from dataclasses import dataclass
+
+FAULTS = ("crash", "power_loss", "cut", "cut_one_way", "isolate", "pause", "slow_disk", "slow_network", "flip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One seed's drawing. Times are virtual seconds."""
+
+    nodes: int
+    partitions: int
+    load_s: float
+    every_s: float
+    faults: tuple[str, ...]
+    latency_s: tuple[float, ...]
+    torn: bool
+    aim_at_leader: float
+    pre_vote: bool
+    idle_ticks: int
+    entries_per_append: int
+    segment_bytes: int
+    producers: int
+    linger_s: float
+
+
+def draw(rng: random.Random) -> Plan:
+    """The plan of a seed."""
+    nodes = rng.choice((3, 3, 3, 5))
+    return Plan(
+        nodes=nodes,
+        partitions=6,
+        load_s=60.0,
+        every_s=rng.choice((4.0, 8.0, 12.0)),
+        faults=tuple(sorted(rng.sample(FAULTS, rng.randint(2, len(FAULTS))))),
+        latency_s=tuple(rng.choice((0.0005, 0.002, 0.01)) for _ in range(nodes)),
+        torn=rng.random() < 0.7,
+        aim_at_leader=rng.choice((0.0, 0.7)),
+        pre_vote=rng.random() < 0.7,
+        idle_ticks=rng.choice((0, 10)),
+        entries_per_append=rng.choice((1, 4, 64)),
+        segment_bytes=rng.choice((4 << 10, 64 << 10, 64 << 20)),
+        producers=rng.randint(2, 4),
+        linger_s=rng.choice((0.0, 0.005, 0.05)),
+    )
