@@ -1,6 +1,6 @@
 """What this node knows of the cluster's metadata: topics by name and id, nodes, and what was deleted. Pure."""
 
-from cluster.errors import TopicDeleted, UnknownPartition, UnknownTopic
+from cluster.errors import TopicDeleted, Unavailable, UnknownPartition, UnknownTopic
 from cluster.metadata import Delta, Node, Topic
 from cluster.types import NodeId, PartitionId, TopicId
 
@@ -40,6 +40,8 @@ class Directory:
             return topic
         if topic_id and TopicId(topic_id) in self.deleted:
             raise TopicDeleted(f"the topic {name!r} that this request means was deleted")
+        if not self.version:
+            raise Unavailable("this node has not heard from the controller yet; try again")
         raise UnknownTopic(f"there is no topic {name!r}", topic=name)
 
     def partition(self, topic: Topic, number: int) -> PartitionId:

@@ -69,6 +69,7 @@ class Pending:
             for waiter in queue:
                 if not waiter.reply.done():
                     waiter.reply.set_exception(error)
+                    waiter.reply.exception()  # whoever asked may have left: then nobody needs to be told of it
             queue.clear()
         self.bytes = 0
         self._less.set()

@@ -6,8 +6,9 @@ Rules (the ideas are Kafka's KIP-98 and KIP-360; sequences here count records, a
    index, so a new leader knows every sequence that an earlier one may have acknowledged before it admits anything.
 2. A lower epoch than the known one is FENCED; a higher one fences the lower from here on.
 3. `base_sequence` equal to the next expected one: append.
-4. A batch equal in (base_sequence, record_count) to one of the remembered last ones: a duplicate; its first receipt
-   is the answer, as soon as that append commits.
+4. A batch equal in (epoch, base_sequence, record_count) to one of the remembered last ones: a duplicate; its first
+   receipt is the answer, as soon as that append commits. The same numbers of another epoch are another holder's
+   records: OUT_OF_SEQUENCE.
 5. Entirely older than those remembered: it was appended, its offset is no longer known.
 6. Overlapping a remembered batch in part: refused. Beyond the next expected one: a gap, refused.
 7. A producer that this partition does not know must begin at sequence 0; anything else is UNKNOWN_PRODUCER, never
@@ -73,7 +74,8 @@ def decide(state: ProducerState | None, batch: Batch) -> Decision:
 def _older(state: ProducerState, batch: Batch) -> Decision:
     end = batch.base_sequence + batch.record_count
     for recent in reversed(state.recent):
-        if recent.base_sequence == batch.base_sequence and recent.record_count == batch.record_count:
+        mine = (batch.producer_epoch, batch.base_sequence, batch.record_count)
+        if mine == (recent.epoch, recent.base_sequence, recent.record_count):
             return Duplicate(recent)
         if recent.base_sequence < end and batch.base_sequence < recent.base_sequence + recent.record_count:
             return _out_of_sequence(state, batch)

@@ -30,6 +30,7 @@ class RecentBatch:
     record_count: int
     base_offset: Offset
     index: Index
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,9 @@ class Fold:
         if not batch.producer_id:
             return
         known = self.producers.get(batch.producer_id)
-        made = RecentBatch(batch.base_sequence, batch.record_count, entry.base_offset, entry.index)
+        made = RecentBatch(
+            batch.base_sequence, batch.record_count, entry.base_offset, entry.index, batch.producer_epoch
+        )
         recent = (*known.recent[1 - RECENT_BATCHES_MAX :], made) if known is not None else (made,)
         self.producers[batch.producer_id] = ProducerState(
             batch.producer_epoch, batch.base_sequence + batch.record_count, recent, entry.append_time_ns
@@ -143,11 +146,11 @@ def _membership(voters: list[tuple[int, int]]) -> Membership:
 
 
 def _plain_producer(state: ProducerState) -> tuple[object, ...]:
-    recent = [(b.base_sequence, b.record_count, b.base_offset, b.index) for b in state.recent]
+    recent = [(b.base_sequence, b.record_count, b.base_offset, b.index, b.epoch) for b in state.recent]
     return state.epoch, state.next_sequence, recent, state.last_append_time_ns
 
 
 def _producer(plain: Any) -> ProducerState:
     epoch, next_sequence, recent, last = plain
-    batches = tuple(RecentBatch(sequence, count, Offset(o), Index(i)) for sequence, count, o, i in recent)
+    batches = tuple(RecentBatch(sequence, count, Offset(o), Index(i), made) for sequence, count, o, i, made in recent)
     return ProducerState(epoch, next_sequence, batches, last)

@@ -99,6 +99,8 @@ def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
         _advanced(core, message.sender, progress, message.match)
     elif progress.state is State.PROBE:
         progress.probe_sent = False
+    elif message.match < progress.match and not progress.has_inflight:
+        progress.probe_from(Index(progress.match + 1))  # it began anew: it has to hear again that its log is ours
     elif progress.quiet_ticks > core.options.election_ticks_min:
         progress.quiet_ticks = 0
         progress.probe_from(Index(progress.match + 1))  # something that was sent did not arrive

@@ -169,6 +169,11 @@ class _Pipe:
         self.last_s = 0.0
         self.ended = False
 
+    def give_up(self) -> None:
+        """Whoever waits for room waits no more: what is sent now is lost."""
+        for _ in range(WINDOW_MESSAGES):
+            self.room.release()
+
     def arrive_next(self) -> None:
         """The oldest one under way comes out."""
         self.arrive(self.under_way.popleft())
@@ -211,6 +216,8 @@ class SimStream:
         if self._back.ended:
             raise Unavailable(f"the stream to {self.address} has ended")
         await self._there.room.acquire()
+        if self._back.ended:
+            raise Unavailable(f"the stream to {self.address} has ended")
         self._sent = True
         self._carry(self._there, message, forth=True)
 
@@ -225,6 +232,7 @@ class SimStream:
     def cancel(self) -> None:
         """See World."""
         self._back.arrive(Unavailable(f"the stream to {self.address} was dropped"))
+        self._there.give_up()
         if self in self._fabric.streams:
             self._fabric.streams.remove(self)
             self._loop.call_later(self._fabric.delay_s(), self._end_server)
@@ -235,9 +243,11 @@ class SimStream:
             self._fabric.streams.remove(self)
         message = f"the connection to {self.address} broke"
         self._back.arrive(OutcomeUnknown(message) if self._sent else Unavailable(message))
+        self._there.give_up()
         self._end_server()
 
     def _end_server(self) -> None:
+        self._back.give_up()
         self._there.arrive(Unavailable("the caller is gone"))
         if self._work is not None:
             self._work.cancel()

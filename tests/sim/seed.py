@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind
 from cluster.client.client import Client
+from cluster.client.delivery import Delivery
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, Outcome, RiverrunError
 from cluster.raft import Role
@@ -115,8 +116,17 @@ class Seed:
             for _ in range(self.random.randint(1, 6)):
                 value, key = f"{number}.{count}", f"k{self.random.randrange(12)}"
                 count += 1
-                task = asyncio.create_task(self._send(client, f"p{number}", key, value))
-                await asyncio.sleep(0)
+                partition = _partition(key, self.plan.partitions)
+                operation = self.history.invoke(
+                    f"p{number}", "send", self.loop.now_s, partition=partition, key=key, value=value
+                )
+                self.outcome.sent += 1
+                try:
+                    delivery = await client.produce(TOPIC, value.encode(), key=key.encode())
+                except RiverrunError as error:
+                    self._ended(operation, f"p{number}", error)
+                    continue
+                task = asyncio.create_task(self._await(operation, f"p{number}", delivery))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
             await asyncio.sleep(self.random.uniform(0.05, 0.4))
@@ -126,20 +136,19 @@ class Seed:
             await asyncio.wait(pending)
         await client.abandon()
 
-    async def _send(self, client: Client, process: str, key: str, value: str) -> None:
-        history, loop = self.history, self.loop
-        partition = _partition(key, self.plan.partitions)
-        number = history.invoke(process, "send", loop.now_s, partition=partition, key=key, value=value)
-        self.outcome.sent += 1
+    async def _await(self, operation: int, process: str, delivery: Delivery) -> None:
         try:
-            receipt = await client.publish(TOPIC, value.encode(), key=key.encode())
+            receipt = await delivery
         except RiverrunError as error:
-            kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
-            history.end(number, process, kind, "send", loop.now_s, error=error.reason)
+            self._ended(operation, process, error)
             return
         self.outcome.acknowledged += 1
         self.outcome.counts["duplicate_answered"] += receipt.duplicate
-        history.end(number, process, Kind.OK, "send", loop.now_s, offset=receipt.offset)
+        self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
+
+    def _ended(self, operation: int, process: str, error: RiverrunError) -> None:
+        kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
+        self.history.end(operation, process, kind, "send", self.loop.now_s, error=error.reason)
 
     # --- faults
 
@@ -257,16 +266,20 @@ class Seed:
 
     async def _ready(self, client: Client) -> None:
         end_s = self.loop.now_s + READY_S_MAX
+        last = "no answer"
         while self.loop.now_s < end_s:
             try:
                 view = await client.cluster_status()
+                last = (
+                    f"{view.controller}, {[(node.node, node.alive) for node in view.nodes]}, {self.outcome.trace[-5:]}"
+                )
                 if view.controller and len(view.nodes) == self.plan.nodes and all(node.alive for node in view.nodes):
                     await client.abandon()
                     return
             except RiverrunError:
                 pass
             await asyncio.sleep(0.1)
-        raise SeedFailure("the cluster was not ready in time")
+        raise SeedFailure(f"the cluster was not ready in time at {self.loop.now_s:.1f} s: {last}")
 
     async def _watch(self) -> None:
         while True:
