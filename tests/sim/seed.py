@@ -32,7 +32,7 @@ class SeedFailure(Exception):
 
 
 @dataclass
-class Outcome_:  # noqa: N801  `Outcome` is the errors' word
+class Seen:
     """What a seed did."""
 
     acknowledged: int = 0
@@ -41,6 +41,14 @@ class Outcome_:  # noqa: N801  `Outcome` is the errors' word
     virtual_s: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
+
+    def add(self, other: "Seen") -> None:
+        """Sum over seeds."""
+        self.acknowledged += other.acknowledged
+        self.sent += other.sent
+        self.steps += other.steps
+        self.virtual_s += other.virtual_s
+        self.counts.update(other.counts)
 
 
 class PlannedCluster(SimCluster):
@@ -75,14 +83,14 @@ class Seed:
         for disk in self.cluster.disks.values():
             disk.torn = plan.torn
         self.history = History()
-        self.outcome = Outcome_()
+        self.outcome = Seen()
         self.chosen: dict[tuple[int, Index], tuple[int, int, bytes]] = {}
         self.leaders: dict[tuple[int, int], int] = {}
         self.checked: dict[tuple[int, int, int], Index] = {}
         self.flipped: set[int] = set()
         self.stopping = False
 
-    async def run(self) -> Outcome_:
+    async def run(self) -> Seen:
         """The whole seed; SeedFailure if something is wrong."""
         await self.cluster.start_all()
         admin = self.cluster.client("admin")
@@ -365,10 +373,10 @@ def _partition(key: str, partitions: int) -> int:
     return partition_of_key(key.encode(), partitions)
 
 
-def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) -> Outcome_:
+def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) -> Seen:
     """One seed from its number; SeedFailure if something is wrong."""
 
-    async def work() -> Outcome_:
+    async def work() -> Seen:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
         return await Seed(loop, draw(random.Random(seed)), cluster_class).run()

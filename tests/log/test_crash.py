@@ -1,0 +1,216 @@
+"""The log on a disk that forgets: the power goes at every operation of a script, and nothing promised is lost."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+
+import pytest
+
+from cluster.config import LogOptions
+from cluster.errors import CorruptStorage
+from cluster.log import Log, ReplicaIdentity
+from cluster.raft import Member, Membership, Vote
+from cluster.records import Entry, EntryKind, Record
+from cluster.sim.disk import SimCrash, SimDisk
+from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.wire.records import make_batch
+
+IDENTITY = ReplicaIdentity(
+    cluster=ClusterId(b"c" * 16), partition=PartitionId(TopicId(b"t" * 16), 3), replica=ReplicaId(9)
+)
+MEMBERS = Membership(voters=(Member(replica=ReplicaId(9), node=NodeId(1)),))
+DIRECTORY = "replicas/t/3-9"
+OPTIONS = LogOptions(segment_bytes_max=2_000, cache_bytes_max=1_000, allocate_bytes_min=1024, allocate_bytes_max=2048)
+
+
+@dataclass
+class Promised:
+    """What was reported as durable."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    vote: Vote | None = None
+
+
+def entry(log: Log, term: int, size: int = 300) -> Entry:
+    """The next entry."""
+    batch = make_batch([Record(value=random.Random(log.last_index).randbytes(size), timestamp_ns=log.last_index + 1)])
+    return Entry(
+        index=Index(log.last_index + 1),
+        term=Term(term),
+        kind=EntryKind.BATCH,
+        base_offset=log.end_offset,
+        append_time_ns=log.last_index,
+        batch=batch,
+    )
+
+
+def flush(log: Log, disk: SimDisk) -> None:
+    """What the writer does, without its loop."""
+    write = log.take_write()
+    if write is not None:
+        disk.sync_files(write.perform(disk))
+        log.written(write, full=False)
+
+
+def script(disk: SimDisk, promised: Promised) -> None:
+    """Votes, appends over several segments, a truncation, more appends, a trim."""
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    for term in (1, 2, 3):
+        log.save_vote(Vote(term=Term(term), voted_for=ReplicaId(9)))
+        flush(log, disk)
+        promised.vote = log.vote
+        for _ in range(5):
+            fresh = [entry(log, term)]
+            log.append(fresh)
+            fresh.append(entry(log, term, 20))
+            log.append(fresh[1:])
+            flush(log, disk)
+            promised.entries |= {item.index: item for item in fresh}
+        if term == 2:
+            for index in range(log.last_index - 2, log.last_index + 1):
+                promised.entries.pop(index)
+            log.truncate_from(Index(log.last_index - 2))
+            log.append([entry(log, term)])
+            flush(log, disk)
+            promised.entries[log.last_index] = log.entries(
+                log.last_index, last=log.last_index, bytes_max=1, count_max=1
+            )[0]
+
+
+def fresh_disk(seed: int) -> SimDisk:
+    """A disk with an empty replica on it."""
+    disk = SimDisk(random.Random(seed))
+    Log.create(disk, DIRECTORY, IDENTITY, MEMBERS, OPTIONS).close()
+    return disk
+
+
+def operations() -> int:
+    """How many there are in the script."""
+    disk = fresh_disk(0)
+    before = disk.operations
+    script(disk, Promised())
+    return disk.operations - before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_power_loss_at_every_operation(seed: int) -> None:
+    """Whatever was reported as durable is there after the crash; a torn end is reported as doubtful, not as damage."""
+    for stop in range(operations()):
+        disk = fresh_disk(seed * 1000 + stop)
+        promised = Promised()
+        disk.crash_at_operation = disk.operations + stop
+        with pytest.raises(SimCrash):
+            script(disk, promised)
+        disk.crash()
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        found = {
+            item.index: item
+            for item in log.entries(log.first_index, last=log.last_index, bytes_max=1 << 40, count_max=1 << 40)
+        }
+        for index, item in promised.entries.items():
+            assert found.get(Index(index)) == item, f"entry {index} after a crash at operation {stop}"
+        assert promised.vote is None or log.vote.term >= promised.vote.term
+        assert not log.recovered.recovering, f"a crash at operation {stop} was taken for damage"
+        if log.recovered.doubtful is not None:
+            assert log.recovered.doubtful[0] == log.last_index + 1
+        log.append([entry(log, 9)])
+        flush(log, disk)
+        again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert again.last_index == log.last_index
+        assert again.recovered.doubtful is None
+
+
+@pytest.mark.slow
+def test_every_flipped_byte_is_noticed() -> None:
+    """A flipped bit anywhere in any file: what is served is right, or the damage is reported."""
+    truth = fresh_disk(1)
+    promised = Promised()
+    script(truth, promised)
+    sizes = {path: truth.size_of(path) for path in truth.paths() if path.startswith(DIRECTORY)}
+    for path, size in sizes.items():
+        for byte in range(0, size, 37):
+            disk = fresh_disk(1)
+            script(disk, Promised())
+            disk.flip(path, byte * 8 + byte % 8)
+            try:
+                log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+            except CorruptStorage:
+                continue
+            found = log.entries(log.first_index, last=log.last_index, bytes_max=1 << 40, count_max=1 << 40)
+            for item in found:
+                assert promised.entries[item.index] == item, f"{path} byte {byte}"
+            complete = len(found) == len(promised.entries)
+            reported = log.recovered.recovering or log.recovered.doubtful is not None
+            assert complete or reported, (
+                f"{path} byte {byte}: {len(found)} of {len(promised.entries)}, nothing reported"
+            )
+            assert log.vote == promised.vote
+
+
+def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
+    """ENOSPC is met before a byte is written; when there is room the same write goes through."""
+    disk = fresh_disk(2)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    disk.capacity_bytes = 0
+    log.append([entry(log, 1)])
+    write = log.take_write()
+    assert write is not None
+    with pytest.raises(OSError, match="no space"):
+        write.perform(disk)
+    log.written(write, full=True)
+    assert log.full
+    disk.capacity_bytes = 1 << 40
+    flush(log, disk)
+
+    assert not log.full
+    assert Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).last_index == 1
+
+
+def test_a_failed_sync_reaches_the_writer() -> None:
+    """Nobody may try it again: what the file holds is not known."""
+    disk = fresh_disk(3)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    log.append([entry(log, 1)])
+    disk.fail["sync"] = 5
+    write = log.take_write()
+    assert write is not None
+
+    with pytest.raises(OSError, match="EIO"):
+        disk.sync_files(write.perform(disk))
+
+
+def test_an_installed_fold_replaces_everything() -> None:
+    """The log continues behind the fold; the old segments are gone after a restart."""
+    disk = fresh_disk(4)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    for _ in range(20):
+        log.append([entry(log, 1)])
+        flush(log, disk)
+    index, term, data = log.fold_at_start()
+    assert (0, 0) == (index, term)
+    index, term = log.trim_to(log.end_offset)
+    flush(log, disk)
+    data = log.fold_at_start()[2]
+    other = fresh_disk(5)
+    follower = Log.open(other, DIRECTORY, IDENTITY, OPTIONS)
+    follower.append([entry(follower, 1)])
+    flush(follower, other)
+    follower.install(index, term, data)
+    flush(follower, other)
+    again = Log.open(other, DIRECTORY, IDENTITY, OPTIONS)
+
+    assert (index, term) == (again.last_index, again.fold.term)
+    assert log.fold_at_start()[2] == again.fold_at_start()[2]
+
+
+def test_virtual_latency_is_taken_in_order() -> None:
+    """Jobs of one disk run one at a time, in the order asked."""
+
+    async def work() -> list[int]:
+        disk = SimDisk(random.Random(1), latency_s=0.0)
+        done: list[int] = []
+        await asyncio.gather(*(disk.run(lambda number=number: done.append(number)) for number in range(5)))
+        return done
+
+    assert [0, 1, 2, 3, 4] == asyncio.run(work())

@@ -1,0 +1,100 @@
+"""`python -m tests.sim --seeds N [--from 1]`: cluster seeds, two at a time; stops with the line that repeats a failure.
+
+`python -m tests.sim --replay SEED` runs one and prints its faults. The order of sets depends on the hash seed, so the
+program starts itself again with a fixed one: a seed is the same run everywhere, with the same commit.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import structlog
+
+from tests.sim.seed import Seen, run_seed
+
+SOMETIMES = (
+    "elections",
+    "duplicate_answered",
+    "restart",
+    "doubtful_tail",
+    "recovered_damage",
+    "fault_crash",
+    "fault_power_loss",
+    "fault_cut",
+    "fault_cut_one_way",
+    "fault_isolate",
+    "fault_pause",
+    "fault_slow_disk",
+    "fault_slow_network",
+    "fault_flip",
+)
+"""What must have happened at least once in a large batch; a counter at zero fails it."""
+LARGE = 100
+
+
+def one(seed: int) -> tuple[int, Seen | None, str]:
+    """A seed in a process of its own."""
+    sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1))
+    try:
+        return seed, run_seed(seed), ""
+    except Exception as error:  # noqa: BLE001  whatever it is, the seed has failed
+        return seed, None, f"{type(error).__name__}: {error}"
+
+
+def main() -> int:
+    """Run; the exit code."""
+    parser = argparse.ArgumentParser(description="Cluster seeds: whole clusters under faults in virtual time.")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--from", dest="first", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--replay", type=int)
+    options = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]])
+    if options.replay is not None:
+        return replay(options.replay)
+    start = time.monotonic()  # noqa: TID251  how long people waited
+    total = Seen()
+    seeds = range(options.first, options.first + options.seeds)
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for seed, seen, failure in pool.map(one, seeds):
+            if seen is None:
+                print(f"seed {seed} failed: {failure}\nrepeat it: python -m tests.sim --replay {seed}")  # noqa: T201
+                pool.shutdown(cancel_futures=True)
+                return 1
+            total.add(seen)
+    return verdict(total, len(seeds), time.monotonic() - start)  # noqa: TID251
+
+
+def replay(seed: int) -> int:
+    """One seed, told."""
+    _, seen, failure = one(seed)
+    print(failure or f"seed {seed} is good: {seen}")  # noqa: T201
+    return 1 if failure else 0
+
+
+def verdict(total: Seen, seeds: int, took_s: float) -> int:
+    """The summary; the exit code."""
+    faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
+    print(  # noqa: T201
+        f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} virtual hours in {took_s:.0f} s, "
+        f"{total.sent:,} sends, {total.acknowledged:,} acknowledged, {faults} faults, "
+        f"{total.counts['elections']} elections"
+    )
+    counts = Counter({name: total.counts[name] for name in SOMETIMES})
+    print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))  # noqa: T201
+    never = [name for name, count in counts.items() if not count]
+    if never and seeds >= LARGE:
+        print(f"never happened, so nothing was learned about it: {', '.join(never)}")  # noqa: T201
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
