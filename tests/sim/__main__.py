@@ -39,7 +39,7 @@ LARGE = 100
 def one(seed: int) -> tuple[int, Seen | None, str]:
     """A seed in a process of its own."""
     sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL + 1))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return seed, run_seed(seed), ""
     except Exception as error:  # noqa: BLE001  whatever it is, the seed has failed

@@ -176,10 +176,10 @@ class DoubtEndsEarly(Raft):
 
     def step(self, message: RaftMessage) -> None:
         super().step(message)
-        if isinstance(message, TailReply) and self.doubtful is not None and message.index == self.doubtful[0]:
-            if message.state == 0:
-                self.doubtful = None
-                self.tail_answers.clear()
+        answers = isinstance(message, TailReply) and message.state == 0
+        if answers and self.doubtful is not None and message.index == self.doubtful[0]:
+            self.doubtful = None
+            self.tail_answers.clear()
 
 
 class FoldRegresses(Raft):

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from tests.raft.sim.world import World
 
 IMPATIENCE_US = 900 * MS
+"""Without an answer for so long, the same commands are sent again, somewhere else."""
+BLOCKED_US = 40 * MS
+"""A full window, or a refusal, is looked at again after so long."""
 
 
 class Producer:
@@ -27,6 +30,7 @@ class Producer:
         self._answered: set[int] = set()
         self._target = ReplicaId(1)
         self._progress_at = 0
+        self._rests_until = 0
         self.stopped = False
 
     def act(self) -> None:
@@ -34,15 +38,17 @@ class Producer:
         world, mix = self._world, self._world.mix
         if self.stopped and self.acknowledged == self._next:
             return
+        pause = int(mix.think_us * self._random.uniform(0.5, 1.5))
         if self._next > self.acknowledged and world.now - self._progress_at > IMPATIENCE_US:
             self._start_over(None)
-        elif not self.stopped or self._next > self.acknowledged:
-            while self._next < self.acknowledged + mix.window and not self.stopped:
+        elif world.now < self._rests_until or self._next >= self.acknowledged + mix.window or self.stopped:
+            pause = max(pause, BLOCKED_US)
+        else:
+            while self._next < self.acknowledged + mix.window:
                 self._send(self._next)
                 self._next += 1
                 if self._random.random() < 0.5:
                     break
-        pause = int(mix.think_us * self._random.uniform(0.5, 1.5))
         if mix.rest_us and self._random.random() < 0.02:
             pause = mix.rest_us
         world.after(pause, self.act)
@@ -58,6 +64,7 @@ class Producer:
         self._attempt += 1
         self._next = self.acknowledged
         self._progress_at = self._world.now
+        self._rests_until = self._world.now + BLOCKED_US
         if leader is None or self._random.random() < 0.1:
             leader = self._random.choice(self._world.membership.ids())
         self._target = leader

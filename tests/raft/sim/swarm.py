@@ -71,14 +71,14 @@ class Mix:
 def draw(random: Random) -> Mix:
     """A point in the space of everything that can be different."""
     nodes = 3 if random.random() < 0.65 else 5
-    speed = random.choice((40, 60, 100)) * MS
+    speed = random.choice((60, 100, 150)) * MS
     wild = random.random() < 0.15
     delay = random.choice((2, 20, 150)) * MS
     sync = random.choice((500, 5 * MS, 40 * MS, 250 * MS))
     return Mix(
         nodes=nodes,
         options=draw_options(random),
-        stormy_us=random.choice((10, 15, 20)) * SECOND,
+        stormy_us=random.choice((15, 20, 30)) * SECOND,
         tick_us=tuple(
             int(speed * (random.uniform(0.5, 2) if wild else random.uniform(0.9, 1.1))) for _ in range(nodes)
         ),
@@ -93,7 +93,7 @@ def draw(random: Random) -> Mix:
         torn=random.choice((0, 0.5, 1)),
         flip=random.choice((0, 0, 0, 0.3)),
         corrupt=random.choice((0, 0, 0, 0.15)),
-        fault_us_mean=random.choice((300 * MS, 1 * SECOND, 3 * SECOND, 8 * SECOND)),
+        fault_us_mean=random.choice((400 * MS, 1200 * MS, 4 * SECOND, 10 * SECOND)),
         weights=random.choice(((4, 4, 2), (1, 0, 0), (0, 1, 0), (6, 3, 1), (2, 6, 2), (2, 2, 6))),
         all_at_once=random.choice((0, 0.1, 0.4)),
         aim=random.choice((0, 0.7)),
@@ -105,7 +105,7 @@ def draw(random: Random) -> Mix:
         think_us=random.choice((5 * MS, 50 * MS, 300 * MS)),
         rest_us=random.choice((0, 0, 4 * SECOND)),
         transfer_us_mean=random.choice((0, 1 * SECOND, 6 * SECOND)),
-        barrier_us_mean=random.choice((200 * MS, 1 * SECOND)),
+        barrier_us_mean=random.choice((300 * MS, 2 * SECOND)),
         late_voters=random.choice((0, 0, 0, 0.4)),
     )
 
