@@ -25,7 +25,7 @@ def _run(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def test_the_first_seeds() -> None:
     """Whole clusters under faults: nothing acknowledged is lost, twice or out of order, and all replicas agree."""
-    done = _run("--seeds", "10", "--jobs", "1")
+    done = _run("--seeds", "6", "--jobs", "2")
 
     assert 0 == done.returncode, done.stdout + done.stderr
 

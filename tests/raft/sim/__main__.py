@@ -1,102 +1,103 @@
-"""`python -m tests.raft.sim --seeds N [--from 1] [--bug NAME|all]`: raft-only seeds, and how many find a planted bug.
+"""`python -m tests.raft.sim`: batches of seeds, planted bugs, and one seed again with its trace.
 
-`--replay SEED` prints the end of one run's trace. A failure prints the line that repeats it.
+python -m tests.raft.sim --seeds 2000 [--from 1] [--jobs 2]     exit 1 at the first failure, or if a counter is zero
+python -m tests.raft.sim --bug all --seeds 5000                 the table: bug, seed that found it, CPU seconds
+python -m tests.raft.sim --replay 17 [--bug NAME]               the end of that seed's trace
 """
 
 import argparse
-import os
 import sys
-import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 
 from cluster.raft import Raft
-from tests.raft.sim.planted import BUGS
-from tests.raft.sim.swarm import SECOND, SOMETIMES
+from tests.raft.sim.batch import Total, find, run_seeds
+from tests.raft.sim.planted import BUGS, CLASSICS
+from tests.raft.sim.swarm import SOMETIMES
 from tests.raft.sim.world import World
 
-BUG_SEEDS_MAX = 5_000
-LARGE = 300
 
-
-def one(seed: int) -> tuple[int, dict[str, int], int, str]:
-    """A seed: what happened in it, its virtual microseconds, and what went wrong."""
-    try:
-        world = World(seed).run()
-    except Exception as error:  # noqa: BLE001  whatever it is, the seed has failed
-        return seed, {}, 0, f"{type(error).__name__}: {error}"
-    return seed, dict(world.counts), world.now, ""
-
-
-def hunt(name: str) -> tuple[str, int | None, str, float]:
-    """The first seed from 1 on that finds a planted bug, what it says, and the CPU seconds it took."""
-    start = time.process_time()
-    core: type[Raft] = BUGS[name]
-    for seed in range(1, BUG_SEEDS_MAX + 1):
-        try:
-            World(seed, core=core).run()
-        except Exception as error:  # noqa: BLE001  found
-            return name, seed, f"{type(error).__name__}: {error}", time.process_time() - start
-    return name, None, "", time.process_time() - start
-
-
-def main() -> int:
-    """Run; the exit code."""
-    parser = argparse.ArgumentParser(description="Raft-only seeds in virtual time.")
-    parser.add_argument("--seeds", type=int, default=500)
-    parser.add_argument("--from", dest="first", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--bug", choices=[*BUGS, "all"])
-    parser.add_argument("--replay", type=int)
-    options = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.raft.sim", *sys.argv[1:]])
+def main(arguments: list[str] | None = None) -> int:
+    """The exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.raft.sim", description="Raft under seeds.")
+    parser.add_argument("--seeds", type=int, default=200, help="how many (for planted bugs: at most)")
+    parser.add_argument("--from", dest="first", type=int, default=1, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--bug", default="", help=f"plant this bug: all, or one of {', '.join(BUGS)}")
+    parser.add_argument("--replay", type=int, metavar="SEED", help="run one seed again and print its trace's end")
+    parser.add_argument("--lines", type=int, default=60, help="of the trace")
+    options = parser.parse_args(arguments)
+    if options.bug not in {"", "all", *BUGS}:
+        parser.error(f"no planted bug is called {options.bug}")
     if options.replay is not None:
-        return replay(options.replay)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        if options.bug:
-            return table(list(pool.map(hunt, BUGS if options.bug == "all" else [options.bug])))
-        counts: Counter[str] = Counter()
-        virtual = 0
-        start = time.monotonic()  # noqa: TID251  how long people waited
-        for seed, seen, micros, failure in pool.map(
-            one, range(options.first, options.first + options.seeds), chunksize=8
-        ):
-            if failure:
-                print(f"seed {seed} failed: {failure}\nrepeat it: python -m tests.raft.sim --replay {seed}")  # noqa: T201
-                pool.shutdown(cancel_futures=True)
-                return 1
-            counts.update(seen)
-            virtual += micros
-        took_s = time.monotonic() - start  # noqa: TID251
-    print(f"{options.seeds} seeds, 0 failures: {virtual / SECOND / 3600:.2f} virtual hours in {took_s:.0f} s")  # noqa: T201
-    print(", ".join(f"{name} {counts[name]}" for name in sorted(counts)))  # noqa: T201
-    never = [name for name in SOMETIMES if not counts[name]]
-    if never and options.seeds >= LARGE:
-        print(f"never happened, so nothing was learned about it: {', '.join(never)}")  # noqa: T201
+        return replay(options.replay, options.bug, options.lines)
+    if options.bug:
+        names = list(BUGS) if options.bug == "all" else [options.bug]
+        return table(names, seeds_max=options.seeds, jobs=options.jobs)
+    return batch(options.first, options.seeds, jobs=options.jobs)
+
+
+def batch(first: int, seeds: int, *, jobs: int) -> int:
+    """Run seeds until one fails, and say what happened."""
+    total = Total()
+    for outcome in run_seeds(range(first, first + seeds), jobs=jobs):
+        total.add(outcome)
+        if outcome.failure:
+            print(summary(total))
+            print(f"\nseed {outcome.seed} failed: {outcome.failure}\nrepeat it: {outcome.repeat()}")
+            return 1
+    print(summary(total))
+    if total.never:
+        print(f"\nnever happened, so nothing is known about it: {', '.join(total.never)}")
         return 1
     return 0
 
 
-def table(found: list[tuple[str, int | None, str, float]]) -> int:
-    """Bug, seeds to find it; the exit code."""
-    for name, seed, what, cpu_s in found:
-        says = f"found by seed {seed}: {what[:80]}" if seed else f"not found in {BUG_SEEDS_MAX} seeds"
-        print(f"{name:30} {cpu_s:7.1f} CPU s  {says}")  # noqa: T201
-    return 0 if all(seed for _, seed, _, _ in found) else 1
+def summary(total: Total) -> str:
+    """Figures of a batch."""
+    rate = total.virtual_hours / (total.cpu_s / 60) if total.cpu_s else 0
+    lines = [
+        f"{total.seeds} seeds, {total.virtual_hours:.2f} virtual hours ({rate:.1f} per CPU minute), "
+        f"{total.events:,} events, {total.counts['messages']:,} messages, {total.counts['acknowledged']:,} commands "
+        f"acknowledged, {total.cpu_s:.1f} CPU s, {len(total.failures)} failures"
+    ]
+    lines += [f"  {total.counts[name]:>9,}  {name.replace('_', ' ')}" for name in SOMETIMES]
+    return "\n".join(lines)
 
 
-def replay(seed: int) -> int:
-    """One seed with its trace's end."""
-    world = World(seed, trace=True)
+def table(names: list[str], *, seeds_max: int, jobs: int) -> int:
+    """Which seed finds each bug: by any check, and by its harm alone (no look at disks and promises)."""
+    missed = []
+    print(f"{'planted bug':30} {'seed':>6} {'CPU s':>7}   {'seed by harm':>12} {'CPU s':>7}   what was seen")
+    for name in names:
+        cells = []
+        seen = "NOT FOUND"
+        for obligations in (True, False):
+            outcome, total = find(name, seeds_max=seeds_max, obligations=obligations, jobs=jobs)
+            cells.append((str(outcome.seed) if outcome else "-", total.cpu_s))
+            if outcome:
+                seen = outcome.failure
+            elif obligations or name in CLASSICS:
+                missed.append(name)
+        (seed, cpu), (harm, harm_cpu) = cells
+        print(f"{name:30} {seed:>6} {cpu:>7.1f}   {harm:>12} {harm_cpu:>7.1f}   {seen[:100]}", flush=True)
+    if missed:
+        print(f"\nnot found within {seeds_max} seeds: {', '.join(dict.fromkeys(missed))}")
+        return 1
+    return 0
+
+
+def replay(seed: int, bug: str, lines: int) -> int:
+    """The mix, the end of the trace, and the verdict."""
+    world = World(seed, core=BUGS[bug] if bug else Raft, trace=True)
+    verdict, code = "everything held", 0
     try:
         world.run()
-    except Exception as error:  # noqa: BLE001  that is what we came for
-        print(*world.trace[-200:], f"{type(error).__name__}: {error}", sep="\n")  # noqa: T201
-        return 1
-    print(f"seed {seed} is good: {dict(sorted(world.counts.items()))}")  # noqa: T201
-    return 0
+    except Exception as error:  # noqa: BLE001  a broken assertion anywhere is a finding
+        verdict, code = f"{type(error).__name__}: {error}", 1
+    print(world.mix, "\n")
+    for line in list(world.trace or ())[-lines:]:
+        print(line)
+    print(f"\nseed {seed} after {world.now / 1e6:.3f} virtual s, {world.events} events: {verdict}")
+    return code
 
 
 if __name__ == "__main__":
