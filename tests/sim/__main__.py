@@ -65,7 +65,7 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs) as pool:
         for seed, seen, failure in pool.map(one, seeds):
             if seen is None:
-                print(f"seed {seed} failed: {failure}\nrepeat it: python -m tests.sim --replay {seed}")  # noqa: T201
+                print(f"seed {seed} failed: {failure}\nrepeat it: python -m tests.sim --replay {seed}")
                 pool.shutdown(cancel_futures=True)
                 return 1
             total.add(seen)
@@ -75,23 +75,23 @@ def main() -> int:
 def replay(seed: int) -> int:
     """One seed, told."""
     _, seen, failure = one(seed)
-    print(failure or f"seed {seed} is good: {seen}")  # noqa: T201
+    print(failure or f"seed {seed} is good: {seen}")
     return 1 if failure else 0
 
 
 def verdict(total: Seen, seeds: int, took_s: float) -> int:
     """The summary; the exit code."""
     faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
-    print(  # noqa: T201
+    print(
         f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} virtual hours in {took_s:.0f} s, "
         f"{total.sent:,} sends, {total.acknowledged:,} acknowledged, {faults} faults, "
         f"{total.counts['elections']} elections"
     )
     counts = Counter({name: total.counts[name] for name in SOMETIMES})
-    print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))  # noqa: T201
+    print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     never = [name for name, count in counts.items() if not count]
     if never and seeds >= LARGE:
-        print(f"never happened, so nothing was learned about it: {', '.join(never)}")  # noqa: T201
+        print(f"never happened, so nothing was learned about it: {', '.join(never)}")
         return 1
     return 0
 

@@ -54,13 +54,13 @@ def batch(first: int, seeds: int, *, jobs: int) -> int:
 def summary(total: Total) -> str:
     """Figures of a batch."""
     rate = total.virtual_hours / (total.cpu_s / 60) if total.cpu_s else 0
-    lines = [
+    head = (
         f"{total.seeds} seeds, {total.virtual_hours:.2f} virtual hours ({rate:.1f} per CPU minute), "
         f"{total.events:,} events, {total.counts['messages']:,} messages, {total.counts['acknowledged']:,} commands "
         f"acknowledged, {total.cpu_s:.1f} CPU s, {len(total.failures)} failures"
-    ]
-    lines += [f"  {total.counts[name]:>9,}  {name.replace('_', ' ')}" for name in SOMETIMES]
-    return "\n".join(lines)
+    )
+    lines = [f"  {total.counts[name]:>9,}  {name.replace('_', ' ')}" for name in SOMETIMES]
+    return "\n".join([head, *lines])
 
 
 def table(names: list[str], *, seeds_max: int, jobs: int) -> int:

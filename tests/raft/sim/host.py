@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, TimeoutNow, VoteReply
+from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, RequestVote, TimeoutNow, VoteReply
 from cluster.raft import Raft, Ready, Role
 from cluster.types import Index, ReplicaId, Term, Ticket
 from tests.raft.sim.disk import Disk, Write
@@ -151,8 +151,12 @@ class Host:
         elif isinstance(message, AppendReply):
             if message.rejected:
                 world.count("appends_rejected")
-        elif isinstance(message, VoteReply) and not message.granted:
-            world.count("pre_votes_refused" if message.pre else "votes_refused")
+        elif isinstance(message, VoteReply):
+            if message.pre and not message.granted:
+                world.count("pre_votes_refused")
+        elif isinstance(message, RequestVote) and not message.pre and message.term >= self.core.term:
+            if (message.last_term, message.last_index) < (self.core.last_term, self.core.last_index):
+                world.count("votes_refused_for_the_log")
         self.core.step(message)
 
     def _propose(self, publish: Publish) -> None:
@@ -284,8 +288,11 @@ class Host:
 
     def _committed(self, commit: Index) -> None:
         world, core = self.world, self.core
+        first = world.invariants.commit + 1
         world.invariants.committed(self, commit)
         if core.is_leader:
+            if first <= commit and (self.log.term_at(first) or core.term) < core.term:
+                world.count("old_terms_committed_with_a_new_one")
             if core.durable_index < commit:
                 world.count("leaders_commit_before_own_sync")
             world.awkward(self, 0.3)

@@ -1,9 +1,8 @@
 """A log with its content, as a list: once in a host's memory, once as what is on its disk.
 
 A command stands for a batch: (producer, sequence), producers from 1, sequences dense from 0. A leader's no-op is
-(0, 0). The fold is what the log adds up to at an index:
- each producer's next sequence, and a digest of everything before,
-so that two folds of one index can be compared with the entries that they stand for.
+(0, 0). The fold is what the log adds up to at an index: each producer's next sequence, and a digest of everything
+before, so that two folds of one index can be compared with the entries that they stand for.
 """
 
 from dataclasses import dataclass
