@@ -213,11 +213,10 @@ class Replica(Actor):
         self._submit(ready.ticket)
 
     def _take(self, index: Index, term: Term) -> Entry:
-        """The content of an entry that the core accepted; one that nobody proposed is the leader's no-op."""
+        """The content of an entry that the core accepted; one that nobody proposed or sent is a leader's no-op."""
         entry = self._incoming.get((index, term))
         if entry is not None:
             return entry
-        assert self.raft.is_leader, "a follower stores only what it was sent"
         return Entry(
             index=index,
             term=term,

@@ -17,7 +17,9 @@ A driver's loop:
         send(ready.promises)          # rest on writes that are on disk now
         publish(ready.commit)
 
-A header in `Ready.entries` that the driver did not propose is the no-op that begins a leader's term: size 0.
+A header in `Ready.entries` that the driver neither proposed nor was sent is the no-op that begins a leader's term: size
+0. It may come when this replica leads no more: elected and deposed in one turn. What was proposed is to be taken out by
+`ready()` before the next `step()`, so that a truncation never meets entries that only the driver knows.
 Where this differs from the paper: `DIVERGENCE.md`.
 """
 

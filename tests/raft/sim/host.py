@@ -154,8 +154,9 @@ class Host:
         elif isinstance(message, VoteReply):
             if message.pre and not message.granted:
                 world.count("pre_votes_refused")
-        elif isinstance(message, RequestVote) and not message.pre and message.term >= self.core.term:
-            if (message.last_term, message.last_index) < (self.core.last_term, self.core.last_index):
+        elif isinstance(message, RequestVote) and not message.pre:
+            ours, theirs = (self.core.last_term, self.core.last_index), (message.last_term, message.last_index)
+            if message.term >= self.core.term and theirs < ours:
                 world.count("votes_refused_for_the_log")
         self.core.step(message)
 

@@ -1,0 +1,105 @@
+"""What seeds have found in the core, each as the smallest case that shows it."""
+
+from cluster.config import RaftOptions
+from cluster.messages import AppendEntries, EntryHeader, RequestVote, VoteReply
+from cluster.raft import LogState, Member, Membership, Raft, Role, Vote
+from cluster.types import Index, NodeId, ReplicaId, Term
+
+MEMBERS = Membership(voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 3)))
+
+
+def a_core(*, last_index: int, term: int, options: RaftOptions | None = None) -> Raft:
+    """Replica 3, with so many entries of term 1 on its disk."""
+    return Raft(
+        me=ReplicaId(3),
+        membership=MEMBERS,
+        vote=Vote(term=Term(term), voted_for=None),
+        log=LogState(term_starts=((Index(1), Term(1)),) if last_index else (), last_index=Index(last_index)),
+        options=options or RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+    )
+
+
+def append(sender: int, term: int, prev: tuple[int, int], *entries: tuple[int, int]) -> AppendEntries:
+    """An append with entries as (index, term)."""
+    return AppendEntries(
+        sender=ReplicaId(sender),
+        to=ReplicaId(3),
+        term=Term(term),
+        prev_index=Index(prev[0]),
+        prev_term=Term(prev[1]),
+        entries=tuple(EntryHeader(Index(index), Term(of), 1) for index, of in entries),
+        commit=Index(0),
+        last_index=Index(entries[-1][0]),
+    )
+
+
+def ask(term: int, last_index: int, last_term: int) -> RequestVote:
+    """Replica 1 asks replica 3 for its vote."""
+    return RequestVote(
+        sender=ReplicaId(1),
+        to=ReplicaId(3),
+        term=Term(term),
+        last_index=Index(last_index),
+        last_term=Term(last_term),
+    )
+
+
+def test_a_conflict_below_entries_of_the_same_turn_still_truncates_what_was_written():
+    """Seed 1352: appended and cut again in one turn, the cut reached below; the driver was never told to truncate."""
+    core = a_core(last_index=2, term=1)
+    core.step(append(1, 1, (2, 1), (3, 1)))
+    core.step(append(2, 2, (1, 1), (2, 2)))
+    ready = core.ready()
+    assert ready is not None
+    assert Index(2) == ready.truncate_from
+    assert [(Index(2), Term(2))] == [(entry.index, entry.term) for entry in ready.entries]
+
+
+def test_entries_that_were_never_handed_out_need_no_truncation():
+    """The other half of the same rule: the driver does not hold them."""
+    core = a_core(last_index=2, term=1)
+    core.step(append(1, 1, (2, 1), (3, 1), (4, 1)))
+    core.step(append(2, 2, (3, 1), (4, 2)))
+    ready = core.ready()
+    assert ready is not None
+    assert ready.truncate_from is None
+    assert [(3, 1), (4, 2)] == [(entry.index, entry.term) for entry in ready.entries]
+
+
+def test_a_refused_candidate_does_not_put_off_the_election_timer():
+    """Seed 153 (§5.2): a fast clock with a short log, without pre-votes, kept all others from ever campaigning."""
+    core = a_core(last_index=5, term=1)
+    for number in range(9):
+        core.tick()
+        core.step(ask(term=2 + number, last_index=0, last_term=0))
+        core.ready()
+    core.tick()
+    assert Role.CANDIDATE == core.role
+
+
+def test_a_granted_vote_puts_off_the_election_timer():
+    """§5.2: whoever gets the vote gets the time to win."""
+    core = a_core(last_index=5, term=1)
+    for _ in range(9):
+        core.tick()
+    core.step(ask(term=2, last_index=5, last_term=1))
+    for _ in range(9):
+        core.tick()
+    assert Role.FOLLOWER == core.role
+
+
+def test_a_leader_deposed_in_the_turn_that_elected_it_still_writes_its_no_op():
+    """Seed 622: the driver may find a no-op in the Ready of a core that does not lead any more."""
+    core = a_core(last_index=0, term=0, options=RaftOptions(pre_vote=False, check_quorum=False))
+    core.campaign()
+    ready = core.ready()
+    assert ready is not None
+    core.persisted(ready.ticket)
+    core.step(VoteReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(1), granted=True))
+    assert core.is_leader
+    core.step(ask(term=2, last_index=0, last_term=0))
+    ready = core.ready()
+    assert ready is not None
+    assert not core.is_leader
+    assert [EntryHeader(Index(1), Term(1), 0)] == list(ready.entries)
