@@ -1,6 +1,7 @@
 """Entries of a partition as a reader asked for them: decoded records, or batches as their producer sealed them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cluster.errors import RiverrunError
 from cluster.records import Batch, Entry
@@ -75,11 +76,4 @@ class Delivery:
             producer_epoch=batch.producer_epoch,
             base_sequence=batch.base_sequence,
         )
-        return Entry(
-            index=entry.index,
-            term=entry.term,
-            kind=entry.kind,
-            base_offset=entry.base_offset,
-            append_time_ns=entry.append_time_ns,
-            batch=plain,
-        )
+        return replace(entry, batch=plain)

@@ -9,7 +9,7 @@ torn write.
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import google_crc32c
 
@@ -116,29 +116,9 @@ def decode_frame(data: bytes, position: int, partition: PartitionId) -> Entry | 
 
 def with_content(entry: Entry, content: bytes) -> Entry:
     """The header's entry, whole."""
-    batch = entry.batch
-    if batch is not None:
-        batch = Batch(
-            payload=content,
-            record_count=batch.record_count,
-            codec=batch.codec,
-            uncompressed_size=batch.uncompressed_size,
-            min_timestamp_ns=batch.min_timestamp_ns,
-            max_timestamp_ns=batch.max_timestamp_ns,
-            producer_id=batch.producer_id,
-            producer_epoch=batch.producer_epoch,
-            base_sequence=batch.base_sequence,
-            checksum=batch.checksum,
-        )
-    return Entry(
-        index=entry.index,
-        term=entry.term,
-        kind=entry.kind,
-        base_offset=entry.base_offset,
-        append_time_ns=entry.append_time_ns,
-        batch=batch,
-        control=b"" if batch is not None else content,
-    )
+    if entry.batch is None:
+        return replace(entry, control=content)
+    return replace(entry, batch=replace(entry.batch, payload=content))
 
 
 def _header_crc(fields: bytes, partition: PartitionId) -> int:
