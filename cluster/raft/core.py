@@ -67,7 +67,8 @@ class Raft:
         self.recovering = recovering
         self.recovered_at: Index | None = None
         self.doubtful = doubtful
-        self.tail_answers: dict[ReplicaId, int] = {}
+        self.tail_answers: dict[ReplicaId, Term] = {}
+        """The term of what others have at the doubtful index; 0: nothing intact."""
         self.asleep = False
         self.elapsed = 0
         self.election_ticks = draw_election_ticks()
@@ -88,6 +89,8 @@ class Raft:
         self._messages: list[RaftMessage] = []
         self._told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
         self.set_membership(membership)
+        if not self.others:
+            self.doubtful = None
 
     # --- verbs
 

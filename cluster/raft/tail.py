@@ -12,6 +12,12 @@ every other voter has answered that it has nothing intact there: then the entry 
 still count this replica's old acknowledgement of it. (A majority of the others would show the first, but not the
 second: a leader that was not asked could count a copy that is gone.)
 
+Answers also lower the term that the doubtful entry can have had. If it was ever on a majority, one of the others holds
+it, and says so: an entry that is committed is never overwritten, so the highest term that anybody has at that index is
+at least its term. Without this, two doubtful replicas of three whose bound is a term that elected nobody would refuse
+the third for ever. A leader answers also for an entry that it has only in memory: it may yet commit it. A replica with
+no other has nobody to ask: the damaged bytes were set aside by its log, and the doubt is over at once.
+
 A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
 believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.
 """
@@ -49,7 +55,8 @@ def query(core: "Raft", message: TailQuery) -> None:
     if progress is not None and progress.match >= message.index:
         progress.start_over(Index(message.index - 1))
     term = core.terms.term_at(message.index)
-    if message.index <= core.terms.fold_index or (term is not None and message.index <= core.durable_index):
+    held = term is not None and (core.is_leader or message.index <= core.durable_index)
+    if held or message.index <= core.terms.fold_index:
         state, entry_term = INTACT, term or core.terms.fold_term
     elif (core.doubtful is not None and core.doubtful[0] <= message.index) or core.recovering:
         state, entry_term = DOUBTFUL, Term(0)
@@ -68,10 +75,11 @@ def query(core: "Raft", message: TailQuery) -> None:
 
 
 def reply(core: "Raft", message: TailReply) -> None:
-    """The doubt ends when nobody else has anything intact there."""
+    """When all others have answered, the doubt is as high as the highest term among them, or over."""
     if core.doubtful is None or message.index != core.doubtful[0]:
         return
-    core.tail_answers[message.sender] = message.state
-    if all(core.tail_answers.get(replica, INTACT) != INTACT for replica in core.others):
-        core.doubtful = None
-        core.tail_answers.clear()
+    core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
+    if all(replica in core.tail_answers for replica in core.others):
+        index, bound = core.doubtful
+        bound = min(bound, max(core.tail_answers[replica] for replica in core.others))
+        core.doubtful = (index, bound) if bound else None

@@ -1,18 +1,26 @@
 """What seeds have found in the core, each as the smallest case that shows it."""
 
 from cluster.config import RaftOptions
-from cluster.messages import AppendEntries, EntryHeader, RequestVote, VoteReply
+from cluster.messages import AppendEntries, EntryHeader, RequestVote, TailQuery, TailReply, VoteReply
 from cluster.raft import LogState, Member, Membership, Raft, Role, Vote
 from cluster.types import Index, NodeId, ReplicaId, Term
 
 MEMBERS = Membership(voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 3)))
 
 
-def a_core(*, last_index: int, term: int, options: RaftOptions | None = None) -> Raft:
+def a_core(
+    *,
+    last_index: int,
+    term: int,
+    options: RaftOptions | None = None,
+    doubtful: tuple[Index, Term] | None = None,
+    membership: Membership = MEMBERS,
+) -> Raft:
     """Replica 3, with so many entries of term 1 on its disk."""
     return Raft(
         me=ReplicaId(3),
-        membership=MEMBERS,
+        membership=membership,
+        doubtful=doubtful,
         vote=Vote(term=Term(term), voted_for=None),
         log=LogState(term_starts=((Index(1), Term(1)),) if last_index else (), last_index=Index(last_index)),
         options=options or RaftOptions(pre_vote=False),
@@ -103,3 +111,49 @@ def test_a_leader_deposed_in_the_turn_that_elected_it_still_writes_its_no_op():
     assert ready is not None
     assert not core.is_leader
     assert [EntryHeader(Index(1), Term(1), 0)] == list(ready.entries)
+
+
+def answer(sender: int, state: int, entry_term: int = 0) -> TailReply:
+    """What another replica says to be at index 5."""
+    return TailReply(
+        sender=ReplicaId(sender),
+        to=ReplicaId(3),
+        term=Term(4),
+        index=Index(5),
+        state=state,
+        entry_term=Term(entry_term),
+    )
+
+
+def test_a_doubt_is_no_higher_than_what_the_others_hold():
+    """Two doubtful replicas of three, bounded by a term that elected nobody, refused the third for ever."""
+    core = a_core(last_index=4, term=4, doubtful=(Index(5), Term(4)))
+    core.step(answer(1, state=2, entry_term=1))
+    assert (Index(5), Term(4)) == core.doubtful
+    core.step(answer(2, state=1))
+    assert (Index(5), Term(1)) == core.doubtful
+    core.step(ask(term=5, last_index=5, last_term=1))
+    assert ReplicaId(1) == core.voted_for
+
+
+def test_a_leader_vouches_for_an_entry_that_it_has_only_in_memory():
+    """It may commit it yet: with the copy that is in doubt elsewhere, were its old acknowledgement counted."""
+    core = a_core(last_index=0, term=0, options=RaftOptions(pre_vote=False, check_quorum=False))
+    core.campaign()
+    ready = core.ready()
+    assert ready is not None
+    core.persisted(ready.ticket)
+    core.step(VoteReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(1), granted=True))
+    core.ready()
+    core.step(TailQuery(sender=ReplicaId(2), to=ReplicaId(3), term=Term(1), index=Index(1)))
+    ready = core.ready()
+    assert ready is not None
+    assert 0 == core.durable_index
+    assert [(2, 1)] == [(m.state, m.entry_term) for m in ready.messages if isinstance(m, TailReply)]
+
+
+def test_a_replica_without_others_does_not_wait_for_answers():
+    """A torn write on a topic with one replica: nobody could ever have ended the doubt."""
+    alone = Membership(voters=(Member(replica=ReplicaId(3), node=NodeId(3)),))
+    core = a_core(last_index=4, term=4, doubtful=(Index(5), Term(4)), membership=alone)
+    assert core.doubtful is None
