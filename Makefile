@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long seeds check fmt proto lock
+.PHONY: help setup demo test test-long seeds bench check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test-long: check ## what takes longer than `make test` allows
 
 seeds: setup ## simulated runs under faults: N=200 FROM=1
 	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)
+
+bench: setup ## riverrun beside its yardsticks, five interleaved rounds (about eight minutes)
+	@$(BIN)/python -m tests.bench
 
 fmt: setup ## format, and fix what can be fixed
 	@$(BIN)/ruff format --quiet .

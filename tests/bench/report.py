@@ -1,0 +1,71 @@
+"""Medians as tables, each beside its ratio to the bare pipeline of the same run."""
+
+import statistics
+
+from rich.table import Table
+
+from tests.bench import workload
+
+Figures = dict[str, list[float]]
+"""By name, one for each round."""
+SHAPES = [(1024, 1), (1024, 12), (100, 1), (100, 12)]
+"""Bytes of a record, partitions of its topic."""
+YARDSTICK = "bare pipeline"
+
+
+def shape_name(size: int, partitions: int) -> str:
+    """As the table says it."""
+    return f"{size} B, {partitions} partition{'s' * (partitions > 1)}"
+
+
+def median(figures: Figures, name: str) -> float:
+    """Of all rounds."""
+    return statistics.median(figures[name])
+
+
+def spread(figures: Figures, name: str) -> str:
+    """Smallest to largest."""
+    return f"{min(figures[name]):,.1f} to {max(figures[name]):,.1f}"
+
+
+def throughput_table(figures: Figures) -> Table:
+    """Bytes and records, with the ratio to the bare pipeline."""
+    table = Table(title="Throughput, medians", title_justify="left")
+    for column in ("", "MB/s", "least to most", "records/s", "of the bare pipeline"):
+        table.add_column(column, justify="left" if not column else "right")
+    whole = median(figures, f"{YARDSTICK} MB/s")
+    for name in ("disk", "gRPC", YARDSTICK):
+        rate = median(figures, f"{name} MB/s")
+        table.add_row(name, f"{rate:,.0f}", spread(figures, f"{name} MB/s"), "", f"{rate / whole:.2f}")
+    table.add_section()
+    for doing in ("produce", "read"):
+        for size, partitions in SHAPES:
+            name = f"{doing} {shape_name(size, partitions)}"
+            rate = median(figures, f"{name} MB/s")
+            table.add_row(
+                name,
+                f"{rate:,.1f}",
+                spread(figures, f"{name} MB/s"),
+                f"{median(figures, f'{name} records/s'):,.0f}",
+                f"{rate / whole:.2f}",
+            )
+    return table
+
+
+def latency_table(figures: Figures) -> Table:
+    """Single messages of 1 KiB."""
+    table = Table(title="Latency of 1 KiB, medians", title_justify="left")
+    for column in ("", "p50 ms", "p99 ms", "p50, of the bare pipeline"):
+        table.add_column(column, justify="left" if not column else "right")
+    whole = median(figures, f"{YARDSTICK} single p50 ms")
+    names = {
+        "disk single": "disk: write, fdatasync",
+        "gRPC single": "gRPC: there and back",
+        f"{YARDSTICK} single": "bare pipeline",
+        "single": "publish, one after the other",
+        "steady": f"publish, {workload.STEADY_PER_S} a second on 12 partitions",
+    }
+    for name, label in names.items():
+        p50 = median(figures, f"{name} p50 ms")
+        table.add_row(label, f"{p50:.2f}", f"{median(figures, f'{name} p99 ms'):.2f}", f"{p50 / whole:.2f}")
+    return table

@@ -1,0 +1,43 @@
+"""The benchmark itself still runs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.workload import Values
+
+
+def test_every_value_is_different_and_of_its_size():
+    """What was sent could not be told apart otherwise."""
+    values = Values(100, 5_000)
+    made = set(values)
+    assert 5_000 == len(made)
+    assert {100} == {len(value) for value in made}
+
+
+@pytest.mark.long
+@pytest.mark.processes
+@pytest.mark.timeout(180)
+def test_a_small_run_ends_with_its_tables(tmp_path):
+    """One round of a fiftieth: everything is written, read back and compared."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.bench",
+            "--rounds",
+            "1",
+            "--scale",
+            "0.02",
+            "--skip-idle",
+            "--data-dir",
+            str(tmp_path),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+    assert 0 == done.returncode, done.stderr
+    assert "of the bare pipeline" in done.stdout
