@@ -89,8 +89,11 @@ class Disk(Protocol):
     def sync_directory(self, path: str) -> None:
         """Make the names in `path` durable."""
 
-    def sync_files(self, files: Sequence[File]) -> None:
-        """Make many files durable at once, the cheapest way there is (each alone, or the whole file system)."""
+    def sync_files(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
+        """Make many files' bytes, and the names in many directories, durable at once.
+
+        In the cheapest way there is: each alone, or the whole file system.
+        """
 
     def free_bytes(self) -> int:
         """Room left for data."""

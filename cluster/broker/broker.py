@@ -3,8 +3,7 @@
 Reconciling rules (absence never deletes):
 - a placement on this node whose log exists is opened; its votes wait for the controller's record;
 - one that was never recorded as initialised is created, then reported as initialised;
-- one that was recorded, but whose log is not here or lost its vote, is not created again: it is reported as lost,
-  because an empty replica under an old name could vote twice;
+- one that was recorded, but whose log is not here or lost its vote, is reported as lost (see `opening`);
 - a replica of a topic that the controller deleted is stopped and its directory removed;
 - a directory that nobody assigned stays where it is.
 
@@ -14,17 +13,19 @@ link to a node is lost, every sleeping group with a replica there wakes.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
 from cluster.actor import Ref, Supervisor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
+from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
 from cluster.broker.replica import Replica, Surroundings
 from cluster.broker.reports import Reports
 from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership, Wake
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
-from cluster.errors import CorruptStorage, Overloaded, RefusedToStart
+from cluster.errors import DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report
 from cluster.metadata import Replica as Assigned
@@ -34,7 +35,10 @@ from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import World
 
 log_event = structlog.get_logger()
-REPLICAS = "replicas"
+STARTED_TOGETHER_MAX = 64
+"""Replicas whose files are opened or made in one piece of disk work: others' writes wait meanwhile."""
+RETRY_S = 1.0
+"""What the disk had no room for is tried again so often."""
 TICK = Tick()
 WAKE = Wake()
 
@@ -42,10 +46,11 @@ WAKE = Wake()
 class Running:
     """A replica that runs here, and its mailbox."""
 
-    __slots__ = ("assigned", "ref", "replica")
+    __slots__ = ("assigned", "preferred", "ref", "replica")
 
-    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref) -> None:
+    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref, *, preferred: bool) -> None:
         self.assigned = assigned
+        self.preferred = preferred
         self.replica = replica
         self.ref = ref
 
@@ -194,58 +199,72 @@ class Broker:
     # --- reconciling
 
     async def _reconcile_all(self) -> None:
+        missing: dict[PartitionId, Missing] = {}
         while True:
-            delta = await self._deltas.get()
-            self.directory.apply(delta)
-            for topic_id in delta.deleted:
-                self.leaders.forget_topic(topic_id)
-                await self._remove(topic_id)
-            for topic in delta.topics:
-                for placement in topic.partitions:
-                    await self._reconcile(PartitionId(topic.id, placement.number), placement)
+            try:
+                async with asyncio.timeout(RETRY_S if missing else None):
+                    delta = await self._deltas.get()
+            except TimeoutError:
+                pass
+            else:
+                self.directory.apply(delta)
+                for topic_id in delta.deleted:
+                    self.leaders.forget_topic(topic_id)
+                    await self._remove(topic_id)
+                    missing = {key: item for key, item in missing.items() if key.topic != topic_id}
+                for topic in delta.topics:
+                    for placement in topic.partitions:
+                        partition = PartitionId(topic.id, placement.number)
+                        item = self._reconcile(partition, placement)
+                        if item is not None:
+                            missing[partition] = item
+            missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
-    async def _reconcile(self, partition: PartitionId, placement: Placement) -> None:
+    def _reconcile(self, partition: PartitionId, placement: Placement) -> Missing | None:
+        """Tell a replica that runs what changed for it; one that should run and does not is returned."""
         assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
         if assigned is None:
-            return  # moving replicas away comes with membership changes; until then nothing is ever taken away
+            return None  # moving replicas away comes with membership changes; until then nothing is ever taken away
         running = self.running.get(partition)
         if running is None:
-            await self._start_replica(partition, placement, assigned)
-        elif assigned.initialised and not running.assigned.initialised:
+            identity = ReplicaIdentity(cluster=self._cluster, partition=partition, replica=assigned.replica)
+            membership = Membership(
+                voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
+            )
+            preferred = placement.preferred_leader == self.me
+            return Missing(assigned, directory_of(partition, assigned), identity, membership, preferred)
+        if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned
             self.reports.recorded(assigned.replica)
-            running.ref.tell_nowait(AllowVote())
+            running.ref.tell_nowait(AllowVote(soon=running.preferred))
+        return None
 
-    async def _start_replica(self, partition: PartitionId, placement: Placement, assigned: Assigned) -> None:
-        directory = directory_of(partition, assigned)
-        identity = ReplicaIdentity(cluster=self._cluster, partition=partition, replica=assigned.replica)
-        membership = Membership(
-            voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
-        )
+    async def _start_replicas(self, missing: list[Missing]) -> list[Missing]:
+        """Open or create their logs, so many together that their syncs are shared; what the disk has no room for."""
+        left: list[Missing] = []
+        for first in range(0, len(missing), STARTED_TOGETHER_MAX):
+            some = missing[first : first + STARTED_TOGETHER_MAX]
+            opened = await self._world.disk.run(partial(open_or_create, self._world.disk, some, self._log_options))
+            for item, log in zip(some, opened, strict=True):
+                if isinstance(log, DiskFull):
+                    left.append(item)
+                elif isinstance(log, RiverrunError):
+                    log_event.error(
+                        "replica_lost", partition=str(item.partition), reason=log.reason, detail=log.message
+                    )
+                    self.reports.lost(item.assigned.replica)
+                else:
+                    self._run_replica(item, log)
+        return left
 
-        def open_or_create() -> Log | None:
-            disk = self._world.disk
-            if Log.exists(disk, directory):
-                return Log.open(disk, directory, identity, self._log_options)
-            if assigned.initialised:
-                return None
-            return Log.create(disk, directory, identity, membership, self._log_options)
-
-        try:
-            log = await self._world.disk.run(open_or_create)
-        except (CorruptStorage, RefusedToStart) as error:
-            log_event.warning("replica_refused", partition=str(partition), reason=error.reason, detail=error.message)
-            log = None
-        if log is None:
-            log_event.error("replica_lost", partition=str(partition), replica=assigned.replica)
-            self.reports.lost(assigned.replica)
-            return
+    def _run_replica(self, item: Missing, log: Log) -> None:
+        assigned = item.assigned
         replica = self._replica_class(
-            partition=partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
+            partition=item.partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
         )
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
-        self.running[partition] = Running(assigned, replica, ref)
+        self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred)
         if not assigned.initialised:
             self.reports.initialised(assigned.replica)
 
@@ -261,8 +280,3 @@ class Broker:
         if self._world.disk.list(path):
             self._world.disk.remove(path)
             self._world.disk.sync_directory(REPLICAS)
-
-
-def directory_of(partition: PartitionId, assigned: Assigned) -> str:
-    """Where a replica's files are; the replica id is part of it, so that a new one never meets an old one's files."""
-    return f"{REPLICAS}/{partition.topic.hex()}/{partition.number}-{assigned.replica}"

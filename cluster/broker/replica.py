@@ -161,8 +161,8 @@ class Replica(Actor):
                     self.raft.tick()
             case ReadBarrier(reply):
                 self._barriers.ask_value(reply, lambda: self.readers.end, self.not_leader())
-            case AllowVote():
-                self.raft.allow_vote()
+            case AllowVote(soon):
+                self.raft.allow_vote(soon=soon)
             case Wake():
                 self.raft.wake()
             case TransferLeadership(node):

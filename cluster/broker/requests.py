@@ -48,7 +48,9 @@ class ReadBarrier:
 
 @dataclass(frozen=True, slots=True)
 class AllowVote:
-    """The controller has recorded this replica as initialised."""
+    """The controller has recorded this replica as initialised; `soon`: it would have it lead."""
+
+    soon: bool = False
 
 
 @dataclass(frozen=True, slots=True)

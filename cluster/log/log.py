@@ -12,7 +12,7 @@ from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log.fold import Fold, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
-from cluster.log.opening import Recovery, create_files, open_files
+from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
 from cluster.log.segment import ReplicaIdentity, Segment, head_size
 from cluster.log.write import Create, Cut, Put, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
@@ -62,16 +62,15 @@ class Log:
 
     @staticmethod
     def exists(disk: Disk, directory: str) -> bool:
-        """Whether a replica's files are there."""
-        return bool(disk.list(directory))
+        """Whether a replica was made there. Without a vote it was not: the vote is the last that is made."""
+        return VOTE_FILE in disk.list(directory)
 
     @staticmethod
-    def create(
-        disk: Disk, directory: str, identity: ReplicaIdentity, membership: Membership, options: LogOptions
-    ) -> "Log":
-        """A new replica's files, durable with their names when this returns. Blocks."""
-        create_files(disk, directory, identity, Fold(membership=membership))
-        return Log.open(disk, directory, identity, options)
+    def create(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Membership]]) -> None:
+        """New replicas' files in (directory, identity, membership), durable with their names at the end. Blocks."""
+        create_files(
+            disk, [(directory, identity, Fold(membership=members)) for directory, identity, members in replicas]
+        )
 
     @staticmethod
     def open(disk: Disk, directory: str, identity: ReplicaIdentity, options: LogOptions) -> "Log":

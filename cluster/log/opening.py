@@ -1,5 +1,6 @@
 """Making a replica's files, and finding out after a restart what they hold."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.errors import CorruptStorage
@@ -7,13 +8,14 @@ from cluster.log.fold import Fold, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import ReplicaIdentity, Segment, encode_head, head_size, open_segment
-from cluster.log.vote import FILE_BYTES, load_vote, save_vote
+from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.records import Entry
 from cluster.types import NO_TERM, Index, Term
 from cluster.world import Disk, File
 
 VOTE_FILE = "vote"
+NEW_VOTE_FILE = "vote.new"
 QUARANTINE = "quarantine"
 SUFFIX = ".log"
 
@@ -39,8 +41,34 @@ class Opened:
     recovered: Recovery
 
 
-def create_files(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold) -> None:
-    """An empty log and a vote for nobody. The vote comes last: a directory without one was never reported as made."""
+def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold]]) -> None:
+    """Empty logs and votes for nobody, in (directory, identity, fold); durable when this returns.
+
+    A vote gets its name when all else is durable: a directory without one was never reported as made, and is made
+    anew. All replicas together cost four syncs.
+    """
+    logs: list[File] = []
+    directories: dict[str, None] = {}
+    for directory, identity, fold in replicas:
+        logs.append(_create_log(disk, directory, identity, fold))
+        parts = directory.split("/")
+        directories.update(dict.fromkeys("/".join(parts[:depth]) or "." for depth in range(len(parts), -1, -1)))
+    disk.sync_files(logs, list(directories))
+    votes: list[tuple[File, bytes]] = []
+    for directory, identity, _ in replicas:
+        vote_file = disk.open(f"{directory}/{NEW_VOTE_FILE}", create=True)
+        vote_file.allocate(FILE_BYTES)
+        votes.append((vote_file, encode_vote(Vote(term=NO_TERM, voted_for=None), 1, identity.encoded())))
+    save_votes(disk, votes)
+    for directory, _, _ in replicas:
+        disk.rename(f"{directory}/{NEW_VOTE_FILE}", f"{directory}/{VOTE_FILE}")
+    disk.sync_files([], [directory for directory, _, _ in replicas])
+    for file in [*logs, *(vote_file for vote_file, _ in votes)]:
+        file.close()
+
+
+def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold) -> File:
+    """The first segment, not synced yet."""
     disk.make_directory(directory)
     data = encode_fold(fold)
     segment = Segment(
@@ -54,15 +82,7 @@ def create_files(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fo
     file = disk.open(segment.path, create=True)
     file.truncate(0)
     file.write(0, [encode_head(segment, identity)])
-    file.sync()
-    file.close()
-    vote_file = disk.open(f"{directory}/{VOTE_FILE}", create=True)
-    vote_file.allocate(FILE_BYTES)
-    save_vote(vote_file, Vote(term=NO_TERM, voted_for=None), 1, identity.encoded())
-    vote_file.close()
-    parts = directory.split("/")
-    for depth in range(len(parts), -1, -1):
-        disk.sync_directory("/".join(parts[:depth]) or ".")
+    return file
 
 
 def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:

@@ -6,34 +6,40 @@ this replica is not itself any more. The file's space exists from the start: a f
 """
 
 import struct
+from collections.abc import Sequence
 
 import google_crc32c
 
 from cluster.errors import CorruptStorage
 from cluster.raft.ready import Vote
 from cluster.types import ReplicaId, Term
-from cluster.world import File
+from cluster.world import Disk, File
 
 _COPY = struct.Struct("<8sQQQI")
 MAGIC = b"RRVOTE01"
 SLOT_BYTES = 4096
+COPIES = (0, SLOT_BYTES)
 FILE_BYTES = 2 * SLOT_BYTES
 
 
-def save_vote(file: File, vote: Vote, sequence: int, identity: bytes) -> None:
-    """Replace the vote; on disk when this returns. `sequence` rises with every save."""
+def encode_vote(vote: Vote, sequence: int, identity: bytes) -> bytes:
+    """One copy. `sequence` rises with every save."""
     body = MAGIC, vote.term, vote.voted_for or 0, sequence
-    crc = _crc(body, identity)
-    data = _COPY.pack(*body, crc)
-    for position in (0, SLOT_BYTES):
-        file.write(position, [data])
-        file.sync()
+    return _COPY.pack(*body, _crc(body, identity))
+
+
+def save_votes(disk: Disk, votes: Sequence[tuple[File, bytes]]) -> None:
+    """Replace votes, each by its encoded copy; on disk when this returns. All together cost two syncs."""
+    for position in COPIES:
+        for file, data in votes:
+            file.write(position, [data])
+        disk.sync_files([file for file, _ in votes])
 
 
 def load_vote(file: File, identity: bytes) -> tuple[Vote, int]:
     """The newest whole copy and its sequence; CorruptStorage if there is none."""
     found = []
-    for position in (0, SLOT_BYTES):
+    for position in COPIES:
         data = file.read(position, _COPY.size)
         if len(data) < _COPY.size:
             continue

@@ -1,12 +1,21 @@
-"""One log's queued disk work, in order: performed on the writer's thread, repeatable if the disk was full half-way."""
+"""Logs' queued disk work, in order: performed on the writer's thread, repeatable if the disk was full half-way.
 
+All logs' votes go first, together, then each log's other steps, then one sync for all of them. So there is never an
+entry on disk of a term that the vote beside it does not know, unless both were lost with the same crash.
+"""
+
+import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cluster.log.segment import ReplicaIdentity, Segment, encode_head
-from cluster.log.vote import save_vote
+from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.types import Index
 from cluster.world import Disk, File
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +59,23 @@ class Put:
 
 
 Step = SaveVote | Create | Cut | Remove | Put
+Key = TypeVar("Key")
+
+
+def perform(disk: Disk, writes: "Mapping[Key, Write]") -> set[Key]:
+    """Do them all and sync; the keys of those for which the disk was too full. OSError for any other failure."""
+    save_votes(disk, [vote for write in writes.values() if (vote := write.vote()) is not None])
+    dirty: list[File] = []
+    full: set[Key] = set()
+    for key, write in writes.items():
+        try:
+            dirty += write.perform(disk)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            full.add(key)
+    disk.sync_files(dirty)
+    return full
 
 
 class Write:
@@ -75,13 +101,20 @@ class Write:
         self._allocate_min = allocate_min
         self._allocate_max = allocate_max
 
+    def vote(self) -> tuple[File, bytes] | None:
+        """The file and the copy of the last vote among the steps, if there is one: nothing was promised in between."""
+        votes = [step for step in self.steps if isinstance(step, SaveVote)]
+        if not votes:
+            return None
+        return self._vote_file, encode_vote(votes[-1].vote, votes[-1].sequence, self._identity.encoded())
+
     def perform(self, disk: Disk) -> list[File]:
-        """Do it; the files that still need a sync. OSError as the disk does; after ENOSPC it may be performed again."""
+        """All but votes; the files that still need a sync. After ENOSPC it may be performed again."""
         dirty: dict[int, File] = {}
         for step in self.steps:
             match step:
-                case SaveVote(vote, sequence):
-                    save_vote(self._vote_file, vote, sequence, self._identity.encoded())
+                case SaveVote():
+                    pass
                 case Create(segment):
                     for file in dirty.values():
                         file.sync()  # a later segment vouches for the earlier ones

@@ -6,13 +6,12 @@ a failed sync is not known (a later sync may report success over lost pages).
 """
 
 import asyncio
-import errno
 from collections.abc import Callable
 
 from cluster.errors import DiskFailed, DiskFull, RiverrunError
 from cluster.log.log import Log
-from cluster.log.write import Write
-from cluster.world import Disk, File
+from cluster.log.write import Write, perform
+from cluster.world import Disk
 
 RETRY_FULL_S = 1.0
 Done = Callable[[RiverrunError | None], None]
@@ -51,21 +50,11 @@ class Writer:
                 if write is not None:
                     writes[id(log)] = (log, write)
         full: set[int] = set()
-
-        def perform() -> None:
-            dirty: list[File] = []
-            for key, (_, write) in writes.items():
-                try:
-                    dirty += write.perform(self._disk)
-                except OSError as error:
-                    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                        raise
-                    full.add(key)
-            self._disk.sync_files(dirty)
-
         try:
             if writes:
-                await self._disk.run(perform)
+                full = await self._disk.run(
+                    lambda: perform(self._disk, {key: write for key, (_, write) in writes.items()})
+                )
                 self.groups += 1
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error

@@ -30,8 +30,10 @@ from cluster.raft.progress import Progress
 from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
 from cluster.raft.terms import TermRuns
 from cluster.raft.writes import Writes
-from cluster.types import Index, ReplicaId, Term, Ticket
+from cluster.types import NO_TERM, Index, ReplicaId, Term, Ticket
 
+SOON_TICKS = 2
+"""Until the preferred replica of a new group campaigns: the others hear of the group meanwhile."""
 SIZES_KEPT_MAX = 4096
 """Sizes remembered of the newest entries; older ones count as `SIZE_ASSUMED_BYTES` in flow control."""
 SIZE_ASSUMED_BYTES = 64 * 1024
@@ -200,9 +202,12 @@ class Raft:
         self.barrier_due = True
         return self.barrier_round
 
-    def allow_vote(self) -> None:
-        """The controller has recorded that this replica's log exists."""
+    def allow_vote(self, *, soon: bool = False) -> None:
+        """The log of this replica is known to exist. `soon`: it would best lead a new group, so it campaigns first."""
         self.may_vote = True
+        if soon and self.term == NO_TERM:
+            self.elapsed = 0
+            self.election_ticks = SOON_TICKS
 
     def wake(self) -> None:
         """End an idle group's sleep: look whether the others are still there."""

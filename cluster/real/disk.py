@@ -16,7 +16,8 @@ from cluster.world import File
 
 T = TypeVar("T")
 SYNC_ALONE_MAX = 2
-"""Up to so many files are synced each alone (fdatasync); more by one syncfs. Measured: see cluster/log/__init__.py."""
+"""Up to so many files are synced each alone (fdatasync), more by one syncfs, which covers the whole file system that
+the data directory lies on. Measured: see cluster/log/__init__.py."""
 LOCK_FILE = ".lock"
 _BUFFERS_MAX = 1000
 """Of one pwritev; the system's limit is 1024."""
@@ -77,15 +78,6 @@ class RealFile:
     def close(self) -> None:
         """See World."""
         os.close(self._descriptor)
-
-    def sync_file_system(self) -> bool:
-        """Sync everything on this file's file system at once; False where the system has no such call."""
-        if _SYNCFS is None:
-            return False
-        if _SYNCFS(self._descriptor):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), self.path)
-        return True
 
 
 def _find_syncfs() -> "Callable[[int], int] | None":
@@ -150,13 +142,17 @@ class RealDisk:
         finally:
             os.close(descriptor)
 
-    def sync_files(self, files: Sequence[File]) -> None:
+    def sync_files(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
         """See World."""
-        first = files[0] if files else None
-        if len(files) > SYNC_ALONE_MAX and isinstance(first, RealFile) and first.sync_file_system():
+        if len(files) + len(directories) > SYNC_ALONE_MAX and _SYNCFS is not None:
+            if _SYNCFS(self._lock):
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), str(self._root))
             return
         for file in files:
             file.sync()
+        for path in directories:
+            self.sync_directory(path)
 
     def free_bytes(self) -> int:
         """See World."""

@@ -100,10 +100,12 @@ class SimDisk:
             if _parent(name) == inside:
                 self._names[name] = node
 
-    def sync_files(self, files: Sequence[File]) -> None:
+    def sync_files(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
         """See World."""
         for file in files:
             file.sync()
+        for path in directories:
+            self.sync_directory(path)
 
     def free_bytes(self) -> int:
         """See World."""

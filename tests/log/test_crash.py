@@ -9,6 +9,7 @@ import pytest
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage
 from cluster.log import Log, ReplicaIdentity
+from cluster.log.write import perform
 from cluster.raft import Member, Membership, Vote
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
@@ -48,7 +49,7 @@ def flush(log: Log, disk: SimDisk) -> None:
     """What the writer does, without its loop."""
     write = log.take_write()
     if write is not None:
-        disk.sync_files(write.perform(disk))
+        perform(disk, {0: write})
         log.written(write, full=False)
 
 
@@ -80,7 +81,7 @@ def script(disk: SimDisk, promised: Promised) -> None:
 def fresh_disk(seed: int) -> SimDisk:
     """A disk with an empty replica on it."""
     disk = SimDisk(random.Random(seed))
-    Log.create(disk, DIRECTORY, IDENTITY, MEMBERS, OPTIONS).close()
+    Log.create(disk, [(DIRECTORY, IDENTITY, MEMBERS)])
     return disk
 
 
@@ -119,6 +120,37 @@ def test_power_loss_at_every_operation(seed: int) -> None:
         again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
         assert again.last_index == log.last_index
         assert again.recovered.doubtful is None
+
+
+def test_power_loss_at_every_operation_of_making_replicas() -> None:
+    """A replica was made, or it was not and is made anew: never half of one that nobody can open."""
+    replicas = [
+        (
+            f"replicas/t/{n}-{n}",
+            ReplicaIdentity(cluster=IDENTITY.cluster, partition=IDENTITY.partition, replica=ReplicaId(n)),
+        )
+        for n in (1, 2, 3)
+    ]
+    made = 0
+    for stop in range(1_000):
+        disk = SimDisk(random.Random(stop))
+        disk.crash_at_operation = stop
+        try:
+            Log.create(disk, [(directory, identity, MEMBERS) for directory, identity in replicas])
+        except SimCrash:
+            disk.crash()
+        else:
+            break
+        missing = [(directory, identity) for directory, identity in replicas if not Log.exists(disk, directory)]
+        made += len(replicas) - len(missing)
+        Log.create(disk, [(directory, identity, MEMBERS) for directory, identity in missing])
+        for directory, identity in replicas:
+            log = Log.open(disk, directory, identity, OPTIONS)
+            assert Vote(term=Term(0), voted_for=None) == log.vote
+            assert 0 == log.last_index
+            assert MEMBERS == log.fold.membership
+    assert stop > 30, "every operation was a place to crash"
+    assert made, "some crashes came so late that the replica was there"
 
 
 @pytest.mark.slow
@@ -177,7 +209,7 @@ def test_a_failed_sync_reaches_the_writer() -> None:
     assert write is not None
 
     with pytest.raises(OSError, match="EIO"):
-        disk.sync_files(write.perform(disk))
+        perform(disk, {0: write})
 
 
 def test_an_installed_fold_replaces_everything() -> None:

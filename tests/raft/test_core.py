@@ -311,6 +311,19 @@ def test_when_nobody_has_the_doubtful_entry_it_is_dropped() -> None:
     assert group.elect(1).commit == 1
 
 
+def test_the_preferred_replica_of_a_new_group_campaigns_first() -> None:
+    """Leadership need not move right after it was won: the controller's choice has the shortest first time-out."""
+    group = Group(may_vote=False)
+    for number, core in group.cores.items():
+        core.allow_vote(soon=number == 2)
+    for _ in range(2):
+        for core in group.cores.values():
+            core.tick()
+        group.settle()
+
+    assert [False, True, False] == [core.is_leader for core in group.cores.values()]
+
+
 def test_a_replica_without_the_right_to_vote_only_follows() -> None:
     """It first votes when the controller has recorded that its log exists."""
     group = Group(may_vote=False)

@@ -1,0 +1,63 @@
+"""The files of the replicas that should run on a node: opened where they are, made where they never were.
+
+A replica that was recorded as initialised, but whose log is not here or lost its vote, is not made again: an empty
+replica under an old name could vote twice.
+"""
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cluster.config import LogOptions
+from cluster.errors import CorruptStorage, DiskFull, RefusedToStart, RiverrunError
+from cluster.log import Log, ReplicaIdentity
+from cluster.metadata import Replica as Assigned
+from cluster.raft import Membership
+from cluster.types import PartitionId
+from cluster.world import Disk
+
+REPLICAS = "replicas"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """A replica that is assigned to this node and does not run."""
+
+    assigned: Assigned
+    directory: str
+    identity: ReplicaIdentity
+    membership: Membership
+    preferred: bool
+    """The controller would have it lead."""
+
+    @property
+    def partition(self) -> PartitionId:
+        """Whose replica it is."""
+        return self.identity.partition
+
+
+def directory_of(partition: PartitionId, assigned: Assigned) -> str:
+    """Where a replica's files are; the replica id is part of it, so that a new one never meets an old one's files."""
+    return f"{REPLICAS}/{partition.topic.hex()}/{partition.number}-{assigned.replica}"
+
+
+def open_or_create(disk: Disk, missing: Sequence[Missing], options: LogOptions) -> list[Log | RiverrunError]:
+    """The log of each, or why it has none: DiskFull may be tried again. Blocks."""
+    new = [item for item in missing if not item.assigned.initialised and not Log.exists(disk, item.directory)]
+    try:
+        Log.create(disk, [(item.directory, item.identity, item.membership) for item in new])
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        full = DiskFull("the disk is full")
+        return [full if item in new else _open(disk, item, options) for item in missing]
+    return [_open(disk, item, options) for item in missing]
+
+
+def _open(disk: Disk, item: Missing, options: LogOptions) -> Log | RiverrunError:
+    if not Log.exists(disk, item.directory):
+        return CorruptStorage(f"{item.directory} is not there, and was")
+    try:
+        return Log.open(disk, item.directory, item.identity, options)
+    except (CorruptStorage, RefusedToStart) as error:
+        return error

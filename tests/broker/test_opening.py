@@ -1,0 +1,55 @@
+"""Which replicas' files are opened, made, refused, or tried again when there is room."""
+
+import random
+
+from cluster.broker.opening import Missing, directory_of, open_or_create
+from cluster.config import LogOptions
+from cluster.errors import CorruptStorage, DiskFull
+from cluster.log import Log, ReplicaIdentity
+from cluster.metadata import Replica
+from cluster.raft import Member, Membership
+from cluster.sim.disk import SimDisk
+from cluster.types import ClusterId, NodeId, PartitionId, ReplicaId, TopicId
+
+TOPIC = TopicId(b"t" * 16)
+MEMBERS = Membership(voters=(Member(replica=ReplicaId(9), node=NodeId(1)),))
+
+
+def missing(number: int, *, initialised: bool = False, cluster: bytes = b"c") -> Missing:
+    """A replica of partition `number` that should run here."""
+    partition = PartitionId(TOPIC, number)
+    assigned = Replica(replica=ReplicaId(100 + number), node=NodeId(1), initialised=initialised)
+    identity = ReplicaIdentity(cluster=ClusterId(cluster * 16), partition=partition, replica=assigned.replica)
+    return Missing(assigned, directory_of(partition, assigned), identity, MEMBERS, preferred=False)
+
+
+def test_new_ones_are_made_and_known_ones_opened():
+    """A second start finds what the first one made."""
+    disk = SimDisk(random.Random(1))
+    first = open_or_create(disk, [missing(0), missing(1)], LogOptions())
+    again = open_or_create(disk, [missing(0, initialised=True), missing(1)], LogOptions())
+    assert [Log, Log, Log, Log] == [type(log) for log in [*first, *again]]
+
+
+def test_one_that_was_recorded_and_is_gone_is_not_made_again():
+    """An empty replica under an old name could vote twice."""
+    disk = SimDisk(random.Random(1))
+    found = open_or_create(disk, [missing(0, initialised=True), missing(1)], LogOptions())
+    assert [CorruptStorage, Log] == [type(log) for log in found]
+
+
+def test_one_of_another_cluster_is_refused():
+    """Its files stay as they are."""
+    disk = SimDisk(random.Random(1))
+    open_or_create(disk, [missing(0)], LogOptions())
+    assert [CorruptStorage] == [type(log) for log in open_or_create(disk, [missing(0, cluster=b"d")], LogOptions())]
+
+
+def test_without_room_new_ones_wait_and_known_ones_open():
+    """A full disk refuses what is new, and comes back to it."""
+    disk = SimDisk(random.Random(1))
+    open_or_create(disk, [missing(0)], LogOptions())
+    disk.capacity_bytes = 0
+    assert [Log, DiskFull] == [type(log) for log in open_or_create(disk, [missing(0), missing(1)], LogOptions())]
+    disk.capacity_bytes = 1 << 30
+    assert [Log] == [type(log) for log in open_or_create(disk, [missing(1)], LogOptions())]
