@@ -75,6 +75,7 @@ class Replica(Actor):
         self._around = around
         self._incoming: dict[tuple[Index, Term], Entry] = {}
         self._fold_bytes = b""
+        self._recovering = log.recovered.recovering
         self._uncommitted_ends: deque[tuple[Index, Offset]] = deque()
         self._nodes = {member.replica: member.node for member in log.fold.membership.voters}
         self.raft = around.raft_class(
@@ -196,6 +197,10 @@ class Replica(Actor):
             self._send(ready.messages)
             self._send(ready.promises)
             self._publish(ready)
+        if self._recovering and not self.raft.recovering:
+            self._recovering = False
+            self.log.whole_again()
+            self._around.writer.submit(self.log, lambda _: None)
 
     def _write(self, ready: Ready) -> None:
         """Bring log and vote to where the core is, in memory at once, on disk by the writer's next group."""

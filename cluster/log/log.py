@@ -14,7 +14,7 @@ from cluster.log.fold import Fold, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
 from cluster.log.segment import ReplicaIdentity, Segment, head_size
-from cluster.log.write import Create, Cut, Put, Remove, SaveVote, Step, Write
+from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
@@ -192,6 +192,10 @@ class Log:
         if self._synced[0] >= index:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
+
+    def whole_again(self) -> None:
+        """What was damaged is here again, on disk: a restart need not recover."""
+        self._steps.append(Recovered())
 
     def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
         """Replace everything by a fold; the log continues after `index`."""

@@ -16,6 +16,8 @@ from cluster.world import Disk, File
 
 VOTE_FILE = "vote"
 NEW_VOTE_FILE = "vote.new"
+RECOVERING_FILE = "recovering"
+"""There from before damaged entries are cut until they are here again: a second restart must know of them, too."""
 QUARANTINE = "quarantine"
 SUFFIX = ".log"
 
@@ -100,6 +102,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
             damage = Damage(index=Index(fold.index + 1), position=0, term_bound=vote.term, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
+            _mark_recovering(disk, directory)
             assert segment.file is not None
             segment.file.close()
             disk.remove(segment.path)
@@ -113,6 +116,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, damage.position))
             if damage.corruption:
+                _mark_recovering(disk, directory)
                 assert segment.file is not None
                 segment.file.truncate(segment.size)
                 segment.file.sync()
@@ -127,7 +131,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
         vote_file=vote_file,
         recovered=Recovery(
             doubtful=doubtful,
-            recovering=bool(aside) and doubtful is None,
+            recovering=RECOVERING_FILE in disk.list(directory),
             quarantined=tuple(aside),
         ),
     )
@@ -150,6 +154,7 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
             file.close()
             if any(data[head_size(b"") :]) or name != names[-1]:
                 aside.append(_write_aside(disk, directory, name, data))
+                _mark_recovering(disk, directory)
             disk.remove(path)
             continue
         if segment.installed:
@@ -175,6 +180,12 @@ def _take_in(segment: Segment, entries: list[Entry], fold: Fold) -> None:
 def _read_all(segment: Segment) -> bytes:
     assert segment.file is not None
     return segment.file.read(0, segment.file.size())
+
+
+def _mark_recovering(disk: Disk, directory: str) -> None:
+    """Remember, before anything is cut, that entries are missing here which this replica may have acknowledged."""
+    disk.open(f"{directory}/{RECOVERING_FILE}", create=True).close()
+    disk.sync_directory(directory)
 
 
 def _set_aside(disk: Disk, directory: str, segment: Segment, position: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from cluster.log.opening import RECOVERING_FILE
 from cluster.log.segment import ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
@@ -48,6 +49,11 @@ class Remove:
     segment: Segment
 
 
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was damaged is here again: the mark that says otherwise goes, after everything before is on disk."""
+
+
 @dataclass(slots=True)
 class Put:
     """Frames, one after another; grows until it is taken."""
@@ -58,7 +64,7 @@ class Put:
     size: int
 
 
-Step = SaveVote | Create | Cut | Remove | Put
+Step = SaveVote | Create | Cut | Remove | Recovered | Put
 Key = TypeVar("Key")
 
 
@@ -131,6 +137,12 @@ class Write:
                         segment.file.close()
                         segment.file = None
                         disk.remove(segment.path)
+                        disk.sync_directory(self._directory)
+                case Recovered():
+                    disk.sync_files(list(dirty.values()))
+                    dirty.clear()
+                    if RECOVERING_FILE in disk.list(self._directory):
+                        disk.remove(f"{self._directory}/{RECOVERING_FILE}")
                         disk.sync_directory(self._directory)
                 case Put(segment, position, buffers, size):
                     assert segment.file is not None

@@ -153,6 +153,44 @@ def test_power_loss_at_every_operation_of_making_replicas() -> None:
     assert made, "some crashes came so late that the replica was there"
 
 
+def damaged_disk(seed: int) -> SimDisk:
+    """A log of several segments whose third entry is damaged, long after it was acknowledged."""
+    disk = fresh_disk(seed)
+    script(disk, Promised())
+    disk.flip(f"{DIRECTORY}/{1:020d}.log", (300 + 3 * 350) * 8)
+    return disk
+
+
+@pytest.mark.slow
+def test_a_second_restart_still_knows_that_entries_are_missing() -> None:
+    """Cluster seed 2: what was cut was forgotten by the next restart, and the replica might have voted without it.
+
+    The power goes at every operation of the first restart; whoever opens next finds all entries, or knows of the loss.
+    """
+    whole = fresh_disk(0)
+    script(whole, Promised())
+    complete = Log.open(whole, DIRECTORY, IDENTITY, OPTIONS).last_index
+    for stop in range(1_000):
+        disk = damaged_disk(stop)
+        disk.crash_at_operation = disk.operations + stop
+        try:
+            Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).close()
+        except SimCrash:
+            disk.crash()
+        else:
+            break
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert log.last_index < complete
+        assert log.recovered.recovering, f"forgotten after a crash at operation {stop}"
+        again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert again.recovered.recovering
+        again.append([entry(again, 9)])
+        again.whole_again()
+        flush(again, disk)
+        assert not Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered.recovering
+    assert stop > 5, "there were operations to crash at"
+
+
 @pytest.mark.slow
 def test_every_flipped_byte_is_noticed() -> None:
     """A flipped bit anywhere in any file: what is served is right, or the damage is reported."""

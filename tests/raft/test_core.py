@@ -286,6 +286,29 @@ def test_an_idle_group_sleeps_and_wakes_with_the_next_entry() -> None:
     assert not leader.asleep
 
 
+def test_a_restarted_follower_hears_that_its_log_is_the_leaders() -> None:
+    """Cluster seed 8: nothing was sent to a follower that had everything, so it never heard of the commit."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=0))
+    leader = group.elect(1)
+    leader.propose(10)
+    group.settle()
+    before = group.cores[3]
+    group.cores[3] = Raft(
+        me=ReplicaId(3),
+        membership=Membership(voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 3))),
+        vote=before.vote_now(),
+        log=LogState(term_starts=((Index(1), Term(1)),), last_index=Index(2)),
+        options=RaftOptions(),
+        draw_election_ticks=lambda: 15,
+    )
+    assert group.cores[3].commit == 0
+    for _ in range(4):
+        leader.tick()
+        group.settle()
+
+    assert group.cores[3].commit == 2
+
+
 def test_a_doubtful_replica_helps_nobody_who_may_lack_the_entry() -> None:
     """FAST'18: it votes as if its log still ended with the damaged entry, and does not campaign."""
     group = Group(doubtful=(Index(1), Term(3)))
