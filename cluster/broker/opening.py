@@ -47,9 +47,7 @@ def open_or_create(disk: Disk, missing: Sequence[Missing], options: LogOptions) 
     try:
         Log.create(disk, [(item.directory, item.identity, item.membership) for item in new])
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        full = DiskFull("the disk is full")
+        full = _disk_full(error)
         return [full if item in new else _open(disk, item, options) for item in missing]
     return [_open(disk, item, options) for item in missing]
 
@@ -61,3 +59,11 @@ def _open(disk: Disk, item: Missing, options: LogOptions) -> Log | RiverrunError
         return Log.open(disk, item.directory, item.identity, options)
     except (CorruptStorage, RefusedToStart) as error:
         return error
+    except OSError as error:
+        return _disk_full(error)  # what is damaged is copied before anything is cut, and there was no room for it
+
+
+def _disk_full(error: OSError) -> DiskFull:
+    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        raise error
+    return DiskFull("the disk is full")

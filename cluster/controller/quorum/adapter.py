@@ -22,7 +22,7 @@ from cluster.controller.quorum import Apply
 from cluster.controller.quorum.guards import wrap
 from cluster.controller.quorum.journal import DurableJournal
 from cluster.controller.quorum.transport import LinkTransport, Send
-from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.errors import DiskFull, InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.types import NodeId
 from cluster.world import Clock, Disk, Random
 
@@ -79,6 +79,7 @@ class PySyncObjQuorum:
         self._core: _Machine | None = None
         self._transport: LinkTransport | None = None
         self._journal: DurableJournal | None = None
+        self._full = False
 
     def start(self) -> None:
         """See Quorum."""
@@ -120,7 +121,7 @@ class PySyncObjQuorum:
     def tick(self) -> None:
         """See Quorum."""
         core, transport, journal = self._parts()
-        with self._entered():
+        with self._entered(), self._needing_room():
             journal.sync()  # the leader counts itself in this tick: what it counts is on disk
             transport.tick()
             core.doTick(0.0)
@@ -183,7 +184,7 @@ class PySyncObjQuorum:
 
     def _with_transport(self, act: Callable[[LinkTransport], None]) -> None:
         if self._transport is not None:
-            with self._entered():
+            with self._entered(), self._needing_room():
                 act(self._transport)
 
     def _parts(self) -> tuple[_Machine, LinkTransport, DurableJournal]:
@@ -191,6 +192,18 @@ class PySyncObjQuorum:
         assert self._transport is not None
         assert self._journal is not None
         return self._core, self._transport, self._journal
+
+    @contextmanager
+    def _needing_room(self) -> Iterator[None]:
+        """On a full disk this member is as if it were cut off: it says nothing that it has not written, and stays."""
+        try:
+            yield
+        except DiskFull as error:
+            if not self._full:
+                log_event.warning("controller_disk_full", detail=error.message)
+            self._full = True
+        else:
+            self._full = False
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

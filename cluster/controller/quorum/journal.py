@@ -7,6 +7,7 @@ truncates and adds again what it had. A damaged record with anything behind it r
 never acknowledged and is cut.
 """
 
+import errno
 import json
 import struct
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import google_crc32c
 from pysyncobj.journal import Journal
 
-from cluster.errors import CorruptStorage
+from cluster.errors import CorruptStorage, DiskFull
 from cluster.world import Disk, File
 
 _HEAD = struct.Struct("<IIB")
@@ -111,12 +112,23 @@ class DurableJournal(Journal):  # type: ignore[misc]
             records.append(_record(META, json.dumps(self._meta).encode()))
         if not records:
             return
-        self._end += self._file.write(self._end, records)
-        self._file.sync()
+        self._append(records)
         self.syncs += 1
         del disk[same:]
         disk.extend(entry[1:] for entry in memory[same:])
         self._meta_on_disk = dict(self._meta)
+
+    def _append(self, records: list[bytes]) -> None:
+        """DiskFull leaves the file as it was; what is in memory is written when there is room."""
+        try:
+            written = self._file.write(self._end, records)
+        except OSError as error:
+            self._file.truncate(self._end)
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise DiskFull("the disk has no room for the controller's journal") from error
+            raise
+        self._file.sync()
+        self._end += written
 
     @staticmethod
     def _open_new(disk: Disk, path: str) -> File:
