@@ -97,7 +97,7 @@ def _against_sends(by_value: dict[str, _Send], keys: dict[str, str]) -> list[Ano
 
 
 def _finally(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str) -> list[Anomaly]:
-    """Lost: acknowledged, not read at the end, though something behind it was. Unseen: nothing behind it was read."""
+    """Lost: acknowledged or read before, and not read at the end. Unseen: nothing behind it was read either."""
     seen = {value for process, _, records in reads if process == final for _, _, value in records}
     furthest: dict[int, int] = defaultdict(lambda: -1)
     for _, partition, records in reads:
@@ -109,6 +109,11 @@ def _finally(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str
             lost = send.offset is not None and send.offset <= furthest[send.partition]
             name = "lost write" if lost else "unseen"
             found.append(Anomaly(name, f"{send.value} was acknowledged at {send.partition}@{send.offset}"))
+    acknowledged = {send.value for send in sends if send.kind is Kind.OK}
+    for process, partition, records in reads:
+        for offset, _, value in records:
+            if value not in seen and value not in acknowledged:
+                found.append(Anomaly("lost write", f"{value} was read by {process} at {partition}@{offset}"))
     return found
 
 

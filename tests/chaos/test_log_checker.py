@@ -70,6 +70,17 @@ def test_each_anomaly_of_reading_is_caught(records: list[tuple[int, str]], name:
     assert name in {anomaly.name for anomaly in check_log(history.events)}
 
 
+def test_a_record_that_was_read_and_is_gone_is_caught() -> None:
+    """Its producer never knew; a reader did."""
+    history = History()
+    _send(history, "seen", None, Kind.INFO, at=0.0)
+    early = history.invoke("r0", "read", 1.0, partition=0)
+    history.end(early, "r0", Kind.OK, "read", 1.0, partition=0, records=[[0, "k", "seen"]])
+    _read(history)
+
+    assert ["lost write"] == [anomaly.name for anomaly in check_log(history.events)]
+
+
 def test_a_key_out_of_order_is_caught() -> None:
     """A process's own sends of one key stand in its order."""
     history = History()

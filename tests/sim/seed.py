@@ -7,11 +7,12 @@ the same index), no node ended by itself. At the end: clients' histories (chaos.
 import asyncio
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind
 from cluster.client.client import Client
+from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, Outcome, RiverrunError
@@ -20,6 +21,8 @@ from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
 from cluster.types import Index
+from tests.sim.nemesis import Nemesis
+from tests.sim.seen import Seen
 from tests.sim.swarm import Plan, draw
 
 TOPIC = "t"
@@ -29,26 +32,6 @@ HEAL_S_MAX = 60.0
 
 class SeedFailure(Exception):
     """What went wrong, in a sentence."""
-
-
-@dataclass
-class Seen:
-    """What a seed did."""
-
-    acknowledged: int = 0
-    sent: int = 0
-    steps: int = 0
-    virtual_s: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
-    trace: list[str] = field(default_factory=list)
-
-    def add(self, other: "Seen") -> None:
-        """Sum over seeds."""
-        self.acknowledged += other.acknowledged
-        self.sent += other.sent
-        self.steps += other.steps
-        self.virtual_s += other.virtual_s
-        self.counts.update(other.counts)
 
 
 class PlannedCluster(SimCluster):
@@ -66,6 +49,7 @@ class PlannedCluster(SimCluster):
                 idle_ticks_before_sleep=self.plan.idle_ticks,
                 entries_per_append_max=self.plan.entries_per_append,
             ),
+            broker=replace(config.broker, tick_s=self.plan.tick_s),
             log=replace(config.log, segment_bytes_max=self.plan.segment_bytes, allocate_bytes_min=4096),
         )
 
@@ -87,8 +71,9 @@ class Seed:
         self.chosen: dict[tuple[int, Index], tuple[int, int, bytes]] = {}
         self.leaders: dict[tuple[int, int], int] = {}
         self.checked: dict[tuple[int, int, int], Index] = {}
-        self.flipped: set[int] = set()
+        self.times: dict[tuple[int, int, int], int] = {}
         self.stopping = False
+        self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
 
     async def run(self) -> Seen:
         """The whole seed; SeedFailure if something is wrong."""
@@ -98,12 +83,13 @@ class Seed:
         await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3)
         producers = [asyncio.create_task(self._produce(number)) for number in range(self.plan.producers)]
         watcher = asyncio.create_task(self._watch())
-        await self._faults()
+        readers = [asyncio.create_task(self._read(number)) for number in range(self.plan.readers)]
+        await self.nemesis.run(self.check)
         await self._heal()
         before = self.outcome.acknowledged
         await asyncio.sleep(5)
         self.stopping = True
-        await asyncio.wait_for(asyncio.gather(*producers), HEAL_S_MAX)
+        await asyncio.wait_for(asyncio.gather(*producers, *readers), HEAL_S_MAX)
         if self.outcome.acknowledged <= before:
             raise SeedFailure("no progress after everything was healed")
         await self._equal()
@@ -137,7 +123,7 @@ class Seed:
                 task = asyncio.create_task(self._await(operation, f"p{number}", delivery))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
-            await asyncio.sleep(self.random.uniform(0.05, 0.4))
+            await asyncio.sleep(self.random.uniform(0.05, self.plan.think_s))
             while len(pending) > 200:
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         if pending:
@@ -154,120 +140,35 @@ class Seed:
         self.outcome.counts["duplicate_answered"] += receipt.duplicate
         self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
 
+    async def _read(self, number: int) -> None:
+        """Follow partitions while everything happens; what was read before an error was read all the same."""
+        client = self.cluster.client(f"reader-{number}")
+        process, positions = f"r{number}", Counter[int]()
+        while not self.stopping:
+            await asyncio.sleep(self.random.uniform(0.1, 2 * self.plan.think_s))
+            partition = self.random.randrange(self.plan.partitions)
+            operation = self.history.invoke(process, "read", self.loop.now_s, partition=partition)
+            records = []
+            try:
+                async with asyncio.timeout(20):
+                    async for record in client.read(
+                        TOPIC, partitions=[partition], start=positions[partition], until="latest"
+                    ):
+                        records.append(_plain(record))  # noqa: PERF401  what came before an error counts
+            except (RiverrunError, TimeoutError):
+                self.outcome.counts["reads_broken"] += 1
+            if records:
+                positions[partition] = records[-1][0] + 1
+            self.outcome.counts["records_read"] += len(records)
+            self.history.end(operation, process, Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
+        await client.abandon()
+
     def _ended(self, operation: int, process: str, error: RiverrunError) -> None:
         kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
         self.history.end(operation, process, kind, "send", self.loop.now_s, error=error.reason)
 
-    # --- faults
-
-    async def _faults(self) -> None:
-        end_s = self.loop.now_s + self.plan.load_s
-        while self.loop.now_s < end_s:
-            await asyncio.sleep(self.random.uniform(0.3, 1.7) * self.plan.every_s)
-            await getattr(self, f"_fault_{self.random.choice(self.plan.faults)}")()
-            self.check()
-
-    def _target(self) -> int:
-        leading = Counter(
-            node
-            for node, run in self.cluster.running.items()
-            for r in run.broker.running.values()
-            if r.replica.raft.is_leader
-        )
-        if leading and self.random.random() < self.plan.aim_at_leader:
-            return leading.most_common(1)[0][0]
-        return self.random.choice(self.cluster.nodes)
-
-    def _note(self, fault: str, detail: object = "") -> None:
-        self.outcome.counts[f"fault_{fault}"] += 1
-        self.outcome.trace.append(f"{self.loop.now_s:9.3f} {fault} {detail}")
-
-    async def _fault_crash(self) -> None:
-        node = self._target()
-        if node in self.cluster.running:
-            self._note("crash", node)
-            self.cluster.crash(node)
-            self._later(self.random.choice((0.05, 1.0, 6.0)), node)
-
-    async def _fault_power_loss(self) -> None:
-        self._note("power_loss")
-        for node in list(self.cluster.running):
-            self.cluster.crash(node)
-        for node in self.cluster.nodes:
-            self._later(self.random.uniform(0.01, 2.0), node)
-
-    def _later(self, delay_s: float, node: int) -> None:
-        async def start() -> None:
-            await asyncio.sleep(delay_s)
-            if node not in self.cluster.running:
-                await self._start(node)
-
-        task = asyncio.create_task(start())
-        task.add_done_callback(lambda done: done.exception() and self.cluster.fatal.append((node, done.exception())))
-
-    async def _start(self, node: int) -> None:
-        await self.cluster.start(node)
-        self.outcome.counts["restart"] += 1
-
-    async def _fault_cut(self) -> None:
-        one, other = self.random.sample(self.cluster.nodes, 2)
-        self._note("cut", (one, other))
-        self.cluster.cut(one, other)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
-
-    async def _fault_cut_one_way(self) -> None:
-        one, other = self.random.sample(self.cluster.nodes, 2)
-        self._note("cut_one_way", (one, other))
-        self.cluster.cut(one, other, both=False)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
-
-    async def _fault_isolate(self) -> None:
-        node = self._target()
-        self._note("isolate", node)
-        for other in self.cluster.nodes:
-            if other != node:
-                self.cluster.cut(node, other)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
-
-    async def _fault_pause(self) -> None:
-        node = self._target()
-        self._note("pause", node)
-        self.cluster.pause(node, self.random.uniform(0.2, 6))
-
-    async def _fault_slow_disk(self) -> None:
-        node = self._target()
-        self._note("slow_disk", node)
-        self.cluster.disks[node].latency_s = self.random.choice((0.0005, 0.02, 0.2))
-
-    async def _fault_slow_network(self) -> None:
-        self._note("slow_network")
-        self.cluster.fabric.delay_s_max = self.random.choice((0.001, 0.02, 0.1))
-
-    async def _fault_flip(self) -> None:
-        """Damage the last bytes of one log of one node, which then restarts; always the same node: a minority."""
-        node = min(self.flipped) if self.flipped else self._target()
-        disk = self.cluster.disks[node]
-        logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
-        if node not in self.cluster.running or not logs:
-            return
-        self.flipped.add(node)
-        self._note("flip", node)
-        self.cluster.crash(node)
-        path = self.random.choice(logs)
-        used = len(bytes(disk.open(path).read(0, disk.size_of(path))).rstrip(b"\0")) if path in disk.paths() else 0
-        if used > 400:
-            disk.flip(path, self.random.randrange((used - 300) * 8, used * 8))
-        self._later(0.5, node)
-
     async def _heal(self) -> None:
-        self.cluster.fabric.heal()
-        self.cluster.fabric.delay_s_max = 0.002
-        for disk in self.cluster.disks.values():
-            disk.latency_s = 0.001
-        await asyncio.sleep(3.0)  # those that are about to start do
-        for node in self.cluster.nodes:
-            if node not in self.cluster.running:
-                await self._start(node)
+        await self.nemesis.heal()
         await self._ready(self.cluster.client("healer"))
 
     # --- checks
@@ -319,6 +220,9 @@ class Seed:
                         raise SeedFailure(
                             f"partition {partition.number} index {entry.index}: node {node} committed another entry"
                         )
+                    if entry.append_time_ns < self.times.get(key, 0):
+                        raise SeedFailure(f"partition {partition.number} index {entry.index}: append times went back")
+                    self.times[key] = entry.append_time_ns
                 self.checked[key] = raft.commit
 
     async def _equal(self) -> None:
@@ -341,10 +245,7 @@ class Seed:
 
     async def _read_all(self, client: Client) -> None:
         for partition in range(self.plan.partitions):
-            records = [
-                [record.offset, (record.key or b"").decode(), record.value.decode()]
-                async for record in client.read(TOPIC, partitions=[partition], until="latest")
-            ]
+            records = [_plain(record) async for record in client.read(TOPIC, partitions=[partition], until="latest")]
             number = self.history.invoke("final", "read", self.loop.now_s, partition=partition)
             self.history.end(number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
         await client.abandon()
@@ -365,6 +266,11 @@ class Seed:
                         run.replica.log.first_index, last=run.replica.raft.commit, bytes_max=1 << 40, count_max=1 << 40
                     )
                 )
+
+
+def _plain(record: ReadRecord) -> list[int | str]:
+    """As histories have it."""
+    return [record.offset, (record.key or b"").decode(), record.value.decode()]
 
 
 def _partition(key: str, partitions: int) -> int:

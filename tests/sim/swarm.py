@@ -3,7 +3,19 @@
 import random
 from dataclasses import dataclass
 
-FAULTS = ("crash", "power_loss", "cut", "cut_one_way", "isolate", "pause", "slow_disk", "slow_network", "flip")
+FAULTS = (
+    "crash",
+    "power_loss",
+    "cut",
+    "cut_one_way",
+    "isolate",
+    "pause",
+    "slow_disk",
+    "slow_network",
+    "flip",
+    "full_disk",
+    "clock_jump",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +35,11 @@ class Plan:
     entries_per_append: int
     segment_bytes: int
     producers: int
+    readers: int
     linger_s: float
+    think_s: float
+    """The longest that a producer waits before it produces again."""
+    tick_s: float
 
 
 def draw(rng: random.Random) -> Plan:
@@ -43,5 +59,8 @@ def draw(rng: random.Random) -> Plan:
         entries_per_append=rng.choice((1, 4, 64)),
         segment_bytes=rng.choice((4 << 10, 64 << 10, 64 << 20)),
         producers=rng.randint(2, 4),
+        readers=rng.randint(0, 2),
         linger_s=rng.choice((0.0, 0.005, 0.05)),
+        think_s=rng.choice((0.4, 1.0, 2.5)),
+        tick_s=rng.choice((0.05, 0.1, 0.1)),
     )

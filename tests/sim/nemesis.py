@@ -1,0 +1,158 @@
+"""What goes wrong in a seed: faults as its plan has them, aimed at whoever leads most or at anybody; and their end."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+
+from cluster.sim.clock import SimClock, SimLoop
+from cluster.sim.cluster import SimCluster
+from tests.sim.seen import Seen
+from tests.sim.swarm import Plan
+
+ROOMY_BYTES = 1 << 40
+
+
+class Nemesis:
+    """Breaks one cluster; what it did is counted and told in `outcome`."""
+
+    def __init__(self, loop: SimLoop, plan: Plan, cluster: SimCluster, chance: random.Random, outcome: Seen) -> None:
+        self.loop = loop
+        self.plan = plan
+        self.cluster = cluster
+        self.random = chance
+        self.outcome = outcome
+        self.flipped: set[int] = set()
+
+    async def run(self, check: Callable[[], None]) -> None:
+        """Fault after fault, as the plan has it, while the load lasts; `check` after each."""
+        end_s = self.loop.now_s + self.plan.load_s
+        while self.loop.now_s < end_s:
+            await asyncio.sleep(self.random.uniform(0.3, 1.7) * self.plan.every_s)
+            await getattr(self, f"_fault_{self.random.choice(self.plan.faults)}")()
+            check()
+
+    def _target(self) -> int:
+        leading = Counter(
+            node
+            for node, run in self.cluster.running.items()
+            for r in run.broker.running.values()
+            if r.replica.raft.is_leader
+        )
+        if leading and self.random.random() < self.plan.aim_at_leader:
+            return leading.most_common(1)[0][0]
+        return self.random.choice(self.cluster.nodes)
+
+    def _note(self, fault: str, detail: object = "") -> None:
+        self.outcome.counts[f"fault_{fault}"] += 1
+        self.outcome.trace.append(f"{self.loop.now_s:9.3f} {fault} {detail}")
+
+    async def _fault_crash(self) -> None:
+        node = self._target()
+        if node in self.cluster.running:
+            self._note("crash", node)
+            self.cluster.crash(node)
+            self._later(self.random.choice((0.05, 1.0, 6.0)), node)
+
+    async def _fault_power_loss(self) -> None:
+        self._note("power_loss")
+        for node in list(self.cluster.running):
+            self.cluster.crash(node)
+        for node in self.cluster.nodes:
+            self._later(self.random.uniform(0.01, 2.0), node)
+
+    def _later(self, delay_s: float, node: int) -> None:
+        async def start() -> None:
+            await asyncio.sleep(delay_s)
+            if node not in self.cluster.running:
+                await self._start(node)
+
+        task = asyncio.create_task(start())
+        task.add_done_callback(lambda done: done.exception() and self.cluster.fatal.append((node, done.exception())))
+
+    async def _start(self, node: int) -> None:
+        await self.cluster.start(node)
+        self.outcome.counts["restart"] += 1
+
+    async def _fault_cut(self) -> None:
+        one, other = self.random.sample(self.cluster.nodes, 2)
+        self._note("cut", (one, other))
+        self.cluster.cut(one, other)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_cut_one_way(self) -> None:
+        one, other = self.random.sample(self.cluster.nodes, 2)
+        self._note("cut_one_way", (one, other))
+        self.cluster.cut(one, other, both=False)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_isolate(self) -> None:
+        node = self._target()
+        self._note("isolate", node)
+        for other in self.cluster.nodes:
+            if other != node:
+                self.cluster.cut(node, other)
+        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+
+    async def _fault_pause(self) -> None:
+        node = self._target()
+        self._note("pause", node)
+        self.cluster.pause(node, self.random.uniform(0.2, 6))
+
+    async def _fault_slow_disk(self) -> None:
+        node = self._target()
+        self._note("slow_disk", node)
+        self.cluster.disks[node].latency_s = self.random.choice((0.0005, 0.02, 0.2))
+
+    async def _fault_slow_network(self) -> None:
+        self._note("slow_network")
+        self.cluster.fabric.delay_s_max = self.random.choice((0.001, 0.02, 0.1))
+
+    async def _fault_full_disk(self) -> None:
+        """No room for more than a few records, for a while."""
+        disk = self.cluster.disks[self._target()]
+        self._note("full_disk")
+        disk.capacity_bytes = ROOMY_BYTES - disk.free_bytes() + self.random.choice((0, 1000, 10_000))
+
+        def make_room() -> None:
+            disk.capacity_bytes = ROOMY_BYTES
+
+        self.loop.call_later(self.random.uniform(1, 10), make_room)
+
+    async def _fault_clock_jump(self) -> None:
+        """A node's wall clock is set, by up to an hour in either direction."""
+        node = self._target()
+        running = self.cluster.running.get(node)
+        if running is not None:
+            self._note("clock_jump", node)
+            clock = running._world.clock
+            assert isinstance(clock, SimClock)
+            clock.offset_ns += int(self.random.uniform(-3600, 3600) * 1e9)
+
+    async def _fault_flip(self) -> None:
+        """Damage the last bytes of one log of one node, which then restarts; always the same node: a minority."""
+        node = min(self.flipped) if self.flipped else self._target()
+        disk = self.cluster.disks[node]
+        logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
+        if node not in self.cluster.running or not logs:
+            return
+        self.flipped.add(node)
+        self._note("flip", node)
+        self.cluster.crash(node)
+        path = self.random.choice(logs)
+        used = len(bytes(disk.open(path).read(0, disk.size_of(path))).rstrip(b"\0")) if path in disk.paths() else 0
+        if used > 400:
+            disk.flip(path, self.random.randrange((used - 300) * 8, used * 8))
+        self._later(0.5, node)
+
+    async def heal(self) -> None:
+        """Everything works again, and every node runs."""
+        self.cluster.fabric.heal()
+        self.cluster.fabric.delay_s_max = 0.002
+        for disk in self.cluster.disks.values():
+            disk.latency_s = 0.001
+            disk.capacity_bytes = ROOMY_BYTES
+        await asyncio.sleep(3.0)  # those that are about to start do
+        for node in self.cluster.nodes:
+            if node not in self.cluster.running:
+                await self._start(node)

@@ -1,0 +1,67 @@
+"""Bugs that the cluster seeds must find: each a subclass for tests only, run by the unmodified swarm."""
+
+from dataclasses import replace
+from typing import Any
+
+from cluster.broker.publishing import Publishing
+from cluster.broker.replica import Replica
+from cluster.log.fold import Fold, ProducerState, decode_fold
+from cluster.node import Node
+from cluster.records import Batch
+from cluster.types import Index
+from tests.sim.seed import PlannedCluster
+
+
+class NoDeduplication(Publishing):
+    """Every batch is taken for the next one of its producer."""
+
+    def producer(self, batch: Batch) -> ProducerState | None:
+        """As if its predecessor had just been appended."""
+        return ProducerState(batch.producer_epoch, batch.base_sequence, (), 0)
+
+
+class AdmitsEarly(Publishing):
+    """A new leader decides by what was committed when it was elected, until it has committed an entry of its own."""
+
+    _behind: Fold | None = None
+    _until = Index(0)
+
+    def leadership_changed(self) -> None:
+        """The sequences of what is in the log, and not known to be committed, are forgotten."""
+        super().leadership_changed()
+        self._behind = None
+        if self._raft.is_leader:
+            self._until = self._log.last_index
+            behind = decode_fold(self._log.fold_at_start()[2])
+            first = Index(behind.index + 1)
+            for entry in self._log.entries(first, last=self._raft.commit, bytes_max=1 << 40, count_max=1 << 40):
+                behind.apply(entry)
+            self._behind = behind
+
+    def producer(self, batch: Batch) -> ProducerState | None:
+        """From the older fold, as long as it is older."""
+        if self._behind is None or self._raft.commit >= self._until:
+            return super().producer(batch)
+        return self._behind.producers.get(batch.producer_id)
+
+
+def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
+    """The cluster of the seeds, its nodes with the bug in them."""
+
+    class BuggyReplica(Replica):
+        def __init__(self, *, around: Any, **arguments: Any) -> None:
+            super().__init__(around=replace(around, publishing_class=bug), **arguments)
+
+    class BuggyNode(Node):
+        replica_class = BuggyReplica
+
+    class BuggyCluster(PlannedCluster):
+        node_class = BuggyNode
+
+    return BuggyCluster
+
+
+BUGS: dict[str, type[Publishing]] = {
+    "no_deduplication": NoDeduplication,
+    "leader_admits_early": AdmitsEarly,
+}

@@ -1,0 +1,24 @@
+"""What seeds did, to be added up."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Seen:
+    """What a seed did."""
+
+    acknowledged: int = 0
+    sent: int = 0
+    steps: int = 0
+    virtual_s: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+
+    def add(self, other: "Seen") -> None:
+        """Sum over seeds."""
+        self.acknowledged += other.acknowledged
+        self.sent += other.sent
+        self.steps += other.steps
+        self.virtual_s += other.virtual_s
+        self.counts.update(other.counts)
