@@ -31,7 +31,7 @@ def test_the_first_seeds() -> None:
 
 
 def test_a_planted_bug_is_found() -> None:
-    """The unmodified swarm, from seed 1. (`python -m tests.sim --bug all --seeds 1000` looks for all of them.)"""
+    """The unmodified swarm, from seed 1; `python -m tests.sim --bug all --seeds 1000` looks for all of them."""
     done = _run("--bug", "no_deduplication", "--seeds", "20", "--jobs", "2")
 
     assert 0 == done.returncode, done.stdout + done.stderr
