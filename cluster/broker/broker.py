@@ -7,8 +7,9 @@ Reconciling rules (absence never deletes):
 - a replica of a topic that the controller deleted is stopped and its directory removed;
 - a directory that nobody assigned stays where it is.
 
-All ticks of a node come from one timer, and only to replicas that are awake: a sleeping group costs nothing. When the
-link to a node is lost, every sleeping group with a replica there wakes.
+All ticks of a node come from one timer. A replica gets a turn for them only when they make it do something, so one
+that follows a live leader, or sleeps, costs nothing. When the link to a node comes or goes, every group with a replica
+there looks again.
 """
 
 import asyncio
@@ -21,9 +22,9 @@ from cluster.actor import Ref, Supervisor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
 from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
-from cluster.broker.replica import Replica, Surroundings
+from cluster.broker.replica import Pulse, Replica, Surroundings
 from cluster.broker.reports import Reports
-from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership, Wake
+from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, ReplicaIdentity, Writer
@@ -40,7 +41,6 @@ STARTED_TOGETHER_MAX = 64
 RETRY_S = 1.0
 """What the disk had no room for is tried again so often."""
 TICK = Tick()
-WAKE = Wake()
 
 
 class Running:
@@ -95,6 +95,8 @@ class Broker:
         self._options = options
         self._replica_class = replica_class
         self._leader_changed = asyncio.Event()
+        self._up: set[NodeId] = set()
+        self._pulse = Pulse()
         self._around = Surroundings(
             clock=world.clock,
             random=world.random,
@@ -102,6 +104,8 @@ class Broker:
             send=send,
             on_leader=self._on_leader,
             address_of=self.directory.client_address,
+            is_up=self._up.__contains__,
+            pulse=self._pulse,
             raft=raft,
             broker=options,
         )
@@ -134,11 +138,13 @@ class Broker:
 
     def on_peer_up(self, node: NodeId) -> None:
         """A link came up: tell everything, and let groups with a replica there look again."""
+        self._up.add(node)
         self.reports.want_full()
         self._wake_groups_of(node)
 
     def on_peer_down(self, node: NodeId) -> None:
         """A link was lost."""
+        self._up.discard(node)
         self.leaders.forget_node(node)
         self._wake_groups_of(node)
 
@@ -170,19 +176,23 @@ class Broker:
         self._leader_changed.set()
 
     def _wake_groups_of(self, node: NodeId) -> None:
+        self._pulse.links += 1
         for running in self.running.values():
-            if running.replica.raft.asleep and running.replica.has_member_on(node):
-                running.ref.tell_nowait(WAKE)
+            if running.replica.has_member_on(node):
+                self._give_turn(running)
 
     async def _tick_all(self) -> None:
         while True:
             await asyncio.sleep(self._options.tick_s)
+            self._pulse.ticks += 1
             for running in list(self.running.values()):
-                if not running.replica.raft.asleep:
-                    try:
-                        running.ref.tell_nowait(TICK)
-                    except Overloaded:
-                        log_event.warning("mailbox_full", partition=str(running.replica.partition))
+                if running.replica.due_tick <= self._pulse.ticks:
+                    self._give_turn(running)
+
+    @staticmethod
+    def _give_turn(running: Running) -> None:
+        if not running.ref.waiting:  # otherwise it has one before it
+            running.ref.tell_nowait(TICK)
 
     async def _report_changes(self) -> None:
         while True:

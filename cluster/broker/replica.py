@@ -10,6 +10,7 @@ Promises:
 - a publisher whose entry's fate is not known here is told so (OutcomeUnknown), never "no".
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,12 +30,11 @@ from cluster.broker.requests import (
     Request,
     Tick,
     TransferLeadership,
-    Wake,
 )
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.log import Log, Writer
-from cluster.messages import AppendEntries, InstallFold, RaftMessage
+from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
 from cluster.raft import Raft, Ready
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket
@@ -42,6 +42,16 @@ from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import Clock, Random
 
 log_event = structlog.get_logger()
+
+
+NEVER = math.inf
+
+
+class Pulse:
+    """What a node's replicas share: its count of ticks (one for a pause of any length), and how often links changed."""
+
+    ticks = 0
+    links = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +64,8 @@ class Surroundings:
     send: Callable[[NodeId, ReplicaEnvelope], object]
     on_leader: Callable[["Replica"], None]
     address_of: Callable[[NodeId], str]
+    is_up: Callable[[NodeId], bool]
+    pulse: Pulse
     raft: RaftOptions
     broker: BrokerOptions
     raft_class: type[Raft] = Raft
@@ -75,6 +87,10 @@ class Replica(Actor):
         self._around = around
         self._incoming: dict[tuple[Index, Term], Entry] = {}
         self._fold_bytes = b""
+        self._ticked = around.pulse.ticks
+        self._links_seen = around.pulse.links
+        self.due_tick: float = 0
+        """The broker's tick at which this replica wants a turn, if nothing else gives it one before."""
         self._recovering = log.recovered.recovering
         self._uncommitted_ends: deque[tuple[Index, Offset]] = deque()
         self._nodes = {member.replica: member.node for member in log.fold.membership.voters}
@@ -91,6 +107,7 @@ class Replica(Actor):
             recovering=log.recovered.recovering,
             doubtful=log.recovered.doubtful,
         )
+        self._look_who_is_away()
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
             raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
@@ -125,6 +142,7 @@ class Replica(Actor):
 
     def on_turn(self, messages: Sequence[Request]) -> None:
         """Feed the core everything that arrived, then do what it asks, once."""
+        self._feel_pulse()
         publishes = []
         for message in messages:
             if isinstance(message, Publish):
@@ -139,6 +157,23 @@ class Replica(Actor):
                     self._store([entry])
         self._carry_out()
         self._incoming.clear()
+        self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
+
+    def _feel_pulse(self) -> None:
+        """Time has passed since the last turn: all of it, before anything that arrived meanwhile."""
+        pulse = self._around.pulse
+        passed, self._ticked = pulse.ticks - self._ticked, pulse.ticks
+        for _ in range(passed):
+            self.raft.tick()
+        if self._links_seen != pulse.links:
+            self._links_seen = pulse.links
+            self._look_who_is_away()
+
+    def _look_who_is_away(self) -> None:
+        is_up = self._around.is_up
+        self.raft.set_away(
+            frozenset(replica for replica, node in self._nodes.items() if replica != self.me and not is_up(node))
+        )
 
     async def on_stop(self) -> None:
         """Nobody is left waiting."""
@@ -157,15 +192,13 @@ class Replica(Actor):
                     self._publishing.synced()
                 else:
                     log_event.warning("write_waits", partition=str(self.partition), reason=error.reason)
+                    self.raft.transfer(None)  # whoever has room can go on publishing
             case Tick():
-                if not self.raft.asleep:
-                    self.raft.tick()
+                pass  # a turn is what it was for
             case ReadBarrier(reply):
                 self._barriers.ask_value(reply, lambda: self.readers.end, self.not_leader())
             case AllowVote(soon):
                 self.raft.allow_vote(soon=soon)
-            case Wake():
-                self.raft.wake()
             case TransferLeadership(node):
                 for replica, home in self._nodes.items():
                     if home == node and replica != self.me and self.raft.is_leader:
@@ -177,6 +210,8 @@ class Replica(Actor):
         message = envelope.message
         if message.to != self.me or message.sender not in self._nodes:
             return  # for a replica that was here before, or from one that is no member
+        if isinstance(message, TimeoutNow) and self.log.full:
+            return
         if isinstance(message, AppendEntries) and message.entries:
             if self.log.full or self.log.pending_bytes > self._around.broker.uncommitted_bytes_max:
                 return  # as if it were lost: the leader sends it again

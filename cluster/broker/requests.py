@@ -54,15 +54,10 @@ class AllowVote:
 
 
 @dataclass(frozen=True, slots=True)
-class Wake:
-    """A peer of this group came or went: an idle group must look again."""
-
-
-@dataclass(frozen=True, slots=True)
 class TransferLeadership:
     """The controller would rather see `node` lead."""
 
     node: NodeId
 
 
-Request = Publish | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | Wake | TransferLeadership
+Request = Publish | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | TransferLeadership

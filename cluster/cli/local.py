@@ -30,6 +30,7 @@ class LocalCluster:
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port
+        self.program: tuple[str, ...] = ("-m", "cluster.cli")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._prepare()
 
@@ -56,7 +57,7 @@ class LocalCluster:
         assert self.pid(node) is None, f"node {node} runs already"
         with self.log_path(node).open("ab") as log:
             self._processes[node] = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
-                [sys.executable, "-m", "cluster.cli", "node", "--config", str(self._config_path(node))],
+                [sys.executable, *self.program, "node", "--config", str(self.config_path(node))],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -107,12 +108,13 @@ class LocalCluster:
 
     # --- configurations
 
-    def _config_path(self, node: int) -> Path:
+    def config_path(self, node: int) -> Path:
+        """What a node is started with."""
         return self.data_dir / f"node-{node}" / "node.toml"
 
     def _prepare(self) -> None:
         """Write the configurations, or, for a directory that was used before, check that they still fit."""
-        first = self._config_path(1)
+        first = self.config_path(1)
         if first.exists():
             known = read_config(first)
             if len(known.peers) != len(self.nodes):
@@ -124,7 +126,7 @@ class LocalCluster:
         else:
             cluster_id = secrets.token_hex(16)
         for node in self.nodes:
-            path = self._config_path(node)
+            path = self.config_path(node)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_config(self._config(node, cluster_id), path)
             path.chmod(0o600)

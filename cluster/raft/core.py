@@ -72,6 +72,7 @@ class Raft:
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the doubtful index; 0: nothing intact."""
         self.asleep = False
+        self.away: frozenset[ReplicaId] = frozenset()
         self.elapsed = 0
         self.election_ticks = draw_election_ticks()
         self.votes: dict[ReplicaId, bool] = {}
@@ -154,6 +155,16 @@ class Raft:
             self.election_ticks = self.draw_election_ticks()
             self.campaign()
 
+    @property
+    def ticks_left(self) -> int:
+        """The tick, counted from now, that will do more than count: those before it may be given together with it."""
+        if self.role is Role.LEADER:
+            options = self.options
+            return min(options.heartbeat_ticks - self.heartbeat_elapsed, options.election_ticks_max - self.elapsed)
+        if self.doubtful is not None or self.recovering:
+            return 1
+        return self.election_ticks - self.elapsed
+
     def campaign(self, *, transfer: bool = False) -> None:
         """Ask for votes (or, first, whether there would be any), if this replica may."""
         if self.role is Role.LEADER or not self.may_campaign:
@@ -188,7 +199,7 @@ class Raft:
         self.terms.trim_to(index, term)
 
     def transfer(self, to: ReplicaId | None) -> None:
-        """Hand leadership to `to`, or to the follower that is furthest (thesis §3.10)."""
+        """Hand leadership to `to`, if it keeps up, or to the follower that is furthest (thesis §3.10)."""
         if self.role is Role.LEADER and self.others:
             replication.begin_transfer(self, to)
 
@@ -219,6 +230,18 @@ class Raft:
                 self.heartbeat_elapsed = self.options.heartbeat_ticks
             else:
                 self.election_ticks = self.draw_election_ticks()
+
+    def set_away(self, away: frozenset[ReplicaId]) -> None:
+        """The driver has no connection to these: a hint, which may be wrong. Nobody waits for them to fall asleep.
+
+        A leader among them is most likely gone: this replica does not wait a whole election time to find out.
+        """
+        gone, self.away = away - self.away, away
+        self.wake()
+        if self.leader in gone and self.role is Role.FOLLOWER:
+            self.leader = None
+            self.elapsed = 0
+            self.election_ticks = max(self.draw_election_ticks() - self.options.election_ticks_min, 1)
 
     def set_membership(self, membership: Membership) -> None:
         """Who votes, from now on. Changes of it while running come with joint consensus."""

@@ -7,7 +7,7 @@ Rules:
 3. A leader that a majority did not answer for an election time steps down.
 4. A barrier is confirmed by a majority's answers to heartbeats that left after it was asked for, once an entry of the
    own term is committed.
-5. An idle group sleeps when every voter has everything, knows the commit and has said so.
+5. An idle group sleeps when every voter that is not away has everything, knows the commit and has said so.
 """
 
 from typing import TYPE_CHECKING
@@ -83,8 +83,13 @@ def _may_sleep(core: "Raft") -> bool:
         and core.commit == core.last_index == core.durable_index
         and not core.barriers
         and core.transferee is None
-        and all(progress.match == core.last_index for progress in core.progress.values())
+        and len(core.voters) - len(core.away) >= majority(len(core.voters))
+        and all(progress.match == core.last_index for progress in _present(core))
     )
+
+
+def _present(core: "Raft") -> list[Progress]:
+    return [progress for replica, progress in core.progress.items() if replica not in core.away]
 
 
 def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
@@ -104,7 +109,7 @@ def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
     elif progress.quiet_ticks > core.options.election_ticks_min:
         progress.quiet_ticks = 0
         progress.probe_from(Index(progress.match + 1))  # something that was sent did not arrive
-    if core.sleep_round and all(p.barrier >= core.sleep_round for p in core.progress.values()):
+    if core.sleep_round and all(p.barrier >= core.sleep_round for p in _present(core)):
         core.asleep = _may_sleep(core)
         core.sleep_round = 0
 
@@ -236,8 +241,8 @@ def confirm_barriers(core: "Raft") -> None:
 def begin_transfer(core: "Raft", to: ReplicaId | None) -> None:
     """Catch the target up, then ask it to campaign; nothing is proposed meanwhile."""
     target = to if to is not None else max(core.progress, key=lambda replica: core.progress[replica].match)
-    if target not in core.progress:
-        return
+    if target not in core.progress or core.progress[target].state is not State.REPLICATE:
+        return  # while it caught up nobody could publish
     core.wake()
     core.transferee = target
     core.elapsed = 0

@@ -334,6 +334,63 @@ def test_when_nobody_has_the_doubtful_entry_it_is_dropped() -> None:
     assert group.elect(1).commit == 1
 
 
+def test_nobody_waits_for_a_replica_that_is_away_to_fall_asleep() -> None:
+    """A node that is down must not keep every group that it shares awake."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=3))
+    leader = group.elect(1)
+    leader.propose(10)
+    for core in (group.cores[1], group.cores[2]):
+        core.set_away(frozenset({ReplicaId(3)}))
+    for _ in range(8):
+        leader.tick()
+        group.cores[2].tick()
+        group.settle(lambda message: 3 not in {message.sender, message.to})
+
+    assert [True, True] == [group.cores[1].asleep, group.cores[2].asleep]
+    leader.set_away(frozenset())
+    assert not leader.asleep
+
+
+def test_a_minority_never_sleeps() -> None:
+    """With a majority away, a leader has to find out that it leads nobody."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=3))
+    leader = group.elect(1)
+    leader.set_away(frozenset({ReplicaId(2), ReplicaId(3)}))
+    for _ in range(60):
+        leader.tick()
+        group.settle(lambda message: message.to == message.sender)
+
+    assert not leader.asleep
+    assert leader.role is not Role.LEADER
+
+
+def test_a_follower_whose_leader_is_away_does_not_wait_a_whole_election_time() -> None:
+    """The connection is gone, so most likely the leader is: 15 ticks were drawn, of which 10 only avoid disturbance."""
+    group = Group()
+    group.elect(1)
+    for number in (2, 3):
+        group.cores[number].set_away(frozenset({ReplicaId(1)}))
+    assert group.cores[2].ticks_left == 5
+    for _ in range(5):
+        group.cores[2].tick()
+    group.settle(lambda message: 1 not in {message.sender, message.to})
+
+    assert group.cores[2].is_leader
+
+
+def test_ticks_before_the_one_that_counts_do_nothing_else() -> None:
+    """So a driver may give them together: nobody hears of them."""
+    group = Group()
+    leader = group.elect(1)
+    group.settle()
+    for core in (leader, group.cores[2]):
+        for _ in range(core.ticks_left - 1):
+            core.tick()
+            assert core.ready() is None
+        core.tick()
+        assert core.ready() is not None
+
+
 def test_the_preferred_replica_of_a_new_group_campaigns_first() -> None:
     """Leadership need not move right after it was won: the controller's choice has the shortest first time-out."""
     group = Group(may_vote=False)

@@ -64,6 +64,8 @@ class Mix:
     """Now and then a producer is silent for so long, so that the group falls asleep."""
     transfer_us_mean: int
     barrier_us_mean: int
+    hint_us_mean: int
+    """Somebody is told who is away. 0: never."""
     late_voters: float
     """The chance that a host is not allowed to vote from the start."""
 
@@ -106,6 +108,7 @@ def draw(random: Random) -> Mix:
         rest_us=random.choice((0, 0, 4 * SECOND)),
         transfer_us_mean=random.choice((0, 1 * SECOND, 6 * SECOND)),
         barrier_us_mean=random.choice((300 * MS, 2 * SECOND)),
+        hint_us_mean=random.choice((0, 500 * MS, 3 * SECOND)),
         late_voters=random.choice((0, 0, 0, 0.4)),
     )
 
@@ -148,6 +151,7 @@ SOMETIMES = (
     "one_way_cuts",
     "elections_during_one_way_cuts",
     "pauses",
+    "hints",
     "logs_trimmed",
     "folds_installed",
     "transfers_done",

@@ -81,6 +81,8 @@ class World:
         if mix.transfer_us_mean:
             self.after(mix.transfer_us_mean, self._transfer)
         self.after(mix.barrier_us_mean, self._ask_barrier)
+        if mix.hint_us_mean:
+            self.after(mix.hint_us_mean, self._hint)
         self.after(mix.stormy_us, self._calm)
         heap = self._heap
         while heap:
@@ -264,6 +266,17 @@ class World:
         if self.stormy:
             self.after(int(self.mix.barrier_us_mean * self.random.uniform(0.3, 2)), self._ask_barrier)
 
+    def _hint(self) -> None:
+        """Somebody is told, rightly or wrongly, who is away."""
+        host = self.random.choice(self.hosts)
+        if host.up and host.paused_until <= self.now:
+            others = [other.me for other in self.hosts if other is not host]
+            host.core.set_away(frozenset(self.random.sample(others, self.random.randint(0, len(others)))))
+            host.finish_turn()
+            self.count("hints")
+        if self.stormy:
+            self.after(int(self.mix.hint_us_mean * self.random.uniform(0.3, 2)), self._hint)
+
     # --- the end
 
     def _calm(self) -> None:
@@ -275,6 +288,8 @@ class World:
             host.paused_until = 0
             if not host.up:
                 self.boot(host)
+            host.core.set_away(frozenset())
+            host.finish_turn()
         self.healed_at = [producer.acknowledged for producer in self.producers]
         self.links_changed()
         self.after(200 * MS, self._look_for_progress)
