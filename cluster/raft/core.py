@@ -5,7 +5,7 @@ Rules:
    while a live leader is heard (stickiness, thesis §9.6): those change nothing.
 2. A message of a lower term is answered only where its sender must learn that it is behind.
 3. Nothing of a term leaves before that term and this replica's vote in it are on disk: until then it is a promise.
-4. Roles act in their own files: `election`, `replication` (a leader), `following`, `tail` (a doubtful end).
+4. Roles act in their own files: `election`, `replication` (a leader), `following`, `tail` (a doubtful end), `sleep`.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from cluster.messages import (
     TimeoutNow,
     VoteReply,
 )
-from cluster.raft import election, following, replication, tail
+from cluster.raft import election, following, replication, sleep, tail
 from cluster.raft.progress import Progress
 from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
 from cluster.raft.terms import TermRuns
@@ -158,12 +158,7 @@ class Raft:
     @property
     def ticks_left(self) -> int:
         """The tick, counted from now, that will do more than count: those before it may be given together with it."""
-        if self.role is Role.LEADER:
-            options = self.options
-            return min(options.heartbeat_ticks - self.heartbeat_elapsed, options.election_ticks_max - self.elapsed)
-        if self.doubtful is not None or self.recovering:
-            return 1
-        return self.election_ticks - self.elapsed
+        return sleep.ticks_left(self)
 
     def campaign(self, *, transfer: bool = False) -> None:
         """Ask for votes (or, first, whether there would be any), if this replica may."""
@@ -222,26 +217,11 @@ class Raft:
 
     def wake(self) -> None:
         """End an idle group's sleep: look whether the others are still there."""
-        if self.asleep:
-            self.asleep = False
-            self.elapsed = 0
-            self.idle_ticks = 0
-            if self.role is Role.LEADER:
-                self.heartbeat_elapsed = self.options.heartbeat_ticks
-            else:
-                self.election_ticks = self.draw_election_ticks()
+        sleep.wake(self)
 
     def set_away(self, away: frozenset[ReplicaId]) -> None:
-        """The driver has no connection to these: a hint, which may be wrong. Nobody waits for them to fall asleep.
-
-        A leader among them is most likely gone: this replica does not wait a whole election time to find out.
-        """
-        gone, self.away = away - self.away, away
-        self.wake()
-        if self.leader in gone and self.role is Role.FOLLOWER:
-            self.leader = None
-            self.elapsed = 0
-            self.election_ticks = max(self.draw_election_ticks() - self.options.election_ticks_min, 1)
+        """The driver has no connection to these: a hint, which may be wrong."""
+        sleep.set_away(self, away)
 
     def set_membership(self, membership: Membership) -> None:
         """Who votes, from now on. Changes of it while running come with joint consensus."""

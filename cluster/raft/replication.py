@@ -7,12 +7,13 @@ Rules:
 3. A leader that a majority did not answer for an election time steps down.
 4. A barrier is confirmed by a majority's answers to heartbeats that left after it was asked for, once an entry of the
    own term is committed.
-5. An idle group sleeps when every voter that is not away has everything, knows the commit and has said so.
+5. An idle group goes to sleep (`sleep`).
 """
 
 from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, InstallFold, TimeoutNow
+from cluster.raft import sleep
 from cluster.raft.progress import Progress, State
 from cluster.raft.quorum import index_on_majority, majority
 from cluster.raft.ready import Role
@@ -55,8 +56,8 @@ def tick(core: "Raft") -> None:
 
 def broadcast_heartbeat(core: "Raft") -> None:
     """To all followers; an idle group's invites them to sleep."""
-    sleep = _may_sleep(core)
-    if sleep:
+    rest = sleep.may_sleep(core)
+    if rest:
         core.barrier_round += 1
         core.sleep_round = core.barrier_round
         if not core.others:
@@ -69,27 +70,10 @@ def broadcast_heartbeat(core: "Raft") -> None:
                 term=core.term,
                 commit=min(core.commit, progress.match),
                 barrier=core.barrier_round,
-                sleep=sleep,
+                sleep=rest,
             )
         )
         progress.told_commit = min(core.commit, progress.match)
-
-
-def _may_sleep(core: "Raft") -> bool:
-    limit = core.options.idle_ticks_before_sleep
-    return (
-        limit > 0
-        and core.idle_ticks >= limit
-        and core.commit == core.last_index == core.durable_index
-        and not core.barriers
-        and core.transferee is None
-        and len(core.voters) - len(core.away) >= majority(len(core.voters))
-        and all(progress.match == core.last_index for progress in _present(core))
-    )
-
-
-def _present(core: "Raft") -> list[Progress]:
-    return [progress for replica, progress in core.progress.items() if replica not in core.away]
 
 
 def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
@@ -109,8 +93,8 @@ def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
     elif progress.quiet_ticks > core.options.election_ticks_min:
         progress.quiet_ticks = 0
         progress.probe_from(Index(progress.match + 1))  # something that was sent did not arrive
-    if core.sleep_round and all(p.barrier >= core.sleep_round for p in _present(core)):
-        core.asleep = _may_sleep(core)
+    if core.sleep_round and all(p.barrier >= core.sleep_round for p in sleep.present(core)):
+        core.asleep = sleep.may_sleep(core)
         core.sleep_round = 0
 
 
