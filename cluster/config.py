@@ -124,6 +124,8 @@ class ClientOptions:
     """Produced and not acknowledged; beyond it `produce` waits."""
     batches_in_flight_max: int = 8
     """Per partition."""
+    connect_timeout_s: float = 3.0
+    """Until one of the given servers has answered."""
     request_timeout_s: float = 10.0
     delivery_timeout_s: float = 120.0
     """A record not acknowledged so long after `produce` fails; at most an hour, so that its sequence is still known."""

@@ -2,19 +2,20 @@
 
 import csv
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cluster.cli.shared import server_option, with_client
+from cluster.cli.standard_input import lines
 from cluster.config import ClientOptions
-from cluster.errors import InvalidRequest
+from cluster.errors import InvalidRequest, RiverrunError
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
+    from cluster.records import Receipt
 
 
 @click.command(name="produce")
@@ -43,40 +44,50 @@ def command(
     records = _rows(csv_path, key_column) if csv_path is not None else _lines(key_separator)
 
     async def work(client: "Client") -> None:
-        deliveries = {}
-        count = 0
-        for key, value in records:
-            delivery = await client.produce(topic, value, key=key)
-            deliveries[delivery.partition] = delivery
-            count += 1
+        count, last = 0, {}
+        wrong: RiverrunError | None = None
+        try:
+            async for key, value in records:
+                delivery = await client.produce(topic, value, key=key)
+                last[delivery.partition] = delivery
+                count += 1
+        except RiverrunError as error:
+            wrong = error  # what came before it is on its way, and is told first
         await client.flush()
-        ends = {partition: await delivery for partition, delivery in sorted(deliveries.items())}
-        places = ", ".join(f"{partition}@{receipt.offset}" for partition, receipt in list(ends.items())[:12])
-        more = ", …" if len(ends) > 12 else ""
-        synced = min((receipt.replicas_synced for receipt in ends.values()), default=0)
-        click.echo(
-            f"acknowledged {count} records in {len(ends)} partitions of {topic}, on at least {synced} disks each; "
-            f"last offsets {places}{more}"
-            if count
-            else "nothing to publish: standard input was empty"
-        )
+        click.echo(_summary(topic, count, {partition: await delivery for partition, delivery in sorted(last.items())}))
+        if wrong is not None:
+            raise wrong
 
     with_client(servers, work, ClientOptions(codec=codec))
 
 
-def _lines(separator: str | None) -> Iterator[tuple[bytes | None, bytes]]:
-    for number, line in enumerate(sys.stdin.buffer, start=1):
-        text = line.rstrip(b"\r\n")
+def _summary(topic: str, count: int, receipts: "dict[int, Receipt]") -> str:
+    """What was acknowledged; `receipts` has the last one of each partition."""
+    if not count:
+        return "nothing was published"
+    places = ", ".join(f"{partition}@{receipt.offset}" for partition, receipt in list(receipts.items())[:12])
+    more = ", …" if len(receipts) > 12 else ""
+    synced = min(receipt.replicas_synced for receipt in receipts.values())
+    return (
+        f"acknowledged {count} records in {len(receipts)} partitions of {topic}, on at least {synced} disks each; "
+        f"last offsets {places}{more}"
+    )
+
+
+async def _lines(separator: str | None) -> AsyncIterator[tuple[bytes | None, bytes]]:
+    number = 0
+    async for line in lines():
+        number += 1
         if separator is None:
-            yield None, text
+            yield None, line
             continue
-        key, found, value = text.partition(separator.encode())
+        key, found, value = line.partition(separator.encode())
         if not found:
             raise InvalidRequest(f"line {number} has no {separator!r} between key and value")
         yield key, value
 
 
-def _rows(path: Path, key_column: str | None) -> Iterator[tuple[bytes | None, bytes]]:
+async def _rows(path: Path, key_column: str | None) -> AsyncIterator[tuple[bytes | None, bytes]]:
     with path.open(newline="") as file:
         reader = csv.DictReader(file)
         if key_column is not None and key_column not in (reader.fieldnames or ()):

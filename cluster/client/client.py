@@ -61,7 +61,7 @@ class Client:
     async def open(self) -> Self:
         """Reach a node and learn the others. Unavailable if none of the given servers answers."""
         try:
-            await self.cluster_status()
+            await self.cluster_status(timeout_s=self._options.connect_timeout_s)
         except RiverrunError as error:
             if not error.retry:
                 raise

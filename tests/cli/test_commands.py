@@ -1,0 +1,104 @@
+"""The command as people and scripts use it: output, exit codes, and one clear sentence when something is wrong."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Riverrun
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
+
+
+def ok(done: "subprocess.CompletedProcess[str]") -> str:
+    """What it said, of a command that has to succeed."""
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+def refused(done: "subprocess.CompletedProcess[str]", code: int = 1) -> str:
+    """The one sentence of a command that has to fail."""
+    assert code == done.returncode, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_topic_from_its_making_to_its_end(riverrun: Riverrun):
+    """Create, list, describe, delete; as text and as JSON."""
+    ok(riverrun("topic", "create", "life", "--partitions", "3"))
+    assert "life" in ok(riverrun("topic", "list"))
+    described = json.loads(ok(riverrun("topic", "describe", "life", "--json")))
+    assert [0, 1, 2] == [partition["partition"] for partition in described["partitions"]]
+    assert "exists" in refused(riverrun("topic", "create", "life", "--partitions", "4"))
+    ok(riverrun("topic", "create", "life", "--partitions", "3", "--if-absent"))
+    ok(riverrun("topic", "delete", "life", "--yes"))
+    assert "life" in refused(riverrun("topic", "describe", "life"))
+
+
+def test_lines_go_in_and_come_out(riverrun: Riverrun):
+    """In order, with the receipt's summary at the end; in three formats."""
+    ok(riverrun("topic", "create", "lines"))
+    said = ok(riverrun("produce", "lines", "--key-separator", ":", stdin="a:1\nb:2\r\na:3"))
+    assert "acknowledged 3 records in 1 partitions of lines" in said
+    read = ["consume", "lines", "--from", "earliest", "--until", "latest"]
+    assert "a\t1\nb\t2\na\t3\n" == ok(riverrun(*read))
+    assert "1\n2\n3\n" == ok(riverrun(*read, "--format", "raw"))
+    records = [json.loads(line) for line in ok(riverrun(*read, "--format", "json")).splitlines()]
+    assert [(0, "a", "1"), (1, "b", "2"), (2, "a", "3")] == [(r["offset"], r["key"], r["value"]) for r in records]
+    assert "b\t2\n" == ok(riverrun("consume", "lines", "--from", "1", "--until", "2"))
+    assert "3\n" == ok(riverrun("consume", "lines", "--from", "2", "--max", "1", "--format", "raw"))
+    assert "" == ok(riverrun("consume", "lines", "--from", "2099-01-01T00:00:00Z", "--until", "latest"))
+
+
+def test_what_came_before_a_wrong_line_is_kept_and_told(riverrun: Riverrun):
+    """The summary first, then the sentence, then exit code 1."""
+    ok(riverrun("topic", "create", "wrong"))
+    done = riverrun("produce", "wrong", "--key-separator", ":", stdin="a:1\nb:2\nnothing\nc:3\n")
+    assert "line 3" in refused(done)
+    assert "acknowledged 2 records" in done.stdout
+    assert "1\n2\n" == ok(riverrun("consume", "wrong", "--from", "earliest", "--until", "latest", "--format", "raw"))
+
+
+def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
+    """Each row an object, its key a column; a column that is not there is named, with those that are."""
+    table = tmp_path / "table.csv"
+    table.write_text("id,amount\n7,1.5\n8,2\n")
+    ok(riverrun("topic", "create", "rows"))
+    ok(riverrun("produce", "rows", "--from-csv", str(table), "--key", "id"))
+    out = ok(riverrun("consume", "rows", "--from", "earliest", "--until", "latest"))
+    assert '7\t{"id":"7","amount":"1.5"}\n8\t{"id":"8","amount":"2"}\n' == out
+    assert "it has id, amount" in refused(riverrun("produce", "rows", "--from-csv", str(table), "--key", "no"))
+    refused(riverrun("produce", "rows", "--key", "id"), code=2)
+
+
+def test_the_cluster_says_how_it_is(riverrun: Riverrun):
+    """Healthy is exit code 0, and JSON for programs."""
+    status = json.loads(ok(riverrun("cluster", "status", "--json")))
+    assert status["healthy"]
+    assert ["alive"] == [node["state"] for node in status["nodes"]]
+    assert "controller: node 1" in ok(riverrun("cluster", "status"))
+
+
+def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
+    """Unknown topic, nobody there, a place that is none, an option that is none."""
+    assert "no topic" in refused(riverrun("produce", "absent", stdin="x\n"))
+    assert "absent" in refused(riverrun("consume", "absent", "--from", "earliest", "--until", "latest"))
+    assert "127.0.0.1:9" in refused(riverrun("topic", "list", at="127.0.0.1:9"))
+    refused(riverrun("topic", "list", at="no-port"))
+    assert "yesterday" in refused(riverrun("consume", "x", "--from", "yesterday"), code=2)
+    refused(riverrun("topic", "create"), code=2)
+    refused(riverrun("nonsense"), code=2)
+
+
+COMMANDS = "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|cluster|cluster status"
+
+
+@pytest.mark.parametrize("command", COMMANDS.split("|"))
+def test_every_command_explains_itself(riverrun: Riverrun, command: str):
+    """With -h and --help, and every option with a word about it."""
+    said = ok(riverrun(*command.split(), "--help"))
+    assert "Usage:" in said
+    for line in said.splitlines():
+        if line.strip().startswith("--"):
+            assert len(line.split("  ")) > 1 or line.rstrip().endswith("]"), line
