@@ -1,7 +1,7 @@
 """What a leader knows of one follower, and whether it may send it more.
 
 Three states:
-- PROBE: where the logs part is not known. One append at a time; it is answered, or a heartbeat's answer allows another.
+- PROBE: where the logs part is not known. One append at a time: the next one when it was answered, or should have been.
 - REPLICATE: the logs agree. Appends are sent ahead of their answers, within a window of bytes and messages.
 - INSTALL: the follower is behind the log's start. It was sent the fold; nothing else until it answers.
 
@@ -71,6 +71,7 @@ class Progress:
         """An append with entries up to `last` has left."""
         if self.state is State.PROBE:
             self.probe_sent = True
+            self.quiet_ticks = 0
             return
         if last >= self.next:
             self.next = Index(last + 1)

@@ -38,7 +38,7 @@ def tick(core: "Raft") -> None:
     core.heartbeat_elapsed += 1
     core.idle_ticks += 1
     for progress in core.progress.values():
-        if progress.has_inflight or progress.state is State.INSTALL:
+        if progress.has_inflight or progress.probe_sent or progress.state is State.INSTALL:
             progress.quiet_ticks += 1
     if core.elapsed >= core.options.election_ticks_max:
         core.elapsed = 0
@@ -87,7 +87,8 @@ def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
     if message.match > progress.match:
         _advanced(core, message.sender, progress, message.match)
     elif progress.state is State.PROBE:
-        progress.probe_sent = False
+        if progress.quiet_ticks >= core.options.heartbeat_ticks:
+            progress.probe_sent = False  # it would have been answered
     elif message.match < progress.match and not progress.has_inflight:
         progress.probe_from(Index(progress.match + 1))  # it began anew: it has to hear again that its log is ours
     elif progress.quiet_ticks > core.options.election_ticks_min:
