@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 KIB = 1024
 MIB = 1024 * KIB
+QUORUM_NODES_MAX = 5
+"""The controller's quorum, and for now the cluster: nodes outside of it do not hear of metadata yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class BrokerOptions:
     batches_in_flight_max: int = 32
     """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
     producer_expiry_s: float = 24 * 3600.0
+    """A producer that appended nothing for so long, to twice as long, is forgotten by the partition."""
     publish_wait_s_max: float = 30.0
     stream_requests_max: int = 256
     """Unanswered requests of one PublishStream; beyond it the node does not read on."""

@@ -18,7 +18,7 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
-from cluster.config import NodeConfig
+from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import RefusedToStart, RiverrunError
 from cluster.log import Writer
@@ -32,7 +32,6 @@ from cluster.world import Disk, Listener, Route, World
 log_event = structlog.get_logger()
 
 VERSION = "0.1.0"
-QUORUM_NODES_MAX = 5
 QUORUM_CONFIGURATION = 1
 """Membership of the controller's quorum is fixed in this version: every message carries this number."""
 IDENTITY_FILE = "node"

@@ -19,6 +19,7 @@ import structlog
 
 from cluster.actor import Actor
 from cluster.broker.barriers import Barriers
+from cluster.broker.expiry import Expiry
 from cluster.broker.publishing import Publishing
 from cluster.broker.readers import Readers
 from cluster.broker.requests import (
@@ -34,6 +35,7 @@ from cluster.broker.requests import (
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.log import Log, Writer
+from cluster.log.fold import encode_expired
 from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
 from cluster.raft import Raft, Ready
 from cluster.records import Entry, EntryKind
@@ -108,6 +110,7 @@ class Replica(Actor):
             doubtful=log.recovered.doubtful,
         )
         self._look_who_is_away()
+        self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s))
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
             raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
@@ -157,7 +160,17 @@ class Replica(Actor):
                     self._store([entry])
         self._carry_out()
         self._incoming.clear()
+        if self.raft.is_leader:
+            self._forget_producers()
         self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
+
+    def _forget_producers(self) -> None:
+        quiet = self._expiry.due(self.log.fold, self._around.pulse.ticks)
+        header = self.raft.propose(0) if quiet else None
+        if header is not None:
+            control = encode_expired(quiet)
+            self._store([self._control(EntryKind.EXPIRE_PRODUCERS, header.index, header.term, control)])
+            self._carry_out()
 
     def _feel_pulse(self) -> None:
         """Time has passed since the last turn: all of it, before anything that arrived meanwhile."""
@@ -257,12 +270,16 @@ class Replica(Actor):
         entry = self._incoming.get((index, term))
         if entry is not None:
             return entry
+        return self._control(EntryKind.NO_OP, index, term)
+
+    def _control(self, kind: EntryKind, index: Index, term: Term, content: bytes = b"") -> Entry:
         return Entry(
             index=index,
             term=term,
-            kind=EntryKind.NO_OP,
+            kind=kind,
             base_offset=self.log.end_offset,
             append_time_ns=max(self._around.clock.wall_ns(), self.log.fold.last_append_time_ns),
+            control=content,
         )
 
     def _store(self, entries: list[Entry]) -> None:
@@ -305,6 +322,7 @@ class Replica(Actor):
     def _publish(self, ready: Ready) -> None:
         if ready.role is not None:
             self._publishing.leadership_changed()
+            self._expiry.restart()
             self._around.on_leader(self)
         if ready.commit is not None:
             self.readers.advance(self._committed_end(ready.commit))

@@ -13,20 +13,19 @@ import time
 from pathlib import Path
 
 from cluster.cli.config_file import read_config, write_config
-from cluster.config import ListenerConfig, NodeConfig, PeerConfig
+from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig
 from cluster.errors import RefusedToStart
 
 PEER_PORT_STEP = 100
 STOP_S_MAX = 10.0
-NODES_MAX = 9
 
 
 class LocalCluster:
     """Configurations below `data_dir`, and the processes started from them."""
 
     def __init__(self, data_dir: Path, *, nodes: int = 3, port: int = 7171) -> None:
-        if not 1 <= nodes <= NODES_MAX:
-            raise RefusedToStart(f"a local cluster has 1 to {NODES_MAX} nodes, not {nodes}")
+        if not 1 <= nodes <= QUORUM_NODES_MAX:
+            raise RefusedToStart(f"a local cluster has 1 to {QUORUM_NODES_MAX} nodes, not {nodes}")
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port

@@ -5,6 +5,7 @@ the segment's head, so that a log can be trimmed at segment starts and a replica
 deterministic; an entry of an unknown kind is refused, because a fold that skipped it would differ between versions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -92,6 +93,11 @@ class Fold:
     def copy(self) -> "Fold":
         """One that can go its own way."""
         return replace(self, producers=dict(self.producers))
+
+
+def encode_expired(producers: Sequence[ProducerId]) -> bytes:
+    """The control content of EXPIRE_PRODUCERS."""
+    return bytes(msgspec.msgpack.encode(list(producers)))
 
 
 def encode_fold(fold: Fold) -> bytes:
