@@ -84,11 +84,12 @@ async def _forget() -> list[set[int]]:
     for _ in range(8):
         await busy.publish("t", b"again")
         await asyncio.sleep(1)
-    known = [set(run.broker.running.values()).pop().replica.log.fold.producers for run in cluster.running.values()]
+    replicas = [run.replica for node in cluster.running.values() for run in node.broker.running.values()]
+    known = [set(map(int, replica.log.fold.producers)) for replica in replicas]
     await quiet.publish("t", b"back, under another identity")
     await quiet.abandon()
     await busy.abandon()
-    return [set(map(int, producers)) for producers in known]
+    return known
 
 
 def test_all_replicas_forget_the_same_producer():
