@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+MESSAGE_BYTES_MAX = 32 * 1024 * 1024
+"""The most that one message of a Network may hold: more is refused with InvalidRequest before anything is sent."""
 
 
 class Clock(Protocol):
@@ -133,10 +135,13 @@ class Stream(Protocol):
     """The client's side of a stream each way. Messages arrive in order, at most once, or the stream breaks."""
 
     async def send(self, message: bytes) -> None:
-        """Hand over one message; waits while the peer is not reading (flow control). Unavailable if broken."""
+        """Hand over one message; waits while the peer is not reading (flow control). Unavailable if it has ended.
+
+        Why it ended is `receive`'s to say. A cancelled `send` or `receive` drops the stream.
+        """
 
     async def receive(self) -> bytes | None:
-        """The next message; None at the end. RiverrunError if the stream broke or the peer refused."""
+        """The next message; None at the end. RiverrunError if the stream broke or the peer refused; again if asked."""
 
     async def finish(self) -> None:
         """Say that nothing more will be sent."""
@@ -154,11 +159,11 @@ class Channel(Protocol):
         """One request, one answer.
 
         Errors: the peer's RiverrunError, Unavailable (nothing was sent), OutcomeUnknown (it may have been),
-        DeadlineExceeded.
+        DeadlineExceeded, InvalidRequest (too large a message), Closed (this channel was).
         """
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> Stream:
-        """Open a stream each way."""
+        """Open a stream each way; no I/O happens before its first use. Closed if this channel was."""
 
     async def close(self) -> None:
         """Drop the connection and what is under way on it."""

@@ -13,11 +13,10 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cluster.errors import DeadlineExceeded, RefusedToStart, RiverrunError, Unavailable
-from cluster.wire.status import STATUS_KEY, error_of, error_of_code, status_of
-from cluster.world import Route
+from cluster.errors import Closed, DeadlineExceeded, OutcomeUnknown, RefusedToStart, RiverrunError, Unavailable
+from cluster.wire.status import STATUS_KEY, error_of, error_of_code, refuse_oversized, status_of
+from cluster.world import MESSAGE_BYTES_MAX, Route
 
-MESSAGE_BYTES_MAX = 32 * 1024 * 1024
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
@@ -120,10 +119,12 @@ class _Routes(grpc.GenericRpcHandler):
 def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
     async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
-            return await handler(request, _Call(context))
+            response = await handler(request, _Call(context))
+            refuse_oversized(response)
         except RiverrunError as error:
             await _abort(context, error)
             raise AssertionError("abort raises") from error
+        return response
 
     return answer
 
@@ -133,6 +134,7 @@ def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[byte
         answers = handler(requests, _Call(context))
         try:
             async for message in answers:
+                refuse_oversized(message)
                 await context.write(message)
         except RiverrunError as error:
             await _abort(context, error)
@@ -145,7 +147,7 @@ def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[byte
 async def _abort(context: aio.ServicerContext[bytes, bytes], error: RiverrunError) -> None:
     status = status_of(error)
     code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-    await context.abort(code, error.message, ((STATUS_KEY, status.SerializeToString()),))
+    await context.abort(code, status.message, ((STATUS_KEY, status.SerializeToString()),))
 
 
 class RealChannel:
@@ -155,27 +157,40 @@ class RealChannel:
         self._address = address
         self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._unary: dict[str, Any] = {}
+        self._closed = False
 
     async def call(
         self, method: str, request: bytes, *, timeout_s: float, metadata: Mapping[str, str] | None = None
     ) -> bytes:
         """See World."""
+        refuse_oversized(request)
+        if self._closed:
+            raise Closed(f"the channel to {self._address} was closed")
+        if timeout_s <= 0:
+            raise DeadlineExceeded(f"no time was left to ask {self._address}")
         callable_ = self._unary.get(method)
         if callable_ is None:
             callable_ = self._unary[method] = self._channel.unary_unary(method)
         pairs = tuple((metadata or {}).items())
         try:
-            answer: bytes = await callable_(request, timeout=max(timeout_s, 0.001), metadata=pairs)
+            answer: bytes = await callable_(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
             raise _error_of(error, self._address) from error
+        except asyncio.CancelledError:
+            if _is_own_cancellation() or not self._closed:
+                raise
+            raise OutcomeUnknown(f"the channel to {self._address} was closed") from None
         return answer
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> "RealStream":
         """See World."""
+        if self._closed:
+            raise Closed(f"the channel to {self._address} was closed")
         return RealStream(self._channel.stream_stream(method)(metadata=tuple((metadata or {}).items())), self._address)
 
     async def close(self) -> None:
         """See World."""
+        self._closed = True
         await self._channel.close()
 
 
@@ -185,48 +200,68 @@ class RealStream:
     def __init__(self, call: Any, address: str) -> None:
         self._call = call
         self._address = address
+        self._finished = False
 
     async def send(self, message: bytes) -> None:
         """See World."""
+        refuse_oversized(message)
+        if self._finished or self._call.done():
+            raise Unavailable(f"the stream to {self._address} has ended")
         try:
-            await self._call.write(message)
-        except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
-        except asyncio.InvalidStateError as error:
+            await self._call.wait_for_connection()
+            # Not `write`: where that meets a stream which the server has ended, it makes INTERNAL the call's status,
+            # and what the server said before (messages, its error) can never be read.
+            await self._call._cython_call.send_serialized_message(message)  # noqa: SLF001
+        except (aio.AioRpcError, aio.InternalError) as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
+        except asyncio.CancelledError:
+            self._call.cancel()
+            raise self._dropped() from None
 
     async def receive(self) -> bytes | None:
         """See World."""
         try:
             message = await self._call.read()
-        except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
-        except asyncio.InvalidStateError as error:
-            raise Unavailable(f"the stream to {self._address} has ended") from error
-        if message is not aio.EOF:
-            return bytes(message)
-        try:
+            if message is not aio.EOF:
+                return bytes(message)
             code = await self._call.code()
             if code is grpc.StatusCode.OK:
                 return None
             raise _error_of_call(
                 code, await self._call.details() or "", await self._call.trailing_metadata(), self._address
             )
+        except aio.AioRpcError as error:
+            raise _error_of(error, self._address) from error
+        except asyncio.InvalidStateError as error:
+            raise Unavailable(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
-            if self._call.cancelled():
-                raise Unavailable(f"the stream to {self._address} was dropped") from None
-            raise
+            raise self._dropped() from None
 
     async def finish(self) -> None:
         """See World."""
+        self._finished = True
         try:
             await self._call.done_writing()
         except (aio.AioRpcError, asyncio.InvalidStateError):
             return  # it has ended already: whoever reads learns why
+        except asyncio.CancelledError:
+            if _is_own_cancellation():
+                raise
 
     def cancel(self) -> None:
         """See World."""
         self._call.cancel()
+
+    def _dropped(self) -> BaseException:
+        """What a cancelled wait means: gRPC cancels whoever waits on a call that was cancelled."""
+        if _is_own_cancellation():
+            return asyncio.CancelledError()
+        return Unavailable(f"the stream to {self._address} was dropped")
+
+
+def _is_own_cancellation() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _error_of(error: aio.AioRpcError, address: str) -> RiverrunError:

@@ -19,15 +19,19 @@ from cluster.errors import (
     Unavailable,
     Unsupported,
 )
+from cluster.world import MESSAGE_BYTES_MAX
 
 RETRY_DELAY_MS = 50
+TEXT_BYTES_MAX = 1_000
+"""Of an error's message: it travels twice, in trailing metadata, which gRPC may refuse beyond 8 KiB in all."""
 STATUS_KEY = "grpc-status-details-bin"
 """The trailing metadata that carries an encoded Status."""
 
 
 def status_of(error: RiverrunError) -> status_pb2.Status:
     """The Status that tells this error."""
-    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=error.message)
+    text = error.message.encode(errors="replace")[:TEXT_BYTES_MAX].decode(errors="ignore")
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.code), message=text)
     status.details.add().Pack(error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata))
     if error.retry:
         status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=Duration(nanos=RETRY_DELAY_MS * 1_000_000)))
@@ -67,3 +71,9 @@ def error_of_code(code: str, message: str, *, sent: bool) -> RiverrunError:
             return OutcomeUnknown(message) if sent else Closed(message)
         case _:
             return OutcomeUnknown(f"{code}: {message}") if sent else RiverrunError(f"{code}: {message}")
+
+
+def refuse_oversized(message: bytes) -> None:
+    """InvalidRequest for a message that is more than any network carries; nothing of it was sent."""
+    if len(message) > MESSAGE_BYTES_MAX:
+        raise InvalidRequest(f"a message of {len(message)} bytes: at most {MESSAGE_BYTES_MAX} can be sent in one")
