@@ -63,7 +63,7 @@ class File(Protocol):
         """Make content and length durable (fdatasync). A failure is final: the caller ends the process."""
 
     def close(self) -> None:
-        """Close; un-synced writes stay un-synced."""
+        """Close; un-synced writes stay un-synced. Whatever is asked of it then is an OSError; closing again is not."""
 
 
 class Disk(Protocol):

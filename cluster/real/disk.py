@@ -19,6 +19,8 @@ SYNC_ALONE_MAX = 2
 """Up to so many files are synced each alone (fdatasync), more by one syncfs, which covers the whole file system that
 the data directory lies on. Measured: see cluster/log/__init__.py."""
 LOCK_FILE = ".lock"
+_CLOSED = 2**31 - 1
+"""Instead of a closed file's descriptor: no file has this number, so whatever is asked of it is EBADF."""
 _BUFFERS_MAX = 1000
 """Of one pwritev; the system's limit is 1024."""
 
@@ -76,8 +78,10 @@ class RealFile:
         os.fdatasync(self._descriptor)
 
     def close(self) -> None:
-        """See World."""
-        os.close(self._descriptor)
+        """See World. The number is forgotten: the next file that is opened may get it."""
+        descriptor, self._descriptor = self._descriptor, _CLOSED
+        if descriptor != _CLOSED:
+            os.close(descriptor)
 
 
 def _find_syncfs() -> "Callable[[int], int] | None":
