@@ -226,7 +226,7 @@ def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
     log.append([entry(log, 1)])
     write = log.take_write()
     assert write is not None
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(OSError, match="No space"):
         write.perform(disk)
     log.written(write, full=True)
     assert log.full
