@@ -40,6 +40,8 @@ SOMETIMES = (
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100
+TOLD_EVERY = 50
+"""Seeds between two lines of progress."""
 
 
 def one(seed: int, bug: str = "") -> tuple[int, Seen | None, str]:
@@ -78,6 +80,8 @@ def main() -> int:
                 pool.shutdown(cancel_futures=True)
                 return 1
             total.add(seen)
+            if seed % TOLD_EVERY == 0:
+                print(f"… {seed}: {total.acknowledged:,} acknowledged, no failure", file=sys.stderr, flush=True)
     return verdict(total, len(seeds), time.monotonic() - start)  # noqa: TID251
 
 
@@ -111,7 +115,7 @@ def verdict(total: Seen, seeds: int, took_s: float) -> int:
     print(
         f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} virtual hours in {took_s:.0f} s, "
         f"{total.sent:,} sends, {total.acknowledged:,} acknowledged, {faults} faults, "
-        f"{total.counts['elections']} elections"
+        f"{total.counts['elections']} elections, {total.counts['turns']:,} turns checked"
     )
     counts = Counter({name: total.counts[name] for name in SOMETIMES})
     print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))

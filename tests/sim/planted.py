@@ -4,11 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.broker.publishing import Publishing
-from cluster.broker.replica import Replica
 from cluster.log.fold import Fold, ProducerState, decode_fold
-from cluster.node import Node
 from cluster.records import Batch
 from cluster.types import Index
+from tests.sim.invariants import CheckedReplica
 from tests.sim.seed import PlannedCluster
 
 
@@ -48,15 +47,12 @@ class AdmitsEarly(Publishing):
 def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
     """The cluster of the seeds, its nodes with the bug in them."""
 
-    class BuggyReplica(Replica):
+    class BuggyReplica(CheckedReplica):
         def __init__(self, *, around: Any, **arguments: Any) -> None:
             super().__init__(around=replace(around, publishing_class=bug), **arguments)
 
-    class BuggyNode(Node):
-        replica_class = BuggyReplica
-
     class BuggyCluster(PlannedCluster):
-        node_class = BuggyNode
+        replica_class = BuggyReplica
 
     return BuggyCluster
 

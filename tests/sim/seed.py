@@ -1,7 +1,7 @@
 """One seed: a whole cluster under load and faults in virtual time, then heal, progress, comparison, and the verdict.
 
-Checked after every fault and at the end: one leader a term, committed prefixes equal on all nodes (the same entry at
-the same index), no node ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal.
+Checked after every turn of every replica: the `invariants`. Twice a second, after every fault and at the end: no node
+ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, Outcome, RiverrunError
-from cluster.raft import Role
+from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
-from cluster.types import Index
+from tests.sim.invariants import CheckedReplica, Invariants, look_at_all
 from tests.sim.nemesis import Nemesis
 from tests.sim.seen import Seen
 from tests.sim.swarm import Plan, draw
@@ -35,9 +35,18 @@ class SeedFailure(Exception):
 
 
 class PlannedCluster(SimCluster):
-    """Nodes with the options that the seed drew."""
+    """Nodes with the options that the seed drew, their replicas looked at after every turn."""
 
-    plan: Plan
+    replica_class: type[CheckedReplica] = CheckedReplica
+
+    def __init__(self, loop: SimLoop, plan: Plan) -> None:
+        super().__init__(loop, nodes=plan.nodes, latency_s=plan.latency_s)
+        self.plan = plan
+        self.invariants = Invariants()
+        looked_at = type("LookedAt", (self.replica_class,), {"invariants": self.invariants})
+        self.node_class = type("CheckedNode", (Node,), {"replica_class": looked_at})
+        for disk in self.disks.values():
+            disk.torn = plan.torn
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
@@ -61,17 +70,9 @@ class Seed:
         self.loop = loop
         self.plan = plan
         self.random = random.Random(loop.random.getrandbits(64))
-        self.cluster = cluster_class.__new__(cluster_class)
-        self.cluster.plan = plan
-        self.cluster.__init__(loop, nodes=plan.nodes, latency_s=plan.latency_s)  # type: ignore[misc]
-        for disk in self.cluster.disks.values():
-            disk.torn = plan.torn
+        self.cluster = cluster_class(loop, plan)
         self.history = History()
         self.outcome = Seen()
-        self.chosen: dict[tuple[int, Index], tuple[int, int, bytes]] = {}
-        self.leaders: dict[tuple[int, int], int] = {}
-        self.checked: dict[tuple[int, int, int], Index] = {}
-        self.times: dict[tuple[int, int, int], int] = {}
         self.stopping = False
         self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
 
@@ -196,34 +197,11 @@ class Seed:
             self.check()
 
     def check(self) -> None:
-        """Raft's invariants over all running nodes; no node ended by itself."""
+        """The invariants so far; no node ended by itself."""
+        look_at_all(self.cluster, self.cluster.invariants)
         for node, error in self.cluster.fatal:
             if not isinstance(error, CorruptStorage):
                 raise SeedFailure(f"node {node} ended by itself: {error!r}")
-        for node, running in self.cluster.running.items():
-            for partition, run in running.broker.running.items():
-                raft, log = run.replica.raft, run.replica.log
-                raft.validate()
-                if raft.role is Role.LEADER:
-                    other = self.leaders.setdefault((partition.number, raft.term), node)
-                    if other != node:
-                        raise SeedFailure(
-                            f"partition {partition.number} has leaders {other} and {node} in term {raft.term}"
-                        )
-                key = (node, id(running), partition.number)
-                first = max(self.checked.get(key, Index(0)), Index(log.first_index - 1))
-                for entry in log.entries(Index(first + 1), last=raft.commit, bytes_max=1 << 40, count_max=1 << 40):
-                    content = entry.batch.payload if entry.batch else entry.control
-                    mine = (entry.term, entry.base_offset, content)
-                    chosen = self.chosen.setdefault((partition.number, entry.index), mine)
-                    if chosen != mine:
-                        raise SeedFailure(
-                            f"partition {partition.number} index {entry.index}: node {node} committed another entry"
-                        )
-                    if entry.append_time_ns < self.times.get(key, 0):
-                        raise SeedFailure(f"partition {partition.number} index {entry.index}: append times went back")
-                    self.times[key] = entry.append_time_ns
-                self.checked[key] = raft.commit
 
     async def _equal(self) -> None:
         """All replicas come to hold the same committed entries."""
@@ -255,7 +233,8 @@ class Seed:
         if anomalies:
             raise SeedFailure("; ".join(f"{a.name}: {a.detail}" for a in anomalies[:3]))
         counts = self.outcome.counts
-        counts["elections"] = len(self.leaders)
+        counts["elections"] = len(self.cluster.invariants.leaders)
+        counts["turns"] = self.cluster.invariants.turns
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
                 counts["doubtful_tail"] += run.replica.log.recovered.doubtful is not None

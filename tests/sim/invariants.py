@@ -1,0 +1,93 @@
+"""What must hold after every turn of every replica, looked at from outside, over all nodes of a cluster.
+
+- one leader a term (election safety, Raft §5.2);
+- the same entry at the same index wherever it is committed (state-machine safety, §5.4.3): term, offset, content;
+- the commit never falls in the life of a process;
+- append times never go back;
+- the core's own conditions (`Raft.validate`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from cluster.broker.replica import Replica
+from cluster.broker.requests import Request
+from cluster.raft import Role
+from cluster.types import Index, PartitionId, ReplicaId, Term
+
+if TYPE_CHECKING:
+    from cluster.sim.cluster import SimCluster
+
+Content = tuple[Term, int, bytes]
+
+
+class Violated(Exception):
+    """What does not hold, in a sentence."""
+
+
+class Invariants:
+    """What was seen of one cluster so far."""
+
+    def __init__(self) -> None:
+        self.chosen: dict[tuple[PartitionId, Index], Content] = {}
+        self.leaders: dict[tuple[PartitionId, Term], ReplicaId] = {}
+        self.turns = 0
+        self.broken: list[str] = []
+
+    def look(self, replica: "CheckedReplica") -> None:
+        """One replica after its turn; what does not hold is kept in `broken` as well as raised."""
+        self.turns += 1
+        try:
+            replica.raft.validate()
+            self._leader(replica)
+            if replica.raft.commit != replica.seen:
+                self._committed(replica)
+        except (AssertionError, Violated) as error:
+            self.broken.append(f"{replica.partition.number}/{replica.me}: {error or type(error).__name__}")
+            raise
+
+    def _leader(self, replica: "CheckedReplica") -> None:
+        if replica.raft.role is not Role.LEADER:
+            return
+        term = replica.raft.term
+        leader = self.leaders.setdefault((replica.partition, term), replica.me)
+        if leader != replica.me:
+            raise Violated(f"election safety: {leader} and {replica.me} lead term {term}")
+
+    def _committed(self, replica: "CheckedReplica") -> None:
+        commit, log = replica.raft.commit, replica.log
+        if commit < replica.seen:
+            raise Violated(f"the commit fell from {replica.seen} to {commit}")
+        first = max(Index(replica.seen + 1), log.first_index)
+        for entry in log.entries(first, last=commit, bytes_max=1 << 40, count_max=1 << 40):
+            mine = entry.term, entry.base_offset, entry.batch.payload if entry.batch else entry.control
+            if mine != self.chosen.setdefault((replica.partition, entry.index), mine):
+                raise Violated(f"state-machine safety: another entry is committed at {entry.index}")
+            if entry.append_time_ns < replica.append_time_ns:
+                raise Violated(f"append times went back at {entry.index}")
+            replica.append_time_ns = entry.append_time_ns
+        replica.seen = commit
+
+
+class CheckedReplica(Replica):
+    """A replica that is looked at after each of its turns."""
+
+    invariants: ClassVar[Invariants]
+    seen = Index(0)
+    """The commit when it was last looked at."""
+    append_time_ns = 0
+
+    def on_turn(self, messages: Sequence[Request]) -> None:
+        """The turn, and what must hold after it."""
+        super().on_turn(messages)
+        self.invariants.look(self)
+
+
+def look_at_all(cluster: "SimCluster", invariants: Invariants) -> None:
+    """All that runs, now; Violated if anything was or is broken."""
+    for node in cluster.running.values():
+        for running in node.broker.running.values():
+            assert isinstance(running.replica, CheckedReplica)
+            invariants.look(running.replica)
+    if invariants.broken:
+        raise Violated(invariants.broken[0])
