@@ -147,11 +147,10 @@ def _discard(loop: SimLoop) -> None:
     sys.unraisablehook = lambda _: None
     asyncio._set_running_loop(loop)  # noqa: SLF001  so that what ends now finds the loop that it lived in
     try:
-        for task in loop.unfinished:
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001  dropped on purpose
+        while loop.unfinished:  # no variable may hold a task here: through it, all the rest would live on
+            loop.unfinished.popitem()[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
         loop._ready.clear()  # type: ignore[attr-defined]  # noqa: SLF001
         loop._scheduled.clear()  # type: ignore[attr-defined]  # noqa: SLF001
-        loop.unfinished.clear()
         gc.collect()
     finally:
         asyncio._set_running_loop(None)  # noqa: SLF001
