@@ -10,7 +10,7 @@ class Actor:
     """The one class here that is meant to be derived from.
 
     A turn may be a plain method or a coroutine. An exception out of a turn ends the actor: its supervisor decides what
-    comes then. Messages that an actor never got to see are handed to `on_unread`.
+    comes then. Messages that it did not deal with, those of the failed turn among them, are handed to `on_unread`.
     """
 
     def __init__(self, *, name: str) -> None:
@@ -28,7 +28,7 @@ class Actor:
         """After the last turn, also after one that failed."""
 
     def on_unread(self, messages: Sequence[Any]) -> None:
-        """The actor stopped before it saw these: whoever waits for an answer to one must be told."""
+        """The actor stopped before it saw these, or failed over them: whoever waits for an answer must be told."""
 
     def post(self, message: Any) -> None:
         """Leave a message for a turn of one's own; lost without a word once the actor has stopped."""

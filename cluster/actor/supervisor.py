@@ -6,6 +6,7 @@ tasks are escalated at once. `stop` ends everything in the opposite order of its
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -77,27 +78,24 @@ class Supervisor:
     # --- one actor's life
 
     async def _live(self, actor: Actor, mailbox: Mailbox, stopping: asyncio.Event, restart: Restart | None) -> None:
-        failures = 0
+        failed: list[Exception] = []
         try:
-            while True:
+            while not stopping.is_set():
                 try:
-                    await self._run(actor, mailbox, stopping)
-                except asyncio.CancelledError:
-                    raise
+                    await self._run(actor, mailbox, stopping, failed)
                 except Exception as error:
-                    failures += 1
-                    if restart is None or failures > restart.failures_max:
+                    failed.append(error)
+                    if restart is None or len(failed) > restart.failures_max:
                         raise
-                    wait_s = min(restart.wait_s_min * 2 ** (failures - 1), restart.wait_s_max)
+                    wait_s = min(restart.wait_s_min * 2 ** (len(failed) - 1), restart.wait_s_max)
                     log_event.warning("actor_restarts", actor=actor.name, error=repr(error), wait_s=wait_s)
-                    await asyncio.sleep(wait_s)
+                    await _wait_unless(stopping, wait_s)
                     actor = restart.make()
-                else:
-                    return
         finally:
             actor.on_unread(mailbox.close())
 
-    async def _run(self, actor: Actor, mailbox: Mailbox, stopping: asyncio.Event) -> None:
+    async def _run(self, actor: Actor, mailbox: Mailbox, stopping: asyncio.Event, failed: list[Exception]) -> None:
+        """Turn after turn until the stop; a good one clears `failed`, the failures in a row before it."""
         actor.attach(mailbox)
         await actor.on_start()
         try:
@@ -105,9 +103,15 @@ class Supervisor:
                 await mailbox.wait_any()
                 if stopping.is_set():
                     return
-                turn = actor.on_turn(mailbox.take_all())
-                if turn is not None:
-                    await turn
+                taken = mailbox.take_all()
+                try:
+                    turn = actor.on_turn(taken)
+                    if turn is not None:
+                        await turn
+                except Exception:
+                    actor.on_unread(taken)
+                    raise
+                failed.clear()
                 await asyncio.sleep(0)  # a turn that never waits must still let others have theirs
         finally:
             await actor.on_stop()
@@ -128,3 +132,10 @@ class Supervisor:
             log_event.critical("failed", what=task.get_name(), error=repr(error), exc_info=error)
             if not self._stopping:
                 self._on_fatal(error)
+
+
+async def _wait_unless(stopping: asyncio.Event, wait_s: float) -> None:
+    """Wait so long, or until it is set."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(wait_s):
+            await stopping.wait()

@@ -195,6 +195,16 @@ class Replica(Actor):
         self.readers.fail(Unavailable("the replica is stopping"))
         self.log.close()
 
+    def on_unread(self, messages: Sequence[Request]) -> None:
+        """Nothing was done with these yet, except perhaps in a turn that failed: so nobody is told "no"."""
+        for message in messages:
+            if isinstance(message, Publish | ReadBarrier) and not message.reply.done():
+                stopped = "the replica stopped before it answered"
+                message.reply.set_exception(
+                    OutcomeUnknown(stopped) if isinstance(message, Publish) else Unavailable(stopped)
+                )
+                message.reply.exception()  # whoever asked may have left
+
     def _admit(self, message: Request) -> None:
         match message:
             case FromPeer(envelope):
