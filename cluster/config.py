@@ -34,16 +34,11 @@ class LogOptions:
     """One partition's log on disk."""
 
     segment_bytes_max: int = 64 * MIB
-    index_interval_bytes: int = 64 * KIB
-    """One index row for at least so many bytes of frames."""
     allocate_bytes_min: int = 64 * KIB
     allocate_bytes_max: int = 8 * MIB
     """Space is reserved ahead in steps that double between these."""
     cache_bytes_max: int = 16 * MIB
     """The newest entries kept in memory, per partition."""
-    pending_bytes_max: int = 64 * MIB
-    """Appended, not yet written (a slow or full disk): beyond it appends are refused."""
-    frame_bytes_max: int = 16 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +81,6 @@ class LinkOptions:
     connect_timeout_s: float = 2.0
     queue_bytes_max: int = 64 * MIB
     """Per peer and lane; beyond it messages are dropped, and Raft sends them again."""
-    message_bytes_max: int = 32 * MIB
     protocol_min: int = 1
     protocol_max: int = 1
 
@@ -100,7 +94,6 @@ class ControllerOptions:
     election_s_max: float = 1.0
     command_bytes_max: int = 256 * KIB
     command_timeout_s: float = 5.0
-    snapshot_after_commands: int = 2_000
     node_dead_after_s: float = 3.0
     producer_ids_per_range: int = 1_000
     topics_max: int = 10_000
@@ -109,7 +102,6 @@ class ControllerOptions:
     replicas_default: int = 3
     partitions_default: int = 1
     balance_interval_s: float = 5.0
-    delta_ring_max: int = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
