@@ -131,7 +131,7 @@ class Log:
         first = decode_fold(self._segments[0].fold)
         runs: list[tuple[Index, Term]] = []
         for segment in self._segments:
-            for place, term in enumerate(segment.rows.terms):
+            for place, term in enumerate(map(Term, segment.rows.terms)):
                 if not runs or runs[-1][1] != term:
                     runs.append((Index(segment.base_index + place), term))
         return LogState(
@@ -260,7 +260,7 @@ class Log:
         self._written = max(self._written, upto)
         if upto > self._synced[0] and upto >= self.first_index:
             segment = self._segment_of(upto)
-            self._synced = (upto, segment.rows.terms[upto - segment.base_index])
+            self._synced = (upto, Term(segment.rows.terms[upto - segment.base_index]))
         self._shrink_cache()
 
     # --- reading
@@ -304,7 +304,7 @@ class Log:
         for segment in self._segments:
             index = segment.index_of_time(timestamp_ns, append_time=append_time)
             if index is not None:
-                return segment.rows.offsets[index - segment.base_index] if index <= last else None
+                return Offset(segment.rows.offsets[index - segment.base_index]) if index <= last else None
         return None
 
     def _entry(self, index: Index) -> Entry:

@@ -5,8 +5,9 @@ latest event time so far is kept), so all look-ups are bisections.
 """
 
 import struct
+from array import array
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import google_crc32c
 
@@ -32,15 +33,19 @@ class ReplicaIdentity:
         return self.cluster + self.partition.topic + struct.pack("<IQ", self.partition.number, self.replica)
 
 
+def _column() -> "array[int]":
+    return array("q")
+
+
 @dataclass(slots=True)
 class Rows:
-    """Columns of what is known of each frame, in order."""
+    """Columns of what is known of each frame, in order: 40 bytes a frame."""
 
-    terms: list[Term]
-    offsets: list[Offset]
-    latest_times: list[int]
-    append_times: list[int]
-    positions: list[int]
+    terms: "array[int]" = field(default_factory=_column)
+    offsets: "array[int]" = field(default_factory=_column)
+    latest_times: "array[int]" = field(default_factory=_column)
+    append_times: "array[int]" = field(default_factory=_column)
+    positions: "array[int]" = field(default_factory=_column)
 
 
 class Segment:
@@ -59,7 +64,7 @@ class Segment:
         self.end_offset = base_offset
         self.allocated = head_bytes
         self.file: File | None = None
-        self.rows = Rows([], [], [], [], [])
+        self.rows = Rows()
 
     @property
     def last_index(self) -> Index:
@@ -83,7 +88,7 @@ class Segment:
         place = index - self.base_index
         rows = self.rows
         self.size = rows.positions[place]
-        self.end_offset = rows.offsets[place]
+        self.end_offset = Offset(rows.offsets[place])
         for column in (rows.terms, rows.offsets, rows.latest_times, rows.append_times, rows.positions):
             del column[place:]
 
@@ -96,7 +101,7 @@ class Segment:
     def end_offset_at(self, index: Index) -> Offset:
         """The offset after the frame's last record."""
         place, offsets = index + 1 - self.base_index, self.rows.offsets
-        return offsets[place] if place < len(offsets) else self.end_offset
+        return Offset(offsets[place]) if place < len(offsets) else self.end_offset
 
     def index_of_offset(self, offset: Offset) -> Index:
         """The frame that holds the record at `offset`, which is in this segment."""
