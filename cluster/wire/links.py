@@ -262,11 +262,17 @@ class _Outgoing:
         """Open a stream, send on it until it breaks, again and again."""
         options = self._peer.links.options
         wait_s = options.reconnect_s_min
+        refused = ""
         while True:
             try:
                 await self._connect()
                 wait_s = options.reconnect_s_min
+                refused = ""
                 await self._send_all()
+            except (RefusedToStart, InvalidRequest) as error:
+                if error.message != refused:  # once: it does not get better by itself
+                    refused = error.message
+                    log_event.warning("peer_refuses", peer=self._peer.node, lane=self._lane.name, detail=refused)
             except RiverrunError as error:
                 log_event.debug("link_broken", peer=self._peer.node, lane=self._lane.name, reason=error.reason)
             except TimeoutError:

@@ -41,16 +41,20 @@ class Place:
     """A moment in which something that is not held back does happen."""
     _open: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
+    def closes(self, close: Callable[[], Awaitable[None]]) -> None:
+        """Close this, too, at the end."""
+        self._open.append(close)
+
     async def listen(self, routes: Mapping[str, Route], address: str = "") -> Listener:
         """Serve `routes`."""
         listener = await self.server.listen(address or self.any_port, routes, public=False)
-        self._open.append(lambda: listener.close(0))
+        self.closes(lambda: listener.close(0))
         return listener
 
     def channel(self, address: str) -> Channel:
         """A channel of the client's."""
         channel = self.client.channel(address)
-        self._open.append(channel.close)
+        self.closes(channel.close)
         return channel
 
     async def serve(self, **handlers: object) -> Channel:

@@ -1,0 +1,202 @@
+"""Links between two nodes, over real gRPC and in the simulated world: who may come in, what goes down, what arrives."""
+
+import asyncio
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from cluster.config import LinkOptions
+from cluster.errors import InvalidRequest, RefusedToStart
+from cluster.types import ClusterId, Lane, NodeId
+from cluster.wire.links import EXCHANGE, Links
+from cluster.wire.peer import PeerMessage, QuorumEnvelope, encode_exchange
+from cluster.world import Listener, Network
+from tests.contracts.places import Place, in_both_worlds, until, within
+
+CLUSTER = ClusterId(b"c" * 16)
+ONE, TWO = NodeId(1), NodeId(2)
+OPTIONS = LinkOptions(keepalive_s=0.02, lost_after_s=0.2, reconnect_s_min=0.01, reconnect_s_max=0.02)
+
+
+class Tries(random.Random):
+    """Counts: each try to connect draws once how long to wait before the next."""
+
+    count = 0
+
+    def random(self) -> float:
+        """See random."""
+        self.count += 1
+        return super().random()
+
+
+@dataclass
+class Party:
+    """One node's links, and what they told it."""
+
+    links: Links
+    listener: Listener
+    happened: list[tuple[str, int]] = field(default_factory=list)
+    received: list[PeerMessage] = field(default_factory=list)
+    work: "list[asyncio.Task[None]]" = field(default_factory=list)
+
+    async def stop(self) -> None:
+        """As a process that ends: its tasks, then its connections."""
+        for task in self.work:
+            task.cancel()
+        await asyncio.gather(*self.work, return_exceptions=True)
+        await self.links.close()
+        await self.listener.close(0)
+
+
+async def make_party(place: Place, network: Network, me: NodeId, address: str = "", **different: Any) -> Party:
+    """A node that listens, with links to nobody yet."""
+    party: Party
+
+    def spawn(work: Coroutine[Any, Any, None], *, name: str) -> "asyncio.Task[None]":
+        party.work.append(asyncio.create_task(work, name=name))
+        return party.work[-1]
+
+    arguments = {"cluster_id": CLUSTER, "secret": b"secret", "incarnation": 100 + me, "options": OPTIONS}
+    links = Links(
+        network=network,
+        clock=place.clock,
+        random=Tries(me),
+        me=me,
+        spawn=spawn,
+        on_message=lambda _, message: party.received.append(message),
+        on_up=lambda _, incarnation: party.happened.append(("up", incarnation)),
+        on_down=lambda _: party.happened.append(("down", 0)),
+        **arguments | different,
+    )
+    party = Party(links, await network.listen(address or place.any_port, links.routes(), public=False))
+    place.closes(party.stop)
+    return party
+
+
+async def two(place: Place, **different: Any) -> tuple[Party, Party]:
+    """Nodes one and two, who know each other; `different`: how the second differs."""
+    one = await make_party(place, place.server, ONE)
+    other = await make_party(place, place.client, TWO, **different)
+    one.links.set_peers({TWO: other.listener.address})
+    other.links.set_peers({ONE: one.listener.address})
+    return one, other
+
+
+def said(body: bytes) -> QuorumEnvelope:
+    """Something to send."""
+    return QuorumEnvelope(configuration=1, body=body)
+
+
+def both_up(*parties: Party) -> Callable[[], bool]:
+    """Whether each has its link."""
+    return lambda: all(party.happened[-1:] and party.happened[-1][0] == "up" for party in parties)
+
+
+@in_both_worlds
+async def test_a_link_is_up_when_both_directions_work(place: Place) -> None:
+    """Each side hears of it once, with the other's incarnation; before, nothing can be sent."""
+    one = await make_party(place, place.server, ONE)
+    other = await make_party(place, place.client, TWO)
+    other.links.set_peers({ONE: one.listener.address})
+    message = said(b"x")
+    assert not other.links.send(ONE, message, Lane.CONTROL)
+    one.links.set_peers({TWO: other.listener.address})
+    await until(both_up(one, other))
+
+    assert [("up", 102)] == one.happened
+    assert [("up", 101)] == other.happened
+    assert other.links.is_up(ONE)
+
+
+@in_both_worlds
+async def test_messages_arrive_once_and_in_order(place: Place) -> None:
+    """A thousand on one lane, with pauses of a turn between them."""
+    one, other = await two(place)
+    await until(both_up(one, other))
+    for number in range(1000):
+        assert other.links.send(ONE, said(b"%d" % number), Lane.CONTROL)
+        if number % 7 == 0:
+            await asyncio.sleep(0)
+    await until(lambda: len(one.received) == 1000)
+
+    assert [said(b"%d" % number) for number in range(1000)] == one.received
+
+
+@in_both_worlds
+async def test_a_full_queue_refuses(place: Place) -> None:
+    """What is not sent yet is bounded; Raft sends again what was refused."""
+    one, other = await two(place, options=replace(OPTIONS, queue_bytes_max=1000))
+    await until(both_up(one, other))
+
+    assert other.links.send(ONE, said(b"x" * 600), Lane.BULK)
+    assert not other.links.send(ONE, said(b"x" * 600), Lane.BULK)
+    await until(lambda: len(one.received) == 1)
+    assert other.links.send(ONE, said(b"x" * 600), Lane.BULK)
+
+
+@pytest.mark.parametrize(
+    ("different", "says"),
+    [
+        ({"cluster_id": ClusterId(b"d" * 16)}, "node 2 belongs to another cluster than node 1"),
+        ({"secret": b"guess"}, "node 2 does not know this cluster's secret"),
+        (
+            {"options": replace(OPTIONS, protocol_min=2, protocol_max=3)},
+            "node 2 speaks protocol 2 to 3, node 1 1 to 1: upgrade the older one",
+        ),
+    ],
+    ids=["another cluster", "another secret", "another version"],
+)
+def test_who_does_not_belong_here_gets_no_link(tmp_path: Path, different: dict[str, Any], says: str) -> None:
+    """Each side says why in one warning, however often it tries; nothing is ever sent."""
+
+    @in_both_worlds
+    async def refused(place: Place) -> None:
+        one, other = await two(place, **different)
+        with capture_logs() as logs:
+            await until(lambda: min(party.links.random.count for party in (one, other)) >= 10)
+
+        assert says in {entry.get("detail") for entry in logs}
+        warnings = sorted((entry["peer"], entry["lane"]) for entry in logs if entry["log_level"] == "warning")
+        assert [(ONE, "BULK"), (ONE, "CONTROL"), (TWO, "BULK"), (TWO, "CONTROL")] == warnings
+        assert [] == one.happened + other.happened
+        assert not other.links.send(ONE, said(b"x"), Lane.CONTROL)
+
+    refused("sim", tmp_path)
+    refused("real", tmp_path)
+
+
+@in_both_worlds
+async def test_the_first_message_says_who_speaks(place: Place) -> None:
+    """Without a hello, with one for another node, or from a node that is no peer: a typed error."""
+    one, _ = await two(place)
+    stranger = await make_party(place, place.client, NodeId(3))
+    channel = place.channel(one.listener.address)
+    for hello, error, says in (
+        (None, InvalidRequest, "must be a hello"),
+        (stranger.links.hello(TWO, Lane.BULK), RefusedToStart, "means to reach node 2; this is node 1"),
+        (stranger.links.hello(ONE, Lane.BULK), InvalidRequest, "node 3 is no peer of node 1"),
+    ):
+        stream = channel.stream(EXCHANGE)
+        await stream.send(encode_exchange([], incarnation=103, hello=hello))
+        with pytest.raises(error, match=says):
+            await within(stream.receive())
+        stream.cancel()
+
+
+@in_both_worlds
+async def test_a_peer_that_was_started_again_goes_down_and_comes_up(place: Place) -> None:
+    """A new incarnation at the same address: nothing of the earlier one can arrive after it."""
+    one, other = await two(place)
+    await until(both_up(one, other))
+    await other.stop()
+    await until(lambda: one.happened[-1][0] == "down")
+    again = await make_party(place, place.client, TWO, address=other.listener.address, incarnation=202)
+    again.links.set_peers({ONE: one.listener.address})
+    await until(both_up(one, again))
+
+    assert [("up", 102), ("down", 0), ("up", 202)] == one.happened
