@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -13,11 +14,19 @@ from grpc import aio
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
-from cluster.errors import ChecksumMismatch, InvalidRequest, RecordTooLarge, TopicExists, UnknownPartition, UnknownTopic
+from cluster.errors import (
+    ChecksumMismatch,
+    InvalidRequest,
+    RecordTooLarge,
+    TopicExists,
+    UnknownCodec,
+    UnknownPartition,
+    UnknownTopic,
+)
 from cluster.real.network import RealNetwork
 from cluster.records import Record
 from cluster.wire import api
-from cluster.wire.api import stream_pb2
+from cluster.wire.api import records_pb2, stream_pb2
 from cluster.wire.records import make_batch
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(60)]
@@ -67,16 +76,30 @@ async def test_bad_requests_get_typed_errors(make_cluster: Callable[[int], Local
             await client.publish("orders", b"x", partition=7)
         with pytest.raises(RecordTooLarge):
             await client.publish("orders", b"x" * (2 << 20))
-    channel = RealNetwork().channel(cluster.address(1))
     batch = api.batch_to_pb(make_batch([Record(value=b"v", timestamp_ns=1)]))
-    batch.checksum ^= 1
-    request = stream_pb2.PublishStreamRequest(correlation=1, topic="orders", partition=0, batch=batch)
+    for what, error in (
+        ({"checksum": batch.checksum ^ 1}, ChecksumMismatch),
+        ({"codec": 99}, UnknownCodec),
+        ({"uncompressed_size": 1 << 31}, RecordTooLarge),
+        ({"payload": bytes(5 << 20)}, RecordTooLarge),
+    ):
+        assert error.reason == await _reason(cluster.address(1), batch, what)
+
+
+async def _reason(address: str, batch: records_pb2.Batch, different: dict[str, Any]) -> str:
+    """Why a node refuses the batch with this difference."""
+    wrong = records_pb2.Batch()
+    wrong.CopyFrom(batch)
+    for name, value in different.items():
+        setattr(wrong, name, value)
+    request = stream_pb2.PublishStreamRequest(correlation=1, topic="orders", partition=0, batch=wrong)
+    channel = RealNetwork().channel(address)
     stream = channel.stream("/riverrun.v1.StreamService/PublishStream")
     await stream.send(request.SerializeToString())
     answer = stream_pb2.PublishStreamResponse.FromString(await stream.receive() or b"")
-    assert ChecksumMismatch.reason == answer.error.reason
     stream.cancel()
     await channel.close()
+    return answer.error.reason
 
 
 async def test_a_thin_client_publishes_and_reads_typed_records(make_cluster: Callable[[int], LocalCluster]) -> None:
