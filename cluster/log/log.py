@@ -203,7 +203,8 @@ class Log:
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, []
         self._new_segment(fold, fold_bytes, installed=True)
-        self._steps += [Remove(segment) for segment in reversed(old)]
+        new = self._segments[0].path
+        self._steps += [Remove(segment, replaced=segment.path == new) for segment in reversed(old)]
         self.fold = fold
         self._cache.clear()
         self._cache_bytes = 0

@@ -20,6 +20,8 @@ RECOVERING_FILE = "recovering"
 """There from before damaged entries are cut until they are here again: a second restart must know of them, too."""
 QUARANTINE = "quarantine"
 SUFFIX = ".log"
+NEW = ".new"
+"""Behind a segment's name until its head is on disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +140,12 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
 
 
 def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:
-    """The segments in order. A last one whose head is damaged was never used, or is lost: it is set aside."""
+    """The segments in order. One whose head is damaged is set aside; one that never got its name was never used."""
     segments: list[Segment] = []
     aside: list[str] = []
+    for name in disk.list(directory):
+        if name.endswith(SUFFIX + NEW):
+            disk.remove(f"{directory}/{name}")
     names = [name for name in disk.list(directory) if name.endswith(SUFFIX)]
     for name in names:
         path = f"{directory}/{name}"
@@ -152,9 +157,8 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
             file = disk.open(path)
             data = file.read(0, file.size())
             file.close()
-            if any(data[head_size(b"") :]) or name != names[-1]:
-                aside.append(_write_aside(disk, directory, name, data))
-                _mark_recovering(disk, directory)
+            aside.append(_write_aside(disk, directory, name, data))
+            _mark_recovering(disk, directory)
             disk.remove(path)
             continue
         if segment.installed:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.log.opening import RECOVERING_FILE
+from cluster.log.opening import NEW, RECOVERING_FILE
 from cluster.log.segment import ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
@@ -29,7 +29,10 @@ class SaveVote:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """A new segment, on disk with its name before anything is written to it."""
+    """A new segment, on disk before anything is written to it.
+
+    It gets its name when its head is there: one whose head cannot be read was damaged later.
+    """
 
     segment: Segment
 
@@ -44,9 +47,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """A segment that is not needed any more."""
+    """A segment that is not needed any more. `replaced`: another has taken its name."""
 
     segment: Segment
+    replaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +135,14 @@ class Write:
                     segment.file.truncate(size)
                     segment.file.sync()
                     segment.allocated = size
-                case Remove(segment):
+                case Remove(segment, replaced):
                     if segment.file is not None:
                         dirty.pop(id(segment.file), None)
                         segment.file.close()
                         segment.file = None
-                        disk.remove(segment.path)
-                        disk.sync_directory(self._directory)
+                        if not replaced:
+                            disk.remove(segment.path)
+                            disk.sync_directory(self._directory)
                 case Recovered():
                     disk.sync_files(list(dirty.values()))
                     dirty.clear()
@@ -152,19 +157,26 @@ class Write:
         return list(dirty.values())
 
     def _create(self, disk: Disk, segment: Segment) -> None:
-        if segment.file is None:
-            segment.file = disk.open(segment.path, create=True)
-        segment.file.truncate(0)
-        self._reserve(segment, segment.head_bytes, fresh=True)
-        segment.file.write(0, [encode_head(segment, self._identity)])
-        segment.file.sync()
+        if segment.file is not None:
+            return  # a full disk was met behind it
+        new = segment.path + NEW
+        segment.file = disk.open(new, create=True)
+        try:
+            segment.file.truncate(0)
+            segment.allocated = 0
+            self._reserve(segment, segment.head_bytes)
+            segment.file.write(0, [encode_head(segment, self._identity)])
+            segment.file.sync()
+        except OSError:
+            segment.file.close()
+            segment.file = None
+            raise
+        disk.rename(new, segment.path)
         disk.sync_directory(self._directory)
 
-    def _reserve(self, segment: Segment, end: int, *, fresh: bool = False) -> None:
+    def _reserve(self, segment: Segment, end: int) -> None:
         """Meet a full disk here, before any byte of a frame is written."""
         assert segment.file is not None
-        if fresh:
-            segment.allocated = 0
         if end > segment.allocated:
             step = min(max(segment.allocated, self._allocate_min), self._allocate_max)
             segment.file.allocate(max(end, segment.allocated + step))

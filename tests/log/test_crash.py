@@ -1,6 +1,7 @@
 """The log on a disk that forgets: the power goes at every operation of a script, and nothing promised is lost."""
 
 import asyncio
+import errno
 import random
 from dataclasses import dataclass, field
 
@@ -218,6 +219,39 @@ def test_every_flipped_byte_is_noticed() -> None:
             assert log.vote == promised.vote
 
 
+@pytest.mark.slow
+def test_every_truncation_is_noticed() -> None:
+    """A file cut anywhere: what is served is right, and what is missing is reported.
+
+    The one exception: a last segment that was cut exactly at a frame's end looks as if it had never been longer.
+    """
+    truth = fresh_disk(1)
+    promised = Promised()
+    script(truth, promised)
+    log = Log.open(truth, DIRECTORY, IDENTITY, OPTIONS)
+    last = log._segments[-1]
+    sizes = {path: truth.size_of(path) for path in truth.paths() if path.startswith(DIRECTORY)}
+    silent = 0
+    for path, whole in sizes.items():
+        ends = {last.head_bytes, *last.rows.positions, last.size} if path == last.path else set()
+        for size in sorted({*range(0, whole, 37), *ends}):
+            disk = fresh_disk(1)
+            script(disk, Promised())
+            disk.open(path).truncate(size)
+            try:
+                log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+            except CorruptStorage:
+                continue
+            found = log.entries(log.first_index, last=log.last_index, bytes_max=1 << 40, count_max=1 << 40)
+            assert [promised.entries[item.index] for item in found] == found, f"{path} cut to {size}"
+            complete = len(found) == len(promised.entries)
+            if not (complete or log.recovered.recovering or log.recovered.doubtful is not None):
+                assert size in ends, f"{path} cut to {size}: {len(found)} of {len(promised.entries)}, nothing reported"
+                silent += 1
+            assert log.vote == promised.vote
+    assert silent == len(last.rows.positions), "one for each frame of the last segment"
+
+
 def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
     """ENOSPC is met before a byte is written; when there is room the same write goes through."""
     disk = fresh_disk(2)
@@ -237,12 +271,13 @@ def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
     assert Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).last_index == 1
 
 
-def test_a_failed_sync_reaches_the_writer() -> None:
+@pytest.mark.parametrize("operation", ["write", "sync"])
+def test_a_failed_write_or_sync_reaches_the_writer(operation: str) -> None:
     """Nobody may try it again: what the file holds is not known."""
     disk = fresh_disk(3)
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     log.append([entry(log, 1)])
-    disk.fail["sync"] = 5
+    disk.fail[operation] = errno.EIO
     write = log.take_write()
     assert write is not None
 
@@ -272,6 +307,38 @@ def test_an_installed_fold_replaces_everything() -> None:
 
     assert (index, term) == (again.last_index, again.fold.term)
     assert log.fold_at_start()[2] == again.fold_at_start()[2]
+
+
+@pytest.mark.slow
+def test_an_installed_fold_may_take_the_name_of_a_segment() -> None:
+    """The old segment begins at the same index, in another term: the new one must not go with it, crash or not."""
+    leader = Log.open(fresh_disk(6), DIRECTORY, IDENTITY, OPTIONS)
+    while len(leader._segments) < 2:
+        leader.append([entry(leader, 2)])
+    base = leader._segments[1].base_index
+    data = leader._segments[1].fold
+    for stop in range(1_000):
+        disk = fresh_disk(stop)
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        while len(log._segments) < 2:
+            log.append([entry(log, 1)])
+        flush(log, disk)
+        assert base == log._segments[1].base_index
+        disk.crash_at_operation = disk.operations + stop
+        log.install(Index(base - 1), Term(2), data)
+        crashed = False
+        try:
+            flush(log, disk)
+        except SimCrash:
+            crashed = True
+        disk.crash()
+        again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert not again.recovered.recovering, f"a crash at operation {stop} was taken for damage"
+        assert ((base - 1, 2) if again.fold.term == 2 else (base, 1)) == (again.last_index, again.fold.term)
+        if not crashed:
+            break
+    assert data == again.fold_at_start()[2]
+    assert stop > 4, "there were operations to crash at"
 
 
 def test_virtual_latency_is_taken_in_order() -> None:
