@@ -1,0 +1,120 @@
+"""What each format that ever landed looked like on disk: `python -m tests.log.formats NAME` writes today's.
+
+A sample is written once, when a format lands, and never again: later code must open it as it is.
+"""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from cluster.config import LogOptions
+from cluster.controller.quorum.journal import DurableJournal
+from cluster.log import Log, ReplicaIdentity
+from cluster.log.write import perform
+from cluster.raft import Member, Membership, Vote
+from cluster.real.disk import RealDisk
+from cluster.records import Entry, EntryKind, Header, Record
+from cluster.types import ClusterId, Codec, Index, NodeId, PartitionId, ProducerId, ReplicaId, Term, TopicId
+from cluster.wire.records import decode_batch, make_batch
+from cluster.world import Disk
+
+FOLDER = Path(__file__).parent / "samples"
+FACTS = "facts.json"
+IDENTITY = ReplicaIdentity(
+    cluster=ClusterId(b"c" * 16), partition=PartitionId(TopicId(b"t" * 16), 3), replica=ReplicaId(9)
+)
+MEMBERS = Membership(voters=(Member(replica=ReplicaId(9), node=NodeId(1)),))
+DIRECTORY = "replicas/t/3-9"
+JOURNAL = "controller/journal"
+OPTIONS = LogOptions(segment_bytes_max=600, allocate_bytes_min=256, allocate_bytes_max=256)
+
+
+def facts(disk: Disk) -> dict[str, Any]:
+    """What is in a sample, in plain words."""
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    journal = DurableJournal(disk, JOURNAL)
+    entries = log.entries(log.first_index, last=log.last_index, bytes_max=1 << 30, count_max=1 << 30)
+    found = {
+        "vote": [log.vote.term, log.vote.voted_for],
+        "members": [[member.replica, member.node] for member in log.fold.membership.voters],
+        "whole": log.recovered.doubtful is None and not log.recovered.recovering,
+        "entries": [_entry_facts(entry) for entry in entries],
+        "journal": [[command.decode(), index, term] for command, index, term in journal[0 : len(journal)]],
+        "journal_term": [journal.getCurrentTerm(), journal.getVotedForNodeId()],
+    }
+    log.close()
+    journal._destroy()
+    return msgspec.json.decode(msgspec.json.encode(found))
+
+
+def _entry_facts(entry: Entry) -> dict[str, Any]:
+    batch = entry.batch
+    return {
+        "index": entry.index,
+        "term": entry.term,
+        "kind": entry.kind.name,
+        "base_offset": entry.base_offset,
+        "append_time_ns": entry.append_time_ns,
+        "producer": None if batch is None else [batch.producer_id, batch.producer_epoch, batch.base_sequence],
+        "codec": None if batch is None else batch.codec.name,
+        "records": [] if batch is None else [asdict(record) for record in decode_batch(batch, entry.base_offset)],
+    }
+
+
+def write(disk: Disk) -> None:
+    """A log of several segments with all that a frame can hold, and a journal with a change of mind in it."""
+    Log.create(disk, [(DIRECTORY, IDENTITY, MEMBERS)])
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    log.save_vote(Vote(term=Term(2), voted_for=ReplicaId(9)))
+    for number, codec in enumerate([Codec.NONE] * 4 + [Codec.LZ4, Codec.ZSTD] * 2):
+        if number % 4 == 0:
+            _append(log, disk, number, None)
+        _append(log, disk, number, codec)
+    log.close()
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"first", 1, 0)
+    journal.add(b"second", 2, 1)
+    journal.add(b"not this", 3, 1)
+    journal.setCurrentTerm(1, "2")
+    journal.deleteEntriesFrom(2)
+    journal.add(b"third", 3, 2)
+    journal.setCurrentTerm(2, "1")
+    journal._destroy()
+
+
+def _append(log: Log, disk: Disk, number: int, codec: Codec | None) -> None:
+    batch = None
+    if codec is not None:
+        headers = (Header(name="row", value=b"%d" % number), Header(name="empty", value=b""))
+        record = Record(value=b"value %d" % number * 9, key=b"key", timestamp_ns=10**18 + number, headers=headers)
+        batch = make_batch(
+            [record, Record(value=b"", timestamp_ns=10**18)],
+            codec=codec,
+            producer_id=ProducerId(77),
+            producer_epoch=1,
+            base_sequence=2 * number,
+        )
+    entry = Entry(
+        index=Index(log.last_index + 1),
+        term=Term(1 + number // 5),
+        kind=EntryKind.NO_OP if batch is None else EntryKind.BATCH,
+        base_offset=log.end_offset,
+        append_time_ns=10**18 + number,
+        batch=batch,
+    )
+    log.append([entry])
+    taken = log.take_write()
+    assert taken is not None
+    perform(disk, {0: taken})
+    log.written(taken, full=False)
+
+
+if __name__ == "__main__":
+    folder = FOLDER / sys.argv[1]
+    target = RealDisk(folder)
+    write(target)
+    (folder / FACTS).write_bytes(msgspec.json.format(msgspec.json.encode(facts(target))) + b"\n")
+    target.close()
