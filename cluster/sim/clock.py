@@ -12,6 +12,7 @@ import contextvars
 import gc
 import random
 import sys
+import warnings
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
@@ -151,7 +152,9 @@ def _discard(loop: SimLoop) -> None:
             loop.unfinished.popitem()[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
         loop._ready.clear()  # type: ignore[attr-defined]  # noqa: SLF001
         loop._scheduled.clear()  # type: ignore[attr-defined]  # noqa: SLF001
-        gc.collect()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # work that was dropped before its first step
+            gc.collect()
     finally:
         asyncio._set_running_loop(None)  # noqa: SLF001
         sys.unraisablehook = hook
