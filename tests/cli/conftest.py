@@ -11,7 +11,7 @@ import pytest
 
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
-from tests.processes.conftest import free_ports
+from tests.processes.ports import claimed_ports
 
 Riverrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -19,13 +19,14 @@ Riverrun = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a node that runs."""
-    cluster = LocalCluster(tmp_path_factory.mktemp("node"), nodes=1, port=free_ports(1))
-    cluster.start_all()
-    try:
-        asyncio.run(wait_ready(cluster))
-        yield cluster.address(1)
-    finally:
-        codes = cluster.stop()
+    with claimed_ports(1) as port:
+        cluster = LocalCluster(tmp_path_factory.mktemp("node"), nodes=1, port=port)
+        cluster.start_all()
+        try:
+            asyncio.run(wait_ready(cluster))
+            yield cluster.address(1)
+        finally:
+            codes = cluster.stop()
     assert {1: 0} == codes
 
 

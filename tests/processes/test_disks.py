@@ -12,9 +12,9 @@ from cluster.cli.local import LocalCluster
 from cluster.client.client import Client
 from cluster.config import ClientOptions
 from cluster.errors import Outcome, RiverrunError
-from tests.processes.conftest import free_ports
 from tests.processes.counting_node import COUNTER
 from tests.processes.file_systems import grow, loop_disk, tiny
+from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
 TOPIC = "orders"
@@ -93,8 +93,8 @@ async def test_a_leader_with_a_full_disk_makes_room_for_another(
 
 async def test_power_loss_of_the_file_system(tmp_path: Path):
     """The file system below all three nodes is shut down under load, without a flush: what was acknowledged stays."""
-    with loop_disk(tmp_path) as disk:
-        cluster = LocalCluster(disk.path / "data", nodes=3, port=free_ports(3))
+    with loop_disk(tmp_path) as disk, claimed_ports(3) as port:
+        cluster = LocalCluster(disk.path / "data", nodes=3, port=port)
         try:
             cluster.start_all()
             await wait_ready(cluster)

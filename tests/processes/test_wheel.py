@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.conftest import free_ports
+from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(150)]
 ROOT = Path(__file__).parents[2]
 
 
+ELSEWHERE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+"""What is installed is meant, not what lies here."""
+
+
 def _run(*command: str, cwd: Path, stdin: str = "") -> str:
-    done = subprocess.run(command, cwd=cwd, input=stdin, capture_output=True, text=True, check=False, timeout=100)
+    done = subprocess.run(
+        command, cwd=cwd, env=ELSEWHERE, input=stdin, capture_output=True, text=True, check=False, timeout=100
+    )
     assert 0 == done.returncode, done.stdout + done.stderr
     return done.stdout
 
@@ -58,7 +64,7 @@ def _start(riverrun: str, folder: Path, port: int) -> "subprocess.Popen[str]":
         cwd=folder,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        env=ELSEWHERE | {"PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -78,7 +84,11 @@ def _stop(process: "subprocess.Popen[str]") -> str:
 def test_an_installed_wheel_runs_a_cluster(riverrun: str, tmp_path: Path):
     """Start, publish, Ctrl-C; the second start has what the first one kept."""
     assert re.search(r"\d+\.\d+", _run(riverrun, "--version", cwd=tmp_path))
-    port = free_ports(3)
+    with claimed_ports(3) as port:
+        _start_publish_stop_twice(riverrun, tmp_path, port)
+
+
+def _start_publish_stop_twice(riverrun: str, tmp_path: Path, port: int) -> None:
     server = f"127.0.0.1:{port}"
     first = _start(riverrun, tmp_path, port)
     try:
