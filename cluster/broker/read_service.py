@@ -180,32 +180,33 @@ class _PartitionRead:
 
 
 async def _merged(loops: list[_PartitionRead]) -> AsyncIterator[bytes]:
-    queue: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue(maxsize=len(loops))
+    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=len(loops))
 
     async def pump(loop: _PartitionRead) -> None:
         try:
             async for message in loop.messages():
                 await queue.put(message)
-        except RiverrunError as error:
+        except Exception as error:  # noqa: BLE001  raised where the reader is answered
             await queue.put(error)
         else:
             await queue.put(None)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(pump(loop)) for loop in loops]
-        left = len(tasks)
-        try:
-            while left:
-                item = await queue.get()
-                if isinstance(item, RiverrunError):
-                    raise item
-                if item is None:
-                    left -= 1
-                else:
-                    yield item
-        finally:
-            for task in tasks:
-                task.cancel()
+    # No TaskGroup: it would wrap the error, and the end of a reader who leaves, in a group.
+    tasks = [asyncio.create_task(pump(loop)) for loop in loops]
+    left = len(tasks)
+    try:
+        while left:
+            item = await queue.get()
+            if isinstance(item, Exception):
+                raise item
+            if item is None:
+                left -= 1
+            else:
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _numbers(request: stream_pb2.ReadRequest | stream_pb2.GetOffsetsRequest, topic: Topic) -> list[int]:
