@@ -138,6 +138,7 @@ class PublishService:
         try:
             while (answer := await answers.get()) is not None:
                 yield answer
+                window.release()  # not before it is taken: who takes no answers is not read from
             await taking
         finally:
             taking.cancel()
@@ -157,7 +158,6 @@ class PublishService:
             try:
                 reply, number = await self._begin(name, request)
             except RiverrunError as error:
-                window.release()
                 answers.put_nowait(_failed(request.correlation, error))
                 continue
             under_way.add(reply)
@@ -166,7 +166,6 @@ class PublishService:
                 reply: "asyncio.Future[Receipt]", correlation: int = request.correlation, number: int = number
             ) -> None:
                 under_way.discard(reply)
-                window.release()
                 answers.put_nowait(_answer(correlation, number, reply))
 
             reply.add_done_callback(finished)

@@ -1,53 +1,23 @@
 """One read of many partitions, as a thin client asks for it: whole clusters in virtual time."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
 from cluster.broker.read_service import READ
 from cluster.errors import OffsetOutOfRange
-from cluster.sim.clock import Host, SimLoop, simulate
 from cluster.sim.cluster import SimCluster
-from cluster.sim.network import SimNetwork
 from cluster.wire.api import stream_pb2
 from cluster.world import Stream
+from tests.broker.thin import PARTITIONS, RECORDS, TOPIC, in_a_cluster, thin_channel
 
-PARTITIONS = 6
 pytestmark = pytest.mark.slow
-RECORDS = 60
-Body = Callable[[SimCluster], Awaitable[None]]
-
-
-def in_a_cluster(body: Body) -> Callable[[], None]:
-    """A test on three nodes with a topic of some records, for several seeds; no handler may break on the way."""
-
-    async def run() -> None:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimLoop)
-        cluster = SimCluster(loop)
-        await cluster.start_all()
-        client = cluster.client("writer")
-        await asyncio.sleep(3)  # of virtual time: they choose a controller
-        await client.create_topic("t", partitions=PARTITIONS, replicas=3)
-        for number in range(RECORDS):
-            await client.publish("t", b"%d" % number, key=b"%d" % number)
-        await body(cluster)
-        await client.abandon()
-        assert [] == cluster.fabric.failed
-
-    def test() -> None:
-        for seed in range(1, 4):
-            simulate(run(), seed)
-
-    test.__doc__ = body.__doc__
-    return test
 
 
 async def read(cluster: SimCluster, node: int, **asked: object) -> Stream:
     """A read of all partitions, at one node."""
-    stream = SimNetwork(cluster.fabric, Host("thin")).channel(f"node-{node}:7171").stream(READ)
-    await stream.send(stream_pb2.ReadRequest(topic="t", **asked).SerializeToString())
+    stream = thin_channel(cluster, node).stream(READ)
+    await stream.send(stream_pb2.ReadRequest(topic=TOPIC, **asked).SerializeToString())
     await stream.finish()
     return stream
 
@@ -97,7 +67,7 @@ async def test_a_read_outlives_the_leaders_behind_it(cluster: SimCluster) -> Non
     cluster.crash(3)
     client = cluster.client("later")
     for number in range(RECORDS, 2 * RECORDS):
-        await client.publish("t", b"%d" % number, key=b"%d" % number)
+        await client.publish(TOPIC, b"%d" % number, key=b"%d" % number)
     found += await values_of(stream, enough=RECORDS)
     stream.cancel()
     await client.abandon()
