@@ -13,6 +13,7 @@ there looks again.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 
@@ -149,10 +150,11 @@ class Broker:
         self._wake_groups_of(node)
 
     def transfer(self, partition: PartitionId, node: NodeId) -> None:
-        """The controller would rather see `node` lead."""
+        """The controller would rather see `node` lead. A full mailbox loses it: it is asked for again."""
         running = self.running.get(partition)
         if running is not None and running.replica.raft.is_leader:
-            running.ref.tell_nowait(TransferLeadership(node))
+            with contextlib.suppress(Overloaded):
+                running.ref.tell_nowait(TransferLeadership(node))
 
     async def wait_leader_change(self) -> None:
         """Return when the table of leaders may have changed since the call."""
@@ -225,13 +227,13 @@ class Broker:
                 for topic in delta.topics:
                     for placement in topic.partitions:
                         partition = PartitionId(topic.id, placement.number)
-                        item = self._reconcile(partition, placement)
+                        item = await self._reconcile(partition, placement)
                         if item is not None:
                             missing[partition] = item
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
-    def _reconcile(self, partition: PartitionId, placement: Placement) -> Missing | None:
+    async def _reconcile(self, partition: PartitionId, placement: Placement) -> Missing | None:
         """Tell a replica that runs what changed for it; one that should run and does not is returned."""
         assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
         if assigned is None:
@@ -247,7 +249,7 @@ class Broker:
         if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned
             self.reports.recorded(assigned.replica)
-            running.ref.tell_nowait(AllowVote(soon=running.preferred))
+            await running.ref.tell(AllowVote(soon=running.preferred))
         return None
 
     async def _start_replicas(self, missing: list[Missing]) -> list[Missing]:
