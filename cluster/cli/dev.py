@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from cluster.cli.local import LocalCluster
+from cluster.cli.shared import counted
 from cluster.errors import RiverrunError, Unavailable
 
 READY_S_MAX = 30.0
@@ -37,7 +38,7 @@ async def _run(local: LocalCluster) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    click.echo(f"riverrun dev: starting {len(local.nodes)} nodes, data in {local.data_dir}")
+    click.echo(f"riverrun dev: starting {counted(len(local.nodes), 'node')}, data in {local.data_dir}")
     local.start_all()
     try:
         if not await _started(local, stop):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.cli.shared import server_option, with_client
+from cluster.cli.shared import counted, server_option, with_client
 from cluster.cli.standard_input import lines
 from cluster.config import ClientOptions
 from cluster.errors import InvalidRequest, RiverrunError
@@ -69,8 +69,8 @@ def _summary(topic: str, count: int, receipts: "dict[int, Receipt]") -> str:
     more = ", …" if len(receipts) > 12 else ""
     synced = min(receipt.replicas_synced for receipt in receipts.values())
     return (
-        f"acknowledged {count} records in {len(receipts)} partitions of {topic}, on at least {synced} disks each; "
-        f"last offsets {places}{more}"
+        f"acknowledged {counted(count, 'record')} in {counted(len(receipts), 'partition')} of {topic}, "
+        f"on at least {counted(synced, 'disk')} each; last at partition@offset {places}{more}"
     )
 
 

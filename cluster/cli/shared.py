@@ -40,6 +40,15 @@ def with_client(
         raise SystemExit(code)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in words.
+
+    >>> counted(1, "record"), counted(2_000, "record")
+    ('1 record', '2,000 records')
+    """
+    return f"{number:,} {what}" + "s" * (number != 1)
+
+
 def print_json(value: Any) -> None:
     """One document."""
     click.echo(json.dumps(value, indent=2, default=str))

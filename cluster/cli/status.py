@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cluster.cli.shared import json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -50,7 +50,8 @@ def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
             return 0 if healthy else 1
         click.echo(
             f"cluster {view.cluster_id.hex()}   controller: node {view.controller or '-'}   "
-            f"{view.topics} topics, {view.partitions} partitions, {view.partitions_without_leader} without a leader"
+            f"{counted(view.topics, 'topic')}, {counted(view.partitions, 'partition')}, "
+            f"{view.partitions_without_leader} without a leader"
         )
         table = new_table("NODE", "STATE", "ADDRESS", "LEADERS", "REPLICAS", "VERSION")
         for node in view.nodes:

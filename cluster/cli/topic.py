@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.cli.shared import json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -34,7 +34,8 @@ def create(name: str, partitions: int, replicas: int, if_absent: bool, servers: 
         if as_json:
             print_json(_plain(topic))
         else:
-            click.echo(f"created topic {name} with {len(topic.partitions)} partitions and {topic.replicas} replicas")
+            size = f"{counted(len(topic.partitions), 'partition')} and {counted(topic.replicas, 'replica')}"
+            click.echo(f"created topic {name} with {size}")
 
     with_client(servers, work)
 
@@ -75,7 +76,7 @@ def describe(name: str, servers: str, as_json: bool) -> None:  # noqa: FBT001
         if as_json:
             print_json(_plain(topic, offsets))
             return
-        click.echo(f"topic {topic.name}   id {topic.id.hex()}   {topic.replicas} replicas")
+        click.echo(f"topic {topic.name}   id {topic.id.hex()}   {counted(topic.replicas, 'replica')}")
         table = new_table("PARTITION", "LEADER", "TERM", "REPLICAS", "FIRST", "END")
         for partition in topic.partitions:
             place = offsets[partition.number]

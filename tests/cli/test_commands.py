@@ -40,7 +40,7 @@ def test_lines_go_in_and_come_out(riverrun: Riverrun):
     """In order, with the receipt's summary at the end; in three formats."""
     ok(riverrun("topic", "create", "lines"))
     said = ok(riverrun("produce", "lines", "--key-separator", ":", stdin="a:1\nb:2\r\na:3"))
-    assert "acknowledged 3 records in 1 partitions of lines" in said
+    assert "acknowledged 3 records in 1 partition of lines" in said
     read = ["consume", "lines", "--from", "earliest", "--until", "latest"]
     assert "a\t1\nb\t2\na\t3\n" == ok(riverrun(*read))
     assert "1\n2\n3\n" == ok(riverrun(*read, "--format", "raw"))
