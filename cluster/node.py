@@ -227,11 +227,13 @@ def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
                 f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
             )
         return
-    if disk.list("."):
+    new = IDENTITY_FILE + ".new"  # may be there already: half-made by a start that the power ended
+    if set(disk.list(".")) - {new}:
         raise RefusedToStart("the data directory holds files that are not riverrun's: choose an empty data_dir")
-    file = disk.open(IDENTITY_FILE + ".new", create=True)
+    file = disk.open(new, create=True)
+    file.truncate(0)
     file.write(0, [expected])
     file.sync()
     file.close()
-    disk.rename(IDENTITY_FILE + ".new", IDENTITY_FILE)
+    disk.rename(new, IDENTITY_FILE)
     disk.sync_directory(".")

@@ -1,0 +1,47 @@
+"""What a node makes of its data directory before anything else."""
+
+import random
+
+import pytest
+
+from cluster.errors import RefusedToStart
+from cluster.node import claim_directory
+from cluster.sim.disk import SimCrash, SimDisk
+from cluster.types import ClusterId, NodeId
+
+OURS, OTHER = ClusterId(b"c" * 16), ClusterId(b"d" * 16)
+ONE, TWO = NodeId(1), NodeId(2)
+
+
+def test_power_loss_at_every_operation_of_the_first_start() -> None:
+    """The directory is claimed, or claimed by the next start: a half-made claim is nobody's files."""
+    for stop in range(100):
+        disk = SimDisk(random.Random(stop))
+        disk.crash_at_operation = stop
+        crashed = False
+        try:
+            claim_directory(disk, OURS, ONE)
+        except SimCrash:
+            crashed = True
+        disk.crash()
+        claim_directory(disk, OURS, ONE)
+        with pytest.raises(RefusedToStart, match="another cluster's"):
+            claim_directory(disk, OTHER, ONE)
+        if not crashed:
+            break
+    assert stop > 4, "there were operations to crash at"
+
+
+def test_a_directory_belongs_to_one_node_of_one_cluster() -> None:
+    """Neither another node nor another cluster gets it, and what is somebody else's is not touched."""
+    disk = SimDisk(random.Random(1))
+    claim_directory(disk, OURS, ONE)
+    claim_directory(disk, OURS, ONE)
+    for cluster, node in ((OURS, TWO), (OTHER, ONE)):
+        with pytest.raises(RefusedToStart, match="choose another data_dir"):
+            claim_directory(disk, cluster, node)
+    strange = SimDisk(random.Random(2))
+    strange.open("photos", create=True).close()
+    with pytest.raises(RefusedToStart, match="not riverrun's"):
+        claim_directory(strange, OURS, ONE)
+    assert ["photos"] == strange.list(".")
