@@ -3,13 +3,17 @@
 PySyncObj 0.3.17 never syncs its own journal and has no checksums in it. Here memory changes at once, as it expects, and
 `sync` makes the file equal to memory with one write and one fdatasync; the transport calls it before any message
 leaves, and the driver before a leader counts itself. A truncation is written only for a real conflict: PySyncObj
-truncates and adds again what it had. A damaged record with anything behind it refuses the start; a torn last record was
-never acknowledged and is cut.
+truncates and adds again what it had.
+
+What is written together is one group, and every record of it says up to which byte the file was synced before. So a
+record that cannot be read is damage if a later one knows that it was whole, which refuses the start; otherwise it was
+torn by a power loss in mid-sync, was never acknowledged, and is cut.
 """
 
 import errno
 import json
 import struct
+from collections.abc import Iterator
 from typing import Any
 
 import google_crc32c
@@ -18,8 +22,8 @@ from pysyncobj.journal import Journal
 from cluster.errors import CorruptStorage, DiskFull
 from cluster.world import Disk, File
 
-_HEAD = struct.Struct("<IIB")
-"""Length, CRC32C over length, kind and body, kind."""
+_HEAD = struct.Struct("<IIQB")
+"""Length, CRC32C over all the rest, up to where the file was synced before, kind."""
 _ENTRY = struct.Struct("<QQ")
 ENTRY, TRUNCATE, META = 1, 2, 3
 RawEntry = tuple[bytes, int, int]
@@ -103,13 +107,13 @@ class DurableJournal(Journal):  # type: ignore[misc]
             same -= 1  # equal (index, term) means an equal prefix: Raft's log matching
         records = []
         if same < len(disk):
-            records.append(_record(TRUNCATE, struct.pack("<Q", disk[same][0])))
-        records += [_record(ENTRY, _ENTRY.pack(entry[1], entry[2]) + entry[0]) for entry in memory[same:]]
+            records.append(self._record(TRUNCATE, struct.pack("<Q", disk[same][0])))
+        records += [self._record(ENTRY, _ENTRY.pack(entry[1], entry[2]) + entry[0]) for entry in memory[same:]]
         bound = ("term", "vote")
         if any(self._meta[name] != self._meta_on_disk[name] for name in bound) or (
             records and self._meta != self._meta_on_disk
         ):
-            records.append(_record(META, json.dumps(self._meta).encode()))
+            records.append(self._record(META, json.dumps(self._meta).encode()))
         if not records:
             return
         self._append(records)
@@ -117,6 +121,9 @@ class DurableJournal(Journal):  # type: ignore[misc]
         del disk[same:]
         disk.extend(entry[1:] for entry in memory[same:])
         self._meta_on_disk = dict(self._meta)
+
+    def _record(self, kind: int, body: bytes) -> bytes:
+        return _HEAD.pack(len(body), _crc(self._end, kind, body), self._end, kind) + body
 
     def _append(self, records: list[bytes]) -> None:
         """DiskFull leaves the file as it was; what is in memory is written when there is room."""
@@ -161,19 +168,15 @@ class DurableJournal(Journal):  # type: ignore[misc]
         self._meta_on_disk = dict(self._meta)
 
     def _take(self, data: bytes, position: int) -> int | None:
-        """Take the record at `position`; where the next one begins, or None at a torn end."""
-        if position + _HEAD.size > len(data):
-            return None
-        length, crc, kind = _HEAD.unpack_from(data, position)
-        start, end = position + _HEAD.size, position + _HEAD.size + length
-        body = data[start:end]
-        if end > len(data) or crc != _crc(kind, body):
-            if end < len(data) or any(_intact_behind(data, position + 1)):
+        """Take the record at `position`; where the next one begins, or None if it was torn."""
+        found = _whole_record(data, position)
+        if found is None:
+            if any(synced > position for synced in _synced_behind(data, position + 1)):
                 raise CorruptStorage(
                     f"the controller's journal {self._path} is damaged at byte {position}: replace this node"
                 )
             return None
-        end = int(end)
+        _, kind, body = found
         if kind == ENTRY:
             index, term = _ENTRY.unpack_from(body)
             self._memory.append((body[_ENTRY.size :], index, term))
@@ -183,24 +186,28 @@ class DurableJournal(Journal):  # type: ignore[misc]
                 self._memory.pop()
         else:
             self._meta = json.loads(body)
-        return end
+        return position + _HEAD.size + len(body)
 
 
-def _record(kind: int, body: bytes) -> bytes:
-    return _HEAD.pack(len(body), _crc(kind, body), kind) + body
+def _whole_record(data: bytes, position: int) -> tuple[int, int, bytes] | None:
+    """The record at `position`: up to where the file was synced before it, kind, body. None if it is not whole."""
+    start = position + _HEAD.size
+    if start > len(data):
+        return None
+    length, crc, synced, kind = _HEAD.unpack_from(data, position)
+    if kind not in {ENTRY, TRUNCATE, META} or start + length > len(data):
+        return None
+    body = data[start : start + length]
+    return (synced, kind, body) if crc == _crc(synced, kind, body) else None
 
 
-def _crc(kind: int, body: bytes) -> int:
-    return int(google_crc32c.value(struct.pack("<IB", len(body), kind) + body))
-
-
-def _intact_behind(data: bytes, position: int) -> list[int]:
-    """Places of whole records anywhere behind: they tell a damaged length from a torn end."""
-    found = []
+def _synced_behind(data: bytes, position: int) -> Iterator[int]:
+    """What whole records anywhere from `position` on say was synced before them."""
     for place in range(position, len(data) - _HEAD.size):
-        length, crc, kind = _HEAD.unpack_from(data, place)
-        end = place + _HEAD.size + length
-        if kind in {ENTRY, TRUNCATE, META} and end <= len(data) and crc == _crc(kind, data[place + _HEAD.size : end]):
-            found.append(place)
-            break
-    return found
+        found = _whole_record(data, place)
+        if found is not None:
+            yield found[0]
+
+
+def _crc(synced: int, kind: int, body: bytes) -> int:
+    return int(google_crc32c.value(struct.pack("<IQB", len(body), synced, kind) + body))
