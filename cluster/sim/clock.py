@@ -142,6 +142,12 @@ def simulate(work: Coroutine[Any, Any, T], seed: int) -> tuple[T, SimLoop]:
         asyncio.set_event_loop(None)
 
 
+def _expect_its_end(task: asyncio.Task[Any]) -> None:
+    """It was dropped on purpose, with what it raised: nothing is to be said of it."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+    task._log_traceback = False  # noqa: SLF001
+
+
 def _discard(loop: SimLoop) -> None:
     """Collect what was dropped. Its `finally` blocks run now, in a world that nobody looks at any more."""
     hook = sys.unraisablehook
@@ -149,7 +155,7 @@ def _discard(loop: SimLoop) -> None:
     asyncio._set_running_loop(loop)  # noqa: SLF001  so that what ends now finds the loop that it lived in
     try:
         while loop.unfinished:  # no variable may hold a task here: through it, all the rest would live on
-            loop.unfinished.popitem()[0]._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+            _expect_its_end(loop.unfinished.popitem()[0])
         loop._ready.clear()  # type: ignore[attr-defined]  # noqa: SLF001
         loop._scheduled.clear()  # type: ignore[attr-defined]  # noqa: SLF001
         with warnings.catch_warnings():

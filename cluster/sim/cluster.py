@@ -1,8 +1,10 @@
 """N nodes in one process, under virtual time: the same `Node`, in worlds that fail as told."""
 
 import asyncio
+import contextvars
 import random
 from collections.abc import Sequence
+from functools import partial
 
 from cluster.client.client import Client
 from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig
@@ -37,6 +39,10 @@ class SimCluster:
         self.hosts: dict[int, Host] = {}
         self.fatal: list[tuple[int, BaseException]] = []
         """Nodes that ended by themselves, and why: no fault that we inject may do that."""
+        self.crashes_in_mid_write = 0
+        self._starting: dict[int, asyncio.Future[Node | None]] = {}
+        for node, disk in self.disks.items():
+            disk.on_crash = partial(self._power_failed, node)
 
     # --- nodes
 
@@ -46,11 +52,12 @@ class SimCluster:
             if node not in self.running:
                 await self.start(node)
 
-    async def start(self, number: int) -> None:
-        """Start one node, as a new incarnation on its old disk."""
+    async def start(self, number: int) -> bool:
+        """Start one node, as a new incarnation on its old disk; False if its power went before it was ready."""
         host = self.hosts[number] = Host(f"node-{number}")
         world = sim_world(self.loop, self.fabric, host, self.disks[number])
-        made: asyncio.Future[Node] = self.loop.create_future()
+        made: asyncio.Future[Node | None] = self.loop.create_future()
+        self._starting[number] = made
 
         async def live() -> None:
             try:
@@ -64,14 +71,37 @@ class SimCluster:
                 made.set_result(node)
 
         host.run(live(), name=f"node-{number}")
-        self.running[number] = await made
+        node = await made
+        if node is None:
+            return False
+        self.running[number] = node
+        return True
 
     def crash(self, number: int) -> None:
         """The power of one node goes."""
         self.hosts[number].crash()
         self.running.pop(number, None)
+        starting = self._starting.pop(number, None)
+        if starting is not None and not starting.done():
+            starting.set_result(None)
         self.fabric.crash(self.hosts[number])
         self.disks[number].crash()
+
+    def crash_in_mid_write(self, number: int, operations: int) -> None:
+        """The power of one node goes at its disk's operation after so many more: between a write and its sync, too."""
+        disk = self.disks[number]
+        disk.crash_at_operation = disk.operations + operations
+
+    def _power_failed(self, number: int) -> None:
+        host = self.hosts[number]
+        if host.alive:
+            host.crash()  # now; the rest when what runs has come to its end
+            self.crashes_in_mid_write += 1
+            contextvars.Context().run(self.loop.call_soon, self._crash_if_dead, number, host)
+
+    def _crash_if_dead(self, number: int, host: Host) -> None:
+        if self.hosts[number] is host:
+            self.crash(number)
 
     def pause(self, number: int, seconds: float) -> None:
         """One node stands still."""

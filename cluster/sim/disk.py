@@ -30,6 +30,8 @@ class SimDisk:
         self.operations = 0
         self.syncs = 0
         self.crash_at_operation: int | None = None
+        self.on_crash: Callable[[], None] = lambda: None
+        """Called when that operation is reached: whoever uses this disk must not run another line."""
         self.fail: dict[str, int] = {}
         """Kind of operation ("write", "sync") → errno, for the next one of it."""
         self.torn = True
@@ -152,6 +154,7 @@ class SimDisk:
         """One operation begins: it may be the one that the power does not survive, or one that fails."""
         self.operations += 1
         if self.crash_at_operation is not None and self.operations > self.crash_at_operation:
+            self.on_crash()
             raise SimCrash
         if kind in self.fail:
             number = self.fail.pop(kind)

@@ -23,6 +23,7 @@ SOMETIMES = (
     "elections",
     "duplicate_answered",
     "restart",
+    "power_lost_in_mid_write",
     "doubtful_tail",
     "recovered_damage",
     "fault_crash",

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from cluster.sim.clock import SimClock, SimLoop
 from cluster.sim.cluster import SimCluster
@@ -11,6 +12,8 @@ from tests.sim.seen import Seen
 from tests.sim.swarm import Plan
 
 ROOMY_BYTES = 1 << 40
+MID_WRITE_OPERATIONS = 12
+"""Of a disk: within so many more its power goes."""
 
 
 class Nemesis:
@@ -23,6 +26,7 @@ class Nemesis:
         self.random = chance
         self.outcome = outcome
         self.flipped: set[int] = set()
+        self._restarting: dict[int, asyncio.Task[None]] = {}
 
     async def run(self, check: Callable[[], None]) -> None:
         """Fault after fault, as the plan has it, while the load lasts; `check` after each."""
@@ -51,28 +55,41 @@ class Nemesis:
         node = self._target()
         if node in self.cluster.running:
             self._note("crash", node)
-            self.cluster.crash(node)
-            self._later(self.random.choice((0.05, 1.0, 6.0)), node)
+            self._fail_power(node, off_s=self.random.choice((0.05, 1.0, 6.0)))
 
     async def _fault_power_loss(self) -> None:
         self._note("power_loss")
         for node in list(self.cluster.running):
+            self._fail_power(node, off_s=self.random.uniform(0.01, 2.0))
+
+    def _fail_power(self, node: int, off_s: float) -> None:
+        """At once, or in the middle of what its disk does next; back after `off_s`, which may meet the same fate."""
+        running = self.cluster.running[node]
+        if self.random.random() < self.plan.mid_write:
+            self.cluster.crash_in_mid_write(node, self.random.randint(0, MID_WRITE_OPERATIONS))
+        else:
             self.cluster.crash(node)
-        for node in self.cluster.nodes:
-            self._later(self.random.uniform(0.01, 2.0), node)
 
-    def _later(self, delay_s: float, node: int) -> None:
-        async def start() -> None:
-            await asyncio.sleep(delay_s)
-            if node not in self.cluster.running:
-                await self._start(node)
+        async def off_and_on() -> None:
+            await asyncio.sleep(off_s)
+            if self.cluster.running.get(node) is running:
+                self.cluster.crash(node)  # its disk did nothing
+            again = self.random.random() < self.plan.mid_write / 4
+            if again:
+                self.cluster.crash_in_mid_write(node, self.random.randint(0, MID_WRITE_OPERATIONS))
+            while not await self._start(node):
+                self.outcome.trace.append(f"{self.loop.now_s:9.3f} its power went again at the start {node}")
 
-        task = asyncio.create_task(start())
-        task.add_done_callback(lambda done: done.exception() and self.cluster.fatal.append((node, done.exception())))
+        self._restarting[node] = asyncio.create_task(off_and_on())
+        self._restarting[node].add_done_callback(partial(self._back, node))
 
-    async def _start(self, node: int) -> None:
-        await self.cluster.start(node)
+    def _back(self, node: int, done: "asyncio.Task[None]") -> None:
+        if error := done.exception():
+            self.cluster.fatal.append((node, error))
+
+    async def _start(self, node: int) -> bool:
         self.outcome.counts["restart"] += 1
+        return await self.cluster.start(node)
 
     async def _fault_cut(self) -> None:
         one, other = self.random.sample(self.cluster.nodes, 2)
@@ -143,7 +160,8 @@ class Nemesis:
         used = len(bytes(disk.open(path).read(0, disk.size_of(path))).rstrip(b"\0")) if path in disk.paths() else 0
         if used > 400:
             disk.flip(path, self.random.randrange((used - 300) * 8, used * 8))
-        self._later(0.5, node)
+        await asyncio.sleep(0.5)
+        await self._start(node)
 
     async def heal(self) -> None:
         """Everything works again, and every node runs."""
@@ -152,7 +170,10 @@ class Nemesis:
         for disk in self.cluster.disks.values():
             disk.latency_s = 0.001
             disk.capacity_bytes = ROOMY_BYTES
-        await asyncio.sleep(3.0)  # those that are about to start do
+        await asyncio.gather(*self._restarting.values(), return_exceptions=True)
+        for disk in self.cluster.disks.values():
+            disk.crash_at_operation = None
         for node in self.cluster.nodes:
-            if node not in self.cluster.running:
+            if node not in self.cluster.running:  # its power went in the middle of a write after it had been back
                 await self._start(node)
+        self.outcome.counts["power_lost_in_mid_write"] = self.cluster.crashes_in_mid_write

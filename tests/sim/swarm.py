@@ -29,6 +29,8 @@ class Plan:
     faults: tuple[str, ...]
     latency_s: tuple[float, ...]
     torn: bool
+    mid_write: float
+    """How likely a power loss waits for the middle of a write."""
     aim_at_leader: float
     pre_vote: bool
     idle_ticks: int
@@ -53,6 +55,7 @@ def draw(rng: random.Random) -> Plan:
         faults=tuple(sorted(rng.sample(FAULTS, rng.randint(2, len(FAULTS))))),
         latency_s=tuple(rng.choice((0.0005, 0.002, 0.01)) for _ in range(nodes)),
         torn=rng.random() < 0.7,
+        mid_write=rng.choice((0.0, 0.5, 0.9)),
         aim_at_leader=rng.choice((0.0, 0.7)),
         pre_vote=rng.random() < 0.7,
         idle_ticks=rng.choice((0, 10)),
