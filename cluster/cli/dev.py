@@ -36,7 +36,7 @@ def command(nodes: int, data_dir: Path, port: int) -> None:
 async def _run(local: LocalCluster) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: its terminal was closed
         loop.add_signal_handler(number, stop.set)
     click.echo(f"riverrun dev: starting {counted(len(local.nodes), 'node')}, data in {local.data_dir}")
     local.start_all()

@@ -94,5 +94,7 @@ async def _rows(path: Path, key_column: str | None) -> AsyncIterator[tuple[bytes
             columns = ", ".join(reader.fieldnames or ())
             raise InvalidRequest(f"{path} has no column {key_column!r}; it has {columns}")
         for row in reader:
+            if None in row or None in row.values():
+                raise InvalidRequest(f"line {reader.line_num} of {path} does not have the columns of the first line")
             value = json.dumps(row, separators=(",", ":")).encode()
             yield (row[key_column].encode() if key_column is not None else None), value

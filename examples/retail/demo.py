@@ -8,6 +8,7 @@ read back and counted against the file: nothing lost, nothing twice, every custo
 import asyncio
 import csv
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -73,6 +74,10 @@ class Outage:
 
 async def main() -> int:
     """Run it; the exit code."""
+    running = asyncio.current_task()
+    assert running is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
     with PURCHASES.open(newline="") as file:
         rows = list(csv.reader(file))[1:]
     folder = Path(tempfile.mkdtemp(prefix="riverrun-demo-"))
@@ -89,6 +94,9 @@ async def main() -> int:
     except RiverrunError as error:
         console.print(f"[red]the demo failed: {error}[/red]")
         return 1
+    except asyncio.CancelledError:
+        console.print("\nstopped before its end")
+        return 130
     finally:
         local.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -99,32 +107,34 @@ async def stream(client: Client, local: LocalCluster, rows: list[list[str]]) -> 
     outage = Outage()
     acknowledged: dict[int, asyncio.Queue[Delivery]] = {number: asyncio.Queue() for number in range(PARTITIONS)}
     watch = [asyncio.create_task(_watch(queue, number, outage)) for number, queue in acknowledged.items()]
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    restart: asyncio.Task[None] | None = None
-    sent = 0
-    async for due in _pace(len(rows)):
-        before = loop.time()
-        while sent < due:
-            row = rows[sent]
-            delivery = await client.produce(
-                TOPIC,
-                ",".join(row).encode(),
-                key=row[1].encode(),
-                headers=(Header(name=ROW, value=str(sent).encode()),),
-            )
-            acknowledged[delivery.partition].put_nowait(delivery)
-            sent += 1
-        outage.pauses_s = max(outage.pauses_s, loop.time() - before)
-        if restart is None and sent >= len(rows) // 2:
-            restart = await _kill(client, local, outage)
-        _progress(sent, len(rows), loop.time() - start, client)
-    await client.flush()
-    console.print()
-    assert restart is not None
-    await restart
-    for task in watch:
-        task.cancel()
+    try:
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        restart: asyncio.Task[None] | None = None
+        sent = 0
+        async for due in _pace(len(rows)):
+            before = loop.time()
+            while sent < due:
+                row = rows[sent]
+                delivery = await client.produce(
+                    TOPIC,
+                    ",".join(row).encode(),
+                    key=row[1].encode(),
+                    headers=(Header(name=ROW, value=str(sent).encode()),),
+                )
+                acknowledged[delivery.partition].put_nowait(delivery)
+                sent += 1
+            outage.pauses_s = max(outage.pauses_s, loop.time() - before)
+            if restart is None and sent >= len(rows) // 2:
+                restart = await _kill(client, local, outage)
+            _progress(sent, len(rows), loop.time() - start, client)
+        await client.flush()
+        console.print()
+        assert restart is not None
+        await restart
+    finally:
+        for task in watch:
+            task.cancel()
     return outage
 
 

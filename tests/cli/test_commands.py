@@ -70,6 +70,8 @@ def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
     assert '7\t{"id":"7","amount":"1.5"}\n8\t{"id":"8","amount":"2"}\n' == out
     assert "it has id, amount" in refused(riverrun("produce", "rows", "--from-csv", str(table), "--key", "no"))
     refused(riverrun("produce", "rows", "--key", "id"), code=2)
+    table.write_text("id,amount\n9,3\n10\n")
+    assert "line 3" in refused(riverrun("produce", "rows", "--from-csv", str(table), "--key", "id"))
 
 
 def test_the_cluster_says_how_it_is(riverrun: Riverrun):

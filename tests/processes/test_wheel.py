@@ -73,9 +73,9 @@ def _start(riverrun: str, folder: Path, port: int) -> "subprocess.Popen[str]":
     raise AssertionError(f"it never was ready; exit code {process.wait()}")
 
 
-def _stop(process: "subprocess.Popen[str]") -> str:
-    """Ctrl-C; what it said on the way out."""
-    process.send_signal(signal.SIGINT)
+def _stop(process: "subprocess.Popen[str]", how: signal.Signals = signal.SIGINT) -> str:
+    """Ctrl-C, or what it is told instead; what it said on the way out."""
+    process.send_signal(how)
     said, _ = process.communicate(timeout=30)
     assert 0 == process.returncode
     return said
@@ -101,4 +101,4 @@ def _start_publish_stop_twice(riverrun: str, tmp_path: Path, port: int) -> None:
         read = [riverrun, "consume", "kept", "--from", "earliest", "--until", "latest", "--server", server]
         assert "one\ntwo\n" == _run(*read, cwd=tmp_path)
     finally:
-        _stop(again)
+        assert "stopped" in _stop(again, signal.SIGHUP)  # its terminal is closed
