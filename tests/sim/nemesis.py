@@ -53,14 +53,21 @@ class Nemesis:
 
     async def _fault_crash(self) -> None:
         node = self._target()
-        if node in self.cluster.running:
+        if node in self.cluster.running and not self._is_restarting(node):
             self._note("crash", node)
             self._fail_power(node, off_s=self.random.choice((0.05, 1.0, 6.0)))
 
     async def _fault_power_loss(self) -> None:
         self._note("power_loss")
         for node in list(self.cluster.running):
-            self._fail_power(node, off_s=self.random.uniform(0.01, 2.0))
+            if self._is_restarting(node):
+                self.cluster.crash(node)
+            else:
+                self._fail_power(node, off_s=self.random.uniform(0.01, 2.0))
+
+    def _is_restarting(self, node: int) -> bool:
+        """Whether its power has failed, or is about to, and somebody is there who starts it again."""
+        return node in self._restarting and not self._restarting[node].done()
 
     def _fail_power(self, node: int, off_s: float) -> None:
         """At once, or in the middle of what its disk does next; back after `off_s`, which may meet the same fate."""
@@ -151,7 +158,7 @@ class Nemesis:
         node = min(self.flipped) if self.flipped else self._target()
         disk = self.cluster.disks[node]
         logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
-        if node not in self.cluster.running or not logs:
+        if node not in self.cluster.running or self._is_restarting(node) or not logs:
             return
         self.flipped.add(node)
         self._note("flip", node)
