@@ -7,7 +7,7 @@ from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.recovery import Damage, scan
-from cluster.log.segment import ReplicaIdentity, Segment, encode_head, head_size, open_segment
+from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, head_size, open_segment
 from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.records import Entry
@@ -86,6 +86,7 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
     file = disk.open(segment.path, create=True)
     file.truncate(0)
     file.write(0, [encode_head(segment, identity)])
+    file.truncate(segment.size + SPARE_BYTES)
     return file
 
 
@@ -116,13 +117,15 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
         _take_in(segment, entries, fold)
         segment.allocated = len(data)
         if damage is not None:
-            aside.append(_set_aside(disk, directory, segment, damage.position))
+            if damage.position < len(data):
+                aside.append(_set_aside(disk, directory, segment, damage.position))
             if damage.corruption:
                 _mark_recovering(disk, directory)
                 assert segment.file is not None
                 segment.file.truncate(segment.size)
+                segment.file.truncate(segment.size + SPARE_BYTES)
                 segment.file.sync()
-                segment.allocated = segment.size
+                segment.allocated = segment.size + SPARE_BYTES
     disk.sync_directory(directory)
     doubtful = (damage.index, damage.term_bound) if damage is not None and not damage.corruption else None
     return Opened(

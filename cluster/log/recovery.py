@@ -1,7 +1,8 @@
 """After a crash: what of a segment's frames is whole, and what a damaged place means (FAST'18).
 
 Rules, for the first frame that is not whole:
-1. Nothing but zeros from there on: the clean end (the rest is reserved space).
+1. Nothing but zeros from there on, and at least one: the clean end (the rest is reserved space). In the last segment
+   nothing at all means that the file was cut, perhaps exactly behind a frame: that is doubtful, as in rule 3.
 2. A later segment exists (it is begun only after the earlier one was synced), or a later intact frame says that this
    index was known to be synced: the frame had been whole. That is corruption: the bytes from here on are set aside, the
    log ends before them, and the replica is *recovering*.
@@ -43,10 +44,8 @@ def scan(
         entries.append(entry)
         position += HEADER_BYTES + entry.size_bytes
         index, offset = Index(index + 1), entry.end_offset
-    if not any(data[position:]) and not more_segments:
-        return entries, None
-    if more_segments and not any(data[position:]):
-        return entries, None  # whether something is missing shows when the next segment's base is compared
+    if not any(data[position:]) and (more_segments or position < len(data)):
+        return entries, None  # of a segment before the last one the next one's base shows whether something is missing
     known = decode_header(data, position, partition)
     term = known.entry.term if known is not None and known.entry.index == index else vote_term
     corruption = more_segments or any(

@@ -16,6 +16,8 @@ from cluster.types import ClusterId, Index, Offset, PartitionId, ReplicaId, Term
 from cluster.world import Disk, File
 
 MAGIC = b"RRLOG001"
+SPARE_BYTES = 1
+"""Reserved behind the last frame at all times: a file that ends with a frame has been cut."""
 _HEAD = struct.Struct("<8s16s16sIQQqBI")
 """magic, cluster, topic, partition, replica, base index, base offset, installed, fold's length; then fold, CRC32C."""
 

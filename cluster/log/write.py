@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from cluster.log.opening import NEW, RECOVERING_FILE
-from cluster.log.segment import ReplicaIdentity, Segment, encode_head
+from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.types import Index
@@ -133,8 +133,9 @@ class Write:
                 case Cut(segment, size):
                     assert segment.file is not None
                     segment.file.truncate(size)
+                    segment.file.truncate(size + SPARE_BYTES)
                     segment.file.sync()
-                    segment.allocated = size
+                    segment.allocated = size + SPARE_BYTES
                 case Remove(segment, replaced):
                     if segment.file is not None:
                         dirty.pop(id(segment.file), None)
@@ -177,7 +178,9 @@ class Write:
     def _reserve(self, segment: Segment, end: int) -> None:
         """Meet a full disk here, before any byte of a frame is written."""
         assert segment.file is not None
-        if end > segment.allocated:
+        needed = end + SPARE_BYTES
+        if needed > segment.allocated:
             step = min(max(segment.allocated, self._allocate_min), self._allocate_max)
-            segment.file.allocate(max(end, segment.allocated + step))
-            segment.allocated = max(end, segment.allocated + step)
+            needed = max(needed, segment.allocated + step)
+            segment.file.allocate(needed)
+            segment.allocated = needed
