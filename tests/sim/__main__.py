@@ -35,6 +35,7 @@ SOMETIMES = (
     "fault_slow_disk",
     "fault_slow_network",
     "fault_flip",
+    "fault_file_cut",
     "fault_full_disk",
     "fault_clock_jump",
     "records_read",

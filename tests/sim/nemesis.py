@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+from cluster.log.frame import MAGIC
 from cluster.sim.clock import SimClock, SimLoop
 from cluster.sim.cluster import SimCluster
 from tests.sim.seen import Seen
@@ -14,6 +15,9 @@ from tests.sim.swarm import Plan
 ROOMY_BYTES = 1 << 40
 MID_WRITE_OPERATIONS = 12
 """Of a disk: within so many more its power goes."""
+FRAME_MAGIC = MAGIC.to_bytes(4, "little")
+CUT_SHARE = 0.3
+"""Of the damages to a file: it ends before its last frame, as if that had never been written."""
 
 
 class Nemesis:
@@ -154,19 +158,23 @@ class Nemesis:
             clock.offset_ns += int(self.random.uniform(-3600, 3600) * 1e9)
 
     async def _fault_flip(self) -> None:
-        """Damage the last bytes of one log of one node, which then restarts; always the same node: a minority."""
+        """Damage the end of one log of one node, which then restarts; always the same node: a minority."""
         node = min(self.flipped) if self.flipped else self._target()
         disk = self.cluster.disks[node]
         logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
         if node not in self.cluster.running or self._is_restarting(node) or not logs:
             return
         self.flipped.add(node)
-        self._note("flip", node)
         self.cluster.crash(node)
         path = self.random.choice(logs)
-        used = len(bytes(disk.open(path).read(0, disk.size_of(path))).rstrip(b"\0")) if path in disk.paths() else 0
-        if used > 400:
-            disk.flip(path, self.random.randrange((used - 300) * 8, used * 8))
+        data = disk.open(path).read(0, disk.size_of(path)).rstrip(b"\0") if path in disk.paths() else b""
+        last_frame = data.rfind(FRAME_MAGIC)
+        if last_frame > 0 and self.random.random() < CUT_SHARE:
+            self._note("file_cut", node)
+            disk.cut(path, last_frame)
+        elif len(data) > 400:
+            self._note("flip", node)
+            disk.flip(path, self.random.randrange((len(data) - 300) * 8, len(data) * 8))
         await asyncio.sleep(0.5)
         await self._start(node)
 
