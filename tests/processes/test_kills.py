@@ -12,6 +12,7 @@ from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
 from cluster.client.client import Client
 from cluster.errors import RiverrunError
+from tests.processes.jumping_node import AHEAD, BACK, JUMP_NS
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
 TOPIC = "orders"
@@ -148,6 +149,32 @@ async def test_a_node_that_stands_still_is_passed_over(make_cluster: Callable[[i
     load.stopping = True
     await running
 
+    await _verify(load, client)
+    await client.close()
+
+
+async def test_a_clock_that_jumps_costs_nothing(make_cluster: Callable[[int], LocalCluster]) -> None:
+    """A leader's wall clock is set an hour ahead and then two back: append times never fall, nothing is lost."""
+    cluster = make_cluster(3)
+    cluster.program = ("-m", "tests.processes.jumping_node")
+    client = await _start(cluster)
+    (timed,) = (await client.create_topic("timed", partitions=1)).partitions
+    assert timed.leader is not None
+    load = Load(client)
+    running = asyncio.create_task(load.run())
+    await load.goes_on()
+    times = [(await client.publish("timed", b"before")).append_time_ns]
+    for jump in (AHEAD, BACK, BACK):
+        cluster.kill(timed.leader, jump)
+        await load.goes_on()
+        times.append((await client.publish("timed", b"after")).append_time_ns)
+    (still,) = (await client.describe_topic("timed")).partitions
+    load.stopping = True
+    await running
+
+    assert sorted(times) == times
+    assert times[1] - times[0] >= JUMP_NS, "the clock did jump"
+    assert (timed.leader, timed.term) == (still.leader, still.term), "nobody else had to take over"
     await _verify(load, client)
     await client.close()
 
