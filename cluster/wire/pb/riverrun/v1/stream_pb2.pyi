@@ -43,6 +43,45 @@ READ_FORMAT_RECORDS: ReadFormat.ValueType  # 1
 READ_FORMAT_BATCHES: ReadFormat.ValueType  # 2
 """Batches as they were published: the fast way, checksum included."""
 
+class _CopyState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CopyStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CopyState.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    COPY_STATE_UNSPECIFIED: _CopyState.ValueType  # 0
+    """Not said."""
+    COPY_STATE_HELD: _CopyState.ValueType  # 1
+    """On its disk (fsync), and intact."""
+    COPY_STATE_NOT_SYNCED: _CopyState.ValueType  # 2
+    """In its memory; not known to be on its disk."""
+    COPY_STATE_TRIMMED: _CopyState.ValueType  # 3
+    """Below its log's start: deleted by retention."""
+    COPY_STATE_ABSENT: _CopyState.ValueType  # 4
+    """Beyond what it has."""
+    COPY_STATE_DAMAGED: _CopyState.ValueType  # 5
+    """On its disk, and damaged."""
+    COPY_STATE_UNREACHABLE: _CopyState.ValueType  # 6
+    """The node did not answer."""
+
+class CopyState(_CopyState, metaclass=_CopyStateEnumTypeWrapper):
+    """What a replica answers about an offset."""
+
+COPY_STATE_UNSPECIFIED: CopyState.ValueType  # 0
+"""Not said."""
+COPY_STATE_HELD: CopyState.ValueType  # 1
+"""On its disk (fsync), and intact."""
+COPY_STATE_NOT_SYNCED: CopyState.ValueType  # 2
+"""In its memory; not known to be on its disk."""
+COPY_STATE_TRIMMED: CopyState.ValueType  # 3
+"""Below its log's start: deleted by retention."""
+COPY_STATE_ABSENT: CopyState.ValueType  # 4
+"""Beyond what it has."""
+COPY_STATE_DAMAGED: CopyState.ValueType  # 5
+"""On its disk, and damaged."""
+COPY_STATE_UNREACHABLE: CopyState.ValueType  # 6
+"""The node did not answer."""
+
 @typing.final
 class PublishRequest(message.Message):
     """See StreamService.Publish."""
@@ -56,6 +95,7 @@ class PublishRequest(message.Message):
     PRODUCER_ID_FIELD_NUMBER: builtins.int
     PRODUCER_EPOCH_FIELD_NUMBER: builtins.int
     BASE_SEQUENCE_FIELD_NUMBER: builtins.int
+    EXPECTED_END_FIELD_NUMBER: builtins.int
     topic: builtins.str
     """The topic's name."""
     partition: builtins.int
@@ -68,6 +108,10 @@ class PublishRequest(message.Message):
     """From OpenProducer."""
     base_sequence: builtins.int
     """With a producer id: needs `partition`; records sent to it before, from 0."""
+    expected_end: builtins.int
+    """Append only if this is the partition's end, the offset that the first record will get: otherwise OFFSET_CONFLICT,
+    whose metadata has the `end` as it is. Needs `partition`. A retry with a producer id is a duplicate first.
+    """
     @builtins.property
     def records(self) -> containers.RepeatedCompositeFieldContainer[records_pb2.Record]:
         """At least one."""
@@ -82,13 +126,19 @@ class PublishRequest(message.Message):
         producer_id: builtins.int = ...,
         producer_epoch: builtins.int = ...,
         base_sequence: builtins.int = ...,
+        expected_end: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_partition", b"_partition", "partition", b"partition"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_expected_end", b"_expected_end", "_partition", b"_partition", "expected_end", b"expected_end", "partition", b"partition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_partition", b"_partition", "base_sequence", b"base_sequence", "durability", b"durability", "partition", b"partition", "producer_epoch", b"producer_epoch", "producer_id", b"producer_id", "records", b"records", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_expected_end", b"_expected_end", "_partition", b"_partition", "base_sequence", b"base_sequence", "durability", b"durability", "expected_end", b"expected_end", "partition", b"partition", "producer_epoch", b"producer_epoch", "producer_id", b"producer_id", "records", b"records", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_end: _TypeAlias = typing.Literal["expected_end"]  # noqa: Y015
+    _WhichOneofArgType__expected_end: _TypeAlias = typing.Literal["_expected_end", b"_expected_end"]  # noqa: Y015
     _WhichOneofReturnType__partition: _TypeAlias = typing.Literal["partition"]  # noqa: Y015
     _WhichOneofArgType__partition: _TypeAlias = typing.Literal["_partition", b"_partition"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_end) -> _WhichOneofReturnType__expected_end | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__partition) -> _WhichOneofReturnType__partition | None: ...
 
 @typing.final
@@ -125,6 +175,7 @@ class PublishStreamRequest(message.Message):
     BATCH_FIELD_NUMBER: builtins.int
     DURABILITY_FIELD_NUMBER: builtins.int
     TOPIC_ID_FIELD_NUMBER: builtins.int
+    EXPECTED_END_FIELD_NUMBER: builtins.int
     correlation: builtins.int
     """Chosen by the client; comes back with the answer."""
     topic: builtins.str
@@ -135,6 +186,8 @@ class PublishStreamRequest(message.Message):
     """What to wait for."""
     topic_id: builtins.bytes
     """The topic's id, if the client knows it: a topic of that name made anew is then refused, not written to."""
+    expected_end: builtins.int
+    """As in PublishRequest."""
     @builtins.property
     def batch(self) -> records_pb2.Batch:
         """The records, encoded once."""
@@ -148,12 +201,15 @@ class PublishStreamRequest(message.Message):
         batch: records_pb2.Batch | None = ...,
         durability: records_pb2.Durability.ValueType = ...,
         topic_id: builtins.bytes = ...,
+        expected_end: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["batch", b"batch"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_expected_end", b"_expected_end", "batch", b"batch", "expected_end", b"expected_end"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["batch", b"batch", "correlation", b"correlation", "durability", b"durability", "partition", b"partition", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_expected_end", b"_expected_end", "batch", b"batch", "correlation", b"correlation", "durability", b"durability", "expected_end", b"expected_end", "partition", b"partition", "topic", b"topic", "topic_id", b"topic_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_end: _TypeAlias = typing.Literal["expected_end"]  # noqa: Y015
+    _WhichOneofArgType__expected_end: _TypeAlias = typing.Literal["_expected_end", b"_expected_end"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_end) -> _WhichOneofReturnType__expected_end | None: ...
 
 @typing.final
 class PublishStreamResponse(message.Message):
@@ -492,6 +548,7 @@ class PartitionOffsets(message.Message):
     END_FIELD_NUMBER: builtins.int
     AT_FIELD_NUMBER: builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: builtins.int
+    AT_APPEND_TIME_NS_FIELD_NUMBER: builtins.int
     partition: builtins.int
     """The partition's number."""
     first: builtins.int
@@ -502,6 +559,8 @@ class PartitionOffsets(message.Message):
     """The offset of `at`, if it was asked for."""
     next_sequence: builtins.int
     """The next sequence of `producer_id`, if it was asked for and is known."""
+    at_append_time_ns: builtins.int
+    """When the batch that holds the record at `at` was appended: nanoseconds since 1970. Absent if `at` is the end."""
     def __init__(
         self,
         *,
@@ -510,16 +569,119 @@ class PartitionOffsets(message.Message):
         end: builtins.int = ...,
         at: builtins.int | None = ...,
         next_sequence: builtins.int | None = ...,
+        at_append_time_ns: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_next_sequence", b"_next_sequence", "at", b"at", "next_sequence", b"next_sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "next_sequence", b"next_sequence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_next_sequence", b"_next_sequence", "at", b"at", "end", b"end", "first", b"first", "next_sequence", b"next_sequence", "partition", b"partition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "end", b"end", "first", b"first", "next_sequence", b"next_sequence", "partition", b"partition"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__at: _TypeAlias = typing.Literal["at"]  # noqa: Y015
     _WhichOneofArgType__at: _TypeAlias = typing.Literal["_at", b"_at"]  # noqa: Y015
+    _WhichOneofReturnType__at_append_time_ns: _TypeAlias = typing.Literal["at_append_time_ns"]  # noqa: Y015
+    _WhichOneofArgType__at_append_time_ns: _TypeAlias = typing.Literal["_at_append_time_ns", b"_at_append_time_ns"]  # noqa: Y015
     _WhichOneofReturnType__next_sequence: _TypeAlias = typing.Literal["next_sequence"]  # noqa: Y015
     _WhichOneofArgType__next_sequence: _TypeAlias = typing.Literal["_next_sequence", b"_next_sequence"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__at) -> _WhichOneofReturnType__at | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_append_time_ns) -> _WhichOneofReturnType__at_append_time_ns | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_sequence) -> _WhichOneofReturnType__next_sequence | None: ...
+
+@typing.final
+class VerifyRequest(message.Message):
+    """See StreamService.Verify."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    partition: builtins.int
+    """The partition's number."""
+    offset: builtins.int
+    """Of a record, as a receipt has it."""
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        offset: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class VerifyResponse(message.Message):
+    """See StreamService.Verify."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    COPIES_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def copies(self) -> containers.RepeatedCompositeFieldContainer[ReplicaCopy]:
+        """One for each replica, by node."""
+
+    def __init__(
+        self,
+        *,
+        copies: abc.Iterable[ReplicaCopy] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["copies", b"copies"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplicaCopy(message.Message):
+    """What one replica has of the batch that holds an offset, read from its disk and checked."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    REPLICA_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    BASE_OFFSET_FIELD_NUMBER: builtins.int
+    RECORD_COUNT_FIELD_NUMBER: builtins.int
+    TERM_FIELD_NUMBER: builtins.int
+    CHECKSUM_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    node: builtins.int
+    """Where the replica is …"""
+    replica: builtins.int
+    """… and its id."""
+    state: CopyState.ValueType
+    """Whether it has it."""
+    base_offset: builtins.int
+    """With COPY_STATE_HELD: the batch's first offset and its records."""
+    record_count: builtins.int
+    """See `base_offset`."""
+    term: builtins.int
+    """The term in which it was appended."""
+    checksum: builtins.int
+    """CRC32C over the batch's fields and payload, computed anew: equal on all replicas that hold it."""
+    detail: builtins.str
+    """For people, where there is nothing to compare: what went wrong."""
+    def __init__(
+        self,
+        *,
+        node: builtins.int = ...,
+        replica: builtins.int = ...,
+        state: CopyState.ValueType = ...,
+        base_offset: builtins.int = ...,
+        record_count: builtins.int = ...,
+        term: builtins.int = ...,
+        checksum: builtins.int = ...,
+        detail: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["base_offset", b"base_offset", "checksum", b"checksum", "detail", b"detail", "node", b"node", "record_count", b"record_count", "replica", b"replica", "state", b"state", "term", b"term"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -28,6 +28,7 @@ class CreateTopicRequest(message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     REPLICAS_FIELD_NUMBER: builtins.int
     IF_ABSENT_FIELD_NUMBER: builtins.int
+    CONFIG_FIELD_NUMBER: builtins.int
     name: builtins.str
     """1 to 249 characters of a–z A–Z 0–9 . _ -, not beginning with "__"."""
     partitions: builtins.int
@@ -36,6 +37,10 @@ class CreateTopicRequest(message.Message):
     """Copies of each partition; 0: the cluster's default (3, or the number of nodes if that is less)."""
     if_absent: builtins.bool
     """Do not fail if a topic with this name and these numbers is there already."""
+    @builtins.property
+    def config(self) -> TopicConfig:
+        """What is kept; absent: everything, for ever."""
+
     def __init__(
         self,
         *,
@@ -43,10 +48,11 @@ class CreateTopicRequest(message.Message):
         partitions: builtins.int = ...,
         replicas: builtins.int = ...,
         if_absent: builtins.bool = ...,
+        config: TopicConfig | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["config", b"config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["if_absent", b"if_absent", "name", b"name", "partitions", b"partitions", "replicas", b"replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["config", b"config", "if_absent", b"if_absent", "name", b"name", "partitions", b"partitions", "replicas", b"replicas"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +216,7 @@ class Topic(message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     REPLICAS_FIELD_NUMBER: builtins.int
     PARTITIONER_VERSION_FIELD_NUMBER: builtins.int
+    CONFIG_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name."""
     id: builtins.bytes
@@ -222,6 +229,10 @@ class Topic(message.Message):
     def partitions(self) -> containers.RepeatedCompositeFieldContainer[Partition]:
         """Its partitions, ascending."""
 
+    @builtins.property
+    def config(self) -> TopicConfig:
+        """What is kept."""
+
     def __init__(
         self,
         *,
@@ -230,10 +241,168 @@ class Topic(message.Message):
         partitions: abc.Iterable[Partition] | None = ...,
         replicas: builtins.int = ...,
         partitioner_version: builtins.int = ...,
+        config: TopicConfig | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["config", b"config", "id", b"id", "name", b"name", "partitioner_version", b"partitioner_version", "partitions", b"partitions", "replicas", b"replicas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TopicConfig(message.Message):
+    """What of a topic is kept. Whatever is not set has no limit. Limits are kept by whole segments of the log, so somewhat
+    more than the limit stays.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    RETENTION_MS_FIELD_NUMBER: builtins.int
+    RETENTION_BYTES_FIELD_NUMBER: builtins.int
+    COMPACTED_FIELD_NUMBER: builtins.int
+    TOMBSTONE_MS_FIELD_NUMBER: builtins.int
+    LAGGING_BYTES_MAX_FIELD_NUMBER: builtins.int
+    retention_ms: builtins.int
+    """Records may go when they were appended longer ago than this."""
+    retention_bytes: builtins.int
+    """The oldest may go while a partition takes more bytes than this on each of its replicas."""
+    compacted: builtins.bool
+    """Of each key only the newest record is kept; one with an empty value (a tombstone) deletes its key. Offsets stay."""
+    tombstone_ms: builtins.int
+    """With `compacted`: how long a tombstone stays, so that every reader can see it; not set: a day."""
+    lagging_bytes_max: builtins.int
+    """A replica that is further behind than this does not keep the others from trimming: it starts again from the
+    log's new start. Not set: 1 GiB.
+    """
+    def __init__(
+        self,
+        *,
+        retention_ms: builtins.int | None = ...,
+        retention_bytes: builtins.int | None = ...,
+        compacted: builtins.bool = ...,
+        tombstone_ms: builtins.int | None = ...,
+        lagging_bytes_max: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "compacted", b"compacted", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lagging_bytes_max: _TypeAlias = typing.Literal["lagging_bytes_max"]  # noqa: Y015
+    _WhichOneofArgType__lagging_bytes_max: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max"]  # noqa: Y015
+    _WhichOneofReturnType__retention_bytes: _TypeAlias = typing.Literal["retention_bytes"]  # noqa: Y015
+    _WhichOneofArgType__retention_bytes: _TypeAlias = typing.Literal["_retention_bytes", b"_retention_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__retention_ms: _TypeAlias = typing.Literal["retention_ms"]  # noqa: Y015
+    _WhichOneofArgType__retention_ms: _TypeAlias = typing.Literal["_retention_ms", b"_retention_ms"]  # noqa: Y015
+    _WhichOneofReturnType__tombstone_ms: _TypeAlias = typing.Literal["tombstone_ms"]  # noqa: Y015
+    _WhichOneofArgType__tombstone_ms: _TypeAlias = typing.Literal["_tombstone_ms", b"_tombstone_ms"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lagging_bytes_max) -> _WhichOneofReturnType__lagging_bytes_max | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_bytes) -> _WhichOneofReturnType__retention_bytes | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention_ms) -> _WhichOneofReturnType__retention_ms | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tombstone_ms) -> _WhichOneofReturnType__tombstone_ms | None: ...
+
+@typing.final
+class AlterTopicRequest(message.Message):
+    """See TopicService.AlterTopic."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    CONFIG_FIELD_NUMBER: builtins.int
+    UNSET_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name."""
+    @builtins.property
+    def config(self) -> TopicConfig:
+        """Fields that are set take the place of what was; the others stay."""
+
+    @builtins.property
+    def unset(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of fields of TopicConfig that shall have no limit (or be false) again."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        config: TopicConfig | None = ...,
+        unset: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["config", b"config"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["config", b"config", "name", b"name", "unset", b"unset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AlterTopicResponse(message.Message):
+    """See TopicService.AlterTopic."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def topic(self) -> Topic:
+        """As it is now."""
+
+    def __init__(
+        self,
+        *,
+        topic: Topic | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["topic", b"topic"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteRecordsRequest(message.Message):
+    """See TopicService.DeleteRecords."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    partition: builtins.int
+    """The partition's number."""
+    before: builtins.int
+    """The first offset that stays; at most the partition's end."""
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        before: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["id", b"id", "name", b"name", "partitioner_version", b"partitioner_version", "partitions", b"partitions", "replicas", b"replicas"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["before", b"before", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteRecordsResponse(message.Message):
+    """See TopicService.DeleteRecords."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """The first record that can be read now."""
+    def __init__(
+        self,
+        *,
+        first: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first", b"first"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
