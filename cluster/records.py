@@ -98,6 +98,8 @@ class EntryKind(IntEnum):
     """The leader's proposal to drop everything below an offset."""
     EXPIRE_PRODUCERS = 4
     """Ephemeral producers that every replica forgets alike."""
+    COMMAND = 5
+    """For the state that the partition's log folds into beside its records (see `cluster.log.fold.Machine`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

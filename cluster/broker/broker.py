@@ -14,7 +14,7 @@ there looks again.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -28,7 +28,7 @@ from cluster.broker.reports import Reports
 from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
-from cluster.log import Log, ReplicaIdentity, Writer
+from cluster.log import Log, MachineOf, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report
 from cluster.metadata import Replica as Assigned
 from cluster.raft import Member, Membership
@@ -79,6 +79,7 @@ class Broker:
         log: LogOptions,
         options: BrokerOptions,
         replica_class: type[Replica] = Replica,
+        machines: Mapping[str, MachineOf] | None = None,
     ) -> None:
         self.me = me
         self.directory = Directory()
@@ -95,6 +96,9 @@ class Broker:
         self._log_options = log
         self._options = options
         self._replica_class = replica_class
+        self._machines = machines or {}
+        self.on_folded: Callable[[Replica], None] = lambda _: None
+        """Told when the commit, or who leads, has changed in a partition that folds into a state."""
         self._leader_changed = asyncio.Event()
         self._up: set[NodeId] = set()
         self._pulse = Pulse()
@@ -107,6 +111,7 @@ class Broker:
             address_of=self.directory.client_address,
             is_up=self._up.__contains__,
             pulse=self._pulse,
+            on_folded=self._on_folded,
             raft=raft,
             broker=options,
         )
@@ -177,6 +182,9 @@ class Broker:
                 self.leaders.note(partition, node, raft.term)
         self._leader_changed.set()
 
+    def _on_folded(self, replica: Replica) -> None:
+        self.on_folded(replica)
+
     def _wake_groups_of(self, node: NodeId) -> None:
         self._pulse.links += 1
         for running in self.running.values():
@@ -227,13 +235,15 @@ class Broker:
                 for topic in delta.topics:
                     for placement in topic.partitions:
                         partition = PartitionId(topic.id, placement.number)
-                        item = await self._reconcile(partition, placement)
+                        item = await self._reconcile(partition, placement, self._machines.get(topic.name))
                         if item is not None:
                             missing[partition] = item
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
-    async def _reconcile(self, partition: PartitionId, placement: Placement) -> Missing | None:
+    async def _reconcile(
+        self, partition: PartitionId, placement: Placement, machine_of: MachineOf | None
+    ) -> Missing | None:
         """Tell a replica that runs what changed for it; one that should run and does not is returned."""
         assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
         if assigned is None:
@@ -245,7 +255,7 @@ class Broker:
                 voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
             )
             preferred = placement.preferred_leader == self.me
-            return Missing(assigned, directory_of(partition, assigned), identity, membership, preferred)
+            return Missing(assigned, directory_of(partition, assigned), identity, membership, preferred, machine_of)
         if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned
             self.reports.recorded(assigned.replica)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, DiskFull, RefusedToStart, RiverrunError
-from cluster.log import Log, ReplicaIdentity
+from cluster.log import Log, MachineOf, ReplicaIdentity
 from cluster.metadata import Replica as Assigned
 from cluster.raft import Membership
 from cluster.types import PartitionId
@@ -29,6 +29,8 @@ class Missing:
     membership: Membership
     preferred: bool
     """The controller would have it lead."""
+    machine_of: MachineOf | None = None
+    """What the partition's commands fold into, if it takes commands."""
 
     @property
     def partition(self) -> PartitionId:
@@ -56,7 +58,7 @@ def _open(disk: Disk, item: Missing, options: LogOptions) -> Log | RiverrunError
     if not Log.exists(disk, item.directory):
         return CorruptStorage(f"{item.directory} is not there, and was")
     try:
-        return Log.open(disk, item.directory, item.identity, options)
+        return Log.open(disk, item.directory, item.identity, options, item.machine_of)
     except (CorruptStorage, RefusedToStart) as error:
         return error
     except OSError as error:

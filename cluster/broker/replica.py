@@ -19,11 +19,13 @@ import structlog
 
 from cluster.actor import Actor
 from cluster.broker.barriers import Barriers
+from cluster.broker.commanding import Commanding
 from cluster.broker.expiry import Expiry
 from cluster.broker.publishing import Publishing
 from cluster.broker.readers import Readers
 from cluster.broker.requests import (
     AllowVote,
+    Command,
     FromPeer,
     Persisted,
     Publish,
@@ -68,6 +70,8 @@ class Surroundings:
     address_of: Callable[[NodeId], str]
     is_up: Callable[[NodeId], bool]
     pulse: Pulse
+    on_folded: Callable[["Replica"], None]
+    """The commit, or who leads, has changed in a partition that folds into a state."""
     raft: RaftOptions
     broker: BrokerOptions
     raft_class: type[Raft] = Raft
@@ -116,6 +120,8 @@ class Replica(Actor):
             raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
         )
 
+        self._commanding = Commanding(raft=self.raft, log=log, clock=around.clock, not_leader=self.not_leader)
+
     # --- what others may look at between turns
 
     @property
@@ -146,23 +152,32 @@ class Replica(Actor):
     def on_turn(self, messages: Sequence[Request]) -> None:
         """Feed the core everything that arrived, then do what it asks, once."""
         self._feel_pulse()
-        publishes = []
+        proposals = []
         for message in messages:
-            if isinstance(message, Publish):
-                publishes.append(message)
+            if isinstance(message, Publish | Command):
+                proposals.append(message)
             else:
                 self._admit(message)
-        if publishes:
+        if proposals:
             self._carry_out()  # a new leader's no-op has the lower index: it is stored before what is proposed now
-            for publish in publishes:
-                entry = self._publishing.propose(publish)
-                if entry is not None:
-                    self._store([entry])
+            for proposal in proposals:
+                self._propose(proposal)
         self._carry_out()
         self._incoming.clear()
         if self.raft.is_leader:
             self._forget_producers()
         self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
+
+    def _propose(self, proposal: Publish | Command) -> None:
+        if isinstance(proposal, Publish):
+            entry = self._publishing.propose(proposal)
+            if entry is not None:
+                self._store([entry])
+        else:
+            entry = self._commanding.propose(proposal)
+            if entry is not None:
+                self._store([entry])
+                self._commanding.stored(entry, proposal)
 
     def _forget_producers(self) -> None:
         quiet = self._expiry.due(self.log.fold, self._around.pulse.ticks)
@@ -190,7 +205,9 @@ class Replica(Actor):
 
     async def on_stop(self) -> None:
         """Nobody is left waiting."""
-        self._publishing.pending.fail_all(OutcomeUnknown("the replica stopped before the entry was committed"))
+        stopped = OutcomeUnknown("the replica stopped before the entry was committed")
+        self._publishing.pending.fail_all(stopped)
+        self._commanding.fail_all(stopped)
         self._barriers.fail_all(Unavailable("the replica is stopping"))
         self.readers.fail(Unavailable("the replica is stopping"))
         self.log.close()
@@ -198,10 +215,10 @@ class Replica(Actor):
     def on_unread(self, messages: Sequence[Request]) -> None:
         """Nothing was done with these yet, except perhaps in a turn that failed: so nobody is told "no"."""
         for message in messages:
-            if isinstance(message, Publish | ReadBarrier) and not message.reply.done():
+            if isinstance(message, Publish | Command | ReadBarrier) and not message.reply.done():
                 stopped = "the replica stopped before it answered"
                 message.reply.set_exception(
-                    OutcomeUnknown(stopped) if isinstance(message, Publish) else Unavailable(stopped)
+                    Unavailable(stopped) if isinstance(message, ReadBarrier) else OutcomeUnknown(stopped)
                 )
                 message.reply.exception()  # whoever asked may have left
 
@@ -332,13 +349,26 @@ class Replica(Actor):
     def _publish(self, ready: Ready) -> None:
         if ready.role is not None:
             self._publishing.leadership_changed()
+            self._commanding.leadership_changed()
             self._expiry.restart()
             self._around.on_leader(self)
         if ready.commit is not None:
             self.readers.advance(self._committed_end(ready.commit))
             self._publishing.committed()
+            self._commanding.committed()
+        if self.log.fold.machine is not None and (ready.role is not None or ready.commit is not None):
+            self._trim_folded()
+            self._around.on_folded(self)
         self._barriers.confirmed(ready.barriers)
         self._barriers.failed(ready.failed_barriers, self.not_leader())
+
+    def _trim_folded(self) -> None:
+        """What is folded into a later segment's head, and committed, need not stay."""
+        if self.log.segment_count > 1:
+            index, term = self.log.trim_folded(self.raft.commit)
+            if index > self.raft.terms.fold_index:
+                self.raft.log_trimmed(index, term)
+                self._around.writer.submit(self.log, lambda _: None)
 
     def _committed_end(self, commit: Index) -> Offset:
         """The offset after the entry at `commit`; what is not remembered from its append is looked up in the log."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from cluster.errors import RiverrunError
 from cluster.records import Batch, Receipt
@@ -17,6 +18,14 @@ class Publish:
     durability: Durability
     reply: "asyncio.Future[Receipt]"
     expected_end: Offset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Append this command; `reply` gets the machine's answer when it is committed, or the error."""
+
+    content: bytes
+    reply: "asyncio.Future[Any]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +69,4 @@ class TransferLeadership:
     node: NodeId
 
 
-Request = Publish | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | TransferLeadership
+Request = Publish | Command | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | TransferLeadership

@@ -18,9 +18,10 @@ the throughput at 64 KiB) and makes recovery and retention of one partition ever
 flushes what neighbours wrote on that file system: give a node a file system of its own.
 """
 
+from cluster.log.fold import Machine, MachineOf
 from cluster.log.log import Log
 from cluster.log.opening import Recovery
 from cluster.log.segment import ReplicaIdentity
 from cluster.log.writer import Writer
 
-__all__ = ["Log", "Recovery", "ReplicaIdentity", "Writer"]
+__all__ = ["Log", "Machine", "MachineOf", "Recovery", "ReplicaIdentity", "Writer"]

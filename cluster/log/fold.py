@@ -3,11 +3,16 @@
 The fold as of the last entry, committed or not, is kept in memory; the fold as of the entry before a segment stands at
 the segment's head, so that a log can be trimmed at segment starts and a replica can begin there. Applying an entry is
 deterministic; an entry of an unknown kind is refused, because a fold that skipped it would differ between versions.
+
+A partition may fold COMMAND entries into a state of its own, a `Machine` (the groups of readers are one). It shares
+everything that the rest of the fold has: it is decided against by the leader, committed or not; a truncation unfolds
+it; the state at a segment's head is the snapshot that lets everything before it go, and what a replica that is behind
+begins with. So it must be small enough to travel in one message.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import google_crc32c
 import msgspec
@@ -44,6 +49,20 @@ class ProducerState:
     last_append_time_ns: int
 
 
+class Machine(Protocol):
+    """A state that is folded from commands: deterministic and total, for every replica applies the same ones."""
+
+    def apply(self, command: bytes, index: Index) -> Any:
+        """One command further; what its proposer is told when the entry is committed. Never raises."""
+
+    def encode(self) -> bytes:
+        """The whole state."""
+
+
+MachineOf = Callable[[bytes], Machine]
+"""The state of such bytes; of no bytes: the one before the first command."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Fold:
     """The sum of all entries up to `index`."""
@@ -55,6 +74,9 @@ class Fold:
     start_offset: Offset = NO_OFFSET
     last_append_time_ns: int = 0
     producers: dict[ProducerId, ProducerState] = field(default_factory=dict)
+    machine: Machine | None = None
+    answer: Any = None
+    """What the machine made of the newest command."""
 
     def apply(self, entry: Entry) -> None:
         """One entry further."""
@@ -72,6 +94,9 @@ class Fold:
             case EntryKind.EXPIRE_PRODUCERS:
                 for producer in msgspec.msgpack.decode(entry.control, type=list[int]):
                     self.producers.pop(ProducerId(producer), None)
+            case EntryKind.COMMAND:
+                assert self.machine is not None, "a command for a partition that folds none"
+                self.answer = self.machine.apply(entry.control, entry.index)
         self.index, self.term = entry.index, entry.term
         self.end_offset = entry.end_offset
         self.last_append_time_ns = max(self.last_append_time_ns, entry.append_time_ns)
@@ -90,10 +115,6 @@ class Fold:
             batch.producer_epoch, batch.base_sequence + batch.record_count, recent, entry.append_time_ns
         )
 
-    def copy(self) -> "Fold":
-        """One that can go its own way."""
-        return replace(self, producers=dict(self.producers))
-
 
 def encode_expired(producers: Sequence[ProducerId]) -> bytes:
     """The control content of EXPIRE_PRODUCERS."""
@@ -111,17 +132,18 @@ def encode_fold(fold: Fold) -> bytes:
             fold.start_offset,
             fold.last_append_time_ns,
             {producer: _plain_producer(state) for producer, state in fold.producers.items()},
+            *(() if fold.machine is None else (fold.machine.encode(),)),
         )
     )
     return bytes([FORMAT]) + int(google_crc32c.value(content)).to_bytes(4, "little") + content
 
 
-def decode_fold(data: bytes) -> Fold:
-    """The inverse; CorruptStorage if the bytes are not those that were encoded."""
+def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
+    """The inverse, with its machine if one is wanted; CorruptStorage if the bytes are not those that were encoded."""
     content = data[5:]
     if len(data) < 5 or data[0] != FORMAT or google_crc32c.value(content) != int.from_bytes(data[1:5], "little"):
         raise CorruptStorage("a fold is damaged or of another version")
-    voters, index, term, end, start, append_time, producers = msgspec.msgpack.decode(content, strict=False)
+    voters, index, term, end, start, append_time, producers, *state = msgspec.msgpack.decode(content, strict=False)
     return Fold(
         membership=_membership(voters),
         index=Index(index),
@@ -129,7 +151,8 @@ def decode_fold(data: bytes) -> Fold:
         end_offset=Offset(end),
         start_offset=Offset(start),
         last_append_time_ns=append_time,
-        producers={ProducerId(int(producer)): _producer(state) for producer, state in producers.items()},
+        producers={ProducerId(int(producer)): _producer(known) for producer, known in producers.items()},
+        machine=machine_of(state[0] if state else b"") if machine_of is not None else None,
     )
 
 

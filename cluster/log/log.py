@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
-from cluster.log.fold import Fold, decode_fold, encode_fold
+from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
 from cluster.log.segment import ReplicaIdentity, Segment, head_size
@@ -36,6 +36,7 @@ class Log:
         vote_sequence: int,
         vote_file: File,
         recovered: Recovery,
+        machine_of: MachineOf | None = None,
     ) -> None:
         self.recovered = recovered
         self.fold = fold
@@ -46,6 +47,8 @@ class Log:
         self._directory = directory
         self._identity = identity
         self._options = options
+        self._machine_of = machine_of
+        self._segment_bytes_max = options.folded_segment_bytes_max if machine_of else options.segment_bytes_max
         self._segments = segments
         self._vote_sequence = vote_sequence
         self._vote_file = vote_file
@@ -73,12 +76,18 @@ class Log:
         )
 
     @staticmethod
-    def open(disk: Disk, directory: str, identity: ReplicaIdentity, options: LogOptions) -> "Log":
+    def open(
+        disk: Disk,
+        directory: str,
+        identity: ReplicaIdentity,
+        options: LogOptions,
+        machine_of: MachineOf | None = None,
+    ) -> "Log":
         """What is there after a restart, of whatever kind. Blocks.
 
         RefusedToStart: another's files. CorruptStorage: the vote or the log's start is lost.
         """
-        opened = open_files(disk, directory, identity)
+        opened = open_files(disk, directory, identity, machine_of)
         return Log(
             directory=directory,
             identity=identity,
@@ -89,6 +98,7 @@ class Log:
             vote_sequence=opened.vote_sequence,
             vote_file=opened.vote_file,
             recovered=opened.recovered,
+            machine_of=machine_of,
         )
 
     def close(self) -> None:
@@ -156,7 +166,7 @@ class Log:
         """Add entries that follow the last one in index, term and offset."""
         for entry in entries:
             segment = self._segments[-1]
-            if segment.size >= self._options.segment_bytes_max and segment.rows.terms:
+            if segment.size >= self._segment_bytes_max and segment.rows.terms:
                 segment = self._roll()
             if self._cut_first:
                 self._steps.append(Cut(segment, segment.size))
@@ -181,7 +191,7 @@ class Log:
         ):
             self._steps.append(Remove(self._segments.pop()))
         segment = self._segments[-1]
-        self.fold = decode_fold(segment.fold)
+        self.fold = decode_fold(segment.fold, self._machine_of)
         keep = [self._entry(Index(number)) for number in range(segment.base_index, index)]
         if index <= segment.last_index:
             segment.truncate_from(index)
@@ -199,7 +209,7 @@ class Log:
 
     def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
         """Replace everything by a fold; the log continues after `index`."""
-        fold = decode_fold(fold_bytes)
+        fold = decode_fold(fold_bytes, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, []
         self._new_segment(fold, fold_bytes, installed=True)
@@ -224,6 +234,21 @@ class Log:
             self._steps.append(Remove(self._segments.pop(0)))
         index, term, _ = self.fold_at_start()
         return index, term
+
+    def trim_folded(self, commit: Index) -> tuple[Index, Term]:
+        """Drop whole segments that are folded into the head of a later one, up to `commit`; where the log begins now.
+
+        For partitions that hold nothing but commands: what they say is in the state.
+        """
+        while len(self._segments) > 1 and self._segments[1].base_index - 1 <= commit:
+            self._steps.append(Remove(self._segments.pop(0)))
+        index, term, _ = self.fold_at_start()
+        return index, term
+
+    @property
+    def segment_count(self) -> int:
+        """How many files the log has."""
+        return len(self._segments)
 
     # --- to disk
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.errors import CorruptStorage
-from cluster.log.fold import Fold, decode_fold, encode_fold
+from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, head_size, open_segment
@@ -90,14 +90,16 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
     return file
 
 
-def open_files(disk: Disk, directory: str, identity: ReplicaIdentity) -> Opened:
+def open_files(
+    disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None
+) -> Opened:
     """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
     if VOTE_FILE not in disk.list(directory):
         raise CorruptStorage(f"{directory} has no vote")
     vote_file = disk.open(f"{directory}/{VOTE_FILE}")
     vote, sequence = load_vote(vote_file, identity.encoded())
     segments, aside = _open_segments(disk, directory, identity)
-    fold = decode_fold(segments[0].fold)
+    fold = decode_fold(segments[0].fold, machine_of)
     damage: Damage | None = None
     kept: list[Segment] = []
     for place, segment in enumerate(segments):
