@@ -68,6 +68,15 @@ class BrokerOptions:
     barrier_wait_s_max: float = 5.0
     topic_ready_wait_s_max: float = 10.0
     report_interval_s: float = 0.5
+    session_grace_s: float = 5.0
+    """A member of a group that lost its stream keeps its partitions for so long."""
+    group_partitions: int = 16
+    """Of the internal topic that keeps the groups: it is made with the first group."""
+    group_replicas_max: int = 3
+    member_commits_max: int = 256
+    """Commits of one member without an answer; beyond it the node does not read on."""
+    member_messages_max: int = 4
+    """Messages with records that wait for one member to take them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,6 +173,30 @@ class OffsetConflict(RiverrunError):
     reason, code, fault = "OFFSET_CONFLICT", "ABORTED", Fault.CALLER
 
 
+class UnknownGroup(RiverrunError):
+    """No group of that name."""
+
+    reason, code, fault = "UNKNOWN_GROUP", "NOT_FOUND", Fault.CALLER
+
+
+class UnknownMember(RiverrunError):
+    """The member was away for longer than its grace, and is not in the group any more: join again."""
+
+    reason, code, fault = "UNKNOWN_MEMBER", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class StaleGeneration(RiverrunError):
+    """The partition was given to somebody else since: stop working on it; what was committed of it stands."""
+
+    reason, code, fault = "STALE_GENERATION", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class GroupNotEmpty(RiverrunError):
+    """The group has members, and what was asked would pull the ground from under them."""
+
+    reason, code, fault = "GROUP_NOT_EMPTY", "FAILED_PRECONDITION", Fault.CALLER
+
+
 class Unsupported(RiverrunError):
     """A field or method whose place is kept for later."""
 

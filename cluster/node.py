@@ -14,17 +14,23 @@ from cluster.actor import Supervisor
 from cluster.broker.admin_service import AdminService
 from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding
+from cluster.broker.groups.coordinator import Coordinator
+from cluster.broker.groups.group_admin import GroupAdmin
+from cluster.broker.groups.home import GROUPS_TOPIC
+from cluster.broker.groups.state import Groups
+from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
-from cluster.errors import RefusedToStart, RiverrunError
+from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import Writer
 from cluster.metadata import Node as NodeInfo
 from cluster.metadata import Report
 from cluster.types import ClusterId, Lane, NodeId
+from cluster.wire.attach import ATTACH
 from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
 from cluster.world import Disk, Listener, Route, World
@@ -59,6 +65,9 @@ class Node:
         self.controller = self._make_controller()
         self.broker = self._make_broker()
         self.forwarding = Forwarding(self.broker, world.network, config.broker)
+        self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
+        self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
+        self.subscribing = self._make_subscribing()
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -69,7 +78,8 @@ class Node:
         self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
-        await self._listen(self.config.peer.bind, self.links.routes(), public=False)
+        routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
+        await self._listen(self.config.peer.bind, routes, public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
@@ -79,6 +89,8 @@ class Node:
         """Refuse new requests, end what runs, leave the disk as it is promised."""
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
+        self.coordinator.stop()
+        await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()
         await self.supervisor.stop()
@@ -138,14 +150,47 @@ class Node:
             log=self.config.log,
             options=self.config.broker,
             replica_class=self.replica_class,
+            machines={GROUPS_TOPIC: Groups},
         )
+
+    def _make_subscribing(self) -> SubscribeService:
+        return SubscribeService(
+            broker=self.broker,
+            reading=self.reading,
+            links=self.links,
+            network=self._world.network,
+            random=self._world.random,
+            peers={NodeId(peer.node): peer.peer for peer in self.config.peers},
+            make_topic=self._make_groups_topic,
+            options=self.config.broker,
+        )
+
+    async def _make_groups_topic(self, name: str) -> None:
+        """With as many replicas as the cluster can have for good: so the first group waits for its nodes."""
+        options = self.config.broker
+        replicas = min(options.group_replicas_max, len(self.config.peers))
+        try:
+            await self.controller.create_topic(
+                name, partitions=options.group_partitions, replicas=replicas, if_absent=True
+            )
+        except InvalidRequest as error:
+            raise Unavailable(f"the first group of a cluster needs {replicas} nodes: {error}") from error
 
     def _public_routes(self) -> Mapping[str, Route]:
         options, clock = self.config.broker, self._world.clock
         return public_routes(
             PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
-            ReadService(broker=self.broker, forwarding=self.forwarding, options=options),
+            self.reading,
             AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
+            self.subscribing,
+            GroupAdmin(
+                broker=self.broker,
+                coordinator=self.coordinator,
+                reading=self.reading,
+                forwarding=self.forwarding,
+                clock=clock,
+                options=options,
+            ),
         )
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from cluster.broker.broker import Broker
+from cluster.broker.directory import INTERNAL
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest
 from cluster.metadata import NodeState, Placement, Topic
@@ -87,7 +88,11 @@ class AdminService:
         del call
         request = api.parse(topic_pb2.ListTopicsRequest, data)
         size = min(request.page_size or PAGE_TOPICS_MAX, PAGE_TOPICS_MAX)
-        names = sorted(name for name in self._broker.directory.by_name if name > request.page_token)
+        names = sorted(
+            name
+            for name in self._broker.directory.by_name
+            if name > request.page_token and not name.startswith(INTERNAL)
+        )
         page = names[:size]
         return topic_pb2.ListTopicsResponse(
             topics=[self._describe(self._broker.directory.by_name[name]) for name in page],
@@ -98,6 +103,8 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.DeleteTopicRequest, data)
+        if request.name.startswith(INTERNAL):
+            raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be deleted")
         await self._decisions.delete_topic(request.name)
         return topic_pb2.DeleteTopicResponse().SerializeToString()
 

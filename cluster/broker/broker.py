@@ -99,6 +99,8 @@ class Broker:
         self._machines = machines or {}
         self.on_folded: Callable[[Replica], None] = lambda _: None
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
+        self.on_deleted: Callable[[TopicId], None] = lambda _: None
+        """Told of a topic that is gone for good."""
         self._leader_changed = asyncio.Event()
         self._up: set[NodeId] = set()
         self._pulse = Pulse()
@@ -231,6 +233,7 @@ class Broker:
                 for topic_id in delta.deleted:
                     self.leaders.forget_topic(topic_id)
                     await self._remove(topic_id)
+                    self.on_deleted(topic_id)
                     missing = {key: item for key, item in missing.items() if key.topic != topic_id}
                 for topic in delta.topics:
                     for placement in topic.partitions:

@@ -1,8 +1,11 @@
 """What this node knows of the cluster's metadata: topics by name and id, nodes, and what was deleted. Pure."""
 
-from cluster.errors import TopicDeleted, Unavailable, UnknownPartition, UnknownTopic
+from cluster.errors import InvalidRequest, TopicDeleted, Unavailable, UnknownPartition, UnknownTopic
 from cluster.metadata import Delta, Node, Topic
 from cluster.types import NodeId, PartitionId, TopicId
+
+INTERNAL = "__"
+"""What the names of the cluster's own topics begin with."""
 
 
 class Directory:
@@ -43,6 +46,12 @@ class Directory:
         if not self.version:
             raise Unavailable("this node has not heard from the controller yet; try again")
         raise UnknownTopic(f"there is no topic {name!r}", topic=name)
+
+    def topic_to_write(self, name: str, topic_id: bytes = b"") -> Topic:
+        """The same, for whoever would publish to it: what the cluster keeps for itself is not written by others."""
+        if name.startswith(INTERNAL):
+            raise InvalidRequest(f"{name!r} belongs to the cluster itself; it can be read, not written")
+        return self.topic(name, topic_id)
 
     def partition(self, topic: Topic, number: int) -> PartitionId:
         """The topic's partition of that number."""

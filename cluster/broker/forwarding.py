@@ -3,7 +3,7 @@
 A node that forwards never retries by itself what may have been done: the answer, or that it is unknown, goes back.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from cluster.broker.broker import Broker
 from cluster.config import BrokerOptions
@@ -13,6 +13,25 @@ from cluster.world import Call, Channel, Network
 
 FORWARDED = "riverrun-forwarded"
 """The metadata key of a request that has taken its hop."""
+
+
+class OwnCall:
+    """A request that the node makes of itself, on behalf of a stream that it serves. See Call."""
+
+    def __init__(self, wait_s_max: float) -> None:
+        self._wait_s_max = wait_s_max
+
+    def peer(self) -> str:
+        """Nobody else."""
+        return "this node"
+
+    def time_left_s(self) -> float:
+        """What it gives itself."""
+        return self._wait_s_max
+
+    def metadata(self) -> Mapping[str, str]:
+        """None."""
+        return {}
 
 
 def is_forwarded(call: Call) -> bool:

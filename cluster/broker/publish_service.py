@@ -37,7 +37,7 @@ class PublishService:
     async def publish(self, data: bytes, call: Call) -> bytes:
         """Typed records from a thin client; the node encodes them and says so in the receipt."""
         request = api.parse(stream_pb2.PublishRequest, data)
-        topic = self._broker.directory.topic(request.topic)
+        topic = self._broker.directory.topic_to_write(request.topic)
         durability = api.durability_from_pb(request.durability)
         now = self._clock.wall_ns()
         groups = self._spread(topic, request, now)
@@ -175,7 +175,7 @@ class PublishService:
     async def _begin(
         self, name: str, request: stream_pb2.PublishStreamRequest
     ) -> "tuple[asyncio.Future[Receipt], int]":
-        topic = self._broker.directory.topic(name, request.topic_id)
+        topic = self._broker.directory.topic_to_write(name, request.topic_id)
         partition = self._broker.directory.partition(topic, request.partition)
         batch = api.batch_from_pb(request.batch)
         check_batch(batch, self._options)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from cluster.broker.broker import Broker, Running
 from cluster.broker.delivery import Delivery
-from cluster.broker.forwarding import Forwarding, is_forwarded
+from cluster.broker.forwarding import Forwarding, OwnCall, is_forwarded
 from cluster.broker.positions import begin_offset, offset_at, stop_offset
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, NotLeader, RiverrunError
@@ -37,7 +37,8 @@ class ReadService:
         request = api.parse(stream_pb2.ReadRequest, await anext(requests, b""))
         topic = self._broker.directory.topic(request.topic, request.topic_id)
         partitions = [self._broker.directory.partition(topic, number) for number in _numbers(request, topic)]
-        loops = [_PartitionRead(self, topic, partition, request, call) for partition in partitions]
+        forwarded = is_forwarded(call)
+        loops = [PartitionRead(self, topic, partition, request, forwarded=forwarded) for partition in partitions]
         if len(loops) == 1:
             async for message in loops[0].messages():
                 yield message
@@ -56,6 +57,14 @@ class ReadService:
             )
         )
         return stream_pb2.GetOffsetsResponse(partitions=answers).SerializeToString()
+
+    async def offsets_of(
+        self, topic: Topic, number: int, at: stream_pb2.Position | None = None
+    ) -> stream_pb2.PartitionOffsets:
+        """One partition's offsets, for a service of this node."""
+        partition = self._broker.directory.partition(topic, number)
+        request = stream_pb2.GetOffsetsRequest(topic=topic.name, at=at)
+        return await self._offsets_of(partition, request, OwnCall(self._options.publish_wait_s_max))
 
     async def _offsets_of(
         self, partition: PartitionId, request: stream_pb2.GetOffsetsRequest, call: Call
@@ -114,15 +123,22 @@ class ReadService:
         return self._forwarding.stream(address, READ, request.SerializeToString())
 
 
-class _PartitionRead:
-    """One partition of one read, wherever it is led."""
+class PartitionRead:
+    """One partition of one read, wherever it is led. `position` is behind what was yielded, `end` the end as known."""
 
     def __init__(
-        self, service: ReadService, topic: Topic, partition: PartitionId, request: stream_pb2.ReadRequest, call: Call
+        self,
+        service: ReadService,
+        topic: Topic,
+        partition: PartitionId,
+        request: stream_pb2.ReadRequest,
+        *,
+        forwarded: bool = False,
     ) -> None:
+        self.position = self.end = Offset(0)
         self._service = service
         self._partition = partition
-        self._forwarded = is_forwarded(call)
+        self._forwarded = forwarded
         self._request = stream_pb2.ReadRequest()
         self._request.CopyFrom(request)
         del self._request.partitions[:]
@@ -136,6 +152,7 @@ class _PartitionRead:
                 async for data in self._source():
                     part = stream_pb2.ReadResponse.FromString(data)
                     self._request.start.offset = part.position
+                    self.position, self.end = Offset(part.position), Offset(part.end)
                     yield data
                     if part.finished:
                         return
@@ -166,23 +183,23 @@ class _PartitionRead:
             return
         if position == end:
             yield delivery.standing(position, end)  # the reader learns where it stands before anything comes
+        bytes_max = self._service.options.read_chunk_bytes_max
+        bytes_max = min(self._request.window_bytes or bytes_max, bytes_max)
         while True:
             await replica.readers.wait_beyond(position)
             if not replica.raft.is_leader:
                 raise replica.not_leader()
-            entries = replica.log.read(
-                position, last=replica.raft.commit, bytes_max=self._service.options.read_chunk_bytes_max
-            )
+            entries = replica.log.read(position, last=replica.raft.commit, bytes_max=bytes_max)
             position, message, done = delivery.answer(entries, position, replica.readers.end)
             yield message
             if done:
                 return
 
 
-async def _merged(loops: list[_PartitionRead]) -> AsyncIterator[bytes]:
+async def _merged(loops: list[PartitionRead]) -> AsyncIterator[bytes]:
     queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=len(loops))
 
-    async def pump(loop: _PartitionRead) -> None:
+    async def pump(loop: PartitionRead) -> None:
         try:
             async for message in loop.messages():
                 await queue.put(message)

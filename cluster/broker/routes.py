@@ -3,12 +3,20 @@
 from collections.abc import Mapping
 
 from cluster.broker.admin_service import AdminService
+from cluster.broker.groups.group_admin import GroupAdmin
+from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.world import Route
 
 
-def public_routes(publishing: PublishService, reading: ReadService, admin: AdminService) -> Mapping[str, Route]:
+def public_routes(
+    publishing: PublishService,
+    reading: ReadService,
+    admin: AdminService,
+    subscribing: SubscribeService,
+    groups: GroupAdmin,
+) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
         "/riverrun.v1.StreamService/Publish": Route(unary=publishing.publish),
@@ -21,4 +29,9 @@ def public_routes(publishing: PublishService, reading: ReadService, admin: Admin
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),
         "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
         "/riverrun.v1.ClusterService/GetCluster": Route(unary=admin.get_cluster),
+        "/riverrun.v1.GroupService/Subscribe": Route(streaming=subscribing.subscribe),
+        "/riverrun.v1.GroupService/ListGroups": Route(unary=groups.list_groups),
+        "/riverrun.v1.GroupService/DescribeGroup": Route(unary=groups.describe_group),
+        "/riverrun.v1.GroupService/ResetGroup": Route(unary=groups.reset_group),
+        "/riverrun.v1.GroupService/DeleteGroup": Route(unary=groups.delete_group),
     }

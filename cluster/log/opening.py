@@ -90,9 +90,7 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
     return file
 
 
-def open_files(
-    disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None
-) -> Opened:
+def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None) -> Opened:
     """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
     if VOTE_FILE not in disk.list(directory):
         raise CorruptStorage(f"{directory} has no vote")

@@ -96,7 +96,7 @@ class Links:
         first = decode_exchange(await anext(requests, b""))
         if first.hello is None:
             raise InvalidRequest("the first message of a peer must be a hello")
-        protocol = self._check(first.hello, first.incarnation)
+        protocol = self.check(first.hello, first.incarnation)
         peer = self._peers.get(first.hello.node)
         if peer is None:
             raise InvalidRequest(f"node {first.hello.node} is no peer of node {self.me} ({call.peer()})")
@@ -124,7 +124,12 @@ class Links:
             proof=self._proof(self.me, to, self.incarnation),
         )
 
-    def _check(self, hello: Hello, incarnation: int) -> int:
+    def hello_on_control(self, to: NodeId) -> Hello:
+        """Who we are, for a stream that is not one of the two lanes; to this node itself, too."""
+        return self.hello(to, Lane.CONTROL)
+
+    def check(self, hello: Hello, incarnation: int) -> int:
+        """The protocol to speak with whoever says this; RefusedToStart if nobody of this cluster may have said it."""
         if hello.cluster != self._cluster:
             raise RefusedToStart(f"node {hello.node} belongs to another cluster than node {self.me}")
         if hello.to != self.me:

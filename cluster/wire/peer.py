@@ -98,17 +98,7 @@ def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello:
     """Everything for one peer, in one message; the order within each kind is kept."""
     request = peer_pb2.ExchangeRequest(incarnation=incarnation)
     if hello is not None:
-        request.hello.CopyFrom(
-            peer_pb2.Hello(
-                cluster_id=hello.cluster,
-                node=hello.node,
-                lane=hello.lane,
-                protocol_min=hello.protocol_min,
-                protocol_max=hello.protocol_max,
-                proof=hello.proof,
-                to=hello.to,
-            )
-        )
+        request.hello.CopyFrom(hello_to_pb(hello))
     for message in messages:
         match message:
             case ReplicaEnvelope():
@@ -130,13 +120,27 @@ def decode_exchange(data: bytes) -> Exchange:
         messages: list[PeerMessage] = [_decode_replica(item) for item in request.replicas]
         messages += [QuorumEnvelope(configuration=item.configuration, body=item.body) for item in request.quorum]
         messages += [_decode_report(item) for item in request.reports]
-        hello = _decode_hello(request.hello) if request.HasField("hello") else None
+        hello = hello_from_pb(request.hello) if request.HasField("hello") else None
     except (KeyError, ValueError) as error:
         raise InvalidRequest(f"a peer's message holds an unknown kind: {error}") from error
     return Exchange(incarnation=request.incarnation, messages=tuple(messages), hello=hello)
 
 
-def _decode_hello(message: peer_pb2.Hello) -> Hello:
+def hello_to_pb(hello: Hello) -> peer_pb2.Hello:
+    """For the first message of a stream."""
+    return peer_pb2.Hello(
+        cluster_id=hello.cluster,
+        node=hello.node,
+        lane=hello.lane,
+        protocol_min=hello.protocol_min,
+        protocol_max=hello.protocol_max,
+        proof=hello.proof,
+        to=hello.to,
+    )
+
+
+def hello_from_pb(message: peer_pb2.Hello) -> Hello:
+    """The inverse; ValueError if it names a lane that there is not."""
     return Hello(
         cluster=message.cluster_id,
         node=NodeId(message.node),

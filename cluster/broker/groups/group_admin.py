@@ -1,0 +1,201 @@
+"""GroupService's other half: groups for people and tools. Answered where a group is kept; any node forwards."""
+
+import asyncio
+
+from cluster.broker.broker import Broker, Running
+from cluster.broker.forwarding import Forwarding, is_forwarded
+from cluster.broker.groups import commands
+from cluster.broker.groups.coordinator import Coordinator
+from cluster.broker.groups.home import check_name, decide, groups_topic, home_here, home_of
+from cluster.broker.groups.state import Group, Groups
+from cluster.broker.read_service import ReadService
+from cluster.config import BrokerOptions
+from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownGroup
+from cluster.metadata import Topic
+from cluster.types import Offset, PartitionId
+from cluster.wire import api
+from cluster.wire.api import group_pb2, stream_pb2
+from cluster.world import Call, Clock
+
+LIST = "/riverrun.v1.GroupService/ListGroups"
+DESCRIBE = "/riverrun.v1.GroupService/DescribeGroup"
+RESET = "/riverrun.v1.GroupService/ResetGroup"
+DELETE = "/riverrun.v1.GroupService/DeleteGroup"
+PAGE_GROUPS_MAX = 1_000
+NS_PER_MS = 1_000_000
+
+
+class GroupAdmin:
+    """Handlers of ListGroups, DescribeGroup, ResetGroup and DeleteGroup."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        coordinator: Coordinator,
+        reading: ReadService,
+        forwarding: Forwarding,
+        clock: Clock,
+        options: BrokerOptions,
+    ) -> None:
+        self._broker = broker
+        self._coordinator = coordinator
+        self._reading = reading
+        self._forwarding = forwarding
+        self._clock = clock
+        self._options = options
+
+    # --- all groups
+
+    async def list_groups(self, data: bytes, call: Call) -> bytes:
+        """See the proto. The page token is the last name of the page before."""
+        request = api.parse(group_pb2.ListGroupsRequest, data)
+        topic = groups_topic(self._broker)
+        if topic is None:
+            return group_pb2.ListGroupsResponse().SerializeToString()
+        if is_forwarded(call):
+            return group_pb2.ListGroupsResponse(groups=self._groups_here(topic)).SerializeToString()
+        found = self._groups_here(topic)
+        for answer in await asyncio.gather(*(self._ask(address, call) for address in self._others(topic))):
+            found += answer.groups
+        found = sorted((group for group in found if group.name > request.page_token), key=lambda group: group.name)
+        size = min(request.page_size or PAGE_GROUPS_MAX, PAGE_GROUPS_MAX)
+        page = found[:size]
+        return group_pb2.ListGroupsResponse(
+            groups=page, next_page_token=page[-1].name if len(found) > size else ""
+        ).SerializeToString()
+
+    def _groups_here(self, topic: Topic) -> list[group_pb2.Group]:
+        found = []
+        for placement in topic.partitions:
+            home = PartitionId(topic.id, placement.number)
+            running = self._broker.running.get(home)
+            if running is not None and running.replica.raft.is_leader:
+                found += [self._described(home, name, group) for name, group in _state(running).by_name.items()]
+        return found
+
+    def _others(self, topic: Topic) -> set[str]:
+        """The other nodes that keep groups; Unavailable while it is not known who keeps some of them."""
+        found = set()
+        for placement in topic.partitions:
+            home = PartitionId(topic.id, placement.number)
+            running = self._broker.running.get(home)
+            if running is None or not running.replica.raft.is_leader:
+                found.add(self._forwarding.leader_address(home))
+        return found
+
+    async def _ask(self, address: str, call: Call) -> group_pb2.ListGroupsResponse:
+        answer = await self._forwarding.call(address, LIST, b"", call)
+        return group_pb2.ListGroupsResponse.FromString(answer)
+
+    # --- one group
+
+    async def describe_group(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        request = api.parse(group_pb2.DescribeGroupRequest, data)
+        running, answer = await self._at_home(DESCRIBE, request.group, data, call)
+        if running is None:
+            return answer
+        home, group = running.replica.partition, _state(running).by_name.get(request.group)
+        if group is None:
+            raise UnknownGroup(f"there is no group {request.group!r}")
+        described = self._described(home, request.group, group)
+        partitions = sorted({*group.positions, *group.holdings})
+        described.partitions.extend(
+            await asyncio.gather(*(self._partition(group, p) for p in partitions if self._topic_of(p) is not None))
+        )
+        return group_pb2.DescribeGroupResponse(group=described).SerializeToString()
+
+    async def reset_group(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        request = api.parse(group_pb2.ResetGroupRequest, data)
+        if not request.HasField("to"):
+            raise InvalidRequest("a reset says where to: `to` is missing")
+        running, answer = await self._at_home(RESET, request.group, data, call)
+        if running is None:
+            return answer
+        topic = self._broker.directory.topic(request.topic)
+        numbers = list(dict.fromkeys(request.partitions)) or list(range(len(topic.partitions)))
+        partitions = [self._broker.directory.partition(topic, number) for number in numbers]
+        offsets = await asyncio.gather(*(self._reading.offsets_of(topic, n, request.to) for n in numbers))
+        positions = [(p, Offset(found.at)) for p, found in zip(partitions, offsets, strict=True)]
+        await decide(running, commands.Reset(request.group, positions))
+        group = _state(running).by_name.get(request.group, Group())
+        return group_pb2.ResetGroupResponse(
+            partitions=await asyncio.gather(*(self._partition(group, p) for p in partitions))
+        ).SerializeToString()
+
+    async def delete_group(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        request = api.parse(group_pb2.DeleteGroupRequest, data)
+        running, answer = await self._at_home(DELETE, request.group, data, call)
+        if running is None:
+            return answer
+        await decide(running, commands.Delete(request.group))
+        return group_pb2.DeleteGroupResponse().SerializeToString()
+
+    async def _at_home(self, method: str, group: str, data: bytes, call: Call) -> tuple[Running | None, bytes]:
+        """The replica here that keeps the group, known to be its leader; or the answer of the node that has it."""
+        check_name(group)
+        topic = groups_topic(self._broker)
+        if topic is None:
+            raise UnknownGroup(f"there is no group {group!r}")
+        home = home_of(topic, group)
+        running = self._broker.running.get(home)
+        if running is not None and running.replica.raft.is_leader:
+            await self._reading.confirmed_end(running)
+            return running, b""
+        if is_forwarded(call):
+            return home_here(self._broker, group), b""
+        return None, await self._forwarding.call(self._forwarding.leader_address(home), method, data, call)
+
+    # --- what is shown
+
+    def _described(self, home: PartitionId, name: str, group: Group) -> group_pb2.Group:
+        names = {topic.id: topic.name for topic in self._broker.directory.topics.values()}
+        return group_pb2.Group(
+            name=name,
+            coordinator=self._broker.me,
+            generation=group.generation,
+            members=[
+                group_pb2.Member(
+                    id=number,
+                    client=member.client,
+                    topics=sorted(names[topic] for topic in member.topics if topic in names),
+                    connected=self._coordinator.is_connected(home, name, number),
+                )
+                for number, member in group.members.items()
+            ],
+        )
+
+    def _topic_of(self, partition: PartitionId) -> Topic | None:
+        return self._broker.directory.topics.get(partition.topic)
+
+    async def _partition(self, group: Group, partition: PartitionId) -> group_pb2.GroupPartition:
+        topic = self._topic_of(partition)
+        assert topic is not None
+        holding, position = group.holdings.get(partition), group.positions.get(partition)
+        found = group_pb2.GroupPartition(
+            topic=topic.name,
+            partition=partition.number,
+            member=holding.member if holding is not None else 0,
+            generation=holding.generation if holding is not None else 0,
+            position=position,
+        )
+        at = stream_pb2.Position(offset=position) if position is not None else stream_pb2.Position(earliest=True)
+        try:
+            async with asyncio.timeout(self._options.barrier_wait_s_max):
+                offsets = await self._reading.offsets_of(topic, partition.number, at)
+        except (RiverrunError, TimeoutError):
+            return found  # its leader does not answer now
+        found.end = offsets.end
+        appended_ns = offsets.at_append_time_ns if offsets.HasField("at_append_time_ns") else 0
+        found.lag_ms = max(self._clock.wall_ns() - appended_ns, 0) // NS_PER_MS if appended_ns else 0
+        return found
+
+
+def _state(running: Running) -> Groups:
+    machine = running.replica.log.fold.machine
+    if not isinstance(machine, Groups):
+        raise Unavailable("the groups' topic is still being made")
+    return machine

@@ -1,0 +1,85 @@
+"""One member's stream, as its coordinator has it: what is said to it, in order, and how it ends."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from cluster.broker.groups.commands import Answer
+from cluster.broker.groups.home import refusal
+from cluster.errors import RiverrunError
+from cluster.types import Index
+from cluster.wire import api
+from cluster.wire.attach import coordinator_pb2
+
+
+class Session:
+    """Messages to the member's node. Unanswered commits are bounded; what it holds is told as a whole, newest last."""
+
+    def __init__(self, who: tuple[str, int], commits_max: int) -> None:
+        self.who = who
+        self.left = False
+        """It wishes to leave: what it holds is of no interest to it any more."""
+        self._out: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(commits_max)
+        self._told: Index | None = None
+
+    async def messages(self) -> AsyncIterator[bytes]:
+        """What to send, until the end; raises the error that ends it."""
+        while (item := await self._out.get()) is not None:
+            if isinstance(item, RiverrunError):
+                raise item
+            yield item
+
+    def tell(self, changed: Index, held: Sequence[coordinator_pb2.HeldPartition]) -> None:
+        """What the member holds as of the entry `changed`, if it was not told that already."""
+        if self._told is None or changed > self._told:
+            self._told = changed
+            holdings = coordinator_pb2.Holdings(member=self.who[1], held=held)
+            self._out.put_nowait(coordinator_pb2.AttachResponse(holdings=holdings).SerializeToString())
+
+    async def room(self) -> None:
+        """Wait while too many commits have no answer."""
+        await self._room.acquire()
+
+    def answer_when_done(self, correlation: int, reply: "asyncio.Future[Answer]") -> None:
+        """Send what becomes of a commit. If that is not known here the stream ends: the commit comes again."""
+
+        def done(reply: "asyncio.Future[Answer]") -> None:
+            self._room.release()
+            if reply.cancelled():
+                return
+            error = reply.exception()
+            if error is not None:
+                assert isinstance(error, RiverrunError), error
+                self.end(error)
+                return
+            outcome = coordinator_pb2.CommitOutcome(correlation=correlation)
+            if reply.result().reason:
+                outcome.error.CopyFrom(api.error_to_pb(refusal(reply.result())))
+            self._out.put_nowait(coordinator_pb2.AttachResponse(outcome=outcome).SerializeToString())
+
+        reply.add_done_callback(done)
+
+    def must_succeed(self, reply: "asyncio.Future[Answer]") -> None:
+        """A release: where it failed the stream ends, and the node says it again elsewhere."""
+        if reply.cancelled():
+            return
+        error = reply.exception()
+        if error is None and reply.result().reason:
+            error = refusal(reply.result())
+        if isinstance(error, RiverrunError):
+            self.end(error)
+
+    def say_left(self) -> None:
+        """The member has gone, as it wished."""
+        self._out.put_nowait(coordinator_pb2.AttachResponse(left=coordinator_pb2.LeftGroup()).SerializeToString())
+
+    def end_with(self, taking: "asyncio.Task[None]") -> None:
+        """Nothing more is taken from the member's node."""
+        error = None if taking.cancelled() else taking.exception()
+        if error is not None and not isinstance(error, RiverrunError):
+            raise error
+        self.end(error)
+
+    def end(self, error: RiverrunError | None) -> None:
+        """Nothing more is said."""
+        self._out.put_nowait(error)

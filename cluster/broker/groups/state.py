@@ -1,0 +1,253 @@
+"""The groups of one partition of `__groups`: a fold of commands. Pure, deterministic, total.
+
+`apply` never raises: what cannot be done is an answer with a reason. See the package for the rules.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from cluster.broker.groups import commands
+from cluster.broker.groups.assignment import plan
+from cluster.broker.groups.commands import Answer
+from cluster.types import NO_INDEX, Index, Offset, PartitionId, TopicId
+
+FORMAT = 1
+GROUPS_MAX = 10_000
+"""In one partition of `__groups`."""
+MEMBERS_MAX = 1_000
+"""In one group."""
+HELD_MAX = 100_000
+"""Partitions that a group may want in all."""
+
+
+@dataclass(slots=True)
+class Member:
+    """A reader: its session says who it is, `topics` what it wants (with the partitions of each)."""
+
+    session: bytes
+    client: str
+    topics: dict[TopicId, int]
+
+
+@dataclass(slots=True)
+class Holding:
+    """Who holds a partition, since which generation, and whether it was asked back."""
+
+    member: int
+    generation: int
+    asked_back: bool = False
+
+
+@dataclass(slots=True)
+class Group:
+    """One group. `changed` is the last entry that changed its members or what they hold."""
+
+    generation: int = 0
+    next_member: int = 1
+    changed: Index = NO_INDEX
+    members: dict[int, Member] = field(default_factory=dict)
+    holdings: dict[PartitionId, Holding] = field(default_factory=dict)
+    positions: dict[PartitionId, Offset] = field(default_factory=dict)
+
+    def held_by(self, member: int) -> dict[PartitionId, Holding]:
+        """What a member holds."""
+        return {partition: holding for partition, holding in self.holdings.items() if holding.member == member}
+
+
+class Groups:
+    """All groups of the partition, by name. `touched` are those that changed since somebody looked, and when."""
+
+    def __init__(self, encoded: bytes = b"") -> None:
+        self.by_name: dict[str, Group] = _decode(encoded) if encoded else {}
+        self.touched: dict[str, Index] = {}
+
+    def encode(self) -> bytes:
+        """See `cluster.log.fold.Machine`."""
+        groups = {name: _plain(group) for name, group in self.by_name.items()}
+        return bytes([FORMAT]) + bytes(msgspec.msgpack.encode(groups))
+
+    def apply(self, command: bytes, index: Index) -> Answer:
+        """See `cluster.log.fold.Machine`."""
+        match commands.decode(command):
+            case commands.Join() as join:
+                return self._join(join, index)
+            case commands.Leave(group=name, member=member):
+                return self._leave(name, member, index)
+            case commands.Release(group=name, member=member, held=held):
+                return self._release(name, member, held, index)
+            case commands.Commit(group=name, member=member, positions=positions):
+                return self._commit(name, member, positions)
+            case commands.Reset(group=name, positions=positions):
+                return self._reset(name, positions)
+            case commands.Delete(group=name):
+                return self._delete(name)
+            case commands.ForgetTopic(topic=topic):
+                return self._forget(topic, index)
+
+    # --- members
+
+    def _join(self, join: commands.Join, index: Index) -> Answer:
+        group = self.by_name.get(join.group)
+        if group is None:
+            if len(self.by_name) >= GROUPS_MAX:
+                return Answer(
+                    "OVERLOADED", f"there are {GROUPS_MAX} groups here already; delete some that are not used"
+                )
+            group = self.by_name[join.group] = Group()
+        number = next((n for n, member in group.members.items() if member.session == join.session), 0)
+        known = group.members.get(number)
+        if known is not None and known.topics == join.topics:
+            known.client = join.client
+            return Answer(member=number)
+        if sum(join.topics.values()) > HELD_MAX:
+            return Answer("INVALID_REQUEST", f"a member can want {HELD_MAX} partitions, not more")
+        if known is None:
+            if len(group.members) >= MEMBERS_MAX:
+                return Answer("OVERLOADED", f"the group {join.group!r} has its {MEMBERS_MAX} members already")
+            number = group.next_member
+            group.next_member += 1
+        group.members[number] = Member(join.session, join.client, dict(join.topics))
+        self._members_changed(join.group, group, index)
+        return Answer(member=number)
+
+    def _leave(self, name: str, number: int, index: Index) -> Answer:
+        group = self.by_name.get(name)
+        if group is None or group.members.pop(number, None) is None:
+            return Answer()  # it has left already
+        for partition in group.held_by(number):
+            del group.holdings[partition]
+        self._members_changed(name, group, index)
+        return Answer()
+
+    def _members_changed(self, name: str, group: Group, index: Index) -> None:
+        group.generation += 1
+        self._rebalance(name, group, index)
+
+    # --- what they hold
+
+    def _release(self, name: str, number: int, held: list[tuple[PartitionId, int]], index: Index) -> Answer:
+        group = self.by_name.get(name)
+        if group is None or number not in group.members:
+            return _unknown_member(name)
+        released = [p for p, generation in held if _is_held(group, p, number, generation)]
+        for partition in released:
+            group.holdings.pop(partition, None)
+        if released:
+            self._rebalance(name, group, index)
+        return Answer()  # what was not held needs no release
+
+    def _rebalance(self, name: str, group: Group, index: Index) -> None:
+        wanted = {number: member.topics for number, member in group.members.items()}
+        holders = {partition: holding.member for partition, holding in group.holdings.items()}
+        asked = [partition for partition, holding in group.holdings.items() if holding.asked_back]
+        made = plan(wanted, holders, asked)
+        if made.grants:
+            group.generation += 1
+        for partition, number in made.grants:
+            group.holdings[partition] = Holding(number, group.generation)
+        for partition in made.asked_back:
+            group.holdings[partition].asked_back = True
+        group.changed = self.touched[name] = index
+
+    # --- positions
+
+    def _commit(self, name: str, number: int, positions: list[tuple[PartitionId, int, Offset]]) -> Answer:
+        group = self.by_name.get(name)
+        if group is None or number not in group.members:
+            return _unknown_member(name)
+        for partition, generation, _ in positions:
+            if not _is_held(group, partition, number, generation):
+                now = group.holdings.get(partition)
+                whose = f"generation {now.generation} of member {now.member}" if now is not None else "nobody's"
+                return Answer(
+                    "STALE_GENERATION",
+                    f"partition {partition.number} is {whose} now, not generation {generation} of member {number}: "
+                    "stop working on it",
+                )
+        for partition, _, position in positions:
+            group.positions[partition] = max(position, group.positions.get(partition, Offset(0)))
+        return Answer()
+
+    def _reset(self, name: str, positions: list[tuple[PartitionId, Offset]]) -> Answer:
+        group = self.by_name.get(name)
+        if group is None:
+            return _unknown_group(name)
+        if group.members:
+            return _not_empty(name, group)
+        group.positions.update(positions)
+        return Answer()
+
+    # --- ends
+
+    def _delete(self, name: str) -> Answer:
+        group = self.by_name.get(name)
+        if group is None:
+            return _unknown_group(name)
+        if group.members:
+            return _not_empty(name, group)
+        del self.by_name[name]
+        return Answer()
+
+    def _forget(self, topic: TopicId, index: Index) -> Answer:
+        for name, group in self.by_name.items():
+            for partition in [p for p in group.positions if p.topic == topic]:
+                del group.positions[partition]
+            wanting = [member for member in group.members.values() if topic in member.topics]
+            for partition in [p for p in group.holdings if p.topic == topic]:
+                del group.holdings[partition]
+            for member in wanting:
+                del member.topics[topic]
+            if wanting:
+                self._members_changed(name, group, index)
+        return Answer()
+
+
+def _is_held(group: Group, partition: PartitionId, number: int, generation: int) -> bool:
+    holding = group.holdings.get(partition)
+    return holding is not None and (holding.member, holding.generation) == (number, generation)
+
+
+def _unknown_group(name: str) -> Answer:
+    return Answer("UNKNOWN_GROUP", f"there is no group {name!r}")
+
+
+def _unknown_member(name: str) -> Answer:
+    return Answer("UNKNOWN_MEMBER", f"this member is not in the group {name!r} any more; join again")
+
+
+def _not_empty(name: str, group: Group) -> Answer:
+    return Answer(
+        "GROUP_NOT_EMPTY", f"the group {name!r} has {len(group.members)} members now; stop them first, then try again"
+    )
+
+
+def _plain(group: Group) -> tuple[object, ...]:
+    return (
+        group.generation,
+        group.next_member,
+        group.changed,
+        [(number, m.session, m.client, list(m.topics.items())) for number, m in group.members.items()],
+        [(*p, h.member, h.generation, h.asked_back) for p, h in group.holdings.items()],
+        [(*p, position) for p, position in group.positions.items()],
+    )
+
+
+def _decode(encoded: bytes) -> dict[str, Group]:
+    assert encoded[0] == FORMAT, f"groups of format {encoded[0]}"
+    return {name: _group(plain) for name, plain in msgspec.msgpack.decode(encoded[1:]).items()}
+
+
+def _group(plain: Any) -> Group:
+    generation, next_member, changed, members, holdings, positions = plain
+    return Group(
+        generation=generation,
+        next_member=next_member,
+        changed=Index(changed),
+        members={
+            n: Member(session, client, {TopicId(t): c for t, c in topics}) for n, session, client, topics in members
+        },
+        holdings={PartitionId(TopicId(t), n): Holding(member, made, asked) for t, n, member, made, asked in holdings},
+        positions={PartitionId(TopicId(t), n): Offset(position) for t, n, position in positions},
+    )
