@@ -141,6 +141,8 @@ class ClientOptions:
     read_retry_s_max: float = 120.0
     """A reader that reaches no leader for so long fails."""
     metadata_age_s_max: float = 60.0
+    commit_interval_s: float = 1.0
+    """A member of a group commits what was processed this often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from cluster.client.offsets import PartitionOffsets, get_offsets
 from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
 from cluster.client.reader import Reader
+from cluster.client.subscription import OnMoved, Subscription
 from cluster.config import ClientOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable
 from cluster.types import Durability
@@ -46,6 +47,7 @@ class Client:
         self.cluster_status = admin.cluster_status
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
+        self._subscriptions: list[Subscription] = []
         self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
         self.produce = self._own.produce
         """Put one record on its way: see `Producer.produce`."""
@@ -117,6 +119,36 @@ class Client:
         self._readers = [*(other for other in self._readers if not other.is_over), reader]
         return reader
 
+    def subscribe(
+        self,
+        topics: str | Sequence[str],
+        *,
+        group: str,
+        start: Place = "earliest",
+        name: str = "",
+        on_assigned: OnMoved | None = None,
+        on_taken: OnMoved | None = None,
+        options: ClientOptions | None = None,
+    ) -> Subscription:
+        """The records of topics as a member of a group: its partitions are shared among the members.
+
+        `start` is where the group begins in a partition for which it has no position. `name` is for people.
+        What was processed is committed every `commit_interval_s`, by `commit()`, and when the subscription is closed.
+        """
+        subscription = Subscription(
+            [topics] if isinstance(topics, str) else topics,
+            group=group,
+            start=start,
+            name=name,
+            calls=self._calls,
+            directory=self._directory,
+            options=options or self._options,
+            on_assigned=on_assigned,
+            on_taken=on_taken,
+        )
+        self._subscriptions = [*(other for other in self._subscriptions if not other.is_over), subscription]
+        return subscription
+
     async def offsets(
         self,
         topic: str,
@@ -131,6 +163,8 @@ class Client:
     async def close(self) -> None:
         """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of."""
         try:
+            for subscription in self._subscriptions:
+                await subscription.close()
             for producer in self._producers:
                 await producer.close()
         finally:
@@ -143,6 +177,8 @@ class Client:
         await self._stop()
 
     async def _stop(self) -> None:
+        for subscription in self._subscriptions:
+            await subscription.abandon()
         for reader in self._readers:
             await reader.close()
         for producer in self._producers:

@@ -23,6 +23,8 @@ class ReadRecord(NamedTuple):
     timestamp_ns: int
     offset: Offset
     partition: int
+    topic: str = ""
+    """Set where several topics are read at once: by a group's member."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,11 @@ class ReadBatch:
     position: Offset
     end: Offset
     append_time_ns: int = 0
+    topic: str = ""
 
 
 def read_stored_batch(
-    stored: api.records_pb2.StoredBatch, partition: int, begin: Offset, stop: Offset | None
+    stored: api.records_pb2.StoredBatch, partition: int, begin: Offset, stop: Offset | None, topic: str = ""
 ) -> list[ReadRecord]:
     """The batch's records with offsets from `begin` up to, not including, `stop` (None: all).
 
@@ -78,6 +81,7 @@ def read_stored_batch(
                     item.timestamp_ns,
                     offset,
                     partition,
+                    topic,
                 ),
             )
         )

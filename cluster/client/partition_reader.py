@@ -185,7 +185,7 @@ class PartitionReader:
         append_time_ns = 0
         for stored in response.batches:
             try:
-                found = read_stored_batch(stored, self.partition, self.position, self.stop)
+                found = read_stored_batch(stored, self.partition, self.position, self.stop, self._route.name)
             except ChecksumMismatch as error:
                 self._checksum_tries += 1
                 if self._checksum_tries < CHECKSUM_TRIES_MAX:
@@ -212,6 +212,7 @@ class PartitionReader:
             position=self.position if self._raise_next is None else Offset(records[-1].offset + 1),
             end=self.end,
             append_time_ns=append_time_ns,
+            topic=self._route.name,
         )
 
     def _move(self, position: int) -> None:

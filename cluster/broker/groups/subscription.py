@@ -146,10 +146,13 @@ class Subscription:
     # --- what it holds
 
     def _holdings(self, holdings: coordinator_pb2.Holdings) -> None:
+        first = not self._member
         if self._member != holdings.member:
             self._member = holdings.member
             grace_ms = int(self._options.session_grace_s * 1000)
             joined = group_pb2.Joined(member=self._member, session=self._session, grace_ms=grace_ms)
+            if first:
+                joined.held.extend(self._held(*held_from_pb(held)) for held in holdings.held)
             self._say(group_pb2.SubscribeResponse(joined=joined))
         now = {held_from_pb(held)[0]: held for held in holdings.held}
         lost = [p for p, told in self._told.items() if p not in now or now[p].generation != told.generation]
@@ -158,7 +161,8 @@ class Subscription:
         for partition, held in now.items():
             told = self._told.get(partition)
             if told is None:
-                told = self._told[partition] = Told(held.generation)
+                # What is there at the first look it had before its stream broke, and may be working on.
+                told = self._told[partition] = Told(held.generation, assigned=first)
                 if not held.asked_back:
                     position = Offset(held.position) if held.HasField("position") else None
                     self._start(self._begin(partition, told, position))

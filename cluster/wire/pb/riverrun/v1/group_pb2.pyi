@@ -248,7 +248,9 @@ class Release(message.Message):
 
 @typing.final
 class Drain(message.Message):
-    """See SubscribeRequest.drain."""
+    """See SubscribeRequest.drain. A client that ends its side of the stream leaves as well, and at once; one whose stream
+    breaks is waited for.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -277,7 +279,7 @@ class SubscribeResponse(message.Message):
     HELD_FIELD_NUMBER: builtins.int
     @builtins.property
     def joined(self) -> Joined:
-        """The first one."""
+        """The first one; again if the member was away for too long and came back as a new one."""
 
     @builtins.property
     def assign(self) -> Assign:
@@ -336,22 +338,28 @@ class Joined(message.Message):
     MEMBER_FIELD_NUMBER: builtins.int
     SESSION_FIELD_NUMBER: builtins.int
     GRACE_MS_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
     member: builtins.int
     """Unique in the group, never reused."""
     session: builtins.bytes
     """For `Join.session`."""
     grace_ms: builtins.int
     """How long a member that lost its stream keeps what it has."""
+    @builtins.property
+    def held(self) -> containers.RepeatedCompositeFieldContainer[Held]:
+        """What a member that came back in time still has. Anything else that it had is lost."""
+
     def __init__(
         self,
         *,
         member: builtins.int = ...,
         session: builtins.bytes = ...,
         grace_ms: builtins.int = ...,
+        held: abc.Iterable[Held] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["grace_ms", b"grace_ms", "member", b"member", "session", b"session"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["grace_ms", b"grace_ms", "held", b"held", "member", b"member", "session", b"session"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

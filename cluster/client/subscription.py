@@ -1,0 +1,366 @@
+"""Reading as a member of a group: partitions come and go, positions are the group's, and nothing is skipped.
+
+Rules:
+1. A record is *processed* when the application asks for the next one, commits, or leaves an `async with` block without
+   an exception. Only what is processed is committed.
+2. A partition that is asked back is released when the application holds no record of it any more, and after its
+   position was committed: whoever gets it next begins behind what was processed here.
+3. A partition that was lost (this member was away for longer than its grace) delivers nothing more; what was given of
+   it and not committed is given to somebody else again.
+4. A broken stream stops nothing: partitions are read from their leaders meanwhile, commits are said again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from cluster.client.calls import Calls
+from cluster.client.decoding import ReadBatch, ReadRecord
+from cluster.client.directory import Directory
+from cluster.client.membership import Held, Membership
+from cluster.client.offsets import Range
+from cluster.client.partition_reader import PASSED_BY, PartitionReader
+from cluster.client.positions import Place, position_of
+from cluster.config import KIB, ClientOptions
+from cluster.errors import Closed, InvalidRequest, Outcome, RiverrunError, StaleGeneration, UnknownMember
+from cluster.types import Offset
+from cluster.wire.api import group_pb2
+
+PARTS_ASSUMED = 12
+"""Among so many partitions the read window is shared before it is known how many there will be."""
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """A partition in this member's hands. `processed` and `committed` are positions."""
+
+    held: Held
+    processed: Offset
+    committed: Offset
+    reader: PartitionReader | None = None
+    pump: "asyncio.Task[None] | None" = None
+    asked_back: bool = False
+
+
+Arrived = tuple[_Part, ReadBatch | Exception]
+OnMoved = Callable[[Sequence[tuple[str, int]]], None]
+
+
+class Subscription:
+    """Made by `Client.subscribe`. Iterate over records, or over `batches()` for speed; not both at once.
+
+    Use it in `async with`: on the way out what was processed is committed and the partitions are handed over at once.
+    Errors of `PASSED_BY` stand for one batch, and iterating again goes on behind it; any other error is the end.
+    """
+
+    def __init__(
+        self,
+        topics: Sequence[str],
+        *,
+        group: str,
+        start: Place,
+        name: str,
+        calls: Calls,
+        directory: Directory,
+        options: ClientOptions,
+        on_assigned: OnMoved | None = None,
+        on_taken: OnMoved | None = None,
+    ) -> None:
+        if not topics:
+            raise InvalidRequest("a subscription names at least one topic")
+        self.group = group
+        self.topics = tuple(topics)
+        self._calls = calls
+        self._directory = directory
+        self._options = options
+        self._on_assigned = on_assigned or _nobody
+        self._on_taken = on_taken or _nobody
+        self._membership = Membership(
+            calls,
+            group=group,
+            topics=topics,
+            client=name,
+            start=position_of(start),
+            connect_timeout_s=options.request_timeout_s,
+            on_response=self._on_response,
+        )
+        self._parts: dict[tuple[str, int], _Part] = {}
+        self._arrived: asyncio.Queue[Arrived] = asyncio.Queue(maxsize=1)
+        self._given: tuple[_Part, Offset] | None = None
+        """The part of the record (or batch) that the application works on, and the position behind it."""
+        self._batch: tuple[_Part, ReadBatch, int] | None = None
+        """What records are taken from, and the place of the next one."""
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._failure: Exception | None = None
+        self._closed = False
+
+    # --- what the application sees
+
+    @property
+    def assignment(self) -> frozenset[tuple[str, int]]:
+        """The partitions, by topic and number, that are this member's now."""
+        return frozenset(place for place, part in self._parts.items() if not part.asked_back)
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing more will come and nothing is held open."""
+        return self._closed
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ReadRecord:
+        self._processed()
+        while self._batch is None:
+            part, batch = await self._next_batch()
+            if batch.records:
+                self._batch = part, batch, 0
+        part, batch, place = self._batch
+        record = batch.records[place]
+        last = place + 1 == len(batch.records)
+        self._batch = None if last else (part, batch, place + 1)
+        self._given = part, batch.position if last else batch.records[place + 1].offset
+        return record
+
+    async def batches(self) -> AsyncIterator[ReadBatch]:
+        """The records in lists, as they arrived: several times as fast as one by one."""
+        while True:
+            self._processed()
+            part, batch = await self._next_batch()
+            self._given = part, batch.position
+            yield batch
+
+    async def commit(self, *, timeout_s: float | None = None) -> None:
+        """Everything that was given to the application is processed: return when that is on a majority's disks.
+
+        StaleGeneration: a partition was taken away meanwhile, and is not this member's any more; what was given of it
+        will be given to another one. DeadlineExceeded or OutcomeUnknown: not known, and committing again is harmless.
+        """
+        self._processed()
+        async with asyncio.timeout(self._options.request_timeout_s if timeout_s is None else timeout_s):
+            await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+
+    async def open(self) -> Self:
+        """Join now, instead of with the first record."""
+        if self._closed:
+            raise Closed("the subscription was closed")
+        if self._running is None:
+            self._running = asyncio.create_task(self._run(), name=f"member of {self.group}")
+            self._start(self._commit_now_and_then())
+        return self
+
+    async def close(self, *, processed: bool = True) -> None:
+        """Commit what is processed and hand everything over. `processed`: the record that was given last is, too."""
+        if self._closed:
+            return
+        if processed:
+            self._processed()
+        self._closed = True
+        if self._running is not None and not self._running.done():
+            with contextlib.suppress(RiverrunError, TimeoutError):
+                async with asyncio.timeout(self._options.request_timeout_s):
+                    await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+                    await self._membership.drain()
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Stop at once: the group waits for this member for its grace, and gives its partitions to others then."""
+        self._closed = True
+        tasks = [*self._tasks, *([self._running] if self._running is not None else [])]
+        for part in list(self._parts.values()):
+            self._stop_reading(part)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._membership.fail_commits(Closed("the subscription was closed"))
+        self._parts.clear()
+        self._fail(Closed("the subscription was closed"))
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        await self.close(processed=kind is None)
+
+    # --- records
+
+    async def _next_batch(self) -> tuple[_Part, ReadBatch]:
+        await self.open()
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            part, item = await self._arrived.get()
+            if self._parts.get(part.held[:2]) is not part or part.asked_back:
+                continue  # it came too late
+            if isinstance(item, Exception):
+                if isinstance(item, PASSED_BY):
+                    part.processed = Offset(int(item.metadata["next"]))
+                raise item
+            return part, item
+
+    def _processed(self) -> None:
+        """The application is through with what it was given last."""
+        if self._given is not None:
+            part, position = self._given
+            self._given = None
+            part.processed = max(part.processed, position)
+            if part.asked_back:
+                self._start(self._hand_over(part))
+        if self._batch is not None and (
+            self._batch[0].asked_back or self._parts.get(self._batch[0].held[:2]) is not self._batch[0]
+        ):
+            self._batch = None
+
+    async def _pump(self, part: _Part, reader: PartitionReader) -> None:
+        while True:
+            item: ReadBatch | Exception | None
+            try:
+                item = await reader.next()
+            except Exception as error:  # noqa: BLE001  the application waits for it, whatever it is
+                item = error
+            assert item is not None, "a member's partition has no end"
+            await self._arrived.put((part, item))
+            if isinstance(item, Exception) and not isinstance(item, PASSED_BY):
+                return
+
+    # --- positions
+
+    async def _commit(self, parts: Sequence[_Part]) -> None:
+        """Each part's processed position; what became stale is raised when the others are through."""
+        said = [(part, part.processed) for part in parts]
+        answers = [self._membership.commit([(part.held, position)]) for part, position in said]
+        failed: RiverrunError | None = None
+        for (part, position), answer in zip(said, answers, strict=True):
+            try:
+                await answer
+            except RiverrunError as error:
+                failed = error
+                if isinstance(error, StaleGeneration | UnknownMember):
+                    self._forget(part)
+            else:
+                part.committed = max(part.committed, position)
+        if failed is not None:
+            raise failed
+
+    async def _commit_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(self._options.commit_interval_s)
+            with contextlib.suppress(RiverrunError):
+                await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+
+    # --- partitions that come and go
+
+    async def _run(self) -> None:
+        try:
+            await self._membership.run()
+        except RiverrunError as error:
+            self._membership.fail_commits(error)
+            self._fail(error)
+
+    def _on_response(self, response: group_pb2.SubscribeResponse) -> None:
+        match response.WhichOneof("response"):
+            case "joined":
+                still = {_held(held) for held in response.joined.held}
+                self._lose([part for part in self._parts.values() if part.held not in still])
+            case "assign":
+                for assigned in response.assign.partitions:
+                    self._begin(_held(assigned.held), Offset(assigned.position))
+            case "revoke":
+                self._hand_back([_held(held) for held in response.revoke.partitions])
+            case "lose":
+                lost = {_held(held) for held in response.lose.partitions}
+                self._lose([part for part in self._parts.values() if part.held in lost])
+
+    def _begin(self, held: Held, position: Offset) -> None:
+        known = self._parts.get(held[:2])
+        if known is not None and known.held == held:
+            return  # it never stopped
+        if known is not None:
+            self._lose([known])
+        part = self._parts[held[:2]] = _Part(held, position, position)
+        part.pump = asyncio.create_task(self._read(part), name=f"read {held[0]}/{held[1]} for {self.group}")
+        self._on_assigned([held[:2]])
+
+    async def _read(self, part: _Part) -> None:
+        topic, number, _ = part.held
+        try:
+            route = await self._directory.route(topic)
+        except RiverrunError as error:
+            await self._arrived.put((part, error))
+            return
+        part.reader = PartitionReader(
+            route,
+            number,
+            Range(begin=part.processed, stop=None, end=part.processed),
+            calls=self._calls,
+            directory=self._directory,
+            options=self._options,
+            window_bytes=max(self._options.read_window_bytes_max // PARTS_ASSUMED, 64 * KIB),
+        )
+        await self._pump(part, part.reader)
+
+    def _hand_back(self, asked: Sequence[Held]) -> None:
+        for held in asked:
+            part = self._parts.get(held[:2])
+            if part is None or part.held != held:
+                self._membership.release([held])  # it was released before, and that was not heard
+            elif not part.asked_back:
+                part.asked_back = True
+                self._stop_reading(part)
+                if self._given is None or self._given[0] is not part:
+                    self._start(self._hand_over(part))
+
+    async def _hand_over(self, part: _Part) -> None:
+        """Rule 2. A commit whose outcome is not known is said again until it is, or the part is lost."""
+        while part.processed > part.committed and self._parts.get(part.held[:2]) is part:
+            try:
+                await self._commit([part])
+            except RiverrunError as error:
+                if not error.retry and error.outcome is not Outcome.UNKNOWN:
+                    break
+        self._membership.release([part.held])
+        self._forget(part)
+        self._on_taken([part.held[:2]])
+
+    def _lose(self, parts: Sequence[_Part]) -> None:
+        for part in parts:
+            self._forget(part)
+        if parts:
+            self._on_taken([part.held[:2] for part in parts])
+
+    def _forget(self, part: _Part) -> None:
+        self._stop_reading(part)
+        if self._parts.get(part.held[:2]) is part:
+            del self._parts[part.held[:2]]
+
+    @staticmethod
+    def _stop_reading(part: _Part) -> None:
+        if part.pump is not None:
+            part.pump.cancel()
+        if part.reader is not None:
+            part.reader.close()
+
+    # --- ends
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _fail(self, error: Exception) -> None:
+        if self._failure is None:
+            self._failure = error
+        if self._arrived.empty():
+            nobody = _Part(("", 0, 0), Offset(0), Offset(0))
+            self._arrived.put_nowait((nobody, error))
+
+
+def _held(held: group_pb2.Held) -> Held:
+    return held.topic, held.partition, held.generation
+
+
+def _nobody(_: Sequence[tuple[str, int]]) -> None:
+    """No application wants to be told."""
