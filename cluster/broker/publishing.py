@@ -115,7 +115,7 @@ class Publishing:
             index=index,
             offset=offset,
             record_count=publish.batch.record_count,
-            append_time_ns=0,
+            append_time_ns=self._log.append_time_ns(offset) if offset >= self._log.start_offset else 0,
             size_bytes=0,
             duplicate=True,
             reply=publish.reply,
