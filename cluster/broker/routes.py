@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from cluster.broker.admin_service import AdminService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
+from cluster.broker.verify_service import VerifyService
 from cluster.world import Route
 
 
-def public_routes(publishing: PublishService, reading: ReadService, admin: AdminService) -> Mapping[str, Route]:
+def public_routes(
+    publishing: PublishService, reading: ReadService, admin: AdminService, verifying: VerifyService
+) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
         "/riverrun.v1.StreamService/Publish": Route(unary=publishing.publish),
@@ -16,6 +19,7 @@ def public_routes(publishing: PublishService, reading: ReadService, admin: Admin
         "/riverrun.v1.StreamService/Read": Route(streaming=reading.read),
         "/riverrun.v1.StreamService/OpenProducer": Route(unary=admin.open_producer),
         "/riverrun.v1.StreamService/GetOffsets": Route(unary=reading.get_offsets),
+        "/riverrun.v1.StreamService/Verify": Route(unary=verifying.verify),
         "/riverrun.v1.TopicService/CreateTopic": Route(unary=admin.create_topic),
         "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),

@@ -14,6 +14,7 @@ from cluster.client.offsets import PartitionOffsets, get_offsets
 from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
 from cluster.client.reader import Reader
+from cluster.client.verifying import Verification, verify
 from cluster.config import ClientOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable
 from cluster.records import Receipt
@@ -156,6 +157,10 @@ class Client:
     ) -> dict[int, PartitionOffsets]:
         """First offset and end of each partition, and the offset of the place `at`; none named: all partitions."""
         return await get_offsets(self._calls, topic, partitions, at=at, timeout_s=timeout_s)
+
+    async def verify(self, topic: str, partition: int, offset: int, *, timeout_s: float | None = None) -> Verification:
+        """What every replica has on its disk at an offset, read and checked anew: a receipt, checked."""
+        return await verify(self._calls, topic, partition, offset, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of."""

@@ -74,6 +74,23 @@ def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
     assert "line 3" in refused(riverrun("produce", "rows", "--from-csv", str(table), "--key", "id"))
 
 
+def test_a_receipt_is_checked(riverrun: Riverrun):
+    """Exit code 0 where the record is on a majority's disks, 1 with a sentence where it is not."""
+    ok(riverrun("topic", "create", "checked"))
+    ok(riverrun("produce", "checked", stdin="one\ntwo\n"))
+    said = ok(riverrun("verify", "checked/0@1"))
+    assert "held" in said
+    assert "offset 1 is on the disks of 1 of 1 replicas, with one checksum" in said
+    found = json.loads(ok(riverrun("verify", "checked/0@0", "--json")))
+    assert (True, ["held"]) == (found["safe"], [copy["state"] for copy in found["copies"]])
+    assert "the partition ends before it" in refused(riverrun("verify", "checked/0@2"))
+    assert not json.loads(riverrun("verify", "checked/0@2", "--json").stdout)["safe"]
+    assert "no topic" in refused(riverrun("verify", "absent/0@0"))
+    assert "there is no 9" in refused(riverrun("verify", "checked/9@0"))
+    for wrong in ("checked", "checked/0", "checked/0@", "checked/x@0", "checked/0@-1"):
+        assert "is not TOPIC/PARTITION@OFFSET" in refused(riverrun("verify", wrong), code=2)
+
+
 def test_the_cluster_says_how_it_is(riverrun: Riverrun):
     """Healthy is exit code 0, and JSON for programs."""
     status = json.loads(ok(riverrun("cluster", "status", "--json")))
@@ -93,7 +110,9 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
     refused(riverrun("nonsense"), code=2)
 
 
-COMMANDS = "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|cluster|cluster status"
+COMMANDS = (
+    "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|verify|cluster|cluster status"
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS.split("|"))
