@@ -60,6 +60,26 @@ def test_what_came_before_a_wrong_line_is_kept_and_told(riverrun: Riverrun):
     assert "1\n2\n" == ok(riverrun("consume", "wrong", "--from", "earliest", "--until", "latest", "--format", "raw"))
 
 
+def test_headers_go_in_and_come_out(riverrun: Riverrun):
+    """On every record; as columns of text, and all of them as JSON; what is none is said in a sentence."""
+    ok(riverrun("topic", "create", "headed"))
+    ok(riverrun("produce", "headed", stdin="0\n"))
+    given = ["--header", "kind=a=b", "--header", "via=x", "--header", "via=y", "--header", "none="]
+    ok(riverrun("produce", "headed", *given, "--key-separator", ":", stdin="k:1\nk:2\n"))
+    read = ["consume", "headed", "--from", "earliest", "--until", "latest"]
+    assert "0\nk\t1\nk\t2\n" == ok(riverrun(*read))
+    columns = ["--header", "via", "--header", "kind", "--header", "absent"]
+    assert "\t\t\t0\nx,y\ta=b\t\tk\t1\nx,y\ta=b\t\tk\t2\n" == ok(riverrun(*read, *columns))
+    records = [json.loads(line) for line in ok(riverrun(*read, "--format", "json")).splitlines()]
+    assert [["kind", "a=b"], ["via", "x"], ["via", "y"], ["none", ""]] == records[2]["headers"]
+    assert [] == records[0]["headers"]
+    for wrong in ("kind", "=value", ""):
+        assert "is not NAME=VALUE" in refused(riverrun("produce", "headed", "--header", wrong, stdin="x\n"), code=2)
+    for form in ("json", "raw"):
+        assert "is for --format text" in refused(riverrun(*read, "--format", form, "--header", "via"), code=2)
+    assert 3 == len(ok(riverrun(*read)).splitlines())
+
+
 def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
     """Each row an object, its key a column; a column that is not there is named, with those that are."""
     table = tmp_path / "table.csv"
