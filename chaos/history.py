@@ -23,8 +23,8 @@ class Kind(Enum):
 class Event:
     """One line.
 
-    `value` is the operation's own: for a send {partition, key, value[, offset]}, for a read {partition, records}, where
-    a record is [offset, key, value].
+    `value` is the operation's own: for a send {partition, key, value[, expected_end][, offset]}, for a read {partition,
+    records}, where a record is [offset, key, value].
     """
 
     operation: int

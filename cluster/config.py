@@ -66,6 +66,8 @@ class BrokerOptions:
     read_chunk_bytes_max: int = 1 * MIB
     read_window_bytes_max: int = 8 * MIB
     barrier_wait_s_max: float = 5.0
+    verify_wait_s_max: float = 5.0
+    """For another node's answer about its replica."""
     topic_ready_wait_s_max: float = 10.0
     report_interval_s: float = 0.5
     session_grace_s: float = 5.0

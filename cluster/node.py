@@ -23,6 +23,7 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
+from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
@@ -191,6 +192,7 @@ class Node:
                 clock=clock,
                 options=options,
             ),
+            VerifyService(broker=self.broker, forwarding=self.forwarding, disk=self._world.disk, options=options),
         )
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:

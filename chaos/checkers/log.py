@@ -29,6 +29,7 @@ class _Send:
     invoked_s: float
     kind: Kind = Kind.INFO
     offset: int | None = None
+    expected_end: int | None = None
     ended_s: float = float("inf")
 
 
@@ -59,6 +60,7 @@ def check_log(events: Iterable[Event], *, final: str = "final") -> list[Anomaly]
         if len(where) > 1
     ]
     found += _against_sends(by_value, keys)
+    found += _conditions(by_value, places)
     found += _finally(sends, reads, final)
     found += _gaps(reads)
     found += _order(sends, reads, final)
@@ -72,7 +74,12 @@ def _sort(events: Iterable[Event]) -> tuple[list[_Send], list[tuple[str, int, li
         value = event.value
         if event.name == "send" and event.kind is Kind.INVOKE:
             sends[event.operation] = _Send(
-                value["partition"], value["key"], value["value"], event.process, event.time_s
+                value["partition"],
+                value["key"],
+                value["value"],
+                event.process,
+                event.time_s,
+                expected_end=value.get("expected_end"),
             )
         elif event.name == "send":
             send = sends[event.operation]
@@ -94,6 +101,17 @@ def _against_sends(by_value: dict[str, _Send], keys: dict[str, str]) -> list[Ano
         elif send.key != key:
             found.append(Anomaly("changed record", f"{value} was sent with key {send.key} and read with {key}"))
     return found
+
+
+def _conditions(by_value: dict[str, _Send], places: dict[str, set[tuple[int, int]]]) -> list[Anomaly]:
+    """What was sent on condition of the partition's end stands there or nowhere, whatever its sender was told."""
+    return [
+        Anomaly("broken condition", f"{value} expected the end {send.expected_end} and is at {partition}@{offset}")
+        for value, send in sorted(by_value.items())
+        if send.expected_end is not None
+        for partition, offset in sorted(places.get(value, ()))
+        if offset != send.expected_end
+    ]
 
 
 def _finally(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str) -> list[Anomaly]:

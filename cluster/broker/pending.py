@@ -11,7 +11,10 @@ from cluster.types import Durability, Index, Offset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiter:
-    """One publisher. Several may wait for one index: the first one and its duplicates."""
+    """One publisher. Several may wait for one index: the first one and its duplicates.
+
+    `refusal`: what it is told then, instead of a receipt.
+    """
 
     index: Index
     offset: Offset
@@ -20,6 +23,7 @@ class Waiter:
     size_bytes: int
     duplicate: bool
     reply: "asyncio.Future[Receipt]"
+    refusal: RiverrunError | None = None
 
 
 class Pending:

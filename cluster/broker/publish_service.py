@@ -40,6 +40,9 @@ class PublishService:
         topic = self._broker.directory.topic_to_write(request.topic)
         durability = api.durability_from_pb(request.durability)
         now = self._clock.wall_ns()
+        expected_end = _expected_end(request)
+        if expected_end is not None and not request.HasField("partition"):
+            raise InvalidRequest("a publish with an expected end names its partition")
         groups = self._spread(topic, request, now)
         if request.producer_id and len(groups) != 1:
             raise InvalidRequest("a publish with a producer id names its partition")
@@ -97,7 +100,7 @@ class PublishService:
         check_batch(batch, self._options)
         try:
             async with asyncio.timeout(self._wait_s(call)):
-                receipt = await self._hand_over(running, partition, batch, durability)
+                receipt = await (await self._enter(running, partition, batch, durability, _expected_end(request)))
         except TimeoutError:
             raise DeadlineExceeded("the records were not acknowledged in time; they may still be") from None
         answer = api.receipt_to_pb(receipt, number)
@@ -121,6 +124,7 @@ class PublishService:
             producer_id=request.producer_id,
             producer_epoch=request.producer_epoch,
             base_sequence=request.base_sequence,
+            expected_end=_expected_end(request),
         )
         address = self._forwarding.leader_address(partition)
         answer = await self._forwarding.call(address, PUBLISH, part.SerializeToString(), call)
@@ -181,17 +185,18 @@ class PublishService:
         check_batch(batch, self._options)
         running = self._broker.running.get(partition)
         durability = api.durability_from_pb(request.durability)
-        return await self._enter(running, partition, batch, durability), request.partition
+        reply = await self._enter(running, partition, batch, durability, _expected_end(request))
+        return reply, request.partition
 
     # --- to the replica
 
-    async def _hand_over(
-        self, running: Running | None, partition: PartitionId, batch: Batch, durability: Durability
-    ) -> Receipt:
-        return await (await self._enter(running, partition, batch, durability))
-
     async def _enter(
-        self, running: Running | None, partition: PartitionId, batch: Batch, durability: Durability
+        self,
+        running: Running | None,
+        partition: PartitionId,
+        batch: Batch,
+        durability: Durability,
+        expected_end: Offset | None,
     ) -> "asyncio.Future[Receipt]":
         """Put the batch into the replica's mailbox; waits while the replica has too much under way."""
         if running is None:
@@ -205,12 +210,21 @@ class PublishService:
             raise running.replica.not_leader()
         await running.replica.wait_room()
         reply: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        await running.ref.tell(Publish(batch, durability, reply))
+        await running.ref.tell(Publish(batch, durability, reply, expected_end))
         return reply
 
     def _wait_s(self, call: Call) -> float:
         left = call.time_left_s()
         return self._options.publish_wait_s_max if left is None else min(left, self._options.publish_wait_s_max)
+
+
+def _expected_end(request: stream_pb2.PublishRequest | stream_pb2.PublishStreamRequest) -> Offset | None:
+    """The condition, if there is one."""
+    if not request.HasField("expected_end"):
+        return None
+    if request.expected_end < 0:
+        raise InvalidRequest(f"a partition's end is 0 or more; {request.expected_end} cannot be expected")
+    return Offset(request.expected_end)
 
 
 def _answer(correlation: int, number: int, reply: "asyncio.Future[Receipt]") -> bytes:

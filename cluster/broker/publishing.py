@@ -1,7 +1,8 @@
 """The publishers of one replica: their sequences are decided here, and every acknowledgement is told here.
 
 A definite refusal (gap, fenced, conflict) follows a read barrier: a leader that was replaced without knowing it must
-not say "no" about a log that is no longer the newest.
+not say "no" about a log that is no longer the newest. A conflict with the expected end is told only when what stands
+there is committed: until then it may be cut off again, and a request that was under way all the time would then fit.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from cluster.log import Log
 from cluster.log.fold import ProducerState
 from cluster.raft import Raft
 from cluster.records import Batch, Entry, EntryKind, Receipt
-from cluster.types import Durability, Index, Offset
+from cluster.types import NO_INDEX, Durability, Index, Offset
 from cluster.world import Clock
 
 
@@ -60,7 +61,8 @@ class Publishing:
             case Append():
                 if publish.expected_end is not None and publish.expected_end != self._log.end_offset:
                     end = str(self._log.end_offset)
-                    self._refuse(publish, OffsetConflict(f"the partition's end is {end}", end=end))
+                    conflict = OffsetConflict(f"the partition's end is {end}, not {publish.expected_end}", end=end)
+                    self._refuse(publish, conflict, committed=self._log.last_index)
                 else:
                     return self._stamp(publish)
         return None
@@ -113,7 +115,7 @@ class Publishing:
             index=index,
             offset=offset,
             record_count=publish.batch.record_count,
-            append_time_ns=0,
+            append_time_ns=self._log.append_time_ns(offset) if offset >= self._log.start_offset else 0,
             size_bytes=0,
             duplicate=True,
             reply=publish.reply,
@@ -123,15 +125,40 @@ class Publishing:
         else:
             self.pending.add(waiter, Durability.MAJORITY_SYNCED)
 
-    def _refuse(self, publish: Publish, error: RiverrunError) -> None:
+    def _refuse(self, publish: Publish, error: RiverrunError, *, committed: Index = NO_INDEX) -> None:
+        """Say no, behind a read barrier and when the entry at `committed` is."""
+
         def refuse(lost: RiverrunError | None) -> None:
-            if not publish.reply.done():
+            if publish.reply.done():
+                return
+            if lost is None and committed > self._raft.commit:
+                self._refuse_later(publish, error, committed)
+            else:
                 publish.reply.set_exception(lost or error)
 
         self._barriers.ask(refuse, self._not_leader())
 
+    def _refuse_later(self, publish: Publish, error: RiverrunError, committed: Index) -> None:
+        if not self._raft.is_leader:
+            publish.reply.set_exception(self._not_leader())
+            return
+        waiter = Waiter(
+            index=committed,
+            offset=self._log.end_offset,
+            record_count=0,
+            append_time_ns=0,
+            size_bytes=0,
+            duplicate=False,
+            reply=publish.reply,
+            refusal=error,
+        )
+        self.pending.add(waiter, Durability.MAJORITY_SYNCED)
+
     def _tell(self, waiter: Waiter, durability: Durability) -> None:
         if waiter.reply.done():
+            return
+        if waiter.refusal is not None:
+            waiter.reply.set_exception(waiter.refusal)
             return
         synced = self._raft.synced_count(waiter.index)
         waiter.reply.set_result(

@@ -84,7 +84,9 @@ class ReadService:
         log = running.replica.log
         result = stream_pb2.PartitionOffsets(partition=partition.number, first=log.start_offset, end=end)
         if request.HasField("at"):
-            result.at = offset_at(running.replica, request.at, end)
+            result.at = at = offset_at(running.replica, request.at, end)
+            if log.start_offset <= at < end:
+                result.at_append_time_ns = log.append_time_ns(at)
         producer = log.fold.producers.get(ProducerId(request.producer_id)) if request.producer_id else None
         if producer is not None:
             result.next_sequence = producer.next_sequence

@@ -7,6 +7,7 @@ from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
+from cluster.broker.verify_service import VerifyService
 from cluster.world import Route
 
 
@@ -16,6 +17,7 @@ def public_routes(
     admin: AdminService,
     subscribing: SubscribeService,
     groups: GroupAdmin,
+    verifying: VerifyService,
 ) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
@@ -24,6 +26,7 @@ def public_routes(
         "/riverrun.v1.StreamService/Read": Route(streaming=reading.read),
         "/riverrun.v1.StreamService/OpenProducer": Route(unary=admin.open_producer),
         "/riverrun.v1.StreamService/GetOffsets": Route(unary=reading.get_offsets),
+        "/riverrun.v1.StreamService/Verify": Route(unary=verifying.verify),
         "/riverrun.v1.TopicService/CreateTopic": Route(unary=admin.create_topic),
         "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),

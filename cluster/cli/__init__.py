@@ -17,6 +17,7 @@ COMMANDS = {
     "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
     "consume": ("cluster.cli.consume", "Read a topic."),
+    "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
     "cluster": ("cluster.cli.status", "Look at the cluster."),
 }
 

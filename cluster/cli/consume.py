@@ -25,21 +25,37 @@ if TYPE_CHECKING:
 @click.option("--partition", "partitions", multiple=True, type=int, help="Only this one; may be given again.")
 @click.option("--max", "limit", type=int, help="Stop after so many records.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "raw"]), default="text", show_default=True)
+@click.option(
+    "--header",
+    "columns",
+    multiple=True,
+    metavar="NAME",
+    help="With text: a column with this header's value, empty where a record has none; may be given again.",
+)
 @server_option
 def command(
-    topic: str, start: str, until: str | None, partitions: tuple[int, ...], limit: int | None, form: str, servers: str
+    topic: str,
+    start: str,
+    until: str | None,
+    partitions: tuple[int, ...],
+    limit: int | None,
+    form: str,
+    columns: tuple[str, ...],
+    servers: str,
 ) -> None:
     """Read a topic.
 
-    TIME is ISO 8601, such as 2026-01-31T08:00:00Z. text: key and value; json: one object a line, values that are not
-    UTF-8 as base64; raw: values only, one a line.
+    TIME is ISO 8601, such as 2026-01-31T08:00:00Z. text: columns of headers, key and value; json: one object a line
+    with all of them, what is not UTF-8 as base64; raw: values only, one a line.
     """
+    if columns and form != "text":
+        raise click.UsageError(f"--header is for --format text; {form} has {'all' if form == 'json' else 'no'} headers")
     begin, end = _place(start), _place(until) if until is not None else None
 
     async def work(client: "Client") -> None:
         count = 0
         async for record in client.read(topic, partitions=partitions or None, start=begin, until=end):
-            sys.stdout.buffer.write(_line(record, form))
+            sys.stdout.buffer.write(_line(record, form, columns))
             count += 1
             if end is None:
                 sys.stdout.buffer.flush()
@@ -65,11 +81,13 @@ def _place(text: str) -> "str | Offset | dt.datetime":
     return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
-def _line(record: "ReadRecord", form: str) -> bytes:
+def _line(record: "ReadRecord", form: str, columns: tuple[str, ...]) -> bytes:
     if form == "raw":
         return record.value + b"\n"
     if form == "text":
-        return (record.key + b"\t" if record.key is not None else b"") + record.value + b"\n"
+        headers = [b",".join(header.value for header in record.headers if header.name == name) for name in columns]
+        key = [record.key] if record.key is not None else []
+        return b"\t".join([*headers, *key, record.value]) + b"\n"
     return (
         json.dumps(
             {

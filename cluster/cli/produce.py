@@ -12,6 +12,7 @@ from cluster.cli.shared import counted, server_option, with_client
 from cluster.cli.standard_input import lines
 from cluster.config import ClientOptions
 from cluster.errors import InvalidRequest, RiverrunError
+from cluster.records import Header
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -28,10 +29,19 @@ if TYPE_CHECKING:
     help="Rows of this file as JSON objects, instead of standard input.",
 )
 @click.option("--key", "key_column", metavar="COLUMN", help="With --from-csv: the column that is the key.")
+@click.option(
+    "--header", "headers", multiple=True, metavar="NAME=VALUE", help="Beside every record; may be given again."
+)
 @click.option("--codec", type=click.Choice(["none", "lz4", "zstd"]), default="none", show_default=True)
 @server_option
 def command(
-    topic: str, key_separator: str | None, csv_path: Path | None, key_column: str | None, codec: str, servers: str
+    topic: str,
+    key_separator: str | None,
+    csv_path: Path | None,
+    key_column: str | None,
+    headers: tuple[str, ...],
+    codec: str,
+    servers: str,
 ) -> None:
     """Publish lines of standard input, one record each; say at the end what was acknowledged.
 
@@ -41,6 +51,7 @@ def command(
         raise click.UsageError("--key needs --from-csv")
     if key_separator is not None and csv_path is not None:
         raise click.UsageError("--key-separator is for lines; with --from-csv use --key")
+    beside = [_header(text) for text in headers]
     records = _rows(csv_path, key_column) if csv_path is not None else _lines(key_separator)
 
     async def work(client: "Client") -> None:
@@ -48,7 +59,7 @@ def command(
         wrong: RiverrunError | None = None
         try:
             async for key, value in records:
-                delivery = await client.produce(topic, value, key=key)
+                delivery = await client.produce(topic, value, key=key, headers=beside)
                 last[delivery.partition] = delivery
                 count += 1
         except RiverrunError as error:
@@ -59,6 +70,13 @@ def command(
             raise wrong
 
     with_client(servers, work, ClientOptions(codec=codec))
+
+
+def _header(text: str) -> Header:
+    name, found, value = text.partition("=")
+    if not found or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--header")
+    return Header(name=name, value=value.encode())
 
 
 def _summary(topic: str, count: int, receipts: "dict[int, Receipt]") -> str:

@@ -25,6 +25,10 @@ server_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
 
 
+LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL"}
+"""Columns of text."""
+
+
 def with_client(
     servers: str, work: "Callable[[Client], Awaitable[int | None]]", options: "ClientOptions | None" = None
 ) -> None:
@@ -68,5 +72,5 @@ def new_table(*columns: str) -> "Table":
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="left" if column in {"TOPIC", "ADDRESS", "STATE", "REPLICAS"} else "right")
+        table.add_column(column, justify="left" if column in LEFT else "right")
     return table

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Self
 
 from cluster.client.admin import Admin
+from cluster.client.appending import Appender, record_of
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
 from cluster.client.offsets import PartitionOffsets, get_offsets
@@ -14,9 +15,12 @@ from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
 from cluster.client.reader import Reader
 from cluster.client.subscription import OnMoved, Subscription
+from cluster.client.verifying import Verification, verify
 from cluster.config import ClientOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable
+from cluster.records import Receipt
 from cluster.types import Durability
+from cluster.wire.encoding import Headers
 from cluster.world import Clock, Network, Random
 
 Servers = str | Sequence[str]
@@ -51,8 +55,9 @@ class Client:
         self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
         self.produce = self._own.produce
         """Put one record on its way: see `Producer.produce`."""
-        self.publish = self._own.publish
-        """Produce one record and wait for its receipt: see `Producer.publish`."""
+        appender = Appender(calls=self._calls, directory=self._directory, clock=clock, options=self._options)
+        self.append = appender.append
+        """Append records as one batch, perhaps under a condition: see `Appender.append`."""
         self.flush = self._own.flush
         """Wait until all that was produced is acknowledged: see `Producer.flush`."""
         self.batches_under_way = self._own.batches_under_way
@@ -80,6 +85,31 @@ class Client:
     ) -> Producer:
         """Another producer. A name survives the process: opening it again fences the earlier holder."""
         return await self._make_producer(durability, name, options or self._options).open()
+
+    async def publish(
+        self,
+        topic: str,
+        value: bytes,
+        *,
+        key: bytes | None = None,
+        headers: Headers = (),
+        timestamp_ns: int = 0,
+        partition: int | None = None,
+        expected_end: int | None = None,
+    ) -> Receipt:
+        """Produce one record and wait for its receipt.
+
+        With `expected_end` only if that is the end of `partition`: OffsetConflict if it is not, and then nothing was
+        appended (see `append`).
+        """
+        if expected_end is None:
+            return await self._own.publish(
+                topic, value, key=key, headers=headers, timestamp_ns=timestamp_ns, partition=partition
+            )
+        if partition is None:
+            raise InvalidRequest("a publish with an expected end names its partition")
+        record = record_of(value, key, headers, timestamp_ns)
+        return await self.append(topic, partition, [record], expected_end=expected_end)
 
     def _make_producer(self, durability: Durability, name: str, options: ClientOptions) -> Producer:
         producer = Producer(
@@ -159,6 +189,10 @@ class Client:
     ) -> dict[int, PartitionOffsets]:
         """First offset and end of each partition, and the offset of the place `at`; none named: all partitions."""
         return await get_offsets(self._calls, topic, partitions, at=at, timeout_s=timeout_s)
+
+    async def verify(self, topic: str, partition: int, offset: int, *, timeout_s: float | None = None) -> Verification:
+        """What every replica has on its disk at an offset, read and checked anew: a receipt, checked."""
+        return await verify(self._calls, topic, partition, offset, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of."""

@@ -16,12 +16,16 @@ GET_OFFSETS = "/riverrun.v1.StreamService/GetOffsets"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionOffsets:
-    """One partition as of a moment within the request: first record, end (next to be written), and the asked place."""
+    """One partition as of a moment within the request: first record, end (next to be written), and the asked place.
+
+    `at_append_time_ns`: when the record at `at` was appended, in nanoseconds since 1970; None if `at` is the end.
+    """
 
     partition: int
     first: Offset
     end: Offset
     at: Offset | None = None
+    at_append_time_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,7 @@ async def get_offsets(
             first=Offset(item.first),
             end=Offset(item.end),
             at=Offset(item.at) if item.HasField("at") else None,
+            at_append_time_ns=item.at_append_time_ns if item.HasField("at_append_time_ns") else None,
         )
         for item in api.parse(stream_pb2.GetOffsetsResponse, answer).partitions
     }

@@ -311,8 +311,7 @@ class Log:
                 first=str(self.start_offset),
                 end=str(self.end_offset),
             )
-        place = bisect_right([segment.base_offset for segment in self._segments], offset) - 1
-        first = self._segments[place].index_of_offset(offset)
+        _, first = self.find(offset)
         found: list[Entry] = []
         size = 0
         for number in range(first, min(last, self.last_index) + 1):
@@ -324,6 +323,16 @@ class Log:
                 break
             found.append(entry)
         return found
+
+    def find(self, offset: Offset) -> tuple[Segment, Index]:
+        """The segment and the index of the entry that holds the record at `offset`, which must be here."""
+        segment = self._segments[bisect_right([segment.base_offset for segment in self._segments], offset) - 1]
+        return segment, segment.index_of_offset(offset)
+
+    def append_time_ns(self, offset: Offset) -> int:
+        """When the leader appended the record at `offset`, which must be here."""
+        segment, index = self.find(offset)
+        return segment.rows.append_times[index - segment.base_index]
 
     def offset_of_time(self, timestamp_ns: int, *, append_time: bool, last: Index) -> Offset | None:
         """The first offset whose batch reaches that time, up to the entry at `last`; None if there is none."""

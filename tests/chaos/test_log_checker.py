@@ -108,3 +108,16 @@ def test_a_changed_key_is_caught() -> None:
     _read(history, (0, "a"), key="other")
 
     assert ["changed record"] == [anomaly.name for anomaly in check_log(history.events)]
+
+
+@pytest.mark.parametrize("kind", [Kind.OK, Kind.INFO])
+@pytest.mark.parametrize(("place", "anomalies"), [(0, []), (1, ["broken condition"])])
+def test_a_broken_condition_is_caught(kind: Kind, place: int, anomalies: list[str]) -> None:
+    """Of an append that was acknowledged, and of one that its sender knows nothing of."""
+    history = History()
+    number = history.invoke("c", "send", 0.0, partition=0, key="k", value="first", expected_end=0)
+    history.end(number, "c", kind, "send", 0.5, **({"offset": place} if kind is Kind.OK else {}))
+    _send(history, "other", 1 - place, Kind.INFO)
+    _read(history, (place, "first"), (1 - place, "other"))
+
+    assert anomalies == [a.name for a in check_log(history.events) if a.name == "broken condition"]

@@ -60,6 +60,26 @@ def test_what_came_before_a_wrong_line_is_kept_and_told(riverrun: Riverrun):
     assert "1\n2\n" == ok(riverrun("consume", "wrong", "--from", "earliest", "--until", "latest", "--format", "raw"))
 
 
+def test_headers_go_in_and_come_out(riverrun: Riverrun):
+    """On every record; as columns of text, and all of them as JSON; what is none is said in a sentence."""
+    ok(riverrun("topic", "create", "headed"))
+    ok(riverrun("produce", "headed", stdin="0\n"))
+    given = ["--header", "kind=a=b", "--header", "via=x", "--header", "via=y", "--header", "none="]
+    ok(riverrun("produce", "headed", *given, "--key-separator", ":", stdin="k:1\nk:2\n"))
+    read = ["consume", "headed", "--from", "earliest", "--until", "latest"]
+    assert "0\nk\t1\nk\t2\n" == ok(riverrun(*read))
+    columns = ["--header", "via", "--header", "kind", "--header", "absent"]
+    assert "\t\t\t0\nx,y\ta=b\t\tk\t1\nx,y\ta=b\t\tk\t2\n" == ok(riverrun(*read, *columns))
+    records = [json.loads(line) for line in ok(riverrun(*read, "--format", "json")).splitlines()]
+    assert [["kind", "a=b"], ["via", "x"], ["via", "y"], ["none", ""]] == records[2]["headers"]
+    assert [] == records[0]["headers"]
+    for wrong in ("kind", "=value", ""):
+        assert "is not NAME=VALUE" in refused(riverrun("produce", "headed", "--header", wrong, stdin="x\n"), code=2)
+    for form in ("json", "raw"):
+        assert "is for --format text" in refused(riverrun(*read, "--format", form, "--header", "via"), code=2)
+    assert 3 == len(ok(riverrun(*read)).splitlines())
+
+
 def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
     """Each row an object, its key a column; a column that is not there is named, with those that are."""
     table = tmp_path / "table.csv"
@@ -72,6 +92,23 @@ def test_a_table_goes_in_by_rows(riverrun: Riverrun, tmp_path: Path):
     refused(riverrun("produce", "rows", "--key", "id"), code=2)
     table.write_text("id,amount\n9,3\n10\n")
     assert "line 3" in refused(riverrun("produce", "rows", "--from-csv", str(table), "--key", "id"))
+
+
+def test_a_receipt_is_checked(riverrun: Riverrun):
+    """Exit code 0 where the record is on a majority's disks, 1 with a sentence where it is not."""
+    ok(riverrun("topic", "create", "checked"))
+    ok(riverrun("produce", "checked", stdin="one\ntwo\n"))
+    said = ok(riverrun("verify", "checked/0@1"))
+    assert "held" in said
+    assert "offset 1 is on the disks of 1 of 1 replicas, with one checksum" in said
+    found = json.loads(ok(riverrun("verify", "checked/0@0", "--json")))
+    assert (True, ["held"]) == (found["safe"], [copy["state"] for copy in found["copies"]])
+    assert "the partition ends before it" in refused(riverrun("verify", "checked/0@2"))
+    assert not json.loads(riverrun("verify", "checked/0@2", "--json").stdout)["safe"]
+    assert "no topic" in refused(riverrun("verify", "absent/0@0"))
+    assert "there is no 9" in refused(riverrun("verify", "checked/9@0"))
+    for wrong in ("checked", "checked/0", "checked/0@", "checked/x@0", "checked/0@-1"):
+        assert "is not TOPIC/PARTITION@OFFSET" in refused(riverrun("verify", wrong), code=2)
 
 
 def test_the_cluster_says_how_it_is(riverrun: Riverrun):
@@ -93,7 +130,9 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
     refused(riverrun("nonsense"), code=2)
 
 
-COMMANDS = "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|cluster|cluster status"
+COMMANDS = (
+    "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|verify|cluster|cluster status"
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS.split("|"))

@@ -39,6 +39,8 @@ SOMETIMES = (
     "fault_full_disk",
     "fault_clock_jump",
     "records_read",
+    "appended_on_condition",
+    "conflict",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

@@ -4,8 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 from cluster.broker.publishing import Publishing
+from cluster.broker.requests import Publish
+from cluster.errors import OffsetConflict
 from cluster.log.fold import Fold, ProducerState, decode_fold
-from cluster.records import Batch
+from cluster.records import Batch, Entry
 from cluster.types import Index
 from tests.sim.invariants import CheckedReplica
 from tests.sim.seed import PlannedCluster
@@ -44,6 +46,26 @@ class AdmitsEarly(Publishing):
         return self._behind.producers.get(batch.producer_id)
 
 
+class NoCondition(Publishing):
+    """The expected end is not looked at."""
+
+    def propose(self, publish: Publish) -> Entry | None:
+        """As if nothing was expected."""
+        return super().propose(replace(publish, expected_end=None))
+
+
+class ConditionFirst(Publishing):
+    """A retry is refused because of what its first attempt appended."""
+
+    def propose(self, publish: Publish) -> Entry | None:
+        """The condition before the sequence."""
+        if publish.expected_end is not None and publish.expected_end < self._log.end_offset and self._raft.is_leader:
+            end = str(self._log.end_offset)
+            self._refuse(publish, OffsetConflict("as above", end=end), committed=self._log.last_index)
+            return None
+        return super().propose(publish)
+
+
 def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
     """The cluster of the seeds, its nodes with the bug in them."""
 
@@ -60,4 +82,6 @@ def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
 BUGS: dict[str, type[Publishing]] = {
     "no_deduplication": NoDeduplication,
     "leader_admits_early": AdmitsEarly,
+    "no_condition": NoCondition,
+    "condition_before_duplicate": ConditionFirst,
 }

@@ -15,7 +15,7 @@ from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
 from cluster.config import ClientOptions, NodeConfig
-from cluster.errors import CorruptStorage, Outcome, RiverrunError
+from cluster.errors import CorruptStorage, OffsetConflict, Outcome, RiverrunError
 from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
@@ -28,6 +28,8 @@ from tests.sim.swarm import Plan, draw
 TOPIC = "t"
 READY_S_MAX = 30.0
 HEAL_S_MAX = 60.0
+WRONG_SHARE = 0.2
+"""Of the conditions: they expect more than is there, and may come true while the request is under way."""
 
 
 class SeedFailure(Exception):
@@ -83,6 +85,7 @@ class Seed:
         await self._ready(admin)
         await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3)
         producers = [asyncio.create_task(self._produce(number)) for number in range(self.plan.producers)]
+        producers += [asyncio.create_task(self._append(number)) for number in range(self.plan.appenders)]
         watcher = asyncio.create_task(self._watch())
         readers = [asyncio.create_task(self._read(number)) for number in range(self.plan.readers)]
         await self.nemesis.run(self.check)
@@ -140,6 +143,33 @@ class Seed:
         self.outcome.acknowledged += 1
         self.outcome.counts["duplicate_answered"] += receipt.duplicate
         self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
+
+    async def _append(self, number: int) -> None:
+        """Read the end, append if it is still there; one after the other."""
+        client = self.cluster.client(f"appender-{number}", ClientOptions(delivery_timeout_s=20.0))
+        process, count = f"a{number}", 0
+        while not self.stopping:
+            await asyncio.sleep(self.random.uniform(0.1, self.plan.think_s))
+            partition, value = self.random.randrange(self.plan.partitions), f"a{number}.{count}"
+            count += 1
+            try:
+                end = (await client.offsets(TOPIC, [partition]))[partition].end
+            except RiverrunError:
+                continue
+            end += self.random.random() < WRONG_SHARE
+            place = {"partition": partition, "key": "c", "value": value, "expected_end": end}
+            operation = self.history.invoke(process, "send", self.loop.now_s, **place)
+            self.outcome.sent += 1
+            try:
+                receipt = await client.publish(TOPIC, value.encode(), key=b"c", partition=partition, expected_end=end)
+            except RiverrunError as error:
+                self.outcome.counts["conflict"] += isinstance(error, OffsetConflict)
+                self._ended(operation, process, error)
+                continue
+            self.outcome.acknowledged += 1
+            self.outcome.counts["appended_on_condition"] += 1
+            self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
+        await client.abandon()
 
     async def _read(self, number: int) -> None:
         """Follow partitions while everything happens; what was read before an error was read all the same."""

@@ -38,6 +38,8 @@ class Plan:
     segment_bytes: int
     producers: int
     readers: int
+    appenders: int
+    """Who appends on condition of the end, one record after the other."""
     linger_s: float
     think_s: float
     """The longest that a producer waits before it produces again."""
@@ -66,4 +68,5 @@ def draw(rng: random.Random) -> Plan:
         linger_s=rng.choice((0.0, 0.005, 0.05)),
         think_s=rng.choice((0.4, 1.0, 2.5)),
         tick_s=rng.choice((0.05, 0.1, 0.1)),
+        appenders=rng.randint(0, 2),
     )
