@@ -17,6 +17,7 @@ def public_routes(publishing: PublishService, reading: ReadService, admin: Admin
         "/riverrun.v1.StreamService/OpenProducer": Route(unary=admin.open_producer),
         "/riverrun.v1.StreamService/GetOffsets": Route(unary=reading.get_offsets),
         "/riverrun.v1.TopicService/CreateTopic": Route(unary=admin.create_topic),
+        "/riverrun.v1.TopicService/AlterTopic": Route(unary=admin.alter_topic),
         "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),
         "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
