@@ -18,6 +18,7 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
+from cluster.broker.trim_service import TrimService
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import RefusedToStart, RiverrunError
@@ -146,6 +147,7 @@ class Node:
             PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
             ReadService(broker=self.broker, forwarding=self.forwarding, options=options),
             AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
+            TrimService(broker=self.broker, forwarding=self.forwarding, options=options),
         )
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:

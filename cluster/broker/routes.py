@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from cluster.broker.admin_service import AdminService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
+from cluster.broker.trim_service import TrimService
 from cluster.world import Route
 
 
-def public_routes(publishing: PublishService, reading: ReadService, admin: AdminService) -> Mapping[str, Route]:
+def public_routes(
+    publishing: PublishService, reading: ReadService, admin: AdminService, trimming: TrimService
+) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
         "/riverrun.v1.StreamService/Publish": Route(unary=publishing.publish),
@@ -21,5 +24,6 @@ def public_routes(publishing: PublishService, reading: ReadService, admin: Admin
         "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),
         "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
+        "/riverrun.v1.TopicService/DeleteRecords": Route(unary=trimming.delete_records),
         "/riverrun.v1.ClusterService/GetCluster": Route(unary=admin.get_cluster),
     }

@@ -13,7 +13,8 @@ from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log.fold import Fold, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
-from cluster.log.segment import ReplicaIdentity, Segment, head_size
+from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.trims import Trims
 from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
@@ -36,6 +37,7 @@ class Log:
         vote_sequence: int,
         vote_file: File,
         recovered: Recovery,
+        trims: Trims,
     ) -> None:
         self.recovered = recovered
         self.fold = fold
@@ -43,6 +45,9 @@ class Log:
         self.full = False
         self.closed = False
         self.pending_bytes = 0
+        self.segment_age_max_ns: int | None = None
+        """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
+        self._trims = trims
         self._directory = directory
         self._identity = identity
         self._options = options
@@ -89,6 +94,7 @@ class Log:
             vote_sequence=opened.vote_sequence,
             vote_file=opened.vote_file,
             recovered=opened.recovered,
+            trims=opened.trims,
         )
 
     def close(self) -> None:
@@ -98,7 +104,8 @@ class Log:
             self._close_files()
 
     def _close_files(self) -> None:
-        for segment in self._segments:
+        removing = [step.segment for step in self._steps if isinstance(step, Remove)]
+        for segment in [*self._segments, *removing]:
             if segment.file is not None:
                 segment.file.close()
                 segment.file = None
@@ -118,8 +125,8 @@ class Log:
 
     @property
     def start_offset(self) -> Offset:
-        """The first record that can be read."""
-        return max(self._segments[0].base_offset, self.fold.start_offset)
+        """The first record that can be read: the first that is here and that no committed trim has taken."""
+        return max(self._segments[0].base_offset, self._trims.start)
 
     @property
     def end_offset(self) -> Offset:
@@ -144,6 +151,14 @@ class Log:
             return self._segments[0].base_offset
         return self._segment_of(index).end_offset_at(index)
 
+    def segments(self) -> list[SegmentFacts]:
+        """What is where, oldest first; the last one takes the entries that come."""
+        return [segment.facts() for segment in self._segments]
+
+    def bytes_after(self, index: Index) -> int:
+        """How much of the log follows the entry at `index`."""
+        return sum(segment.bytes_after(index) for segment in self._segments)
+
     # --- changes
 
     def save_vote(self, vote: Vote) -> None:
@@ -156,8 +171,9 @@ class Log:
         """Add entries that follow the last one in index, term and offset."""
         for entry in entries:
             segment = self._segments[-1]
-            if segment.size >= self._options.segment_bytes_max and segment.rows.terms:
-                segment = self._roll()
+            full = segment.size >= self._options.segment_bytes_max
+            if segment.rows.terms and (full or segment.ends_before(entry, self.segment_age_max_ns)):
+                segment = self._new_segment(self.fold, encode_fold(self.fold), installed=False)
             if self._cut_first:
                 self._steps.append(Cut(segment, segment.size))
                 self._cut_first = False
@@ -169,13 +185,13 @@ class Log:
             self._put(segment, position, [head, content] if content else [head], size)
             self._cache[entry.index] = entry
             self._cache_bytes += entry.size_bytes
+        self._trims.appended(entries)
 
     def truncate_from(self, index: Index) -> None:
         """Drop the entry at `index` and all after it."""
         assert self.first_index <= index <= self.last_index, f"entry {index} is not here"
-        for gone in range(index, self.last_index + 1):
-            entry = self._cache.pop(Index(gone), None)
-            self._cache_bytes -= entry.size_bytes if entry else 0
+        self._forget(index, self.last_index)
+        self._trims.truncated_from(index)
         while self._segments[-1].base_index > index or (
             self._segments[-1].base_index == index and len(self._segments) > 1
         ):
@@ -202,10 +218,15 @@ class Log:
         fold = decode_fold(fold_bytes)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, []
+        # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
+        # would be taken for damage.
+        self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
         self._new_segment(fold, fold_bytes, installed=True)
         new = self._segments[0].path
-        self._steps += [Remove(segment, replaced=segment.path == new) for segment in reversed(old)]
+        before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
+        self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
         self.fold = fold
+        self._trims = Trims(fold.start_offset)
         self._cache.clear()
         self._cache_bytes = 0
         self._written = index
@@ -218,12 +239,20 @@ class Log:
         fold = decode_fold(data)
         return fold.index, fold.term, data
 
-    def trim_to(self, offset: Offset) -> tuple[Index, Term]:
-        """Drop whole segments below `offset`, never the last one; where the log begins now."""
-        while len(self._segments) > 1 and self._segments[1].base_offset <= offset:
-            self._steps.append(Remove(self._segments.pop(0)))
-        index, term, _ = self.fold_at_start()
-        return index, term
+    def trim(self, commit: Index, durable: Index) -> tuple[Index, Term] | None:
+        """Drop whole segments, oldest first, that committed trims have taken and that are on disk; never the last one.
+
+        The last entry that is not here any more, if that is news. A restart takes up here what a crash left undone.
+        """
+        self._trims.committed(commit)
+        before, upto = len(self._segments), min(commit, durable) + 1
+        while len(self._segments) > 1 and self._segments[1].base_index <= upto:
+            if self._segments[1].base_offset > self._trims.start:
+                break
+            gone = self._segments.pop(0)
+            self._forget(gone.base_index, gone.last_index)
+            self._steps.append(Remove(gone))
+        return self.fold_at_start()[:2] if len(self._segments) < before else None
 
     # --- to disk
 
@@ -284,7 +313,7 @@ class Log:
             raise OffsetOutOfRange(
                 f"offset {offset} is below the first one, {self.start_offset}",
                 first=str(self.start_offset),
-                end=str(self.end_offset),
+                end=str(self.end_offset_at(last)),
             )
         place = bisect_right([segment.base_offset for segment in self._segments], offset) - 1
         first = self._segments[place].index_of_offset(offset)
@@ -305,7 +334,8 @@ class Log:
         for segment in self._segments:
             index = segment.index_of_time(timestamp_ns, append_time=append_time)
             if index is not None:
-                return Offset(segment.rows.offsets[index - segment.base_index]) if index <= last else None
+                found = Offset(segment.rows.offsets[index - segment.base_index])
+                return max(found, self.start_offset) if index <= last else None
         return None
 
     def _entry(self, index: Index) -> Entry:
@@ -327,9 +357,6 @@ class Log:
         raise AssertionError(f"entry {index} is below the log's start")
 
     # --- segments and memory
-
-    def _roll(self) -> Segment:
-        return self._new_segment(self.fold, encode_fold(self.fold), installed=False)
 
     def _new_segment(self, fold: Fold, fold_bytes: bytes, *, installed: bool) -> Segment:
         base = Index(fold.index + 1)
@@ -353,6 +380,11 @@ class Log:
             last.size += size
         else:
             self._steps.append(Put(segment, position, buffers, size))
+
+    def _forget(self, first: Index, last: Index) -> None:
+        for gone in range(first, last + 1):
+            entry = self._cache.pop(Index(gone), None)
+            self._cache_bytes -= entry.size_bytes if entry else 0
 
     def _shrink_cache(self) -> None:
         """Forget the oldest entries that are on disk, down to the limit."""

@@ -14,12 +14,17 @@ def config_from_pb(message: topic_pb2.TopicConfig) -> TopicConfig:
     """The value; Unsupported where compaction is asked for, InvalidRequest for a limit that is none."""
     if message.compacted or message.HasField("tombstone_ms"):
         raise Unsupported("key compaction (compacted, tombstone_ms) is not there yet")
-    config = TopicConfig(
-        **{name: getattr(message, name) if message.HasField(name) else None for name in CONFIG_NAMES}  # type: ignore[arg-type]
-    )
+    config = config_as_told(message)
     if objection := config.objection():
         raise InvalidRequest(objection)
     return config
+
+
+def config_as_told(message: topic_pb2.TopicConfig) -> TopicConfig:
+    """The value, of what a node says: what a newer one knows beyond it is passed over."""
+    return TopicConfig(
+        **{name: getattr(message, name) if message.HasField(name) else None for name in CONFIG_NAMES}  # type: ignore[arg-type]
+    )
 
 
 def config_to_pb(config: TopicConfig) -> topic_pb2.TopicConfig:
