@@ -28,7 +28,9 @@ def config_as_told(message: topic_pb2.TopicConfig) -> TopicConfig:
 
 
 def config_to_pb(config: TopicConfig) -> topic_pb2.TopicConfig:
-    """The message."""
+    """The message; InvalidRequest for a limit that is none."""
+    if objection := config.objection():
+        raise InvalidRequest(objection)
     message = topic_pb2.TopicConfig()
     for name in CONFIG_NAMES:
         value = getattr(config, name)

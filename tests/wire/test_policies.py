@@ -31,6 +31,13 @@ def test_what_is_no_limit_or_not_there_yet_is_refused(error: type[RiverrunError]
         config_from_pb(message)
 
 
+@pytest.mark.parametrize("value", [0, -1, 1 << 63])
+def test_what_is_no_limit_does_not_travel(value: int):
+    """It is refused where it was said."""
+    with pytest.raises(InvalidRequest, match="retention_bytes"):
+        config_to_pb(TopicConfig(retention_bytes=value))
+
+
 def test_only_settings_can_be_unset():
     """Those of compaction are not there yet."""
     assert ["retention_ms"] == unset_from_pb(["retention_ms"])
