@@ -7,9 +7,14 @@
 """
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    _Whole = click.ParamType[int]
+else:
+    _Whole = click.ParamType  # generic only in newer versions
 
 MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 BYTES = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
@@ -53,7 +58,7 @@ def _told(number: int, units: dict[str, int]) -> str:
     return f"{number // factor}{unit}"
 
 
-class Duration(click.ParamType[int]):
+class Duration(_Whole):
     """An option's value, in milliseconds."""
 
     name = "duration"
@@ -66,7 +71,7 @@ class Duration(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-class Size(click.ParamType[int]):
+class Size(_Whole):
     """An option's value, in bytes."""
 
     name = "size"
