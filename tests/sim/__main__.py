@@ -39,6 +39,10 @@ SOMETIMES = (
     "fault_full_disk",
     "fault_clock_jump",
     "records_read",
+    "trimmed",
+    "reinstalled",
+    "deleted",
+    "read_out_of_range",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100
