@@ -24,7 +24,8 @@ class Event:
     """One line.
 
     `value` is the operation's own: for a send {partition, key, value[, expected_end][, offset]}, for a read {partition,
-    records}, where a record is [offset, key, value].
+    records[, first]}, where a record is [offset, key, value] and `first` the first offset that the reader was told
+    there is; for a delete {partition, before}.
     """
 
     operation: int

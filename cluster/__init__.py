@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from cluster.config import ClientOptions
 from cluster.errors import RiverrunError
+from cluster.metadata import TopicConfig
 from cluster.records import Header, Receipt, Record
 
 if TYPE_CHECKING:
     from cluster.client.client import Connecting
 
-__all__ = ["ClientOptions", "Header", "Receipt", "Record", "RiverrunError", "connect"]
+__all__ = ["ClientOptions", "Header", "Receipt", "Record", "RiverrunError", "TopicConfig", "connect"]
 
 
 def connect(servers: str | Sequence[str] = "127.0.0.1:7171", *, options: ClientOptions | None = None) -> "Connecting":

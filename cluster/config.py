@@ -58,6 +58,12 @@ class BrokerOptions:
     """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
     producer_expiry_s: float = 24 * 3600.0
     """A producer that appended nothing for so long, to twice as long, is forgotten by the partition."""
+    retention_check_s: float = 30.0
+    """A partition that was written to is looked at by its topic's limits this often."""
+    segment_age_s_min: float = 10.0
+    """A segment of a topic that keeps records for a time takes entries for at least so long."""
+    lagging_bytes_max: int = 1024 * MIB
+    """Where the topic does not say it: a follower that is further behind is not waited for before trimming."""
     publish_wait_s_max: float = 30.0
     stream_requests_max: int = 256
     """Unanswered requests of one PublishStream; beyond it the node does not read on."""

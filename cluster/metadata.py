@@ -4,8 +4,8 @@ Metadata moves as numbered deltas. A delta with `resync` replaces everything kno
 it: Raft elects them, nodes tell each other in reports, and nothing here waits for them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
 
 from cluster.types import NodeId, PartitionId, ReplicaId, Term, TopicId
@@ -30,6 +30,38 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TopicConfig:
+    """What of a topic is kept; None: no limit. Kept by whole segments of the log, so somewhat more stays.
+
+    `retention_ms`: records may go when they were appended longer ago. `retention_bytes`: the oldest may go while a
+    partition takes more than this on each replica. `lagging_bytes_max`: a replica that is further behind is not waited
+    for (None: `BrokerOptions.lagging_bytes_max`); it starts again from the log's new start.
+    """
+
+    retention_ms: int | None = None
+    retention_bytes: int | None = None
+    lagging_bytes_max: int | None = None
+
+    def objection(self) -> str:
+        """What is wrong with it, in a sentence; empty if nothing is."""
+        for name in CONFIG_NAMES:
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= LIMIT_MAX:
+                return f"{name} is at least 1 and below 2^63, not {value}; without a limit it is not set"
+        return ""
+
+    def altered(self, changes: "TopicConfig", unset: Collection[str]) -> "TopicConfig":
+        """With what `changes` sets in the place of what was, and without what `unset` names."""
+        names = [name for name in CONFIG_NAMES if name not in unset]
+        values = {name: (getattr(self, name), getattr(changes, name)) for name in names}
+        return TopicConfig(**{name: old if new is None else new for name, (old, new) in values.items()})
+
+
+CONFIG_NAMES = tuple(item.name for item in fields(TopicConfig))
+LIMIT_MAX = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
     """A topic with its placements by partition number."""
 
@@ -38,6 +70,7 @@ class Topic:
     partitions: tuple[Placement, ...]
     replicas: int
     partitioner_version: int = 1
+    config: TopicConfig = TopicConfig()
 
 
 class NodeState(Enum):

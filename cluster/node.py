@@ -23,13 +23,14 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
+from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import Writer
 from cluster.metadata import Node as NodeInfo
-from cluster.metadata import Report
+from cluster.metadata import Report, TopicConfig
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
 from cluster.wire.links import Links
@@ -172,7 +173,7 @@ class Node:
         replicas = min(options.group_replicas_max, len(self.config.peers))
         try:
             await self.controller.create_topic(
-                name, partitions=options.group_partitions, replicas=replicas, if_absent=True
+                name, partitions=options.group_partitions, replicas=replicas, if_absent=True, config=TopicConfig()
             )
         except InvalidRequest as error:
             raise Unavailable(f"the first group of a cluster needs {replicas} nodes: {error}") from error
@@ -193,6 +194,7 @@ class Node:
                 options=options,
             ),
             VerifyService(broker=self.broker, forwarding=self.forwarding, disk=self._world.disk, options=options),
+            TrimService(broker=self.broker, forwarding=self.forwarding, options=options),
         )
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:

@@ -9,15 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from chaos.checkers.deletions import Anomaly, check_deletions, final_firsts
 from chaos.history import Event, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Anomaly:
-    """Something that must not be."""
-
-    name: str
-    detail: str
 
 
 @dataclass
@@ -33,9 +26,15 @@ class _Send:
     ended_s: float = float("inf")
 
 
-def check_log(events: Iterable[Event], *, final: str = "final") -> list[Anomaly]:
-    """Everything that is wrong. Reads of the process `final` are taken to have seen all there is."""
+def check_log(events: Iterable[Event], *, final: str = "final", retention: bool = False) -> list[Anomaly]:
+    """Everything that is wrong. Reads of the process `final` are taken to have seen all there is.
+
+    What lies below the `first` offset of a partition's final read is deleted. `retention`: the topic has limits, so
+    that more may be deleted than anybody asked for.
+    """
+    events = list(events)
     sends, reads = _sort(events)
+    firsts = final_firsts(events, final)
     by_value = {send.value: send for send in sends}
     placed: dict[tuple[int, int], set[str]] = defaultdict(set)
     places: dict[str, set[tuple[int, int]]] = defaultdict(set)
@@ -61,7 +60,8 @@ def check_log(events: Iterable[Event], *, final: str = "final") -> list[Anomaly]
     ]
     found += _against_sends(by_value, keys)
     found += _conditions(by_value, places)
-    found += _finally(sends, reads, final)
+    found += _finally(sends, reads, final, firsts)
+    found += check_deletions(events, firsts, final=final, retention=retention)
     found += _gaps(reads)
     found += _order(sends, reads, final)
     return found
@@ -114,8 +114,10 @@ def _conditions(by_value: dict[str, _Send], places: dict[str, set[tuple[int, int
     ]
 
 
-def _finally(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str) -> list[Anomaly]:
-    """Lost: acknowledged or read before, and not read at the end. Unseen: nothing behind it was read either."""
+def _finally(
+    sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str, firsts: dict[int, int]
+) -> list[Anomaly]:
+    """Lost: acknowledged or read before, neither read at the end nor deleted. Unseen: nothing behind it was read."""
     seen = {value for process, _, records in reads if process == final for _, _, value in records}
     furthest: dict[int, int] = defaultdict(lambda: -1)
     for _, partition, records in reads:
@@ -123,14 +125,15 @@ def _finally(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str
             furthest[partition] = max(furthest[partition], offset)
     found = []
     for send in sends:
-        if send.kind is Kind.OK and send.value not in seen:
+        deleted = send.offset is not None and send.offset < firsts.get(send.partition, 0)
+        if send.kind is Kind.OK and send.value not in seen and not deleted:
             lost = send.offset is not None and send.offset <= furthest[send.partition]
             name = "lost write" if lost else "unseen"
             found.append(Anomaly(name, f"{send.value} was acknowledged at {send.partition}@{send.offset}"))
     acknowledged = {send.value for send in sends if send.kind is Kind.OK}
     for process, partition, records in reads:
         for offset, _, value in records:
-            if value not in seen and value not in acknowledged:
+            if value not in seen and value not in acknowledged and offset >= firsts.get(partition, 0):
                 found.append(Anomaly("lost write", f"{value} was read by {process} at {partition}@{offset}"))
     return found
 

@@ -6,17 +6,18 @@ small protocol.
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest
-from cluster.metadata import NodeState, Placement, Topic
+from cluster.metadata import NodeState, Placement, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import cluster_pb2, stream_pb2, topic_pb2
+from cluster.wire.policies import config_from_pb, config_to_pb, unset_from_pb
 from cluster.world import Call
 
 NAME = re.compile(r"(?!__)[A-Za-z0-9._-]{1,249}")
@@ -26,8 +27,13 @@ PAGE_TOPICS_MAX = 1_000
 class Decisions(Protocol):
     """What the controller decides for this node's callers. Errors are cluster.errors'."""
 
-    async def create_topic(self, name: str, *, partitions: int, replicas: int, if_absent: bool) -> Topic:
+    async def create_topic(
+        self, name: str, *, partitions: int, replicas: int, if_absent: bool, config: TopicConfig
+    ) -> Topic:
         """A new topic, placed; or the one that is there, if that is allowed."""
+
+    async def alter_topic(self, name: str, *, config: TopicConfig, unset: Sequence[str]) -> Topic:
+        """The topic with other limits: those of `config` that are set, and none where `unset` says so."""
 
     async def delete_topic(self, name: str) -> None:
         """The topic's id is dead from now on."""
@@ -63,7 +69,11 @@ class AdminService:
                 f"{request.name!r} is no topic name: 1 to 249 of a-z A-Z 0-9 . _ -, not beginning with two underscores"
             )
         topic = await self._decisions.create_topic(
-            request.name, partitions=request.partitions, replicas=request.replicas, if_absent=request.if_absent
+            request.name,
+            partitions=request.partitions,
+            replicas=request.replicas,
+            if_absent=request.if_absent,
+            config=config_from_pb(request.config),
         )
         left = call.time_left_s()
         wait_s = (
@@ -75,6 +85,15 @@ class AdminService:
         except TimeoutError:
             pass  # it is created; a partition without a leader is told as such
         return topic_pb2.CreateTopicResponse(topic=self._describe(topic)).SerializeToString()
+
+    async def alter_topic(self, data: bytes, call: Call) -> bytes:
+        """See the proto."""
+        del call
+        request = api.parse(topic_pb2.AlterTopicRequest, data)
+        topic = await self._decisions.alter_topic(
+            request.name, config=config_from_pb(request.config), unset=unset_from_pb(request.unset)
+        )
+        return topic_pb2.AlterTopicResponse(topic=self._describe(topic)).SerializeToString()
 
     async def get_topic(self, data: bytes, call: Call) -> bytes:
         """See the proto."""
@@ -123,6 +142,7 @@ class AdminService:
             partitions=[self._describe_partition(topic, placement) for placement in topic.partitions],
             replicas=topic.replicas,
             partitioner_version=topic.partitioner_version,
+            config=config_to_pb(topic.config),
         )
 
     def _describe_partition(self, topic: Topic, placement: Placement) -> topic_pb2.Partition:

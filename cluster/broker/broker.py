@@ -23,13 +23,14 @@ from cluster.actor import Ref, Supervisor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
 from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
-from cluster.broker.replica import Pulse, Replica, Surroundings
+from cluster.broker.replica import Replica
 from cluster.broker.reports import Reports
-from cluster.broker.requests import AllowVote, FromPeer, ReadBarrier, Tick, TransferLeadership
+from cluster.broker.requests import AllowVote, Configure, DeleteRecords, FromPeer, ReadBarrier, Tick, TransferLeadership
+from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, MachineOf, ReplicaIdentity, Writer
-from cluster.metadata import Delta, Placement, Report
+from cluster.metadata import Delta, Placement, Report, Topic, TopicConfig
 from cluster.metadata import Replica as Assigned
 from cluster.raft import Member, Membership
 from cluster.types import ClusterId, NodeId, Offset, PartitionId, TopicId
@@ -47,10 +48,11 @@ TICK = Tick()
 class Running:
     """A replica that runs here, and its mailbox."""
 
-    __slots__ = ("assigned", "preferred", "ref", "replica")
+    __slots__ = ("assigned", "config", "preferred", "ref", "replica")
 
-    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref, *, preferred: bool) -> None:
+    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref, *, preferred: bool, config: TopicConfig) -> None:
         self.assigned = assigned
+        self.config = config
         self.preferred = preferred
         self.replica = replica
         self.ref = ref
@@ -59,6 +61,12 @@ class Running:
         """The committed end behind a read barrier; NotLeader if the replica does not lead."""
         reply: asyncio.Future[Offset] = asyncio.get_running_loop().create_future()
         await self.ref.tell(ReadBarrier(reply))
+        return await reply
+
+    async def delete_records(self, before: Offset) -> Offset:
+        """The first offset that is left when the records below `before` are deleted; NotLeader, OffsetOutOfRange."""
+        reply: asyncio.Future[Offset] = asyncio.get_running_loop().create_future()
+        await self.ref.tell(DeleteRecords(before, reply))
         return await reply
 
 
@@ -238,15 +246,13 @@ class Broker:
                 for topic in delta.topics:
                     for placement in topic.partitions:
                         partition = PartitionId(topic.id, placement.number)
-                        item = await self._reconcile(partition, placement, self._machines.get(topic.name))
+                        item = await self._reconcile(partition, placement, topic)
                         if item is not None:
                             missing[partition] = item
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
-    async def _reconcile(
-        self, partition: PartitionId, placement: Placement, machine_of: MachineOf | None
-    ) -> Missing | None:
+    async def _reconcile(self, partition: PartitionId, placement: Placement, topic: Topic) -> Missing | None:
         """Tell a replica that runs what changed for it; one that should run and does not is returned."""
         assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
         if assigned is None:
@@ -258,11 +264,22 @@ class Broker:
                 voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
             )
             preferred = placement.preferred_leader == self.me
-            return Missing(assigned, directory_of(partition, assigned), identity, membership, preferred, machine_of)
+            return Missing(
+                assigned,
+                directory_of(partition, assigned),
+                identity,
+                membership,
+                preferred,
+                topic.config,
+                self._machines.get(topic.name),
+            )
         if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned
             self.reports.recorded(assigned.replica)
             await running.ref.tell(AllowVote(soon=running.preferred))
+        if topic.config != running.config:
+            running.config = topic.config
+            await running.ref.tell(Configure(topic.config))
         return None
 
     async def _start_replicas(self, missing: list[Missing]) -> list[Missing]:
@@ -288,8 +305,9 @@ class Broker:
         replica = self._replica_class(
             partition=item.partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
         )
+        replica.trimming.configure(item.config)
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
-        self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred)
+        self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
         if not assigned.initialised:
             self.reports.initialised(assigned.replica)
 

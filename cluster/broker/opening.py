@@ -12,6 +12,7 @@ from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, DiskFull, RefusedToStart, RiverrunError
 from cluster.log import Log, MachineOf, ReplicaIdentity
 from cluster.metadata import Replica as Assigned
+from cluster.metadata import TopicConfig
 from cluster.raft import Membership
 from cluster.types import PartitionId
 from cluster.world import Disk
@@ -29,6 +30,7 @@ class Missing:
     membership: Membership
     preferred: bool
     """The controller would have it lead."""
+    config: TopicConfig = TopicConfig()
     machine_of: MachineOf | None = None
     """What the partition's commands fold into, if it takes commands."""
 

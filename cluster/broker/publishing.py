@@ -16,7 +16,7 @@ from cluster.log import Log
 from cluster.log.fold import ProducerState
 from cluster.raft import Raft
 from cluster.records import Batch, Entry, EntryKind, Receipt
-from cluster.types import NO_INDEX, Durability, Index, Offset
+from cluster.types import NO_INDEX, NO_TERM, Durability, Index, Offset
 from cluster.world import Clock
 
 
@@ -165,7 +165,7 @@ class Publishing:
             Receipt(
                 offset=waiter.offset,
                 record_count=waiter.record_count,
-                term=self._raft.term_of(waiter.index),
+                term=self._raft.terms.term_at(waiter.index) or NO_TERM,  # none: it was trimmed meanwhile
                 durability=durability,
                 replicas_synced=synced,
                 replicas=self._raft.voter_count,

@@ -12,8 +12,7 @@ Promises:
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import structlog
 
@@ -21,11 +20,12 @@ from cluster.actor import Actor
 from cluster.broker.barriers import Barriers
 from cluster.broker.commanding import Commanding
 from cluster.broker.expiry import Expiry
-from cluster.broker.publishing import Publishing
 from cluster.broker.readers import Readers
 from cluster.broker.requests import (
     AllowVote,
     Command,
+    Configure,
+    DeleteRecords,
     FromPeer,
     Persisted,
     Publish,
@@ -34,49 +34,21 @@ from cluster.broker.requests import (
     Tick,
     TransferLeadership,
 )
-from cluster.config import BrokerOptions, RaftOptions
+from cluster.broker.surroundings import Surroundings
+from cluster.broker.trimming import Trimming
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.log import Log, Writer
-from cluster.log.fold import encode_expired
+from cluster.log import Log
+from cluster.log.fold import encode_expired, encode_trim
 from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
-from cluster.raft import Raft, Ready
+from cluster.raft import Ready
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket
 from cluster.wire.peer import ReplicaEnvelope
-from cluster.world import Clock, Random
 
 log_event = structlog.get_logger()
 
 
 NEVER = math.inf
-
-
-class Pulse:
-    """What a node's replicas share: its count of ticks (one for a pause of any length), and how often links changed."""
-
-    ticks = 0
-    links = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What a replica is handed by its broker."""
-
-    clock: Clock
-    random: Random
-    writer: Writer
-    send: Callable[[NodeId, ReplicaEnvelope], object]
-    on_leader: Callable[["Replica"], None]
-    address_of: Callable[[NodeId], str]
-    is_up: Callable[[NodeId], bool]
-    pulse: Pulse
-    on_folded: Callable[["Replica"], None]
-    """The commit, or who leads, has changed in a partition that folds into a state."""
-    raft: RaftOptions
-    broker: BrokerOptions
-    raft_class: type[Raft] = Raft
-    """Tests plant bugs here, and in `publishing_class`."""
-    publishing_class: type[Publishing] = Publishing
 
 
 class Replica(Actor):
@@ -92,7 +64,7 @@ class Replica(Actor):
         self.readers = Readers()
         self._around = around
         self._incoming: dict[tuple[Index, Term], Entry] = {}
-        self._fold_bytes = b""
+        self._folds: dict[tuple[Index, Term], bytes] = {}
         self._ticked = around.pulse.ticks
         self._links_seen = around.pulse.links
         self.due_tick: float = 0
@@ -118,6 +90,17 @@ class Replica(Actor):
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
             raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
+        )
+        self.trimming = Trimming(
+            partition=partition,
+            raft=self.raft,
+            log=log,
+            readers=self.readers,
+            barriers=self._barriers,
+            clock=around.clock,
+            options=around.broker,
+            propose=lambda offset: self._propose(EntryKind.TRIM_TO, encode_trim(offset)),
+            not_leader=self.not_leader,
         )
 
         self._commanding = Commanding(raft=self.raft, log=log, clock=around.clock, not_leader=self.not_leader)
@@ -161,14 +144,18 @@ class Replica(Actor):
         if proposals:
             self._carry_out()  # a new leader's no-op has the lower index: it is stored before what is proposed now
             for proposal in proposals:
-                self._propose(proposal)
+                self._take_in(proposal)
         self._carry_out()
         self._incoming.clear()
+        self._folds.clear()
         if self.raft.is_leader:
-            self._forget_producers()
+            self._tidy_up()
+        if self.trimming.drop():
+            self._around.writer.submit(self.log, lambda _: None)
         self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
+        self.due_tick = min(self.due_tick, self.trimming.due())
 
-    def _propose(self, proposal: Publish | Command) -> None:
+    def _take_in(self, proposal: Publish | Command) -> None:
         if isinstance(proposal, Publish):
             entry = self._publishing.propose(proposal)
             if entry is not None:
@@ -179,19 +166,30 @@ class Replica(Actor):
                 self._store([entry])
                 self._commanding.stored(entry, proposal)
 
-    def _forget_producers(self) -> None:
+    def _tidy_up(self) -> None:
+        last = self.log.last_index
         quiet = self._expiry.due(self.log.fold, self._around.pulse.ticks)
-        header = self.raft.propose(0) if quiet else None
-        if header is not None:
-            control = encode_expired(quiet)
-            self._store([self._control(EntryKind.EXPIRE_PRODUCERS, header.index, header.term, control)])
+        if quiet:
+            self._propose(EntryKind.EXPIRE_PRODUCERS, encode_expired(quiet))
+        self.trimming.look(self._around.pulse.ticks)
+        if self.log.last_index != last:
             self._carry_out()
+
+    def _propose(self, kind: EntryKind, content: bytes) -> Index | None:
+        """A control entry of this leader's; None if it is handing over."""
+        header = self.raft.propose(len(content))
+        if header is None:
+            return None
+        self._store([self._control(kind, header.index, header.term, content)])
+        return header.index
 
     def _feel_pulse(self) -> None:
         """Time has passed since the last turn: all of it, before anything that arrived meanwhile."""
         pulse = self._around.pulse
         passed, self._ticked = pulse.ticks - self._ticked, pulse.ticks
         for _ in range(passed):
+            if self.raft.asleep:
+                break  # for days, perhaps: then these are many
             self.raft.tick()
         if self._links_seen != pulse.links:
             self._links_seen = pulse.links
@@ -208,6 +206,7 @@ class Replica(Actor):
         stopped = OutcomeUnknown("the replica stopped before the entry was committed")
         self._publishing.pending.fail_all(stopped)
         self._commanding.fail_all(stopped)
+        self.trimming.fail_all(OutcomeUnknown("the replica stopped before the deletion was committed"))
         self._barriers.fail_all(Unavailable("the replica is stopping"))
         self.readers.fail(Unavailable("the replica is stopping"))
         self.log.close()
@@ -215,7 +214,7 @@ class Replica(Actor):
     def on_unread(self, messages: Sequence[Request]) -> None:
         """Nothing was done with these yet, except perhaps in a turn that failed: so nobody is told "no"."""
         for message in messages:
-            if isinstance(message, Publish | Command | ReadBarrier) and not message.reply.done():
+            if isinstance(message, Publish | Command | ReadBarrier | DeleteRecords) and not message.reply.done():
                 stopped = "the replica stopped before it answered"
                 message.reply.set_exception(
                     Unavailable(stopped) if isinstance(message, ReadBarrier) else OutcomeUnknown(stopped)
@@ -237,6 +236,10 @@ class Replica(Actor):
                 pass  # a turn is what it was for
             case ReadBarrier(reply):
                 self._barriers.ask_value(reply, lambda: self.readers.end, self.not_leader())
+            case DeleteRecords():
+                self.trimming.delete(message)
+            case Configure(config):
+                self.trimming.configure(config)
             case AllowVote(soon):
                 self.raft.allow_vote(soon=soon)
             case TransferLeadership(node):
@@ -261,7 +264,7 @@ class Replica(Actor):
                     return
                 self._incoming[entry.index, entry.term] = entry
         elif isinstance(message, InstallFold):
-            self._fold_bytes = envelope.fold
+            self._folds[message.index, message.last_term] = envelope.fold
         self.raft.step(message)
 
     # --- what the core asks for
@@ -319,7 +322,8 @@ class Replica(Actor):
             self._uncommitted_ends.pop()
 
     def _install(self, fold: InstallFold) -> None:
-        self.log.install(fold.index, fold.last_term, self._fold_bytes)
+        log_event.warning("follower_reinstalled", partition=str(self.partition), replica=self.me, upto=fold.index)
+        self.log.install(fold.index, fold.last_term, self._folds[fold.index, fold.last_term])
         self._uncommitted_ends.clear()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
         self.raft.set_membership(self.log.fold.membership)
@@ -342,6 +346,9 @@ class Replica(Actor):
                 entries = tuple(self.log.entries(first, last=last, bytes_max=1 << 62, count_max=len(message.entries)))
             elif isinstance(message, InstallFold):
                 fold = self.log.fold_at_start()[2]
+                log_event.warning(
+                    "follower_reinstalled", partition=str(self.partition), replica=message.to, upto=message.index
+                )
             self._around.send(
                 node, ReplicaEnvelope(partition=self.partition, message=message, entries=entries, fold=fold)
             )
@@ -351,24 +358,16 @@ class Replica(Actor):
             self._publishing.leadership_changed()
             self._commanding.leadership_changed()
             self._expiry.restart()
+            self.trimming.leadership_changed(self._around.pulse.ticks)
             self._around.on_leader(self)
         if ready.commit is not None:
             self.readers.advance(self._committed_end(ready.commit))
             self._publishing.committed()
             self._commanding.committed()
         if self.log.fold.machine is not None and (ready.role is not None or ready.commit is not None):
-            self._trim_folded()
             self._around.on_folded(self)
         self._barriers.confirmed(ready.barriers)
         self._barriers.failed(ready.failed_barriers, self.not_leader())
-
-    def _trim_folded(self) -> None:
-        """What is folded into a later segment's head, and committed, need not stay."""
-        if self.log.segment_count > 1:
-            index, term = self.log.trim_folded(self.raft.commit)
-            if index > self.raft.terms.fold_index:
-                self.raft.log_trimmed(index, term)
-                self._around.writer.submit(self.log, lambda _: None)
 
     def _committed_end(self, commit: Index) -> Offset:
         """The offset after the entry at `commit`; what is not remembered from its append is looked up in the log."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.errors import RiverrunError
+from cluster.metadata import TopicConfig
 from cluster.records import Batch, Receipt
 from cluster.types import Durability, NodeId, Offset, Ticket
 from cluster.wire.peer import ReplicaEnvelope
@@ -56,6 +57,21 @@ class ReadBarrier:
 
 
 @dataclass(frozen=True, slots=True)
+class DeleteRecords:
+    """Delete the records below `before`; `reply` gets the first offset that is left, or the error."""
+
+    before: Offset
+    reply: "asyncio.Future[Offset]"
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """The topic's limits are these now."""
+
+    config: TopicConfig
+
+
+@dataclass(frozen=True, slots=True)
 class AllowVote:
     """The controller has recorded this replica as initialised; `soon`: it would have it lead."""
 
@@ -69,4 +85,15 @@ class TransferLeadership:
     node: NodeId
 
 
-Request = Publish | Command | FromPeer | Tick | Persisted | ReadBarrier | AllowVote | TransferLeadership
+Request = (
+    Publish
+    | Command
+    | FromPeer
+    | Tick
+    | Persisted
+    | ReadBarrier
+    | DeleteRecords
+    | Configure
+    | AllowVote
+    | TransferLeadership
+)

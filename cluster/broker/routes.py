@@ -7,6 +7,7 @@ from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
+from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
 from cluster.world import Route
 
@@ -18,6 +19,7 @@ def public_routes(
     subscribing: SubscribeService,
     groups: GroupAdmin,
     verifying: VerifyService,
+    trimming: TrimService,
 ) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
@@ -28,9 +30,11 @@ def public_routes(
         "/riverrun.v1.StreamService/GetOffsets": Route(unary=reading.get_offsets),
         "/riverrun.v1.StreamService/Verify": Route(unary=verifying.verify),
         "/riverrun.v1.TopicService/CreateTopic": Route(unary=admin.create_topic),
+        "/riverrun.v1.TopicService/AlterTopic": Route(unary=admin.alter_topic),
         "/riverrun.v1.TopicService/GetTopic": Route(unary=admin.get_topic),
         "/riverrun.v1.TopicService/ListTopics": Route(unary=admin.list_topics),
         "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
+        "/riverrun.v1.TopicService/DeleteRecords": Route(unary=trimming.delete_records),
         "/riverrun.v1.ClusterService/GetCluster": Route(unary=admin.get_cluster),
         "/riverrun.v1.GroupService/Subscribe": Route(streaming=subscribing.subscribe),
         "/riverrun.v1.GroupService/ListGroups": Route(unary=groups.list_groups),

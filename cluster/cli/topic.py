@@ -1,10 +1,13 @@
-"""`riverrun topic`: create, list, describe, delete."""
+"""`riverrun topic`: create, alter, trim, list, describe, delete."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cluster.cli.quantities import Duration, Size, as_duration, as_size
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.metadata import CONFIG_NAMES, TopicConfig
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -14,7 +17,33 @@ if TYPE_CHECKING:
 
 @click.group(name="topic")
 def command() -> None:
-    """Create, list, describe and delete topics."""
+    """Create, list, describe, change and delete topics."""
+
+
+def limit_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that say what is kept of a topic; key compaction is not there yet."""
+    for option in (
+        click.option(
+            "--lagging-bytes",
+            type=Size(),
+            metavar="SIZE",
+            help="A replica that is further behind is not waited for before records go; 1GiB if not given.",
+        ),
+        click.option(
+            "--retention-bytes",
+            type=Size(),
+            metavar="SIZE",
+            help="The oldest records go while a partition takes more, such as 512MiB or 10GiB; never if not given.",
+        ),
+        click.option(
+            "--retention",
+            type=Duration(),
+            metavar="TIME",
+            help="Records go when they are older, such as 90s, 15m, 36h or 7d; never if not given.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 @command.command()
@@ -24,18 +53,89 @@ def command() -> None:
 )
 @click.option("--replicas", default=0, help="Copies of each partition; 3, or the number of nodes, if not given.")
 @click.option("--if-absent", is_flag=True, help="Do not fail if it exists already with these numbers.")
+@limit_options
 @server_option
 @json_option
-def create(name: str, partitions: int, replicas: int, if_absent: bool, servers: str, as_json: bool) -> None:  # noqa: FBT001
-    """Create a topic."""
+def create(
+    name: str,
+    partitions: int,
+    replicas: int,
+    if_absent: bool,  # noqa: FBT001
+    retention: int | None,
+    retention_bytes: int | None,
+    lagging_bytes: int | None,
+    servers: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Create a topic. It keeps everything, unless --retention or --retention-bytes say otherwise.
+
+    Records go by whole segments of a partition's log, so somewhat more than the limit stays.
+    Keeping only the newest record of each key (compaction) is not there yet.
+    """
+    config = TopicConfig(retention_ms=retention, retention_bytes=retention_bytes, lagging_bytes_max=lagging_bytes)
 
     async def work(client: "Client") -> None:
-        topic = await client.create_topic(name, partitions=partitions, replicas=replicas, if_absent=if_absent)
+        topic = await client.create_topic(
+            name, partitions=partitions, replicas=replicas, if_absent=if_absent, config=config
+        )
         if as_json:
             print_json(_plain(topic))
         else:
             size = f"{counted(len(topic.partitions), 'partition')} and {counted(topic.replicas, 'replica')}"
             click.echo(f"created topic {name} with {size}")
+
+    with_client(servers, work)
+
+
+@command.command()
+@click.argument("name")
+@limit_options
+@click.option(
+    "--unset",
+    multiple=True,
+    type=click.Choice(CONFIG_NAMES),
+    help="Have no such limit any more; may be given again.",
+)
+@server_option
+@json_option
+def alter(
+    name: str,
+    retention: int | None,
+    retention_bytes: int | None,
+    lagging_bytes: int | None,
+    unset: tuple[str, ...],
+    servers: str,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Change what is kept of a topic; it takes effect at once, on what is there as well."""
+    config = TopicConfig(retention_ms=retention, retention_bytes=retention_bytes, lagging_bytes_max=lagging_bytes)
+    if config == TopicConfig() and not unset:
+        raise click.UsageError("say what to change: --retention, --retention-bytes, --lagging-bytes or --unset")
+
+    async def work(client: "Client") -> None:
+        topic = await client.alter_topic(name, config, unset=unset)
+        if as_json:
+            print_json(_plain(topic))
+        else:
+            click.echo(f"topic {name} {_kept(topic.config)}")
+
+    with_client(servers, work)
+
+
+@command.command()
+@click.argument("name")
+@click.option("--partition", type=click.IntRange(min=0), required=True, help="Of this partition.")
+@click.option("--before", type=click.IntRange(min=0), required=True, metavar="OFFSET", help="The first that stays.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@server_option
+def trim(name: str, partition: int, before: int, yes: bool, servers: str) -> None:  # noqa: FBT001
+    """Delete the records of a partition below an offset, for good, on all replicas."""
+    if not yes:
+        click.confirm(f"delete the records of {name}, partition {partition}, below offset {before}?", abort=True)
+
+    async def work(client: "Client") -> None:
+        first = await client.delete_records(name, partition, before=before)
+        click.echo(f"partition {partition} of {name} begins at offset {first}")
 
     with_client(servers, work)
 
@@ -77,6 +177,7 @@ def describe(name: str, servers: str, as_json: bool) -> None:  # noqa: FBT001
             print_json(_plain(topic, offsets))
             return
         click.echo(f"topic {topic.name}   id {topic.id.hex()}   {counted(topic.replicas, 'replica')}")
+        click.echo(_kept(topic.config))
         table = new_table("PARTITION", "LEADER", "TERM", "REPLICAS", "FIRST", "END")
         for partition in topic.partitions:
             place = offsets[partition.number]
@@ -116,4 +217,24 @@ def _plain(topic: "TopicView", offsets: "dict[int, PartitionOffsets] | None" = N
         if offsets is not None:
             plain |= {"first": offsets[partition.number].first, "end": offsets[partition.number].end}
         partitions.append(plain)
-    return {"topic": topic.name, "id": topic.id.hex(), "replicas": topic.replicas, "partitions": partitions}
+    return {
+        "topic": topic.name,
+        "id": topic.id.hex(),
+        "replicas": topic.replicas,
+        "config": {name: getattr(topic.config, name) for name in CONFIG_NAMES},
+        "partitions": partitions,
+    }
+
+
+def _kept(config: TopicConfig) -> str:
+    """What is kept, in words."""
+    parts = []
+    if config.retention_ms is not None:
+        parts.append(f"for {as_duration(config.retention_ms)}")
+    if config.retention_bytes is not None:
+        parts.append(f"up to {as_size(config.retention_bytes)} a partition")
+    if config.lagging_bytes_max is not None:
+        parts.append(f"waiting for replicas at most {as_size(config.lagging_bytes_max)} behind")
+    if config.retention_ms is None and config.retention_bytes is None:
+        parts.insert(0, "everything")
+    return "keeps records " + ", ".join(parts) if parts[0] != "everything" else "keeps " + ", ".join(parts)

@@ -1,14 +1,21 @@
 """Topics and the cluster: requests that any node answers."""
 
+from collections.abc import Sequence
+
 from cluster.client.calls import Calls
 from cluster.client.directory import GET_TOPIC, Directory
 from cluster.client.views import ClusterView, TopicView, cluster_view, topic_view
-from cluster.errors import Unavailable, UnknownTopic
+from cluster.errors import InvalidRequest, Unavailable, UnknownTopic
+from cluster.metadata import TopicConfig
+from cluster.types import Offset
 from cluster.wire import api
 from cluster.wire.api import cluster_pb2, topic_pb2
+from cluster.wire.policies import config_to_pb
 
 CREATE_TOPIC = "/riverrun.v1.TopicService/CreateTopic"
 LIST_TOPICS = "/riverrun.v1.TopicService/ListTopics"
+ALTER_TOPIC = "/riverrun.v1.TopicService/AlterTopic"
+DELETE_RECORDS = "/riverrun.v1.TopicService/DeleteRecords"
 DELETE_TOPIC = "/riverrun.v1.TopicService/DeleteTopic"
 GET_CLUSTER = "/riverrun.v1.ClusterService/GetCluster"
 
@@ -31,19 +38,62 @@ class Admin:
         partitions: int = 0,
         replicas: int = 0,
         if_absent: bool = False,
+        config: TopicConfig | None = None,
         timeout_s: float | None = None,
     ) -> TopicView:
-        """Make a topic; returns when its partitions have leaders. 0: the cluster's defaults.
+        """Make a topic; returns when its partitions have leaders. 0: the cluster's defaults. No `config`: all is kept.
 
         Errors: TopicExists, InvalidRequest, Unavailable.
         """
-        request = topic_pb2.CreateTopicRequest(name=name, partitions=partitions, replicas=replicas, if_absent=if_absent)
+        request = topic_pb2.CreateTopicRequest(
+            name=name,
+            partitions=partitions,
+            replicas=replicas,
+            if_absent=if_absent,
+            config=config_to_pb(config or TopicConfig()),
+        )
         answer = await self._calls.call(
             CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent
         )
         topic = api.parse(topic_pb2.CreateTopicResponse, answer).topic
         self._directory.learn(topic)
         return topic_view(topic)
+
+    async def alter_topic(
+        self,
+        name: str,
+        config: TopicConfig | None = None,
+        *,
+        unset: Sequence[str] = (),
+        timeout_s: float | None = None,
+    ) -> TopicView:
+        """Change what is kept, at once: what `config` sets; `unset` names fields of it that have no limit again.
+
+        Errors: UnknownTopic, InvalidRequest.
+        """
+        request = topic_pb2.AlterTopicRequest(name=name, config=config_to_pb(config or TopicConfig()), unset=unset)
+        answer = await self._calls.call(
+            ALTER_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic
+        )
+        topic = api.parse(topic_pb2.AlterTopicResponse, answer).topic
+        self._directory.learn(topic)
+        return topic_view(topic)
+
+    async def delete_records(
+        self, topic: str, partition: int, *, before: int, timeout_s: float | None = None
+    ) -> Offset:
+        """Delete a partition's records below an offset for good; the first that is left. Repeated if need be.
+
+        Errors: UnknownTopic, UnknownPartition, InvalidRequest, OffsetOutOfRange (beyond the end).
+        """
+        try:
+            request = topic_pb2.DeleteRecordsRequest(topic=topic, partition=partition, before=before)
+        except ValueError as error:
+            raise InvalidRequest(f"partition {partition} or offset {before} is no such number: {error}") from error
+        answer = await self._calls.call(
+            DELETE_RECORDS, request.SerializeToString(), timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic
+        )
+        return Offset(api.parse(topic_pb2.DeleteRecordsResponse, answer).first)
 
     async def describe_topic(self, name: str, *, timeout_s: float | None = None) -> TopicView:
         """One topic with its partitions, leaders and replicas. UnknownTopic if every node says so."""

@@ -45,6 +45,8 @@ class Client:
         self._directory = Directory(self._calls, self._options)
         admin = Admin(self._calls, self._directory)
         self.create_topic = admin.create_topic
+        self.alter_topic = admin.alter_topic
+        self.delete_records = admin.delete_records
         self.describe_topic = admin.describe_topic
         self.list_topics = admin.list_topics
         self.delete_topic = admin.delete_topic

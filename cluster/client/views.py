@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from cluster.metadata import Replica
+from cluster.metadata import Replica, TopicConfig
 from cluster.types import ClusterId, NodeId, ReplicaId, Term, TopicId
 from cluster.wire.api import cluster_pb2, topic_pb2
+from cluster.wire.policies import config_as_told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class TopicView:
     partitions: tuple[PartitionView, ...]
     replicas: int
     partitioner_version: int
+    config: TopicConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ def topic_view(topic: topic_pb2.Topic) -> TopicView:
         ),
         replicas=topic.replicas,
         partitioner_version=topic.partitioner_version,
+        config=config_as_told(topic.config),
     )
 
 

@@ -7,6 +7,7 @@ once. Decoding checks every field: bytes that are no proposal never enter the qu
 import msgspec
 
 from cluster.errors import InvalidRequest
+from cluster.metadata import TopicConfig
 
 
 class RegisterNode(msgspec.Struct, frozen=True, tag="register"):
@@ -34,6 +35,15 @@ class CreateTopic(msgspec.Struct, frozen=True, tag="create_topic"):
     placements: list[list[int]]
     replicas: int
     if_absent: bool
+    config: TopicConfig = TopicConfig()
+
+
+class AlterTopic(msgspec.Struct, frozen=True, tag="alter_topic"):
+    """Other limits for a topic: fields of `config` that are set; names in `unset` have none again."""
+
+    name: str
+    config: TopicConfig
+    unset: list[str]
 
 
 class DeleteTopic(msgspec.Struct, frozen=True, tag="delete_topic"):
@@ -68,6 +78,7 @@ Command = (
     RegisterNode
     | SetNodeState
     | CreateTopic
+    | AlterTopic
     | DeleteTopic
     | MarkInitialised
     | AllocateProducers

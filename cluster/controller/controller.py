@@ -5,7 +5,7 @@ leader's also watches: nodes that come and go, replicas whose logs exist. Only c
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
     AllocateProducers,
+    AlterTopic,
     Answer,
     Command,
     CreateTopic,
@@ -31,7 +32,7 @@ from cluster.controller.quorum import Quorum
 from cluster.controller.state import MetadataState
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.metadata import Delta, Node, NodeState, Report, Topic
+from cluster.metadata import Delta, Node, NodeState, Report, Topic, TopicConfig
 from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId
 from cluster.world import Clock, Random
 
@@ -125,7 +126,9 @@ class Controller:
 
     # --- decisions
 
-    async def create_topic(self, name: str, *, partitions: int, replicas: int, if_absent: bool) -> Topic:
+    async def create_topic(
+        self, name: str, *, partitions: int, replicas: int, if_absent: bool, config: TopicConfig
+    ) -> Topic:
         """See `cluster.broker.admin_service.Decisions`."""
         options = self._options
         partitions = partitions or options.partitions_default
@@ -148,12 +151,20 @@ class Controller:
             ),
             replicas=replicas,
             if_absent=if_absent,
+            config=config,
         )
+        return await self._decide_topic(name, command)
+
+    async def alter_topic(self, name: str, *, config: TopicConfig, unset: Sequence[str]) -> Topic:
+        """See Decisions."""
+        return await self._decide_topic(name, AlterTopic(name=name, config=config, unset=list(unset)))
+
+    async def _decide_topic(self, name: str, command: Command) -> Topic:
         answer = await self._decide(command)
         await self._wait_version(answer.version)
         topic = self.state.by_name.get(name)
         if topic is None:
-            raise Unavailable(f"the topic {name!r} was created and deleted at once")
+            raise Unavailable(f"the topic {name!r} was deleted right after that was done")
         return self.state.topics[topic]
 
     async def delete_topic(self, name: str) -> None:

@@ -5,12 +5,14 @@ state and answers on every node. A proposal that was applied before is answered 
 """
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from cluster.controller.commands import (
     AllocateProducers,
+    AlterTopic,
     Answer,
     Barrier,
     Command,
@@ -22,7 +24,7 @@ from cluster.controller.commands import (
     RegisterNode,
     SetNodeState,
 )
-from cluster.metadata import Delta, Node, NodeState, Placement, Replica, Topic
+from cluster.metadata import CONFIG_NAMES, Delta, Node, NodeState, Placement, Replica, Topic, TopicConfig
 from cluster.types import NodeId, ReplicaId, TopicId
 
 FORMAT = 1
@@ -74,6 +76,8 @@ class MetadataState:
                 return self._set_state(NodeId(node), NodeState.ALIVE if alive else NodeState.DEAD)
             case CreateTopic():
                 return self._create(command)
+            case AlterTopic():
+                return self._alter(command)
             case DeleteTopic(name=name):
                 return self._delete(name)
             case MarkInitialised(replicas=replicas):
@@ -124,13 +128,16 @@ class MetadataState:
         if existing is not None:
             topic = self.topics[existing]
             same = (len(topic.partitions), topic.replicas) == (len(command.placements), command.replicas)
-            if command.if_absent and same:
+            same_kept = command.config in {TopicConfig(), topic.config}
+            if command.if_absent and same and same_kept:
                 return self._done([]), None
             return self._refused(
                 "TOPIC_EXISTS",
                 f"a topic {command.name!r} exists already, with {len(topic.partitions)} partitions and "
-                f"{topic.replicas} replicas",
+                f"{topic.replicas} replicas" + ("" if same_kept or not same else ", but keeps records differently"),
             )
+        if objection := command.config.objection():
+            return self._refused("INVALID_REQUEST", objection)
         unknown = {node for nodes in command.placements for node in nodes} - set(self.nodes)
         if unknown:
             return self._refused("UNAVAILABLE", f"nodes {sorted(unknown)} are not known")
@@ -143,11 +150,34 @@ class MetadataState:
             self.next_replica += len(nodes)
             placements.append(Placement(number=number, replicas=replicas, preferred_leader=NodeId(nodes[0])))
         topic = Topic(
-            name=command.name, id=TopicId(command.id), partitions=tuple(placements), replicas=command.replicas
+            name=command.name,
+            id=TopicId(command.id),
+            partitions=tuple(placements),
+            replicas=command.replicas,
+            config=command.config,
         )
         self.topics[topic.id] = topic
         self.by_name[topic.name] = topic.id
         return self._changed(topics=(topic,))
+
+    def _alter(self, command: AlterTopic) -> tuple[Answer, Delta | None]:
+        topic_id = self.by_name.get(command.name)
+        if topic_id is None:
+            return self._refused("UNKNOWN_TOPIC", f"there is no topic {command.name!r}")
+        unknown = sorted(set(command.unset) - set(CONFIG_NAMES))
+        if unknown:
+            return self._refused("INVALID_REQUEST", f"a topic has no setting {unknown[0]!r} that could be unset")
+        both = [name for name in command.unset if getattr(command.config, name) is not None]
+        if both:
+            return self._refused("INVALID_REQUEST", f"{both[0]} is to be set and unset at once")
+        topic = self.topics[topic_id]
+        config = topic.config.altered(command.config, command.unset)
+        if objection := config.objection():
+            return self._refused("INVALID_REQUEST", objection)
+        if config == topic.config:
+            return self._done([]), None
+        changed = self.topics[topic_id] = replace(topic, config=config)
+        return self._changed(topics=(changed,))
 
     def _delete(self, name: str) -> tuple[Answer, Delta | None]:
         topic_id = self.by_name.pop(name, None)
@@ -162,9 +192,7 @@ class MetadataState:
         for topic in list(self.topics.values()):
             partitions = tuple(_mark(placement, replicas) for placement in topic.partitions)
             if partitions != topic.partitions:
-                self.topics[topic.id] = Topic(
-                    name=topic.name, id=topic.id, partitions=partitions, replicas=topic.replicas
-                )
+                self.topics[topic.id] = replace(topic, partitions=partitions)
                 changed.append(self.topics[topic.id])
         return self._changed(topics=tuple(changed)) if changed else (self._done([]), None)
 

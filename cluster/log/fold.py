@@ -90,7 +90,7 @@ class Fold:
             case EntryKind.MEMBERSHIP:
                 self.membership = decode_membership(entry.control)
             case EntryKind.TRIM_TO:
-                self.start_offset = Offset(int.from_bytes(entry.control, "little"))
+                self.start_offset = max(self.start_offset, trim_offset(entry))
             case EntryKind.EXPIRE_PRODUCERS:
                 for producer in msgspec.msgpack.decode(entry.control, type=list[int]):
                     self.producers.pop(ProducerId(producer), None)
@@ -119,6 +119,16 @@ class Fold:
 def encode_expired(producers: Sequence[ProducerId]) -> bytes:
     """The control content of EXPIRE_PRODUCERS."""
     return bytes(msgspec.msgpack.encode(list(producers)))
+
+
+def encode_trim(offset: Offset) -> bytes:
+    """The control content of TRIM_TO: the first offset that stays."""
+    return offset.to_bytes(8, "little")
+
+
+def trim_offset(entry: Entry) -> Offset:
+    """The inverse."""
+    return Offset(int.from_bytes(entry.control, "little"))
 
 
 def encode_fold(fold: Fold) -> bytes:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
+from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
-from cluster.log.segment import ReplicaIdentity, Segment, head_size
+from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.trims import Trims
 from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
@@ -36,6 +38,7 @@ class Log:
         vote_sequence: int,
         vote_file: File,
         recovered: Recovery,
+        trims: Trims,
         machine_of: MachineOf | None = None,
     ) -> None:
         self.recovered = recovered
@@ -44,6 +47,9 @@ class Log:
         self.full = False
         self.closed = False
         self.pending_bytes = 0
+        self.segment_age_max_ns: int | None = None
+        """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
+        self._trims = trims
         self._directory = directory
         self._identity = identity
         self._options = options
@@ -54,8 +60,7 @@ class Log:
         self._vote_file = vote_file
         self._steps: list[Step] = []
         self._failed: Write | None = None
-        self._cache: dict[Index, Entry] = {}
-        self._cache_bytes = 0
+        self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
         self._under_way = False
@@ -98,6 +103,7 @@ class Log:
             vote_sequence=opened.vote_sequence,
             vote_file=opened.vote_file,
             recovered=opened.recovered,
+            trims=opened.trims,
             machine_of=machine_of,
         )
 
@@ -108,7 +114,8 @@ class Log:
             self._close_files()
 
     def _close_files(self) -> None:
-        for segment in self._segments:
+        removing = [step.segment for step in self._steps if isinstance(step, Remove)]
+        for segment in [*self._segments, *removing]:
             if segment.file is not None:
                 segment.file.close()
                 segment.file = None
@@ -128,8 +135,8 @@ class Log:
 
     @property
     def start_offset(self) -> Offset:
-        """The first record that can be read."""
-        return max(self._segments[0].base_offset, self.fold.start_offset)
+        """The first record that can be read: the first that is here and that no committed trim has taken."""
+        return max(self._segments[0].base_offset, self._trims.start)
 
     @property
     def end_offset(self) -> Offset:
@@ -154,6 +161,14 @@ class Log:
             return self._segments[0].base_offset
         return self._segment_of(index).end_offset_at(index)
 
+    def segments(self) -> list[SegmentFacts]:
+        """What is where, oldest first; the last one takes the entries that come."""
+        return [segment.facts() for segment in self._segments]
+
+    def bytes_after(self, index: Index) -> int:
+        """How much of the log follows the entry at `index`."""
+        return sum(segment.bytes_after(index) for segment in self._segments)
+
     # --- changes
 
     def save_vote(self, vote: Vote) -> None:
@@ -166,8 +181,9 @@ class Log:
         """Add entries that follow the last one in index, term and offset."""
         for entry in entries:
             segment = self._segments[-1]
-            if segment.size >= self._segment_bytes_max and segment.rows.terms:
-                segment = self._roll()
+            full = segment.size >= self._segment_bytes_max
+            if segment.rows.terms and (full or segment.ends_before(entry, self.segment_age_max_ns)):
+                segment = self._new_segment(self.fold, encode_fold(self.fold), installed=False)
             if self._cut_first:
                 self._steps.append(Cut(segment, segment.size))
                 self._cut_first = False
@@ -177,15 +193,14 @@ class Log:
             size = len(head) + len(content)
             position = segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, size)
             self._put(segment, position, [head, content] if content else [head], size)
-            self._cache[entry.index] = entry
-            self._cache_bytes += entry.size_bytes
+            self._cache.add(entry)
+        self._trims.appended(entries)
 
     def truncate_from(self, index: Index) -> None:
         """Drop the entry at `index` and all after it."""
         assert self.first_index <= index <= self.last_index, f"entry {index} is not here"
-        for gone in range(index, self.last_index + 1):
-            entry = self._cache.pop(Index(gone), None)
-            self._cache_bytes -= entry.size_bytes if entry else 0
+        self._cache.forget(index, self.last_index)
+        self._trims.truncated_from(index)
         while self._segments[-1].base_index > index or (
             self._segments[-1].base_index == index and len(self._segments) > 1
         ):
@@ -212,12 +227,16 @@ class Log:
         fold = decode_fold(fold_bytes, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, []
+        # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
+        # would be taken for damage.
+        self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
         self._new_segment(fold, fold_bytes, installed=True)
         new = self._segments[0].path
-        self._steps += [Remove(segment, replaced=segment.path == new) for segment in reversed(old)]
+        before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
+        self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
         self.fold = fold
+        self._trims = Trims(fold.start_offset)
         self._cache.clear()
-        self._cache_bytes = 0
         self._written = index
         self._synced = (Index(0), NO_TERM)
         self._cut_first = False
@@ -228,27 +247,20 @@ class Log:
         fold = decode_fold(data)
         return fold.index, fold.term, data
 
-    def trim_to(self, offset: Offset) -> tuple[Index, Term]:
-        """Drop whole segments below `offset`, never the last one; where the log begins now."""
-        while len(self._segments) > 1 and self._segments[1].base_offset <= offset:
-            self._steps.append(Remove(self._segments.pop(0)))
-        index, term, _ = self.fold_at_start()
-        return index, term
+    def trim(self, commit: Index, durable: Index) -> tuple[Index, Term] | None:
+        """Drop whole segments, oldest first, that committed trims have taken and that are on disk; never the last one.
 
-    def trim_folded(self, commit: Index) -> tuple[Index, Term]:
-        """Drop whole segments that are folded into the head of a later one, up to `commit`; where the log begins now.
-
-        For partitions that hold nothing but commands: what they say is in the state.
+        The last entry that is not here any more, if that is news. A restart takes up here what a crash left undone.
         """
-        while len(self._segments) > 1 and self._segments[1].base_index - 1 <= commit:
-            self._steps.append(Remove(self._segments.pop(0)))
-        index, term, _ = self.fold_at_start()
-        return index, term
-
-    @property
-    def segment_count(self) -> int:
-        """How many files the log has."""
-        return len(self._segments)
+        self._trims.committed(commit)
+        before, upto = len(self._segments), min(commit, durable) + 1
+        while len(self._segments) > 1 and self._segments[1].base_index <= upto:
+            if self._segments[1].base_offset > self._trims.start:
+                break
+            gone = self._segments.pop(0)
+            self._cache.forget(gone.base_index, gone.last_index)
+            self._steps.append(Remove(gone))
+        return self.fold_at_start()[:2] if len(self._segments) < before else None
 
     # --- to disk
 
@@ -287,7 +299,7 @@ class Log:
         if upto > self._synced[0] and upto >= self.first_index:
             segment = self._segment_of(upto)
             self._synced = (upto, Term(segment.rows.terms[upto - segment.base_index]))
-        self._shrink_cache()
+        self._cache.shrink(self._written)
 
     # --- reading
 
@@ -309,7 +321,7 @@ class Log:
             raise OffsetOutOfRange(
                 f"offset {offset} is below the first one, {self.start_offset}",
                 first=str(self.start_offset),
-                end=str(self.end_offset),
+                end=str(self.end_offset_at(last)),
             )
         _, first = self.find(offset)
         found: list[Entry] = []
@@ -339,7 +351,8 @@ class Log:
         for segment in self._segments:
             index = segment.index_of_time(timestamp_ns, append_time=append_time)
             if index is not None:
-                return Offset(segment.rows.offsets[index - segment.base_index]) if index <= last else None
+                found = Offset(segment.rows.offsets[index - segment.base_index])
+                return max(found, self.start_offset) if index <= last else None
         return None
 
     def _entry(self, index: Index) -> Entry:
@@ -361,9 +374,6 @@ class Log:
         raise AssertionError(f"entry {index} is below the log's start")
 
     # --- segments and memory
-
-    def _roll(self) -> Segment:
-        return self._new_segment(self.fold, encode_fold(self.fold), installed=False)
 
     def _new_segment(self, fold: Fold, fold_bytes: bytes, *, installed: bool) -> Segment:
         base = Index(fold.index + 1)
@@ -387,11 +397,3 @@ class Log:
             last.size += size
         else:
             self._steps.append(Put(segment, position, buffers, size))
-
-    def _shrink_cache(self) -> None:
-        """Forget the oldest entries that are on disk, down to the limit."""
-        while self._cache_bytes > self._options.cache_bytes_max:
-            oldest = next(iter(self._cache))
-            if oldest > self._written:
-                return
-            self._cache_bytes -= self._cache.pop(oldest).size_bytes

@@ -8,6 +8,7 @@ from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, head_size, open_segment
+from cluster.log.trims import Trims
 from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.records import Entry
@@ -43,6 +44,7 @@ class Opened:
     vote_sequence: int
     vote_file: File
     recovered: Recovery
+    trims: Trims
 
 
 def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold]]) -> None:
@@ -98,6 +100,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
     vote, sequence = load_vote(vote_file, identity.encoded())
     segments, aside = _open_segments(disk, directory, identity)
     fold = decode_fold(segments[0].fold, machine_of)
+    trims = Trims(fold.start_offset)
     damage: Damage | None = None
     kept: list[Segment] = []
     for place, segment in enumerate(segments):
@@ -115,6 +118,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
         more = place + 1 < len(segments)
         entries, damage = scan(segment, data, identity.partition, more_segments=more, vote_term=vote.term)
         _take_in(segment, entries, fold)
+        trims.appended(entries)
         segment.allocated = len(data)
         if damage is not None:
             if damage.position < len(data):
@@ -139,6 +143,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             recovering=RECOVERING_FILE in disk.list(directory),
             quarantined=tuple(aside),
         ),
+        trims=trims,
     )
 
 

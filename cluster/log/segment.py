@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 import google_crc32c
 
 from cluster.errors import CorruptStorage, RefusedToStart
+from cluster.log.fold import trim_offset
+from cluster.records import Entry, EntryKind
 from cluster.types import ClusterId, Index, Offset, PartitionId, ReplicaId, Term
 from cluster.world import Disk, File
 
@@ -33,6 +35,17 @@ class ReplicaIdentity:
     def encoded(self) -> bytes:
         """For checksums: a file of another replica fails them."""
         return self.cluster + self.partition.topic + struct.pack("<IQ", self.partition.number, self.replica)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentFacts:
+    """What retention asks of a segment. `last_record_time_ns` is an append time; None: it holds no records."""
+
+    base_offset: Offset
+    end_offset: Offset
+    last_index: Index
+    bytes: int
+    last_record_time_ns: int | None
 
 
 def _column() -> "array[int]":
@@ -72,6 +85,31 @@ class Segment:
     def last_index(self) -> Index:
         """The last frame's; one before the base if there is none."""
         return Index(self.base_index + len(self.rows.terms) - 1)
+
+    def facts(self) -> SegmentFacts:
+        """For retention. Control entries have append times, too, but keep no record from ageing."""
+        place = bisect_left(self.rows.offsets, self.end_offset) - 1
+        return SegmentFacts(
+            base_offset=self.base_offset,
+            end_offset=self.end_offset,
+            last_index=self.last_index,
+            bytes=self.size,
+            last_record_time_ns=self.rows.append_times[place] if place >= 0 else None,
+        )
+
+    def ends_before(self, entry: Entry, age_max_ns: int | None) -> bool:
+        """Whether `entry` begins a new segment though this one is not full: it is old, or about to be trimmed whole."""
+        if self.end_offset == self.base_offset:
+            return False
+        if entry.kind is EntryKind.TRIM_TO and trim_offset(entry) >= self.end_offset:
+            return True
+        return age_max_ns is not None and entry.append_time_ns - self.rows.append_times[0] >= age_max_ns
+
+    def bytes_after(self, index: Index) -> int:
+        """How many bytes follow the frame of `index`; all of them if it lies before this segment."""
+        if index < self.base_index:
+            return self.size
+        return self.size - sum(self.span(index)) if index <= self.last_index else 0
 
     def add(self, term: Term, end_offset: Offset, latest_time: int, append_time: int, frame_bytes: int) -> int:
         """A frame at the end; its position."""

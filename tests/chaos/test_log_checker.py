@@ -4,6 +4,7 @@ import io
 
 import pytest
 
+from chaos.checkers.deletions import Anomaly
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind, read_history
 
@@ -121,3 +122,56 @@ def test_a_broken_condition_is_caught(kind: Kind, place: int, anomalies: list[st
     _read(history, (place, "first"), (1 - place, "other"))
 
     assert anomalies == [a.name for a in check_log(history.events) if a.name == "broken condition"]
+
+
+def _deleted(*records: tuple[int, str], first: int, before: int, kind: Kind = Kind.OK, told: int = 0) -> list[Anomaly]:
+    """Three records, a deletion that ended like that, a reader who was told where it begins, and the final read."""
+    history = History()
+    for place, value in enumerate("abc"):
+        _send(history, value, place, at=float(place))
+    number = history.invoke("d", "delete", 5.0, partition=0, before=before)
+    history.end(number, "d", kind, "delete", 5.5, partition=0, before=before)
+    number = history.invoke("r", "read", 6.0, partition=0)
+    history.end(number, "r", Kind.OK, "read", 6.5, partition=0, records=[], first=told)
+    number = history.invoke("final", "read", 9.0, partition=0)
+    plain = [[offset, "k", value] for offset, value in records]
+    history.end(number, "final", Kind.OK, "read", 9.5, partition=0, records=plain, first=first)
+    return check_log(history.events)
+
+
+def test_what_was_deleted_is_not_lost() -> None:
+    """All that was asked for, whether the answer came or not; also everything."""
+    assert [] == _deleted((2, "c"), first=2, before=2, told=2)
+    assert [] == _deleted((2, "c"), first=2, before=2, kind=Kind.INFO)
+    assert [] == _deleted((0, "a"), (1, "b"), (2, "c"), first=0, before=2, kind=Kind.INFO)
+    assert [] == _deleted(first=3, before=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "anomalies"),
+    [
+        ("unseen", _deleted((1, "b"), first=1, before=1)),
+        ("wrong start", _deleted((2, "c"), first=1, before=1)),
+        ("not deleted", _deleted((1, "b"), (2, "c"), first=1, before=2)),
+        ("deleted too much", _deleted((2, "c"), first=2, before=1)),
+        ("deleted came back", _deleted((1, "b"), (2, "c"), first=1, before=2, kind=Kind.INFO, told=2)),
+    ],
+)
+def test_what_is_wrong_about_a_deletion_is_named(name: str, anomalies: list[Anomaly]) -> None:
+    """Above the first offset everything still has to be there."""
+    assert name in {anomaly.name for anomaly in anomalies}
+
+
+def test_a_topic_with_limits_deletes_by_itself() -> None:
+    """But only from the beginning: a record above the first one is lost."""
+    history = History()
+    for place, value in enumerate("abcd"):
+        _send(history, value, place, at=float(place))
+    number = history.invoke("final", "read", 9.0, partition=0)
+    history.end(number, "final", Kind.OK, "read", 9.5, partition=0, records=[[2, "k", "c"], [3, "k", "d"]], first=2)
+    assert [] == check_log(history.events, retention=True)
+    assert {"deleted too much"} == {anomaly.name for anomaly in check_log(history.events)}
+    _send(history, "e", 4, at=8.0)
+    assert {"unseen"} == {anomaly.name for anomaly in check_log(history.events, retention=True)}
+    _read(history, (4, "e"), process="r")
+    assert "lost write" in {anomaly.name for anomaly in check_log(history.events, retention=True)}

@@ -36,6 +36,37 @@ def test_a_topic_from_its_making_to_its_end(riverrun: Riverrun):
     assert "life" in refused(riverrun("topic", "describe", "life"))
 
 
+def test_what_is_kept_is_said_changed_and_shown(riverrun: Riverrun):
+    """In the units that people use; a description says it, and where each partition begins."""
+    ok(riverrun("topic", "create", "kept", "--retention", "7d", "--retention-bytes", "1GiB"))
+    assert "keeps records for 7d, up to 1GiB a partition" in ok(riverrun("topic", "describe", "kept"))
+    said = ok(riverrun("topic", "alter", "kept", "--retention", "90m", "--unset", "retention_bytes"))
+    assert "topic kept keeps records for 90m\n" == said
+    described = json.loads(ok(riverrun("topic", "describe", "kept", "--json")))
+    assert {"retention_ms": 5_400_000, "retention_bytes": None, "lagging_bytes_max": None} == described["config"]
+    assert "keeps everything" in ok(riverrun("topic", "alter", "kept", "--unset", "retention_ms"))
+    assert "say what to change" in refused(riverrun("topic", "alter", "kept"), code=2)
+    assert "such as 36h or 7d" in refused(riverrun("topic", "alter", "kept", "--retention", "week"), code=2)
+    assert "512MiB" in refused(riverrun("topic", "create", "no", "--retention-bytes", "1GB"), code=2)
+    refused(riverrun("topic", "alter", "kept", "--unset", "compacted"), code=2)
+    assert "no topic" in refused(riverrun("topic", "alter", "absent", "--retention", "1h"))
+
+
+def test_records_are_deleted_before_an_offset(riverrun: Riverrun):
+    """For good; beyond the end is refused, and again is harmless."""
+    ok(riverrun("topic", "create", "cut"))
+    ok(riverrun("produce", "cut", stdin="a\nb\nc\nd\n"))
+    trim = ["topic", "trim", "cut", "--partition", "0", "--yes", "--before"]
+    for _ in range(2):
+        assert "partition 0 of cut begins at offset 2\n" == ok(riverrun(*trim, "2"))
+    assert "c\nd\n" == ok(riverrun("consume", "cut", "--from", "earliest", "--until", "latest", "--format", "raw"))
+    described = json.loads(ok(riverrun("topic", "describe", "cut", "--json")))
+    assert [(2, 4)] == [(partition["first"], partition["end"]) for partition in described["partitions"]]
+    assert "beyond the end, 4" in refused(riverrun(*trim, "5"))
+    assert "offset 0" in refused(riverrun("consume", "cut", "--from", "0", "--until", "latest"))
+    refused(riverrun("topic", "trim", "cut", "--partition", "0"), code=2)
+
+
 def test_lines_go_in_and_come_out(riverrun: Riverrun):
     """In order, with the receipt's summary at the end; in three formats."""
     ok(riverrun("topic", "create", "lines"))
@@ -131,7 +162,8 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
 
 
 COMMANDS = (
-    "|dev|node|topic|topic create|topic list|topic describe|topic delete|produce|consume|verify|cluster|cluster status"
+    "|dev|node|topic|topic create|topic list|topic alter|topic trim|topic describe|topic delete"
+    "|produce|consume|verify|cluster|cluster status"
 )
 
 

@@ -1,11 +1,13 @@
 """The controller's state machine: what each command does, refuses, and answers when it comes again."""
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.controller.commands import (
     AllocateProducers,
+    AlterTopic,
     Answer,
     Command,
     CreateTopic,
@@ -21,7 +23,7 @@ from cluster.controller.commands import (
 )
 from cluster.controller.state import MetadataState
 from cluster.errors import InvalidRequest
-from cluster.metadata import Delta, NodeState
+from cluster.metadata import Delta, NodeState, TopicConfig
 from cluster.types import NodeId, TopicId
 
 
@@ -80,6 +82,71 @@ def test_a_topic_needs_nodes_that_are_known():
     """A placement made from older knowledge is refused."""
     strange = CreateTopic(name="t", id=b"t" * 16, placements=[[1, 9]], replicas=2, if_absent=False)
     assert "UNAVAILABLE" == Machine().do(strange)[0].reason
+
+
+def alter(name: str = "t", *unset: str, **limits: int) -> AlterTopic:
+    """Other limits for a topic."""
+    return AlterTopic(name=name, config=TopicConfig(**limits), unset=list(unset))
+
+
+def test_what_is_kept_can_be_altered():
+    """What is set takes the place of what was, what is unset has no limit again, the rest stays."""
+    machine = Machine()
+    limited = TopicConfig(retention_ms=1000, retention_bytes=10)
+    _, delta = machine.do(msgspec.structs.replace(create(), config=limited))
+    assert delta is not None
+    assert limited == delta.topics[0].config
+    _, delta = machine.do(alter("t", "retention_bytes", retention_ms=5, lagging_bytes_max=7))
+    assert delta is not None
+    assert TopicConfig(retention_ms=5, lagging_bytes_max=7) == delta.topics[0].config
+    _, delta = machine.do(MarkInitialised(replicas=[1]))
+    assert delta is not None
+    assert TopicConfig(retention_ms=5, lagging_bytes_max=7) == delta.topics[0].config
+    answer, delta = machine.do(alter(retention_ms=5))
+    assert ("", None) == (answer.reason, delta)
+
+
+@pytest.mark.parametrize(
+    ("reason", "command"),
+    [
+        ("UNKNOWN_TOPIC", alter("u", retention_ms=5)),
+        ("INVALID_REQUEST", alter(retention_ms=0)),
+        ("INVALID_REQUEST", alter(lagging_bytes_max=-1)),
+        ("INVALID_REQUEST", alter("t", "colour")),
+        ("INVALID_REQUEST", alter("t", "retention_ms", retention_ms=5)),
+    ],
+)
+def test_limits_that_are_none_are_refused(reason: str, command: AlterTopic):
+    """And nothing changes."""
+    machine = Machine()
+    machine.do(create())
+    before = machine.state.version
+    assert reason == machine.do(command)[0].reason
+    assert before == machine.state.version
+    assert "INVALID_REQUEST" == Machine().do(create_with(retention_bytes=0))[0].reason
+
+
+def create_with(**limits: int) -> CreateTopic:
+    """A topic with limits."""
+    return msgspec.structs.replace(create(), config=TopicConfig(**limits))
+
+
+def test_a_topic_that_is_there_may_be_asked_for_again_if_it_keeps_the_same():
+    """Or if nothing was said about what is kept; another limit is not passed over in silence."""
+    machine = Machine()
+    machine.do(create_with(retention_ms=5))
+    assert "" == machine.do(create(if_absent=True))[0].reason
+    assert "" == machine.do(msgspec.structs.replace(create_with(retention_ms=5), if_absent=True))[0].reason
+    assert "TOPIC_EXISTS" == machine.do(msgspec.structs.replace(create_with(retention_ms=6), if_absent=True))[0].reason
+
+
+def test_a_topic_from_before_there_were_limits_keeps_everything():
+    """Journals and states that an earlier version wrote have no word about it."""
+    old = {"type": "create_topic", "name": "t", "id": b"t" * 16, "placements": [[1]], "replicas": 1, "if_absent": False}
+    data = msgspec.msgpack.encode({"type": "v1", "client": b"c", "number": 1, "command": old})
+    command = decode_proposal(data).command
+    assert isinstance(command, CreateTopic)
+    assert TopicConfig() == command.config
 
 
 def test_a_deleted_topic_leaves_a_tombstone():
@@ -150,6 +217,10 @@ commands = st.one_of(
     st.builds(register, st.integers(1, 4), st.sampled_from("ab")),
     st.builds(SetNodeState, node=st.integers(1, 4), alive=st.booleans()),
     st.builds(create, st.sampled_from("tuv"), partitions=st.integers(1, 3), id_=st.binary(min_size=16, max_size=16)),
+    st.builds(create_with, retention_ms=st.integers(-1, 3)),
+    st.builds(
+        alter, st.sampled_from("tu"), st.sampled_from(["retention_ms", "colour"]), retention_bytes=st.integers(0, 3)
+    ),
     st.builds(DeleteTopic, name=st.sampled_from("tuv")),
     st.builds(MarkInitialised, replicas=st.lists(st.integers(1, 20), max_size=4)),
     st.builds(AllocateProducers, count=st.integers(0, 5)),

@@ -3,18 +3,19 @@
 import asyncio
 import errno
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
 from cluster.config import LogOptions
-from cluster.errors import CorruptStorage
+from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log import Log, ReplicaIdentity
+from cluster.log.fold import encode_trim
 from cluster.log.write import perform
 from cluster.raft import Member, Membership, Vote
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
-from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.types import ClusterId, Index, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.records import make_batch
 
 IDENTITY = ReplicaIdentity(
@@ -31,6 +32,8 @@ class Promised:
 
     entries: dict[int, Entry] = field(default_factory=dict)
     vote: Vote | None = None
+    start: Offset = Offset(0)
+    """Records below it are deleted: their entries may be gone, and need not be."""
 
 
 def entry(log: Log, term: int, size: int = 300) -> Entry:
@@ -54,8 +57,8 @@ def flush(log: Log, disk: SimDisk) -> None:
         log.written(write, full=False)
 
 
-def script(disk: SimDisk, promised: Promised) -> None:
-    """Votes, appends over several segments, a truncation, more appends, a trim."""
+def script(disk: SimDisk, promised: Promised, *, trims: bool = False) -> None:
+    """Votes, appends over several segments, a truncation, more appends, with or without a trim among them."""
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     for term in (1, 2, 3):
         log.save_vote(Vote(term=Term(term), voted_for=ReplicaId(9)))
@@ -77,6 +80,20 @@ def script(disk: SimDisk, promised: Promised) -> None:
             promised.entries[log.last_index] = log.entries(
                 log.last_index, last=log.last_index, bytes_max=1, count_max=1
             )[0]
+            if trims:
+                trim(log, disk, promised, term)
+
+
+def trim(log: Log, disk: SimDisk, promised: Promised, term: int) -> None:
+    """Two thirds of the records go: the entry that says so is committed, then their segments are dropped."""
+    offset = Offset(log.end_offset * 2 // 3)
+    control = replace(entry(log, term), kind=EntryKind.TRIM_TO, batch=None, control=encode_trim(offset))
+    log.append([control])
+    flush(log, disk)
+    promised.entries[control.index] = control
+    promised.start = offset
+    assert log.trim(log.last_index, log.last_index) is not None
+    flush(log, disk)
 
 
 def fresh_disk(seed: int) -> SimDisk:
@@ -86,32 +103,36 @@ def fresh_disk(seed: int) -> SimDisk:
     return disk
 
 
-def operations() -> int:
+def operations(*, trims: bool) -> int:
     """How many there are in the script."""
     disk = fresh_disk(0)
     before = disk.operations
-    script(disk, Promised())
+    script(disk, Promised(), trims=trims)
     return disk.operations - before
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trims", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_power_loss_at_every_operation(seed: int) -> None:
+def test_power_loss_at_every_operation(seed: int, *, trims: bool) -> None:
     """Whatever was reported as durable is there after the crash; a torn end is reported as doubtful, not as damage."""
-    for stop in range(operations()):
+    for stop in range(operations(trims=trims)):
         disk = fresh_disk(seed * 1000 + stop)
         promised = Promised()
         disk.crash_at_operation = disk.operations + stop
         with pytest.raises(SimCrash):
-            script(disk, promised)
+            script(disk, promised, trims=trims)
         disk.crash()
         log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
         found = {
             item.index: item
             for item in log.entries(log.first_index, last=log.last_index, bytes_max=1 << 40, count_max=1 << 40)
         }
-        for index, item in promised.entries.items():
+        kept = {i: e for i, e in promised.entries.items() if i >= log.first_index or e.end_offset > promised.start}
+        for index, item in kept.items():
             assert found.get(Index(index)) == item, f"entry {index} after a crash at operation {stop}"
+        assert list(range(log.first_index, log.last_index + 1)) == list(found), "no hole"
+        finish(log, disk, promised)
         assert promised.vote is None or log.vote.term >= promised.vote.term
         assert not log.recovered.recovering, f"a crash at operation {stop} was taken for damage"
         if log.recovered.doubtful is not None:
@@ -121,6 +142,18 @@ def test_power_loss_at_every_operation(seed: int) -> None:
         again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
         assert again.last_index == log.last_index
         assert again.recovered.doubtful is None
+
+
+def finish(log: Log, disk: SimDisk, promised: Promised) -> None:
+    """Once it is known what is committed, a restart drops what a crash in the middle of a trim left behind."""
+    if promised.start:
+        log.trim(log.last_index, log.last_index)
+        flush(log, disk)
+        assert log.start_offset == promised.start
+        assert len(log.segments()) == 1 or log.segments()[0].end_offset > promised.start
+        with pytest.raises(OffsetOutOfRange) as raised:
+            log.read(Offset(promised.start - 1), last=log.last_index, bytes_max=1)
+        assert {"first": str(promised.start), "end": str(log.end_offset)} == raised.value.metadata
 
 
 def test_power_loss_at_every_operation_of_making_replicas() -> None:
@@ -290,9 +323,10 @@ def test_an_installed_fold_replaces_everything() -> None:
         flush(log, disk)
     index, term, data = log.fold_at_start()
     assert (0, 0) == (index, term)
-    index, term = log.trim_to(log.end_offset)
-    flush(log, disk)
-    data = log.fold_at_start()[2]
+    gone = Promised()
+    trim(log, disk, gone, 1)
+    index, term, data = log.fold_at_start()
+    assert index > 0
     other = fresh_disk(5)
     follower = Log.open(other, DIRECTORY, IDENTITY, OPTIONS)
     follower.append([entry(follower, 1)])

@@ -41,6 +41,10 @@ SOMETIMES = (
     "records_read",
     "appended_on_condition",
     "conflict",
+    "trimmed",
+    "reinstalled",
+    "deleted",
+    "read_out_of_range",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

@@ -4,6 +4,7 @@
 - the same entry at the same index wherever it is committed (state-machine safety, §5.4.3): term, offset, content;
 - the commit never falls in the life of a process;
 - append times never go back;
+- a leader's log begins where it was trimmed, and not later;
 - the core's own conditions (`Raft.validate`).
 """
 
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from cluster.broker.replica import Replica
 from cluster.broker.requests import Request
+from cluster.messages import InstallFold
 from cluster.raft import Role
 from cluster.types import Index, PartitionId, ReplicaId, Term
 
@@ -32,6 +34,8 @@ class Invariants:
         self.chosen: dict[tuple[PartitionId, Index], Content] = {}
         self.leaders: dict[tuple[PartitionId, Term], ReplicaId] = {}
         self.turns = 0
+        self.reinstalled = 0
+        """Replicas that began again from a fold."""
         self.broken: list[str] = []
 
     def look(self, replica: "CheckedReplica") -> None:
@@ -53,6 +57,9 @@ class Invariants:
         leader = self.leaders.setdefault((replica.partition, term), replica.me)
         if leader != replica.me:
             raise Violated(f"election safety: {leader} and {replica.me} lead term {term}")
+        log = replica.log
+        if replica.raft.term_of(replica.raft.commit) == term and log.segments()[0].base_offset > log.fold.start_offset:
+            raise Violated(f"the log begins at {log.start_offset}, and nobody deleted that much")
 
     def _committed(self, replica: "CheckedReplica") -> None:
         commit, log = replica.raft.commit, replica.log
@@ -81,6 +88,10 @@ class CheckedReplica(Replica):
         """The turn, and what must hold after it."""
         super().on_turn(messages)
         self.invariants.look(self)
+
+    def _install(self, fold: InstallFold) -> None:
+        super()._install(fold)
+        self.invariants.reinstalled += 1
 
 
 def look_at_all(cluster: "SimCluster", invariants: Invariants) -> None:

@@ -15,7 +15,8 @@ from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
 from cluster.config import ClientOptions, NodeConfig
-from cluster.errors import CorruptStorage, OffsetConflict, Outcome, RiverrunError
+from cluster.errors import CorruptStorage, OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError
+from cluster.metadata import TopicConfig
 from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
@@ -60,8 +61,8 @@ class PlannedCluster(SimCluster):
                 idle_ticks_before_sleep=self.plan.idle_ticks,
                 entries_per_append_max=self.plan.entries_per_append,
             ),
-            broker=replace(config.broker, tick_s=self.plan.tick_s),
-            log=replace(config.log, segment_bytes_max=self.plan.segment_bytes, allocate_bytes_min=4096),
+            broker=replace(config.broker, tick_s=self.plan.tick_s, retention_check_s=1.0, segment_age_s_min=1.0),
+            log=replace(config.log, segment_bytes_max=self.plan.log_bytes, allocate_bytes_min=4096),
         )
 
 
@@ -83,17 +84,18 @@ class Seed:
         await self.cluster.start_all()
         admin = self.cluster.client("admin")
         await self._ready(admin)
-        await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3)
+        await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3, config=self.plan.limits)
         producers = [asyncio.create_task(self._produce(number)) for number in range(self.plan.producers)]
         producers += [asyncio.create_task(self._append(number)) for number in range(self.plan.appenders)]
         watcher = asyncio.create_task(self._watch())
+        others = [asyncio.create_task(self._delete())] if self.plan.deletes_every_s else []
         readers = [asyncio.create_task(self._read(number)) for number in range(self.plan.readers)]
         await self.nemesis.run(self.check)
         await self._heal()
         before = self.outcome.acknowledged
         await asyncio.sleep(5)
         self.stopping = True
-        await asyncio.wait_for(asyncio.gather(*producers, *readers), HEAL_S_MAX)
+        await asyncio.wait_for(asyncio.gather(*producers, *readers, *others), HEAL_S_MAX)
         if self.outcome.acknowledged <= before:
             raise SeedFailure("no progress after everything was healed")
         await self._equal()
@@ -179,19 +181,46 @@ class Seed:
             await asyncio.sleep(self.random.uniform(0.1, 2 * self.plan.think_s))
             partition = self.random.randrange(self.plan.partitions)
             operation = self.history.invoke(process, "read", self.loop.now_s, partition=partition)
-            records = []
+            records, told = [], {}
             try:
                 async with asyncio.timeout(20):
                     async for record in client.read(
                         TOPIC, partitions=[partition], start=positions[partition], until="latest"
                     ):
                         records.append(_plain(record))  # noqa: PERF401  what came before an error counts
+            except OffsetOutOfRange as error:
+                self.outcome.counts["read_out_of_range"] += 1
+                told = {"first": int(error.metadata["first"])}
             except (RiverrunError, TimeoutError):
                 self.outcome.counts["reads_broken"] += 1
-            if records:
-                positions[partition] = records[-1][0] + 1
+            positions[partition] = max(records[-1][0] + 1 if records else positions[partition], *told.values(), 0)
             self.outcome.counts["records_read"] += len(records)
-            self.history.end(operation, process, Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
+            self.history.end(
+                operation, process, Kind.OK, "read", self.loop.now_s, partition=partition, records=records, **told
+            )
+        await client.abandon()
+
+    async def _delete(self) -> None:
+        """Now and then somebody deletes records, from the beginning to anywhere."""
+        client = self.cluster.client("deleter")
+        while not self.stopping:
+            await asyncio.sleep(self.random.uniform(0.1, 2 * self.plan.deletes_every_s))
+            partition = self.random.randrange(self.plan.partitions)
+            try:
+                place = (await client.offsets(TOPIC, [partition]))[partition]
+            except RiverrunError:
+                continue
+            before = self.random.randint(place.first, place.end)
+            operation = self.history.invoke("d", "delete", self.loop.now_s, partition=partition, before=before)
+            kind = Kind.OK
+            try:
+                first = await client.delete_records(TOPIC, partition, before=before)
+                if first < before:
+                    raise SeedFailure(f"deleted before {before}, and told that {first} is left")
+            except RiverrunError as error:
+                kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
+            self.outcome.counts["deleted"] += kind is Kind.OK
+            self.history.end(operation, "d", kind, "delete", self.loop.now_s, partition=partition, before=before)
         await client.abandon()
 
     def _ended(self, operation: int, process: str, error: RiverrunError) -> None:
@@ -237,14 +266,14 @@ class Seed:
         """All replicas come to hold the same committed entries."""
         end_s = self.loop.now_s + HEAL_S_MAX
         while self.loop.now_s < end_s:
-            states: dict[int, set[tuple[int, int]]] = {}
+            states: dict[int, set[tuple[int, int, int]]] = {}
             for running in self.cluster.running.values():
                 for partition, run in running.broker.running.items():
                     states.setdefault(partition.number, set()).add(
-                        (run.replica.raft.commit, run.replica.raft.last_index)
+                        (run.replica.raft.commit, run.replica.raft.last_index, run.replica.log.start_offset)
                     )
             if len(states) == self.plan.partitions and all(
-                len(found) == 1 and next(iter(found))[0] == next(iter(found))[1] for found in states.values()
+                len(found) == 1 and len(set(next(iter(found))[:2])) == 1 for found in states.values()
             ):
                 self.check()
                 return
@@ -253,20 +282,31 @@ class Seed:
 
     async def _read_all(self, client: Client) -> None:
         for partition in range(self.plan.partitions):
-            records = [_plain(record) async for record in client.read(TOPIC, partitions=[partition], until="latest")]
             number = self.history.invoke("final", "read", self.loop.now_s, partition=partition)
-            self.history.end(number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
+            while True:
+                first = (await client.offsets(TOPIC, [partition]))[partition].first
+                reader = client.read(TOPIC, partitions=[partition], start=first, until="latest")
+                try:
+                    records = [_plain(record) async for record in reader]
+                except OffsetOutOfRange:
+                    continue  # trimmed in between
+                break
+            self.history.end(
+                number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records, first=first
+            )
         await client.abandon()
 
     def _judge(self) -> None:
-        anomalies = check_log(self.history.events)
+        anomalies = check_log(self.history.events, retention=self.plan.limits != TopicConfig())
         if anomalies:
             raise SeedFailure("; ".join(f"{a.name}: {a.detail}" for a in anomalies[:3]))
         counts = self.outcome.counts
         counts["elections"] = len(self.cluster.invariants.leaders)
         counts["turns"] = self.cluster.invariants.turns
+        counts["reinstalled"] = self.cluster.invariants.reinstalled
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
+                counts["trimmed"] += run.replica.log.first_index > 1
                 counts["doubtful_tail"] += run.replica.log.recovered.doubtful is not None
                 counts["recovered_damage"] += run.replica.log.recovered.recovering
                 counts["no_ops"] += sum(

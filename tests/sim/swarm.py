@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass
 
+from cluster.metadata import TopicConfig
+
 FAULTS = (
     "crash",
     "power_loss",
@@ -44,6 +46,26 @@ class Plan:
     think_s: float
     """The longest that a producer waits before it produces again."""
     tick_s: float
+    limits: TopicConfig
+    """Of the topic; small ones, and then segments are small, too."""
+    deletes_every_s: float
+    """Somebody deletes the beginning of a partition so often; 0: never."""
+
+    @property
+    def log_bytes(self) -> int:
+        """How large segments get: so small that there is something to trim, where something may be trimmed."""
+        return SMALL_BYTES if self.limits != TopicConfig() or self.deletes_every_s else self.segment_bytes
+
+
+SMALL_BYTES = 2 << 10
+LIMITS = (
+    TopicConfig(),
+    TopicConfig(),
+    TopicConfig(retention_bytes=4 << 10, lagging_bytes_max=4 << 10),
+    TopicConfig(retention_bytes=12 << 10),
+    TopicConfig(retention_ms=8_000, lagging_bytes_max=8 << 10),
+    TopicConfig(retention_ms=20_000, retention_bytes=8 << 10, lagging_bytes_max=1),
+)
 
 
 def draw(rng: random.Random) -> Plan:
@@ -69,4 +91,6 @@ def draw(rng: random.Random) -> Plan:
         think_s=rng.choice((0.4, 1.0, 2.5)),
         tick_s=rng.choice((0.05, 0.1, 0.1)),
         appenders=rng.randint(0, 2),
+        limits=rng.choice(LIMITS),
+        deletes_every_s=rng.choice((0.0, 0.0, 3.0)),
     )

@@ -1,0 +1,44 @@
+"""What a replica is handed by its broker: the world's parts, where to send, whom to tell, and the limits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cluster.broker.publishing import Publishing
+from cluster.config import BrokerOptions, RaftOptions
+from cluster.log import Writer
+from cluster.raft import Raft
+from cluster.types import NodeId
+from cluster.wire.peer import ReplicaEnvelope
+from cluster.world import Clock, Random
+
+if TYPE_CHECKING:
+    from cluster.broker.replica import Replica
+
+
+class Pulse:
+    """What a node's replicas share: its count of ticks (one for a pause of any length), and how often links changed."""
+
+    ticks = 0
+    links = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a replica is handed by its broker."""
+
+    clock: Clock
+    random: Random
+    writer: Writer
+    send: Callable[[NodeId, ReplicaEnvelope], object]
+    on_leader: "Callable[[Replica], None]"
+    address_of: Callable[[NodeId], str]
+    is_up: Callable[[NodeId], bool]
+    pulse: Pulse
+    on_folded: "Callable[[Replica], None]"
+    """The commit, or who leads, has changed in a partition that folds into a state."""
+    raft: RaftOptions
+    broker: BrokerOptions
+    raft_class: type[Raft] = Raft
+    """Tests plant bugs here, and in `publishing_class`."""
+    publishing_class: type[Publishing] = Publishing
