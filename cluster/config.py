@@ -154,6 +154,34 @@ class ClientOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """A node's HTTP port: from whom it takes requests, how much, and for how long."""
+
+    hosts_allowed: tuple[str, ...] = ()
+    """Names in `Host` besides IP addresses, localhost and the listener's own: others may be a rebound name (DNS)."""
+    origins_allowed: tuple[str, ...] = ()
+    """Origins of web pages, such as "https://app.example", besides the port's own; "*": any."""
+    connections_max: int = 1_000
+    """Beyond it a new connection is closed at once."""
+    head_bytes_max: int = 32 * KIB
+    """Request line and headers."""
+    head_wait_s_max: float = 10.0
+    body_bytes_max: int = 8 * MIB
+    body_wait_s_max: float = 30.0
+    idle_s_max: int = 60
+    """A connection without a request is kept for so long."""
+    records_per_publish_max: int = 10_000
+    records_per_read_max: int = 1_000
+    """Of one answer that is a list; a stream of events has no such limit."""
+    read_bytes_max: int = 4 * MIB
+    """Of one answer that is a list: the record that reaches it is the last one."""
+    read_wait_s_max: float = 10.0
+    """A list waits so long for the partitions' leaders, and an event stream for its first answer."""
+    events_keepalive_s: float = 15.0
+    """An event stream that has nothing to say says so this often."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerConfig:
     """An address to bind and, where others must use another one, the address to tell them."""
 
@@ -187,6 +215,8 @@ class NodeConfig:
     peer: ListenerConfig
     peers: tuple[PeerConfig, ...]
     """Every node of the cluster, this one included: the first cluster is formed by all of them."""
+    http: ListenerConfig | None = None
+    """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""
     """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
     insecure: bool = False
@@ -195,4 +225,5 @@ class NodeConfig:
     log: LogOptions = field(default_factory=LogOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
     links: LinkOptions = field(default_factory=LinkOptions)
+    http_options: HttpOptions = field(default_factory=HttpOptions)
     controller: ControllerOptions = field(default_factory=ControllerOptions)

@@ -113,6 +113,12 @@ class InvalidRequest(RiverrunError):
     reason, code, fault = "INVALID_REQUEST", "INVALID_ARGUMENT", Fault.CALLER
 
 
+class Forbidden(RiverrunError):
+    """Not from there, or not from this caller; the message says what would have to be allowed."""
+
+    reason, code, fault = "FORBIDDEN", "PERMISSION_DENIED", Fault.CALLER
+
+
 class RecordTooLarge(RiverrunError):
     """A record or batch is over the limit; `metadata["limit_bytes"]` names it."""
 

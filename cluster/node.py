@@ -1,8 +1,8 @@
 """One node: assembled from a World and a configuration, started in order, stopped in the opposite order.
 
 Start: the data directory is claimed (this cluster, this node) → the writer → links to the peers → the controller's
-quorum → the broker → the peer listener → this node registers → the client listener. So nothing is served before it
-can be answered, and a refusal to start is one sentence.
+quorum → the broker → the peer listener → this node registers → the client listener → HTTP, if it is configured. So
+nothing is served before it can be answered, and a refusal to start is one sentence.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
 from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
-from cluster.config import QUORUM_NODES_MAX, NodeConfig
+from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import Writer
@@ -35,7 +35,7 @@ from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
 from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
-from cluster.world import Disk, Listener, Route, World
+from cluster.world import Disk, HttpApp, Listener, Route, World
 
 log_event = structlog.get_logger()
 
@@ -70,6 +70,7 @@ class Node:
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
         self.subscribing = self._make_subscribing()
+        self._routes = self._public_routes()
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -85,7 +86,9 @@ class Node:
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
-        await self._listen(self.config.client.bind, self._public_routes(), public=True)
+        await self._listen(self.config.client.bind, self._routes, public=True)
+        if self.config.http is not None:
+            await self._serve_http(self.config.http)
 
     async def stop(self) -> None:
         """Refuse new requests, end what runs, leave the disk as it is promised."""
@@ -199,6 +202,34 @@ class Node:
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:
         self._listeners.append(await self._world.network.listen(address, routes, public=public))
+
+    # --- HTTP
+
+    def http_app(self) -> HttpApp:
+        """The application of this node's HTTP port: it calls the handlers that gRPC calls."""
+        from cluster.broker.web.app import host_of, make_app  # noqa: PLC0415  a node without HTTP never loads it
+
+        listener = self.config.http
+        names = {host_of(listener.bind), host_of(listener.address)} if listener is not None else set()
+        return make_app(
+            self._routes,
+            options=self.config.http_options,
+            clock=self._world.clock,
+            names=names,
+            waiting_for=self._waiting_for,
+        )
+
+    async def _serve_http(self, listener: ListenerConfig) -> None:
+        if self._world.web is None:
+            raise RefusedToStart("there is an http listener in the configuration, and nothing here that serves HTTP")
+        options = self.config.http_options
+        self._listeners.append(await self._world.web.serve(self.http_app(), listener.bind, options))
+
+    def _waiting_for(self) -> str:
+        """What keeps this node from answering for the cluster; empty: nothing."""
+        if not self.broker.directory.version:
+            return "the controller's first word"
+        return "" if self.controller.controller_node() else "a controller"
 
     # --- between nodes
 

@@ -1,4 +1,4 @@
-"""The four seams between riverrun and everything outside: clock, randomness, disk, network.
+"""The seams between riverrun and everything outside: clock, randomness, disk, network; and, beside it, HTTP.
 
 Nothing else may touch time, chance, files or sockets. `cluster/real` and `cluster/sim` implement these Protocols
 under the same file names, and one set of contract tests runs against both.
@@ -7,9 +7,11 @@ Waiting is asyncio's own: `asyncio.sleep`, `asyncio.timeout` and timers run on t
 simulator has virtual time. So the clock here only *tells* time.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+from cluster.config import HttpOptions
 
 T = TypeVar("T")
 MESSAGE_BYTES_MAX = 32 * 1024 * 1024
@@ -189,6 +191,20 @@ class Network(Protocol):
         """A channel to `host:port`; no I/O happens before its first use."""
 
 
+HttpMessage = MutableMapping[str, Any]
+HttpApp = Callable[
+    [HttpMessage, Callable[[], Awaitable[HttpMessage]], Callable[[HttpMessage], Awaitable[None]]], Awaitable[None]
+]
+"""An application after the ASGI specification, version 3: scope, receive, send. HTTP only, without lifespan."""
+
+
+class Web(Protocol):
+    """Where HTTP is served, if it is."""
+
+    async def serve(self, app: HttpApp, address: str, options: HttpOptions) -> Listener:
+        """Serve `app` at `host:port` on the running loop. RefusedToStart if the port is taken."""
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """Everything a node is handed at its start."""
@@ -197,3 +213,5 @@ class World:
     random: Random
     disk: Disk
     network: Network
+    web: Web | None = None
+    """The simulator has none: there, the application is called without a network."""

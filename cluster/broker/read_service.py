@@ -6,7 +6,7 @@ client's stream outlives the nodes behind it, and only the node that it talks to
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from cluster.broker.broker import Broker, Running
 from cluster.broker.delivery import Delivery
@@ -43,7 +43,7 @@ class ReadService:
             async for message in loops[0].messages():
                 yield message
             return
-        async for message in _merged(loops):
+        async for message in merged([loop.messages() for loop in loops]):
             yield message
 
     async def get_offsets(self, data: bytes, call: Call) -> bytes:
@@ -198,12 +198,13 @@ class PartitionRead:
                 return
 
 
-async def _merged(loops: list[PartitionRead]) -> AsyncIterator[bytes]:
-    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=len(loops))
+async def merged(streams: Sequence[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:
+    """What comes on any of the streams, each in its own order; one message of each is held. The first error ends it."""
+    queue: asyncio.Queue[bytes | Exception | None] = asyncio.Queue(maxsize=len(streams))
 
-    async def pump(loop: PartitionRead) -> None:
+    async def pump(stream: AsyncIterator[bytes]) -> None:
         try:
-            async for message in loop.messages():
+            async for message in stream:
                 await queue.put(message)
         except Exception as error:  # noqa: BLE001  raised where the reader is answered
             await queue.put(error)
@@ -211,7 +212,7 @@ async def _merged(loops: list[PartitionRead]) -> AsyncIterator[bytes]:
             await queue.put(None)
 
     # No TaskGroup: it would wrap the error, and the end of a reader who leaves, in a group.
-    tasks = [asyncio.create_task(pump(loop)) for loop in loops]
+    tasks = [asyncio.create_task(pump(stream)) for stream in streams]
     left = len(tasks)
     try:
         while left:

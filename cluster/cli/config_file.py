@@ -5,7 +5,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_args, get_type_hints
 
 import msgspec
 
@@ -57,6 +57,8 @@ def _assignments(value: Any) -> str:
 
 
 def _literal(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_literal(item) for item in value) + "]"
     if isinstance(value, bool):
         return str(value).lower()
     return (
@@ -71,8 +73,9 @@ def _refuse_unknown(values: Mapping[str, Any], cls: type, *, where: str, inside:
     for name, value in values.items():
         if name not in known:
             raise RefusedToStart(f"the configuration {where} has an unknown field {inside + name!r}")
-        if dataclasses.is_dataclass(known[name]) and isinstance(value, dict):
-            _refuse_unknown(value, known[name], where=where, inside=f"{inside}{name}.")
+        for table in (known[name], *get_args(known[name])):  # one that may be absent is `Table | None`
+            if dataclasses.is_dataclass(table) and isinstance(value, dict):
+                _refuse_unknown(value, cast("type", table), where=where, inside=f"{inside}{name}.")
 
 
 def _override(values: dict[str, Any]) -> None:
@@ -95,8 +98,8 @@ def _check(config: NodeConfig, path: Path) -> None:
             f"{QUORUM_NODES_MAX}"
         )
     if not config.insecure:
-        for name, listener in (("client", config.client), ("peer", config.peer)):
-            if not listener.bind.startswith(LOOPBACK):
+        for name, listener in (("client", config.client), ("peer", config.peer), ("http", config.http)):
+            if listener is not None and not listener.bind.startswith(LOOPBACK):
                 raise RefusedToStart(
                     f"the {name} listener {listener.bind} is beyond loopback and there is no TLS yet; "
                     "bind it to 127.0.0.1 or set insecure = true"

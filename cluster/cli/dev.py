@@ -44,7 +44,10 @@ async def _run(local: LocalCluster) -> int:
         if not await _started(local, stop):
             return 1
         for node in local.nodes:
-            click.echo(f"  node {node}   {local.address(node)}   pid {local.pid(node)}   log {local.log_path(node)}")
+            click.echo(
+                f"  node {node}   {local.address(node)}   http://{local.http_address(node)}   pid {local.pid(node)}   "
+                f"log {local.log_path(node)}"
+            )
         click.echo(f"ready: clients connect to {local.address(1)} (any node will do); Ctrl-C stops the cluster")
         return await _watch(local, stop)
     finally:

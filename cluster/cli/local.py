@@ -1,7 +1,7 @@
 """A cluster of node processes on this machine: `riverrun dev`, the demo, the benchmark and the process tests run it.
 
-Node i of 1 … n listens on consecutive ports: clients on port + i - 1, peers on port + 100 + i - 1. Everything is below
-one data directory, so that the same directory starts the same cluster again.
+Node i of 1 … n listens on consecutive ports: clients on port + i - 1, peers on port + 100 + i - 1, HTTP on
+port + 200 + i - 1. Everything is below one data directory, so that the same directory starts the same cluster again.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerCon
 from cluster.errors import RefusedToStart
 
 PEER_PORT_STEP = 100
+HTTP_PORT_STEP = 200
 STOP_S_MAX = 10.0
 
 
@@ -41,6 +42,10 @@ class LocalCluster:
     def address(self, node: int) -> str:
         """Where clients reach one node."""
         return f"127.0.0.1:{self.port + node - 1}"
+
+    def http_address(self, node: int) -> str:
+        """Where one node takes HTTP."""
+        return f"127.0.0.1:{self.port + HTTP_PORT_STEP + node - 1}"
 
     def log_path(self, node: int) -> Path:
         """Where a node's log goes."""
@@ -137,6 +142,7 @@ class LocalCluster:
             data_dir=str(self.data_dir / f"node-{node}" / "data"),
             client=ListenerConfig(bind=self.address(node)),
             peer=ListenerConfig(bind=self._peer_address(node)),
+            http=ListenerConfig(bind=self.http_address(node)),
             peers=tuple(
                 PeerConfig(node=other, peer=self._peer_address(other), client=self.address(other))
                 for other in self.nodes

@@ -1,0 +1,136 @@
+"""The HTTP application of a node: its URLs, and what becomes of a failure.
+
+POST /topics/{topic}/records                publish            (`publishing`)
+GET  /topics/{topic}/records                read               (`reading`)
+GET  /topics/{topic}/events                 follow             (`events`); also with Accept: text/event-stream
+POST /riverrun.v1.{Service}/{Method}        any unary method   (`connect`)
+GET  /healthz   /readyz                     this process lives; it can take requests
+"""
+
+from collections.abc import Callable, Collection, Mapping
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as Url
+from starlette.routing import Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from cluster.broker.web.calls import Handlers, WebCall
+from cluster.broker.web.connect import Connect
+from cluster.broker.web.content import media_type
+from cluster.broker.web.events import TYPE, Events
+from cluster.broker.web.failures import Refused, failed
+from cluster.broker.web.guard import Guard, host_of
+from cluster.broker.web.publishing import Publishing
+from cluster.broker.web.reading import Reading
+from cluster.config import HttpOptions
+from cluster.errors import RiverrunError, Unavailable, Unsupported
+from cluster.world import Clock, HttpApp, Route
+
+__all__ = ["host_of", "make_app"]
+
+log_event = structlog.get_logger()
+
+
+def make_app(
+    routes: Mapping[str, Route],
+    *,
+    options: HttpOptions,
+    clock: Clock,
+    names: Collection[str],
+    waiting_for: Callable[[], str],
+) -> HttpApp:
+    """The application.
+
+    `routes` are what the gRPC listener serves, `names` those by which this listener may be called, and `waiting_for`
+    says what keeps the node from being ready (empty: nothing).
+    """
+    return Guard(_App(routes, options, waiting_for), names=names, options=options, wall_ns=clock.wall_ns)
+
+
+class _App:
+    """Finds the URL; a failure of whatever kind becomes a JSON answer, if none has begun."""
+
+    def __init__(self, routes: Mapping[str, Route], options: HttpOptions, waiting_for: Callable[[], str]) -> None:
+        handlers = Handlers(routes)
+        self._publishing = Publishing(handlers, options)
+        self._reading = Reading(handlers, options)
+        self._events = Events(self._reading, options)
+        self._connect = Connect(handlers, options)
+        self._waiting_for = waiting_for
+        self._router = Router(
+            [
+                Url("/topics/{topic}/records", self._records, methods=["GET", "POST"]),
+                Url("/topics/{topic}/events", self._follow, methods=["GET"]),
+                Url("/healthz", self._healthz, methods=["GET"]),
+                Url("/readyz", self._readyz, methods=["GET"]),
+                Url("/{service}/{method}", self._method, methods=["POST"]),
+            ],
+            redirect_slashes=False,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        begun = False
+
+        async def noticed(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        scope["app"] = self  # so that the router raises what it does not find, instead of answering by itself
+        try:
+            await self._router(scope, receive, noticed)
+        except ClientDisconnect:
+            return
+        except RiverrunError as error:
+            answer: ASGIApp = failed(error)
+        except Refused as refused:
+            answer = failed(refused.error, status=refused.status, headers=refused.headers)
+        except HTTPException as error:
+            answer = failed(_unsupported(scope, error), status=error.status_code, headers=error.headers)
+        except Exception:
+            log_event.exception("http_handler_failed", method=scope["method"], path=scope["path"])
+            answer = failed(RiverrunError("the node failed to answer; its log has the details"))
+        else:
+            return
+        if not begun:
+            await answer(scope, receive, send)
+
+    async def _records(self, request: Request) -> ASGIApp:
+        call = WebCall(_peer(request))
+        if request.method == "POST":
+            return await self._publishing.answer(request, call)
+        if TYPE in (media_type(part) for part in request.headers.get("accept", "").split(",")):
+            return await self._events.answer(request, call)
+        return await self._reading.answer(request, call)
+
+    async def _follow(self, request: Request) -> ASGIApp:
+        return await self._events.answer(request, WebCall(_peer(request)))
+
+    async def _method(self, request: Request) -> ASGIApp:
+        return await self._connect.answer(request, _peer(request))
+
+    async def _healthz(self, request: Request) -> Response:
+        del request
+        return JSONResponse({"alive": True})
+
+    async def _readyz(self, request: Request) -> Response:
+        del request
+        waiting_for = self._waiting_for()
+        if waiting_for:
+            return failed(Unavailable(f"this node waits for {waiting_for}", waiting_for=waiting_for))
+        return JSONResponse({"ready": True})
+
+
+def _peer(request: Request) -> str:
+    client = request.client
+    return "http" if client is None else f"http:{client.host}:{client.port}"
+
+
+def _unsupported(scope: Scope, error: HTTPException) -> Unsupported:
+    if error.status_code == 405:
+        return Unsupported(f"{scope['path'][:128]} does not take {scope['method']}")
+    return Unsupported(f"there is no {scope['path'][:128]}; there are /topics/TOPIC/records, /topics/TOPIC/events, …")
