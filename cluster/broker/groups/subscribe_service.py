@@ -112,6 +112,7 @@ class SubscribeService:
             topics=topics,
             wishes=wishes,
             session=session,
+            resumed=bool(join.session),
             reading=self._reading,
             directory=self._broker.directory,
             options=self._options,

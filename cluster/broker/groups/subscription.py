@@ -67,6 +67,7 @@ class Subscription:
         topics: Sequence[Topic],
         wishes: Wishes,
         session: bytes,
+        resumed: bool,
         reading: ReadService,
         directory: Directory,
         options: BrokerOptions,
@@ -76,6 +77,7 @@ class Subscription:
         self._names = {topic.name: topic.id for topic in topics}
         self._wishes = wishes
         self._session = session
+        self._resumed = resumed
         self._reading = reading
         self._directory = directory
         self._options = options
@@ -146,7 +148,7 @@ class Subscription:
     # --- what it holds
 
     def _holdings(self, holdings: coordinator_pb2.Holdings) -> None:
-        first = not self._member
+        first = self._resumed and not self._member
         if self._member != holdings.member:
             self._member = holdings.member
             grace_ms = int(self._options.session_grace_s * 1000)
