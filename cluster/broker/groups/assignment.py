@@ -29,53 +29,50 @@ class Plan:
 
 def plan(members: Mapping[int, Wanted], holders: Mapping[PartitionId, int], asked: Iterable[PartitionId]) -> Plan:
     """`holders`: who holds what now; `asked`: which of these were asked back and are not released yet."""
-    held = {member: _sorted(p for p, holder in holders.items() if holder == member) for member in members}
     waiting = set(asked)
-    ask_back = [p for member, wanted in members.items() for p in held[member] if p.topic not in wanted]
-    waiting.update(ask_back)
-    loads = {member: sum(p not in waiting for p in held[member]) for member in members}
-    grants: list[tuple[PartitionId, int]] = []
-    for partition in _sorted({p for wanted in members.values() for p in _partitions(wanted)}):
-        holder = holders.get(partition)
-        if holder is not None and partition not in waiting:
-            continue
+    held: dict[int, set[PartitionId]] = {member: set() for member in members}
+    ask_back: list[PartitionId] = []
+    for partition, holder in holders.items():
+        if holder in members and partition not in waiting:
+            if partition.topic in members[holder]:
+                held[holder].add(partition)
+            else:
+                ask_back.append(partition)
+    due: dict[int, set[PartitionId]] = {member: set() for member in members}
+    """What each would get that is not held by anybody who keeps it: now, or when it is released."""
+    kept = {partition for partitions in held.values() for partition in partitions}
+    for partition in sorted({p for wanted in members.values() for p in _partitions(wanted)} - kept):
         candidates = [member for member, wanted in members.items() if partition.topic in wanted]
-        if not candidates:
-            continue
-        best = min(candidates, key=lambda member: (loads[member], member))
-        loads[best] += 1
-        if holder is None:
-            grants.append((partition, best))
-    while (move := _move(members, held, waiting, loads)) is not None:
+        best = min(candidates, key=lambda member: (len(held[member]) + len(due[member]), member))
+        due[best].add(partition)
+    while (move := _move(members, held, due)) is not None:
         partition, giver, taker = move
-        waiting.add(partition)
-        ask_back.append(partition)
-        loads[giver] -= 1
-        loads[taker] += 1
+        if partition in due[giver]:
+            due[giver].remove(partition)
+        else:
+            held[giver].remove(partition)
+            ask_back.append(partition)
+        due[taker].add(partition)
+    grants = sorted((p, member) for member, partitions in due.items() for p in partitions if p not in holders)
     return Plan(tuple(grants), tuple(ask_back))
 
 
 def _move(
-    members: Mapping[int, Wanted],
-    held: Mapping[int, list[PartitionId]],
-    waiting: set[PartitionId],
-    loads: Mapping[int, int],
+    members: Mapping[int, Wanted], held: Mapping[int, set[PartitionId]], due: Mapping[int, set[PartitionId]]
 ) -> tuple[PartitionId, int, int] | None:
-    """Rule 4: the partition to ask back, from whom, for whom."""
+    """Rule 4: a partition that should be somebody else's, and whose; what nobody has yet rather than what is held."""
+    loads = {member: len(held[member]) + len(due[member]) for member in members}
     by_load = sorted(members, key=lambda member: (loads[member], member))
     for giver in reversed(by_load):
         for taker in by_load:
             if loads[giver] - loads[taker] < 2:
                 break
-            for partition in reversed(held[giver]):
-                if partition not in waiting and partition.topic in members[taker]:
-                    return partition, giver, taker
+            for partitions in (due[giver], held[giver]):
+                movable = [partition for partition in partitions if partition.topic in members[taker]]
+                if movable:
+                    return max(movable), giver, taker
     return None
 
 
 def _partitions(wanted: Wanted) -> Iterable[PartitionId]:
     return (PartitionId(topic, number) for topic, count in wanted.items() for number in range(count))
-
-
-def _sorted(partitions: Iterable[PartitionId]) -> list[PartitionId]:
-    return sorted(partitions)

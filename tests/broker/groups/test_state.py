@@ -1,0 +1,183 @@
+"""The state of groups, command by command: transcripts of who holds what."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cluster.broker.groups import commands
+from cluster.broker.groups.commands import Answer, Command
+from cluster.broker.groups.state import Group, Groups
+from cluster.types import Index, Offset, PartitionId, TopicId
+
+T = TopicId(b"t" * 16)
+
+
+class Script:
+    """A state and its log."""
+
+    def __init__(self) -> None:
+        self.groups = Groups()
+        self.said: list[bytes] = []
+
+    def do(self, command: Command) -> Answer:
+        """One more entry."""
+        self.said.append(commands.encode(command))
+        return self.groups.apply(self.said[-1], Index(len(self.said)))
+
+    def join(self, session: str, partitions: int = 4) -> int:
+        """A member comes."""
+        return self.do(commands.Join("g", session.encode(), session, {T: partitions})).member
+
+    def release_all_asked(self) -> None:
+        """Everybody gives back what was asked for."""
+        for partition, holding in list(self.group.holdings.items()):
+            if holding.asked_back:
+                self.do(commands.Release("g", holding.member, [(partition, holding.generation)]))
+
+    @property
+    def group(self) -> Group:
+        """The only one."""
+        return self.groups.by_name["g"]
+
+    def told(self) -> str:
+        """Who holds what, by partition: member.generation, with ! where it was asked back."""
+        held = sorted(self.group.holdings.items())
+        return " ".join(f"{p.number}:{h.member}.{h.generation}{'!' if h.asked_back else ''}" for p, h in held)
+
+
+def test_one_then_two_then_one() -> None:
+    """Only what must move stops; generations rise with each change of hands."""
+    script = Script()
+    assert 1 == script.join("a")
+    assert "0:1.2 1:1.2 2:1.2 3:1.2" == script.told()
+    assert 2 == script.join("b")
+    assert "0:1.2 1:1.2 2:1.2! 3:1.2!" == script.told()
+    script.do(commands.Release("g", 1, [(PartitionId(T, 3), 2)]))
+    assert "0:1.2 1:1.2 2:1.2! 3:2.4" == script.told()
+    script.do(commands.Leave("g", 1))
+    assert "0:2.6 1:2.6 2:2.6 3:2.4" == script.told()
+
+
+def test_who_comes_back_with_its_session_keeps_everything() -> None:
+    """The same member, and no new generation."""
+    script = Script()
+    script.join("a")
+    script.join("b")
+    before, generation = script.told(), script.group.generation
+    assert 1 == script.join("a")
+    assert (before, generation) == (script.told(), script.group.generation)
+    script.do(commands.Leave("g", 1))
+    assert 3 == script.join("a"), "who was let go comes back as somebody new"
+
+
+def test_a_stale_generation_commits_nothing() -> None:
+    """Not even the other positions of the same commit."""
+    script = Script()
+    script.join("a")
+    script.join("b")
+    script.release_all_asked()
+    mine, lost = (PartitionId(T, 0), 2, Offset(7)), (PartitionId(T, 3), 2, Offset(7))
+    answer = script.do(commands.Commit("g", 1, [mine, lost]))
+
+    assert "STALE_GENERATION" == answer.reason
+    assert "generation 5 of member 2" in answer.message
+    assert {} == script.group.positions
+    assert "" == script.do(commands.Commit("g", 1, [mine])).reason
+    assert {PartitionId(T, 0): 7} == script.group.positions
+
+
+def test_a_position_never_goes_back_but_by_a_reset() -> None:
+    """And a group with members cannot be reset."""
+    script = Script()
+    script.join("a")
+    script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(9))]))
+    assert "" == script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(4))])).reason
+    assert {PartitionId(T, 0): 9} == script.group.positions
+    assert "GROUP_NOT_EMPTY" == script.do(commands.Reset("g", [(PartitionId(T, 0), Offset(2))])).reason
+    script.do(commands.Leave("g", 1))
+    assert "" == script.do(commands.Reset("g", [(PartitionId(T, 0), Offset(2))])).reason
+    assert {PartitionId(T, 0): 2} == script.group.positions
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        (commands.Commit("nobody", 1, []), "UNKNOWN_MEMBER"),
+        (commands.Commit("g", 9, []), "UNKNOWN_MEMBER"),
+        (commands.Release("g", 9, []), "UNKNOWN_MEMBER"),
+        (commands.Reset("nobody", []), "UNKNOWN_GROUP"),
+        (commands.Delete("nobody"), "UNKNOWN_GROUP"),
+        (commands.Delete("g"), "GROUP_NOT_EMPTY"),
+        (commands.Join("g", b"s", "", {T: 100_001}), "INVALID_REQUEST"),
+    ],
+)
+def test_what_cannot_be_done_is_an_answer(command: Command, reason: str) -> None:
+    """And changes nothing."""
+    script = Script()
+    script.join("a")
+    before = script.groups.encode()
+
+    assert reason == script.do(command).reason
+    assert before == script.groups.encode()
+
+
+def test_a_topic_that_is_gone_is_forgotten() -> None:
+    """With its positions and what was held of it."""
+    script = Script()
+    script.join("a")
+    script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(9))]))
+    script.do(commands.ForgetTopic(T))
+
+    assert ("", {}) == (script.told(), script.group.positions)
+    assert {} == script.group.members[1].topics
+
+
+sessions = st.sampled_from([b"a", b"b", b"c"])
+numbers = st.integers(1, 5)
+partitions = st.builds(PartitionId, st.just(T), st.integers(0, 3))
+held = st.lists(st.tuples(partitions, st.integers(1, 12)), max_size=3)
+anything = st.one_of(
+    st.builds(commands.Join, st.just("g"), sessions, st.just(""), st.just({T: 4})),
+    st.builds(commands.Leave, st.just("g"), numbers),
+    st.builds(commands.Release, st.just("g"), numbers, held),
+    st.builds(
+        commands.Commit,
+        st.just("g"),
+        numbers,
+        st.lists(st.tuples(partitions, st.integers(1, 12), st.integers(0, 9).map(Offset)), max_size=2),
+    ),
+    st.builds(commands.Reset, st.just("g"), st.lists(st.tuples(partitions, st.integers(0, 9).map(Offset)), max_size=2)),
+    st.just(commands.Delete("g")),
+    st.just(commands.ForgetTopic(T)),
+)
+
+
+@given(st.lists(anything, max_size=40), st.data())
+@settings(max_examples=300, deadline=None)
+def test_whatever_is_said_the_rules_hold(said: list[Command], data: st.DataObject) -> None:
+    """One holder who is a member, generations that rise, positions that do not fall; a snapshot continues alike."""
+    script = Script()
+    generations: dict[PartitionId, int] = {}
+    cut = data.draw(st.integers(0, len(said)))
+    other: Groups | None = None
+    for place, command in enumerate(said):
+        if place == cut:
+            other = Groups(script.groups.encode())
+        before = {name: dict(group.positions) for name, group in script.groups.by_name.items()}
+        answer = script.do(command)
+        if other is not None:
+            assert answer == other.apply(script.said[-1], Index(len(script.said)))
+            assert script.groups.encode() == other.encode()
+        for name, group in script.groups.by_name.items():
+            for holding in group.holdings.values():
+                assert holding.member in group.members
+                assert T in group.members[holding.member].topics
+                assert holding.generation <= group.generation
+            if not isinstance(command, commands.Reset | commands.ForgetTopic):
+                for partition, position in before.get(name, {}).items():
+                    assert group.positions[partition] >= position
+        if isinstance(command, commands.Delete) and not answer.reason:
+            generations.clear()
+        for partition, holding in script.groups.by_name.get("g", Group()).holdings.items():
+            assert holding.generation >= generations.get(partition, 0)
+            generations[partition] = holding.generation
