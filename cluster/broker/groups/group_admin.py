@@ -1,6 +1,7 @@
 """GroupService's other half: groups for people and tools. Answered where a group is kept; any node forwards."""
 
 import asyncio
+import contextlib
 
 from cluster.broker.broker import Broker, Running
 from cluster.broker.forwarding import Forwarding, is_forwarded
@@ -55,6 +56,7 @@ class GroupAdmin:
             return group_pb2.ListGroupsResponse().SerializeToString()
         if is_forwarded(call):
             return group_pb2.ListGroupsResponse(groups=self._groups_here(topic)).SerializeToString()
+        await self._all_led(topic)
         found = self._groups_here(topic)
         for answer in await asyncio.gather(*(self._ask(address, call) for address in self._others(topic))):
             found += answer.groups
@@ -64,6 +66,14 @@ class GroupAdmin:
         return group_pb2.ListGroupsResponse(
             groups=page, next_page_token=page[-1].name if len(found) > size else ""
         ).SerializeToString()
+
+    async def _all_led(self, topic: Topic) -> None:
+        """Wait until it is known who keeps each group; whoever lists too early is told by `_others`."""
+        homes = [PartitionId(topic.id, placement.number) for placement in topic.partitions]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.barrier_wait_s_max):
+                while not all(self._broker.leaders.get(home) for home in homes):
+                    await self._broker.wait_leader_change()
 
     def _groups_here(self, topic: Topic) -> list[group_pb2.Group]:
         found = []
