@@ -96,6 +96,11 @@ class PartitionReader:
             if batch is not None:
                 return batch
 
+    def skip_to(self, position: Offset) -> None:
+        """Go on there."""
+        self.close()
+        self.position = position
+
     def close(self) -> None:
         """Drop the stream."""
         if self._stream is not None:

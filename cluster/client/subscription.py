@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeGuard
 
 from cluster.client.calls import Calls
 from cluster.client.decoding import ReadBatch, ReadRecord
@@ -24,7 +24,15 @@ from cluster.client.offsets import Range
 from cluster.client.partition_reader import PASSED_BY, PartitionReader
 from cluster.client.positions import Place, position_of
 from cluster.config import KIB, ClientOptions
-from cluster.errors import Closed, InvalidRequest, Outcome, RiverrunError, StaleGeneration, UnknownMember
+from cluster.errors import (
+    Closed,
+    InvalidRequest,
+    OffsetOutOfRange,
+    Outcome,
+    RiverrunError,
+    StaleGeneration,
+    UnknownMember,
+)
 from cluster.types import Offset
 from cluster.wire.api import group_pb2
 
@@ -52,7 +60,8 @@ class Subscription:
     """Made by `Client.subscribe`. Iterate over records, or over `batches()` for speed; not both at once.
 
     Use it in `async with`: on the way out what was processed is committed and the partitions are handed over at once.
-    Errors of `PASSED_BY` stand for one batch, and iterating again goes on behind it; any other error is the end.
+    Errors of `PASSED_BY` stand for one batch, OffsetOutOfRange for records that the topic's limits deleted before the
+    group had them: iterating again goes on behind them (`metadata["next"]`). Any other error is the end.
     """
 
     def __init__(
@@ -103,6 +112,11 @@ class Subscription:
     def assignment(self) -> frozenset[tuple[str, int]]:
         """The partitions, by topic and number, that are this member's now."""
         return frozenset(place for place, part in self._parts.items() if not part.asked_back)
+
+    @property
+    def positions(self) -> dict[tuple[str, int], Offset]:
+        """By topic and number, the offset behind what was processed here; of what is this member's now."""
+        return {place: part.processed for place, part in self._parts.items()}
 
     @property
     def is_over(self) -> bool:
@@ -196,7 +210,7 @@ class Subscription:
             if self._parts.get(part.held[:2]) is not part or part.asked_back:
                 continue  # it came too late
             if isinstance(item, Exception):
-                if isinstance(item, PASSED_BY):
+                if _goes_on(item):
                     part.processed = Offset(int(item.metadata["next"]))
                 raise item
             return part, item
@@ -222,8 +236,11 @@ class Subscription:
             except Exception as error:  # noqa: BLE001  the application waits for it, whatever it is
                 item = error
             assert item is not None, "a member's partition has no end"
+            if isinstance(item, OffsetOutOfRange) and int(item.metadata.get("first", 0)) > reader.position:
+                reader.skip_to(Offset(int(item.metadata["first"])))
+                item.metadata |= {"topic": part.held[0], "partition": str(part.held[1]), "next": item.metadata["first"]}
             await self._arrived.put((part, item))
-            if isinstance(item, Exception) and not isinstance(item, PASSED_BY):
+            if isinstance(item, Exception) and not _goes_on(item):
                 return
 
     # --- positions
@@ -356,6 +373,11 @@ class Subscription:
         if self._arrived.empty():
             nobody = _Part(("", 0, 0), Offset(0), Offset(0))
             self._arrived.put_nowait((nobody, error))
+
+
+def _goes_on(error: Exception) -> TypeGuard[RiverrunError]:
+    """Whether iterating again goes on behind what the error stands for."""
+    return isinstance(error, (*PASSED_BY, OffsetOutOfRange)) and "next" in error.metadata
 
 
 def _held(held: group_pb2.Held) -> Held:

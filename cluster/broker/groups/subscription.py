@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from cluster.broker.directory import Directory
@@ -86,7 +87,9 @@ class Subscription:
         self._told: dict[PartitionId, Told] = {}
         self._control: deque[group_pb2.SubscribeResponse] = deque()
         self._filled = asyncio.Event()
-        self._delivering = Delivering(messages_max=options.member_messages_max, on_filled=self._filled.set)
+        self._delivering = Delivering(
+            messages_max=options.member_messages_max, on_filled=self._filled.set, on_skipped=self._skipped
+        )
         self._commits_room = asyncio.Semaphore(options.member_commits_max)
         self._commits = 0
         self._draining = False
@@ -214,7 +217,13 @@ class Subscription:
         )
         self._say(group_pb2.SubscribeResponse(assign=group_pb2.Assign(partitions=[assigned])))
         if self._wishes.delivery != group_pb2.DELIVERY_NONE:
-            self._delivering.start(partition, self._read(topic, partition, position))
+            self._delivering.start(partition, position, partial(self._read, topic, partition))
+
+    def _skipped(self, partition: PartitionId, first: Offset, following: Offset) -> None:
+        told = self._told[partition]
+        told.delivered = max(told.delivered, following)
+        skipped = group_pb2.Skipped(held=self._held(partition, told.generation), first=first, next=following)
+        self._say(group_pb2.SubscribeResponse(skipped=skipped))
 
     async def _first_position(self, topic: Topic, partition: PartitionId) -> Offset:
         while True:

@@ -276,6 +276,7 @@ class SubscribeResponse(message.Message):
     LOSE_FIELD_NUMBER: builtins.int
     COMMITTED_FIELD_NUMBER: builtins.int
     DRAINED_FIELD_NUMBER: builtins.int
+    SKIPPED_FIELD_NUMBER: builtins.int
     HELD_FIELD_NUMBER: builtins.int
     @builtins.property
     def joined(self) -> Joined:
@@ -306,6 +307,10 @@ class SubscribeResponse(message.Message):
         """Everything was handed over; the stream ends."""
 
     @builtins.property
+    def skipped(self) -> Skipped:
+        """Records that the group had not processed were deleted by their topic's limits: it goes on behind them."""
+
+    @builtins.property
     def held(self) -> Held:
         """With `records`: whose they are."""
 
@@ -319,13 +324,14 @@ class SubscribeResponse(message.Message):
         lose: Lose | None = ...,
         committed: Committed | None = ...,
         drained: Drained | None = ...,
+        skipped: Skipped | None = ...,
         held: Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "records", "revoke", "lose", "committed", "drained"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "records", "revoke", "lose", "committed", "drained", "skipped"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -497,6 +503,36 @@ class Drained(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Skipped(message.Message):
+    """See SubscribeResponse.skipped."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: builtins.int
+    FIRST_FIELD_NUMBER: builtins.int
+    NEXT_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """The first offset that is gone …"""
+    next: builtins.int
+    """… and the one at which delivery goes on."""
+    @builtins.property
+    def held(self) -> Held:
+        """Whose."""
+
+    def __init__(
+        self,
+        *,
+        held: Held | None = ...,
+        first: builtins.int = ...,
+        next: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["held", b"held"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first", b"first", "held", b"held", "next", b"next"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
