@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from chaos.checkers.log import Anomaly
+from chaos.checkers.anomaly import Anomaly
 from chaos.history import Event, Kind
 
 

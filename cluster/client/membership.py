@@ -5,6 +5,7 @@ node that it was on, stops nothing as long as the member is back within its grac
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from cluster.client.calls import Calls
@@ -161,5 +162,6 @@ def _held_to_pb(held: Held) -> group_pb2.Held:
 
 
 async def _send_all(stream: Stream, outbox: "asyncio.Queue[bytes]") -> None:
-    while True:
-        await stream.send(await outbox.get())
+    with contextlib.suppress(RiverrunError):  # whoever receives learns why
+        while True:
+            await stream.send(await outbox.get())

@@ -45,6 +45,11 @@ SOMETIMES = (
     "reinstalled",
     "deleted",
     "read_out_of_range",
+    "given",
+    "redelivered",
+    "member_left",
+    "member_vanished",
+    "group_skipped",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

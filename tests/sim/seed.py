@@ -9,6 +9,7 @@ import random
 from collections import Counter
 from dataclasses import replace
 
+from chaos.checkers.groups import check_group, redelivered
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind
 from cluster.client.client import Client
@@ -21,6 +22,8 @@ from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
+from cluster.types import PartitionId
+from tests.sim.group_load import GroupLoad
 from tests.sim.invariants import CheckedReplica, Invariants, look_at_all
 from tests.sim.nemesis import Nemesis
 from tests.sim.seen import Seen
@@ -61,8 +64,19 @@ class PlannedCluster(SimCluster):
                 idle_ticks_before_sleep=self.plan.idle_ticks,
                 entries_per_append_max=self.plan.entries_per_append,
             ),
-            broker=replace(config.broker, tick_s=self.plan.tick_s, retention_check_s=1.0, segment_age_s_min=1.0),
-            log=replace(config.log, segment_bytes_max=self.plan.log_bytes, allocate_bytes_min=4096),
+            broker=replace(
+                config.broker,
+                tick_s=self.plan.tick_s,
+                retention_check_s=1.0,
+                segment_age_s_min=1.0,
+                group_partitions=1,
+            ),
+            log=replace(
+                config.log,
+                segment_bytes_max=self.plan.log_bytes,
+                folded_segment_bytes_max=self.plan.folded_segment_bytes,
+                allocate_bytes_min=4096,
+            ),
         )
 
 
@@ -78,6 +92,7 @@ class Seed:
         self.outcome = Seen()
         self.stopping = False
         self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
+        self.group = GroupLoad(loop, self.cluster, TOPIC, self.history, self.outcome, self.random)
 
     async def run(self) -> Seen:
         """The whole seed; SeedFailure if something is wrong."""
@@ -90,14 +105,17 @@ class Seed:
         watcher = asyncio.create_task(self._watch())
         others = [asyncio.create_task(self._delete())] if self.plan.deletes_every_s else []
         readers = [asyncio.create_task(self._read(number)) for number in range(self.plan.readers)]
+        members = [asyncio.create_task(self.group.member(number)) for number in range(self.plan.members)]
         await self.nemesis.run(self.check)
         await self._heal()
         before = self.outcome.acknowledged
         await asyncio.sleep(5)
-        self.stopping = True
-        await asyncio.wait_for(asyncio.gather(*producers, *readers, *others), HEAL_S_MAX)
+        self.stopping = self.group.stopping = True
+        await asyncio.wait_for(asyncio.gather(*producers, *readers, *others, *members), HEAL_S_MAX)
         if self.outcome.acknowledged <= before:
             raise SeedFailure("no progress after everything was healed")
+        if members:
+            await self.group.finish()
         await self._equal()
         await self._read_all(self.cluster.client("final"))
         watcher.cancel()
@@ -266,13 +284,13 @@ class Seed:
         """All replicas come to hold the same committed entries."""
         end_s = self.loop.now_s + HEAL_S_MAX
         while self.loop.now_s < end_s:
-            states: dict[int, set[tuple[int, int, int]]] = {}
+            states: dict[PartitionId, set[tuple[int, int, int, bytes]]] = {}
             for running in self.cluster.running.values():
                 for partition, run in running.broker.running.items():
-                    states.setdefault(partition.number, set()).add(
-                        (run.replica.raft.commit, run.replica.raft.last_index, run.replica.log.start_offset)
-                    )
-            if len(states) == self.plan.partitions and all(
+                    raft, log = run.replica.raft, run.replica.log
+                    folded = log.fold.machine.encode() if log.fold.machine is not None else b""
+                    states.setdefault(partition, set()).add((raft.commit, raft.last_index, log.start_offset, folded))
+            if len(states) >= self.plan.partitions and all(
                 len(found) == 1 and len(set(next(iter(found))[:2])) == 1 for found in states.values()
             ):
                 self.check()
@@ -298,11 +316,13 @@ class Seed:
 
     def _judge(self) -> None:
         anomalies = check_log(self.history.events, retention=self.plan.limits != TopicConfig())
+        anomalies += check_group(self.history.events)
         if anomalies:
             raise SeedFailure("; ".join(f"{a.name}: {a.detail}" for a in anomalies[:3]))
         counts = self.outcome.counts
         counts["elections"] = len(self.cluster.invariants.leaders)
         counts["turns"] = self.cluster.invariants.turns
+        counts["redelivered"] = redelivered(self.history.events)
         counts["reinstalled"] = self.cluster.invariants.reinstalled
         for running in self.cluster.running.values():
             for run in running.broker.running.values():

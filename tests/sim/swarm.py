@@ -46,6 +46,9 @@ class Plan:
     think_s: float
     """The longest that a producer waits before it produces again."""
     tick_s: float
+    members: int
+    """Seats in a group."""
+    folded_segment_bytes: int
     limits: TopicConfig
     """Of the topic; small ones, and then segments are small, too."""
     deletes_every_s: float
@@ -90,6 +93,8 @@ def draw(rng: random.Random) -> Plan:
         linger_s=rng.choice((0.0, 0.005, 0.05)),
         think_s=rng.choice((0.4, 1.0, 2.5)),
         tick_s=rng.choice((0.05, 0.1, 0.1)),
+        members=rng.choice((0, 2, 3)),
+        folded_segment_bytes=rng.choice((2 << 10, 16 << 10, 4 << 20)),
         appenders=rng.randint(0, 2),
         limits=rng.choice(LIMITS),
         deletes_every_s=rng.choice((0.0, 0.0, 3.0)),
