@@ -53,6 +53,8 @@ class Client:
         self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
         self.produce = self._own.produce
         """Put one record on its way: see `Producer.produce`."""
+        self.produce_nowait = self._own.produce_nowait
+        """`produce` without waiting: see `Producer.produce_nowait`."""
         appender = Appender(calls=self._calls, directory=self._directory, clock=clock, options=self._options)
         self.append = appender.append
         """Append records as one batch, perhaps under a condition: see `Appender.append`."""
