@@ -213,7 +213,11 @@ async def _in_time(work: Coroutine[object, object, T], end_s: float) -> T:
 
 
 def record_of(value: bytes, key: bytes | None, headers: Headers, timestamp_ns: int) -> Record:
-    """A record from the arguments of `publish`; InvalidRequest if the headers are none."""
+    """A record from the arguments of `publish`; InvalidRequest if the headers are none.
+
+    >>> record_of(b"3 apples", b"alice", {"via": b"phone"}, 0).headers
+    (Header(name='via', value=b'phone'),)
+    """
     try:
         pairs = (
             tuple(Header(name=name, value=content) for name, content in headers.items())
