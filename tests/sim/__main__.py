@@ -41,6 +41,7 @@ SOMETIMES = (
     "records_read",
     "appended_on_condition",
     "conflict",
+    "receipts_verified",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

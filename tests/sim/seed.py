@@ -1,7 +1,7 @@
 """One seed: a whole cluster under load and faults in virtual time, then heal, progress, comparison, and the verdict.
 
 Checked after every turn of every replica: the `invariants`. Twice a second, after every fault and at the end: no node
-ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal.
+ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal, in memory and on disk.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
+from cluster.client.verifying import CopyState
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, OffsetConflict, Outcome, RiverrunError
 from cluster.node import Node
@@ -28,6 +29,8 @@ from tests.sim.swarm import Plan, draw
 TOPIC = "t"
 READY_S_MAX = 30.0
 HEAL_S_MAX = 60.0
+VERIFIED = 5
+"""Records of each partition whose copies are looked at on all disks at the end."""
 WRONG_SHARE = 0.2
 """Of the conditions: they expect more than is there, and may come true while the request is under way."""
 
@@ -256,7 +259,16 @@ class Seed:
             records = [_plain(record) async for record in client.read(TOPIC, partitions=[partition], until="latest")]
             number = self.history.invoke("final", "read", self.loop.now_s, partition=partition)
             self.history.end(number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records)
+            for offset in self.random.sample(range(len(records)), min(len(records), VERIFIED)):
+                await self._verify(client, partition, offset)
         await client.abandon()
+
+    async def _verify(self, client: Client, partition: int, offset: int) -> None:
+        """Every replica has it on its disk, with one checksum."""
+        found = await client.verify(TOPIC, partition, offset)
+        if not found.is_safe or {copy.state for copy in found.copies} != {CopyState.HELD}:
+            raise SeedFailure(f"partition {partition}: {found.verdict()}: {found.copies}")
+        self.outcome.counts["receipts_verified"] += 1
 
     def _judge(self) -> None:
         anomalies = check_log(self.history.events)
