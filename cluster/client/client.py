@@ -31,7 +31,7 @@ class Client:
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
     Topics and the cluster: see `Admin`, whose methods are the client's.
-    Nothing here is safe to use from several threads.
+    Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
     def __init__(
