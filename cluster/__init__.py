@@ -3,7 +3,7 @@
 The few names that an application imports; what they need is imported when they are used.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from cluster.config import ClientOptions
@@ -12,9 +12,19 @@ from cluster.metadata import TopicConfig
 from cluster.records import Header, Receipt, Record
 
 if TYPE_CHECKING:
-    from cluster.client.client import Connecting
+    from cluster.client.blocking import BlockingClient
+    from cluster.client.client import Client, Connecting
 
-__all__ = ["ClientOptions", "Header", "Receipt", "Record", "RiverrunError", "TopicConfig", "connect"]
+__all__ = [
+    "ClientOptions",
+    "Header",
+    "Receipt",
+    "Record",
+    "RiverrunError",
+    "TopicConfig",
+    "connect",
+    "connect_blocking",
+]
 
 
 def connect(servers: str | Sequence[str] = "127.0.0.1:7171", *, options: ClientOptions | None = None) -> "Connecting":
@@ -22,11 +32,27 @@ def connect(servers: str | Sequence[str] = "127.0.0.1:7171", *, options: ClientO
 
     `async with connect("127.0.0.1:7171") as client: …`, or `client = await connect(…)`. Unavailable if none answers.
     """
-    from cluster.client.client import Client, Connecting  # noqa: PLC0415  gRPC is imported when somebody connects
+    from cluster.client.client import Connecting  # noqa: PLC0415  gRPC is imported when somebody connects
+
+    return Connecting(_real_client(servers, options))
+
+
+def connect_blocking(
+    servers: str | Sequence[str] = "127.0.0.1:7171", *, options: ClientOptions | None = None
+) -> "BlockingClient":
+    """The same client for scripts and threads: each call waits for its answer.
+
+    `with connect_blocking("127.0.0.1:7171") as client: client.publish("orders", b"three apples")`. Unavailable if none
+    of the servers answers; InvalidRequest inside a running event loop.
+    """
+    from cluster.client.blocking import BlockingClient  # noqa: PLC0415
+
+    return BlockingClient(_real_client(servers, options))
+
+
+def _real_client(servers: str | Sequence[str], options: ClientOptions | None) -> "Callable[[], Client]":
+    from cluster.client.client import Client  # noqa: PLC0415
     from cluster.real.clock import RealClock, real_random  # noqa: PLC0415
     from cluster.real.network import RealNetwork  # noqa: PLC0415
 
-    def make() -> Client:
-        return Client(servers, network=RealNetwork(), clock=RealClock(), random=real_random(), options=options)
-
-    return Connecting(make)
+    return lambda: Client(servers, network=RealNetwork(), clock=RealClock(), random=real_random(), options=options)

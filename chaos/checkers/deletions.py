@@ -6,17 +6,9 @@ end. Reads of records themselves are `log`'s.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from chaos.checkers.anomaly import Anomaly
 from chaos.history import Event, Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Anomaly:
-    """Something that must not be."""
-
-    name: str
-    detail: str
 
 
 def final_firsts(events: Iterable[Event], final: str) -> dict[int, int]:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from chaos.checkers.deletions import Anomaly, check_deletions, final_firsts
+from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.deletions import check_deletions, final_firsts
 from chaos.history import Event, Kind
 
 

@@ -15,10 +15,11 @@ from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from cluster.client.calls import Calls
+from cluster.client.calls import TRIES_PER_TIMEOUT, Calls
 from cluster.client.directory import Directory
 from cluster.client.identities import Identities
 from cluster.client.outgoing import size_of
+from cluster.client.routing import TopicRoute
 from cluster.client.window import Identity
 from cluster.config import ClientOptions
 from cluster.errors import (
@@ -49,6 +50,8 @@ class _Lane:
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
         self.identity: Identity | None = None
+        self.address = ""
+        """Who answered the last one."""
 
 
 class Appender:
@@ -87,12 +90,11 @@ class Appender:
         lane = self._lanes.setdefault((route.topic_id, partition), _Lane())
         await _in_time(lane.turn.acquire(), end_s)  # others of this client may append there
         try:
-            leader = route.leader(partition)
             try:
-                return await self._under_identity(lane, request, leader, end_s)
+                return await self._under_identity(lane, request, route, end_s)
             except UnknownProducer:  # a plain refusal: the partition has forgotten it, or is of a topic made anew
-                await _in_time(self._directory.refresh(topic), end_s)
-                return await self._under_identity(lane, request, leader, end_s)
+                route = await _in_time(self._directory.refresh(topic), end_s)
+                return await self._under_identity(lane, request, route, end_s)
         finally:
             lane.turn.release()
 
@@ -124,7 +126,7 @@ class Appender:
             ) from error
 
     async def _under_identity(
-        self, lane: _Lane, request: stream_pb2.PublishRequest, leader: str, end_s: float
+        self, lane: _Lane, request: stream_pb2.PublishRequest, route: TopicRoute, end_s: float
     ) -> Receipt:
         """One append under the lane's identity, which is kept only if its next number is known afterwards (rule 1)."""
         identity = lane.identity
@@ -133,7 +135,7 @@ class Appender:
         lane.identity = None
         request.producer_id, request.producer_epoch = identity.producer_id, identity.epoch
         request.base_sequence = identity.next_sequence
-        attempts = _Attempts(self._calls, self._options, request, leader)
+        attempts = _Attempts(self._calls, self._options, request, route, lane.address)
         try:
             receipt = await attempts.run(end_s)
         except (UnknownProducer, OutOfSequence):
@@ -142,34 +144,45 @@ class Appender:
             if not attempts.doubtful:
                 lane.identity = identity
             raise
+        lane.address = attempts.address
         lane.identity = replace(identity, next_sequence=identity.next_sequence + len(request.records))
         return receipt
 
 
 class _Attempts:
-    """One numbered request, sent until it is answered or its time is up: to the leader first, then to any node."""
+    """One numbered request, sent until it is answered or its time is up: to the leader if it is known, or any node."""
 
-    def __init__(self, calls: Calls, options: ClientOptions, request: stream_pb2.PublishRequest, leader: str) -> None:
+    def __init__(
+        self,
+        calls: Calls,
+        options: ClientOptions,
+        request: stream_pb2.PublishRequest,
+        route: TopicRoute,
+        otherwise: str,
+    ) -> None:
         self._calls = calls
         self._options = options
         self._request = request
         self._encoded = request.SerializeToString()
-        self._address = leader or calls.servers[0]
+        self._route = route
         self._strangers: set[str] = set()
+        self.address = route.leader(request.partition) or otherwise or calls.servers[0]
+        """Who is asked now."""
         self.doubtful = False
         """An attempt may have arrived of which no answer came."""
 
     async def run(self, end_s: float) -> Receipt:
         loop, backoff = asyncio.get_running_loop(), self._calls.backoff()
+        share_s = min(max((end_s - loop.time()) / TRIES_PER_TIMEOUT, 0.1), self._options.request_timeout_s)
         last: RiverrunError | None = None
         while (left_s := end_s - loop.time()) > 0:
             try:
-                return await self._once(min(left_s, self._options.request_timeout_s))
+                return await self._once(min(left_s, share_s))
             except RiverrunError as error:
                 last = error
                 if self._is_answer(error):
                     break
-            self._next_address()
+            self._next_address(last)
             await asyncio.sleep(min(backoff.next_s(), max(end_s - loop.time(), 0.0)))
         if last is None:
             raise Unavailable("no time was left to send the records")
@@ -180,7 +193,7 @@ class _Attempts:
     async def _once(self, timeout_s: float) -> Receipt:
         doubtful, self.doubtful = self.doubtful, True  # also if whoever waits for this leaves
         try:
-            answer = await self._calls.channel(self._address).call(PUBLISH, self._encoded, timeout_s=timeout_s)
+            answer = await self._calls.channel(self.address).call(PUBLISH, self._encoded, timeout_s=timeout_s)
         except RiverrunError as error:
             self.doubtful = doubtful or error.outcome is Outcome.UNKNOWN or error.code == "INTERNAL"
             raise
@@ -189,7 +202,7 @@ class _Attempts:
 
     def _is_answer(self, error: RiverrunError) -> bool:
         if isinstance(error, UnknownTopic):  # news of a new topic may not have reached every node yet
-            self._strangers.add(self._address)
+            self._strangers.add(self.address)
             return self._strangers.issuperset(self._calls.servers)
         return not error.retry
 
@@ -197,10 +210,15 @@ class _Attempts:
         """Rule 2."""
         return isinstance(error, OffsetConflict) and int(error.metadata.get("end", "0")) > self._request.expected_end
 
-    def _next_address(self) -> None:
-        servers = self._calls.servers
-        place = servers.index(self._address) + 1 if self._address in servers else 0
-        self._address = servers[place % len(servers)]
+    def _next_address(self, error: RiverrunError) -> None:
+        number, servers = self._request.partition, self._calls.servers
+        self._route.suspect(number, self.address)
+        if hint := error.metadata.get("leader"):
+            self._route.hint(number, hint)
+            self.address = hint
+            return
+        place = servers.index(self.address) + 1 if self.address in servers else 0
+        self.address = servers[place % len(servers)]
 
 
 async def _in_time(work: Coroutine[object, object, T], end_s: float) -> T:
@@ -213,7 +231,11 @@ async def _in_time(work: Coroutine[object, object, T], end_s: float) -> T:
 
 
 def record_of(value: bytes, key: bytes | None, headers: Headers, timestamp_ns: int) -> Record:
-    """A record from the arguments of `publish`; InvalidRequest if the headers are none."""
+    """A record from the arguments of `publish`; InvalidRequest if the headers are none.
+
+    >>> record_of(b"3 apples", b"alice", {"via": b"phone"}, 0).headers
+    (Header(name='via', value=b'phone'),)
+    """
     try:
         pairs = (
             tuple(Header(name=name, value=content) for name, content in headers.items())

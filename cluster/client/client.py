@@ -32,7 +32,7 @@ class Client:
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
     Topics and the cluster: see `Admin`, whose methods are the client's.
-    Nothing here is safe to use from several threads.
+    Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class Client:
         self._own = self._make_producer(Durability.MAJORITY_SYNCED, "", self._options)
         self.produce = self._own.produce
         """Put one record on its way: see `Producer.produce`."""
+        self.produce_nowait = self._own.produce_nowait
+        """`produce` without waiting: see `Producer.produce_nowait`."""
         appender = Appender(calls=self._calls, directory=self._directory, clock=clock, options=self._options)
         self.append = appender.append
         """Append records as one batch, perhaps under a condition: see `Appender.append`."""

@@ -5,7 +5,7 @@ slowly slows the nodes' streams down, and nothing else.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 from cluster.client.calls import Calls
@@ -95,7 +95,7 @@ class Reader:
         self._next += 1
         return record
 
-    async def batches(self) -> AsyncIterator[ReadBatch]:
+    async def batches(self) -> AsyncGenerator[ReadBatch, None]:
         """The records in lists, as they arrived: several times as fast as one by one."""
         while (batch := await self._next_batch()) is not None:
             self._positions[batch.partition] = batch.position

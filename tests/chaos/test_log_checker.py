@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from chaos.checkers.deletions import Anomaly
+from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind, read_history
 

@@ -41,6 +41,7 @@ class Answers:
         self.asked = []
         self.opened = 0
         self.refreshed = 0
+        self.known = None
         self._address = ""
 
     def backoff(self):
@@ -57,11 +58,12 @@ class Answers:
         return self
 
     async def route(self, topic):
-        return TopicRoute(topic, b"i" * 16, 3, 1)
+        self.known = self.known or TopicRoute(topic, b"i" * 16, 3, 1)
+        return self.known
 
     async def refresh(self, topic):
-        del topic
         self.refreshed += 1
+        return await self.route(topic)
 
     async def call(self, method, request, *, timeout_s=None, repeatable=None):
         del timeout_s, repeatable
@@ -120,6 +122,17 @@ async def test_a_lost_answer_is_asked_for_again_under_the_same_number():
     await append(appender(answers))
 
     assert [("a:1", 1, 0), ("b:1", 1, 0), ("a:1", 1, 0), ("b:1", 1, 0)] == answers.asked
+
+
+@alone
+async def test_the_leader_is_asked_and_remembered():
+    """A hint is followed; one that fails is forgotten, and whoever answered is asked first the next time."""
+    answers = Answers(NotLeader("", leader="c:1"), DONE, DONE, Unavailable(), DONE, DONE)
+    to = appender(answers)
+    for _ in range(4):
+        await append(to)
+
+    assert ["a:1", "c:1", "c:1", "c:1", "a:1", "a:1"] == [address for address, _, _ in answers.asked]
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,7 @@ def riverrun(tmp_path: Path) -> str:
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     found = _run(str(empty / "bin/python"), "-c", "import cluster; print(cluster.__file__)", cwd=tmp_path)
     assert found.startswith(str(site)), "the package comes from the wheel"
+    assert (site / "cluster/py.typed").exists(), "its types are for those who use it"
     return str(empty / "bin/riverrun")
 
 

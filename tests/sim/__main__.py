@@ -50,6 +50,7 @@ SOMETIMES = (
     "member_left",
     "member_vanished",
     "group_skipped",
+    "receipts_verified",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

@@ -1,7 +1,7 @@
 """One seed: a whole cluster under load and faults in virtual time, then heal, progress, comparison, and the verdict.
 
 Checked after every turn of every replica: the `invariants`. Twice a second, after every fault and at the end: no node
-ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal.
+ended by itself. At the end: clients' histories (chaos.checkers), all replicas equal, in memory and on disk.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
+from cluster.client.verifying import CopyState
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError
 from cluster.metadata import TopicConfig
@@ -32,6 +33,8 @@ from tests.sim.swarm import Plan, draw
 TOPIC = "t"
 READY_S_MAX = 30.0
 HEAL_S_MAX = 60.0
+VERIFIED = 5
+"""Records of each partition whose copies are looked at on all disks at the end."""
 WRONG_SHARE = 0.2
 """Of the conditions: they expect more than is there, and may come true while the request is under way."""
 
@@ -312,7 +315,18 @@ class Seed:
             self.history.end(
                 number, "final", Kind.OK, "read", self.loop.now_s, partition=partition, records=records, first=first
             )
+            for record in self.random.sample(records, min(len(records), VERIFIED)):
+                await self._verify(client, partition, int(record[0]))
         await client.abandon()
+
+    async def _verify(self, client: Client, partition: int, offset: int) -> None:
+        """Every replica has it on its disk, with one checksum."""
+        found = await client.verify(TOPIC, partition, offset)
+        if any(copy.state is CopyState.TRIMMED for copy in found.copies) and self.plan.limits != TopicConfig():
+            return  # its limits have deleted it since it was read
+        if not found.is_safe or {copy.state for copy in found.copies} != {CopyState.HELD}:
+            raise SeedFailure(f"partition {partition}: {found.verdict()}: {found.copies}")
+        self.outcome.counts["receipts_verified"] += 1
 
     def _judge(self) -> None:
         anomalies = check_log(self.history.events, retention=self.plan.limits != TopicConfig())
