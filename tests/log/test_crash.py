@@ -300,6 +300,32 @@ def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
     assert Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).last_index == 1
 
 
+def test_a_full_disk_is_trimmed_all_the_same() -> None:
+    """What others have committed to delete makes the room that the entries before it wait for."""
+    disk = fresh_disk(2)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    while len(log.segments()) < 4:
+        log.append([entry(log, 1)])
+    flush(log, disk)
+    durable = log.last_index
+    disk.capacity_bytes = disk.capacity_bytes - disk.free_bytes()
+    for _ in range(5):
+        log.append([entry(log, 1, 600)])
+    log.append([replace(entry(log, 1), kind=EntryKind.TRIM_TO, batch=None, control=encode_trim(log.end_offset))])
+    begins = log.segments()[-1].base_offset
+    assert log.trim(log.last_index, durable) is not None
+    write = log.take_write()
+    assert write is not None
+    assert {0} == perform(disk, {0: write})
+    log.written(write, full=True)
+    assert disk.free_bytes() > 4_000
+    flush(log, disk)
+
+    again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    assert (log.last_index, log.first_index) == (again.last_index, again.first_index)
+    assert begins >= again.segments()[0].base_offset > 0
+
+
 @pytest.mark.parametrize("operation", ["write", "sync"])
 def test_a_failed_write_or_sync_reaches_the_writer(operation: str) -> None:
     """Nobody may try it again: what the file holds is not known."""
