@@ -59,6 +59,9 @@ SMALL_BYTES = 2 << 10
 LIMITS = (
     TopicConfig(),
     TopicConfig(),
+    TopicConfig(),
+    TopicConfig(),
+    TopicConfig(),
     TopicConfig(retention_bytes=4 << 10, lagging_bytes_max=4 << 10),
     TopicConfig(retention_bytes=12 << 10),
     TopicConfig(retention_ms=8_000, lagging_bytes_max=8 << 10),
@@ -89,5 +92,5 @@ def draw(rng: random.Random) -> Plan:
         think_s=rng.choice((0.4, 1.0, 2.5)),
         tick_s=rng.choice((0.05, 0.1, 0.1)),
         limits=rng.choice(LIMITS),
-        deletes_every_s=rng.choice((0.0, 0.0, 3.0)),
+        deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
     )
