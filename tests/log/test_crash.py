@@ -226,6 +226,35 @@ def test_a_second_restart_still_knows_that_entries_are_missing() -> None:
 
 
 @pytest.mark.slow
+def test_a_log_whose_first_head_is_damaged_begins_anew() -> None:
+    """What it lacks is fetched from a leader: it must not take its second segment for where it was trimmed.
+
+    The power goes at every operation of the restart that finds it, and the next one knows as much.
+    """
+    for stop in range(1_000):
+        disk = fresh_disk(stop)
+        script(disk, Promised())
+        disk.flip(f"{DIRECTORY}/{1:020d}.log", 50 * 8)
+        disk.crash_at_operation = disk.operations + stop
+        crashed = False
+        try:
+            Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).close()
+        except SimCrash:
+            disk.crash()
+            crashed = True
+        disk.crash_at_operation = None
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert log.recovered.recovering, f"a crash at operation {stop}"
+        assert (1, 0, 0) == (log.first_index, log.last_index, log.start_offset), f"a crash at operation {stop}"
+        assert MEMBERS == log.fold.membership
+        if not crashed:
+            break
+    aside = [path for path in disk.paths() if "quarantine" in path]
+    assert len(aside) > 3, "all that was there is kept for whoever wants to look"
+    assert stop > 5, "there were operations to crash at"
+
+
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed() -> None:
     """A flipped bit anywhere in any file: what is served is right, or the damage is reported."""
     truth = fresh_disk(1)
