@@ -322,11 +322,16 @@ class Replica(Actor):
             self._uncommitted_ends.pop()
 
     def _install(self, fold: InstallFold) -> None:
-        log_event.warning("follower_reinstalled", partition=str(self.partition), replica=self.me, upto=fold.index)
+        self._tell_reinstalled("follower", self.me, fold)
         self.log.install(fold.index, fold.last_term, self._folds[fold.index, fold.last_term])
         self._uncommitted_ends.clear()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
         self.raft.set_membership(self.log.fold.membership)
+
+    def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
+        log_event.warning(
+            "follower_reinstalled", side=side, partition=str(self.partition), replica=replica, upto=fold.index
+        )
 
     def _submit(self, ticket: Ticket) -> None:
         def done(error: RiverrunError | None) -> None:
@@ -346,9 +351,7 @@ class Replica(Actor):
                 entries = tuple(self.log.entries(first, last=last, bytes_max=1 << 62, count_max=len(message.entries)))
             elif isinstance(message, InstallFold):
                 fold = self.log.fold_at_start()[2]
-                log_event.warning(
-                    "follower_reinstalled", partition=str(self.partition), replica=message.to, upto=message.index
-                )
+                self._tell_reinstalled("leader", message.to, message)
             self._around.send(
                 node, ReplicaEnvelope(partition=self.partition, message=message, entries=entries, fold=fold)
             )

@@ -71,7 +71,7 @@ class Trimming:
         """The limits are these now."""
         self._config = config
         self._log.segment_age_max_ns = segment_age_max_ns(config, self._options.segment_age_s_min)
-        self._looked_upto = None
+        self._looked_at, self._looked_upto = self._looked_at - self._period, None  # look at the next turn
 
     def due(self) -> float:
         """The tick at which to look, if nothing is appended before; infinite: never."""

@@ -259,7 +259,7 @@ class Log:
                 break
             gone = self._segments.pop(0)
             self._cache.forget(gone.base_index, gone.last_index)
-            self._steps.append(Remove(gone))
+            self._steps.append(Remove(gone, following=self._segments[0]))
         return self.fold_at_start()[:2] if len(self._segments) < before else None
 
     # --- to disk

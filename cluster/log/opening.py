@@ -56,7 +56,7 @@ def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold
     logs: list[File] = []
     directories: dict[str, None] = {}
     for directory, identity, fold in replicas:
-        logs.append(_create_log(disk, directory, identity, fold))
+        logs.append(_create_log(disk, directory, identity, fold, f"{directory}/{1:020d}{SUFFIX}"))
         parts = directory.split("/")
         directories.update(dict.fromkeys("/".join(parts[:depth]) or "." for depth in range(len(parts), -1, -1)))
     disk.sync_files(logs, list(directories))
@@ -73,12 +73,12 @@ def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold
         file.close()
 
 
-def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold) -> File:
+def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold, path: str) -> File:
     """The first segment, not synced yet."""
     disk.make_directory(directory)
     data = encode_fold(fold)
     segment = Segment(
-        f"{directory}/{1:020d}{SUFFIX}",
+        path,
         base_index=Index(1),
         base_offset=fold.end_offset,
         fold=data,
@@ -150,7 +150,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
 def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:
     """The segments in order. One whose head is damaged is set aside; one that never got its name was never used."""
     segments: list[Segment] = []
-    aside: list[str] = []
+    damaged: list[str] = []
     for name in disk.list(directory):
         if name.endswith(SUFFIX + NEW):
             disk.remove(f"{directory}/{name}")
@@ -162,12 +162,7 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
         except CorruptStorage:
             if len(names) == 1:
                 raise
-            file = disk.open(path)
-            data = file.read(0, file.size())
-            file.close()
-            aside.append(_write_aside(disk, directory, name, data))
-            _mark_recovering(disk, directory)
-            disk.remove(path)
+            damaged.append(path)
             continue
         if segment.installed:
             for older in segments:
@@ -178,7 +173,41 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
         segments.append(segment)
     if not segments:
         raise CorruptStorage(f"{directory} has no segment with a whole head")
+    aside = [_set_head_aside(disk, directory, path) for path in damaged]
+    if damaged and damaged[0] < segments[0].path and not segments[0].installed:
+        members = decode_fold(segments[0].fold).membership
+        _begin_anew(disk, directory, identity, Fold(membership=members))
+        for segment in segments:
+            assert segment.file is not None
+            segment.file.close()
+        segments, more = _open_segments(disk, directory, identity)
+        return segments, aside + more
+    for path in damaged:
+        disk.remove(path)
     return segments, aside
+
+
+def _set_head_aside(disk: Disk, directory: str, path: str) -> str:
+    file = disk.open(path)
+    data = file.read(0, file.size())
+    file.close()
+    aside = _write_aside(disk, directory, path.rsplit("/", 1)[1], data)
+    _mark_recovering(disk, directory)
+    return aside
+
+
+def _begin_anew(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold) -> None:
+    """The log's first segment is lost, and with it what the others follow: an empty one stands before all of them.
+
+    Whatever is there after a crash, the next start finds it before a gap, and sets the rest aside. Beginning at the
+    second segment instead would look as if everything before had been trimmed.
+    """
+    name = f"{directory}/{1:020d}{SUFFIX}"
+    file = _create_log(disk, directory, identity, fold, name + NEW)
+    file.sync()
+    file.close()
+    disk.rename(name + NEW, name)
+    disk.sync_directory(directory)
 
 
 def _take_in(segment: Segment, entries: list[Entry], fold: Fold) -> None:

@@ -47,10 +47,15 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """A segment that is not needed any more. `replaced`: another has taken its name."""
+    """A segment that is not needed any more. `replaced`: another has taken its name.
+
+    `following`: it was the log's first one and is trimmed, and here the log begins then. All of it is on disk, so it
+    may go before whatever is queued, to make room for that.
+    """
 
     segment: Segment
     replaced: bool = False
+    following: Segment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ def perform(disk: Disk, writes: "Mapping[Key, Write]") -> set[Key]:
             if error.errno not in FULL:
                 raise
             full.add(key)
+            write.make_room(disk)
     disk.sync_files(dirty)
     return full
 
@@ -136,14 +142,9 @@ class Write:
                     segment.file.truncate(size + SPARE_BYTES)
                     segment.file.sync()
                     segment.allocated = size + SPARE_BYTES
-                case Remove(segment, replaced):
-                    if segment.file is not None:
-                        dirty.pop(id(segment.file), None)
-                        segment.file.close()
-                        segment.file = None
-                        if not replaced:
-                            disk.remove(segment.path)
-                            disk.sync_directory(self._directory)
+                case Remove(segment):
+                    dirty.pop(id(segment.file), None)
+                    self._remove(disk, step)
                 case Recovered():
                     disk.sync_files(list(dirty.values()))
                     dirty.clear()
@@ -156,6 +157,24 @@ class Write:
                     segment.file.write(position, buffers)
                     dirty[id(segment.file)] = segment.file
         return list(dirty.values())
+
+    def make_room(self, disk: Disk) -> None:
+        """The disk is full: what is trimmed goes now, oldest first, while the log's next beginning is on disk."""
+        for step in self.steps:
+            if isinstance(step, Remove) and step.following is not None:
+                if step.following.file is None:
+                    return
+                self._remove(disk, step)
+
+    def _remove(self, disk: Disk, step: Remove) -> None:
+        """Once: it may have gone before."""
+        segment = step.segment
+        if segment.file is not None:
+            segment.file.close()
+            segment.file = None
+            if not step.replaced:
+                disk.remove(segment.path)
+                disk.sync_directory(self._directory)
 
     def _create(self, disk: Disk, segment: Segment) -> None:
         if segment.file is not None:

@@ -226,6 +226,35 @@ def test_a_second_restart_still_knows_that_entries_are_missing() -> None:
 
 
 @pytest.mark.slow
+def test_a_log_whose_first_head_is_damaged_begins_anew() -> None:
+    """What it lacks is fetched from a leader: it must not take its second segment for where it was trimmed.
+
+    The power goes at every operation of the restart that finds it, and the next one knows as much.
+    """
+    for stop in range(1_000):
+        disk = fresh_disk(stop)
+        script(disk, Promised())
+        disk.flip(f"{DIRECTORY}/{1:020d}.log", 50 * 8)
+        disk.crash_at_operation = disk.operations + stop
+        crashed = False
+        try:
+            Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).close()
+        except SimCrash:
+            disk.crash()
+            crashed = True
+        disk.crash_at_operation = None
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert log.recovered.recovering, f"a crash at operation {stop}"
+        assert (1, 0, 0) == (log.first_index, log.last_index, log.start_offset), f"a crash at operation {stop}"
+        assert MEMBERS == log.fold.membership
+        if not crashed:
+            break
+    aside = [path for path in disk.paths() if "quarantine" in path]
+    assert len(aside) > 3, "all that was there is kept for whoever wants to look"
+    assert stop > 5, "there were operations to crash at"
+
+
+@pytest.mark.slow
 def test_every_flipped_byte_is_noticed() -> None:
     """A flipped bit anywhere in any file: what is served is right, or the damage is reported."""
     truth = fresh_disk(1)
@@ -298,6 +327,32 @@ def test_a_full_disk_keeps_the_write_and_still_votes() -> None:
 
     assert not log.full
     assert Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).last_index == 1
+
+
+def test_a_full_disk_is_trimmed_all_the_same() -> None:
+    """What others have committed to delete makes the room that the entries before it wait for."""
+    disk = fresh_disk(2)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    while len(log.segments()) < 4:
+        log.append([entry(log, 1)])
+    flush(log, disk)
+    durable = log.last_index
+    disk.capacity_bytes = disk.capacity_bytes - disk.free_bytes()
+    for _ in range(5):
+        log.append([entry(log, 1, 600)])
+    log.append([replace(entry(log, 1), kind=EntryKind.TRIM_TO, batch=None, control=encode_trim(log.end_offset))])
+    begins = log.segments()[-1].base_offset
+    assert log.trim(log.last_index, durable) is not None
+    write = log.take_write()
+    assert write is not None
+    assert {0} == perform(disk, {0: write})
+    log.written(write, full=True)
+    assert disk.free_bytes() > 4_000
+    flush(log, disk)
+
+    again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    assert (log.last_index, log.first_index) == (again.last_index, again.first_index)
+    assert begins >= again.segments()[0].base_offset > 0
 
 
 @pytest.mark.parametrize("operation", ["write", "sync"])

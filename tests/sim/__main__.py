@@ -36,6 +36,7 @@ SOMETIMES = (
     "fault_slow_network",
     "fault_flip",
     "fault_file_cut",
+    "fault_flip_head",
     "fault_full_disk",
     "fault_clock_jump",
     "records_read",

@@ -16,6 +16,9 @@ ROOMY_BYTES = 1 << 40
 MID_WRITE_OPERATIONS = 12
 """Of a disk: within so many more its power goes."""
 FRAME_MAGIC = MAGIC.to_bytes(4, "little")
+HEAD_SHARE = 0.3
+"""Of the damages to a log of several segments: the head of its first one."""
+HEAD_BYTES = 60
 CUT_SHARE = 0.3
 """Of the damages to a file: it ends before its last frame, as if that had never been written."""
 
@@ -169,6 +172,11 @@ class Nemesis:
         path = self.random.choice(logs)
         data = disk.open(path).read(0, disk.size_of(path)).rstrip(b"\0") if path in disk.paths() else b""
         last_frame = data.rfind(FRAME_MAGIC)
+        log = [other for other in logs if other.rpartition("/")[0] == path.rpartition("/")[0]]
+        if len(log) > 1 and self.random.random() < HEAD_SHARE:
+            self._note("flip_head", node)
+            disk.flip(min(log), self.random.randrange(HEAD_BYTES * 8))
+            data, last_frame = b"", 0
         if last_frame > 0 and self.random.random() < CUT_SHARE:
             self._note("file_cut", node)
             disk.cut(path, last_frame)

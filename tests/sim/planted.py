@@ -5,10 +5,12 @@ from typing import Any
 
 from cluster.broker.publishing import Publishing
 from cluster.broker.requests import Publish
+from cluster.broker.trimming import Trimming
 from cluster.errors import OffsetConflict
+from cluster.log import Log
 from cluster.log.fold import Fold, ProducerState, decode_fold
 from cluster.records import Batch, Entry
-from cluster.types import Index
+from cluster.types import Index, Term
 from tests.sim.invariants import CheckedReplica
 from tests.sim.seed import PlannedCluster
 
@@ -31,7 +33,7 @@ class AdmitsEarly(Publishing):
         """The sequences of what is in the log, and not known to be committed, are forgotten."""
         super().leadership_changed()
         self._behind = None
-        if self._raft.is_leader:
+        if self._raft.is_leader and self._log.fold.machine is None:
             self._until = self._log.last_index
             behind = decode_fold(self._log.fold_at_start()[2])
             first = Index(behind.index + 1)
@@ -66,12 +68,44 @@ class ConditionFirst(Publishing):
         return super().propose(publish)
 
 
-def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
+class TrimsTooMuch(Log):
+    """With each segment that a trim takes another one goes, if there is one."""
+
+    def trim(self, commit: Index, durable: Index) -> tuple[Index, Term] | None:
+        """As it should, and then once more."""
+        place, start = super().trim(commit, durable), self._trims.start
+        if place is None or len(self._segments) < 2:
+            return place
+        self._trims.start = self._segments[1].base_offset
+        further = super().trim(commit, durable)
+        self._trims.start = start
+        return further or place
+
+
+class TrimsEarly(Trimming):
+    """Readers are told of a deletion as soon as it is in the leader's log."""
+
+    def drop(self) -> bool:
+        """As if all that is here were committed."""
+        self._log._trims.committed(self._log.last_index)
+        return super().drop()
+
+
+Bug = type[Publishing] | type[Log] | type[Trimming]
+
+
+def cluster_with(bug: Bug) -> type[PlannedCluster]:
     """The cluster of the seeds, its nodes with the bug in them."""
 
     class BuggyReplica(CheckedReplica):
-        def __init__(self, *, around: Any, **arguments: Any) -> None:
-            super().__init__(around=replace(around, publishing_class=bug), **arguments)
+        def __init__(self, *, around: Any, log: Any, **arguments: Any) -> None:
+            if issubclass(bug, Publishing):
+                around = replace(around, publishing_class=bug)
+            if issubclass(bug, Log):
+                log.__class__ = bug
+            super().__init__(around=around, log=log, **arguments)
+            if issubclass(bug, Trimming):
+                self.trimming.__class__ = bug
 
     class BuggyCluster(PlannedCluster):
         replica_class = BuggyReplica
@@ -79,9 +113,11 @@ def cluster_with(bug: type[Publishing]) -> type[PlannedCluster]:
     return BuggyCluster
 
 
-BUGS: dict[str, type[Publishing]] = {
+BUGS: dict[str, Bug] = {
     "no_deduplication": NoDeduplication,
     "leader_admits_early": AdmitsEarly,
     "no_condition": NoCondition,
     "condition_before_duplicate": ConditionFirst,
+    "trims_too_much": TrimsTooMuch,
+    "trims_early": TrimsEarly,
 }

@@ -64,6 +64,9 @@ SMALL_BYTES = 2 << 10
 LIMITS = (
     TopicConfig(),
     TopicConfig(),
+    TopicConfig(),
+    TopicConfig(),
+    TopicConfig(),
     TopicConfig(retention_bytes=4 << 10, lagging_bytes_max=4 << 10),
     TopicConfig(retention_bytes=12 << 10),
     TopicConfig(retention_ms=8_000, lagging_bytes_max=8 << 10),
@@ -97,5 +100,5 @@ def draw(rng: random.Random) -> Plan:
         folded_segment_bytes=rng.choice((2 << 10, 16 << 10, 4 << 20)),
         appenders=rng.randint(0, 2),
         limits=rng.choice(LIMITS),
-        deletes_every_s=rng.choice((0.0, 0.0, 3.0)),
+        deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
     )
