@@ -161,7 +161,7 @@ async def test_any_node_takes_them(cluster: SimCluster) -> None:
 
 @on_nodes(3)
 async def test_what_was_appended_nevertheless_is_told(cluster: SimCluster) -> None:
-    """Of two partitions one is not there: the error is that one's, and names the other; without a majority, a retry may help."""
+    """Of two partitions one is not there: the error is that one's, and names the other."""
     client = WebClient(app_of(cluster.running[1]))
     await make_topic(client)
     told = await client.post(RECORDS, [{"value": 1, "partition": 0}, {"value": 1, "partition": 9}])
