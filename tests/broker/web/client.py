@@ -19,6 +19,9 @@ NAME = "node.example"
 """What the listener in these tests may be called, besides addresses."""
 
 
+STALLED = b"the rest of this body never comes"
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One whole answer."""
@@ -105,7 +108,7 @@ class Opened:
 
     async def receive(self) -> dict[str, Any]:
         """See ASGI."""
-        if self.pieces_read < len(self._pieces):
+        if self.pieces_read < len(self._pieces) and self._pieces[self.pieces_read] is not STALLED:
             self.pieces_read += 1
             more = self.pieces_read < len(self._pieces)
             return {"type": "http.request", "body": self._pieces[self.pieces_read - 1], "more_body": more}
@@ -217,6 +220,8 @@ def _is_of_an_answer(task: "asyncio.Task[Any]") -> bool:
 
 
 def _pieces(body: Any) -> list[bytes]:
+    if body is STALLED:
+        return [b"[", STALLED]
     if isinstance(body, bytes):
         return [body]
     if isinstance(body, list) and body and all(isinstance(piece, bytes) for piece in body):

@@ -1,10 +1,13 @@
 """CloudEvents 1.0 against its specification: what is required, what is refused, and how the Kafka binding maps it."""
 
+import base64
 import json
 from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cluster.broker.web.cloud_events import from_binary, from_structured, is_event, to_structured
 from cluster.broker.web.content import parse_json
@@ -107,6 +110,48 @@ def test_a_wrong_event_in_headers_is_told_the_same(event: dict[str, Any], says: 
     """Names of headers have no case."""
     with pytest.raises(InvalidRequest, match=says):
         binary({name: value for name, value in (BASE | event).items() if value is not None})
+
+
+def test_numbers_beyond_every_type_are_refused() -> None:
+    """They are JSON, and as data they are kept as they are; as text, or as an attribute, they are nothing."""
+    base = json.dumps(BASE)[:-1]
+    data = parse_json(f'{base}, "data": 1e999}}'.encode(), dict[str, msgspec.Raw])
+    assert b"1e999" == from_structured(data).value
+    for rest in ('"extra": 1e999', '"data": 1e999, "datacontenttype": "text/plain"', '"data_base64": 1e999'):
+        event = parse_json(f"{base}, {rest}}}".encode(), dict[str, msgspec.Raw])
+        with pytest.raises(InvalidRequest, match="cannot be read"):
+            from_structured(event)
+
+
+TEXTS = st.text('a1/:=é€ \x00"\\', max_size=6)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.slow
+@given(st.dictionaries(st.sampled_from([*BASE, "data", "data_base64", "time", "datacontenttype", "x"]), VALUES))
+def test_whatever_is_no_event_is_told_so(event: dict[str, Any]) -> None:
+    """An event, or InvalidRequest: nothing else comes of any JSON object; and what is taken survives the way back."""
+    try:
+        record = structured(event)
+    except InvalidRequest:
+        return
+    assert record == structured(json.loads(msgspec.json.encode(to_structured(record))))
+
+
+@pytest.mark.slow
+@given(st.dictionaries(st.sampled_from(["subject", "time", "x", "partitionkey"]), TEXTS, max_size=2), st.binary())
+def test_what_is_taken_comes_back(extras: dict[str, str], data: bytes) -> None:
+    """Of any text and any bytes."""
+    try:
+        record = structured(BASE | extras | {"data_base64": base64.b64encode(data).decode()})
+    except InvalidRequest:
+        return
+    assert data == record.value
+    assert record == structured(json.loads(msgspec.json.encode(to_structured(record))))
 
 
 def test_binary_data_is_the_body_as_it_is() -> None:

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from cluster.sim.cluster import SimCluster
-from tests.broker.web.client import JSON, WebClient, app_of, on_nodes, on_one_node
+from tests.broker.web.client import JSON, STALLED, WebClient, app_of, on_nodes, on_one_node
 
 pytestmark = pytest.mark.slow
 RECORDS = "/topics/t/records"
@@ -144,6 +144,17 @@ async def test_a_body_over_the_limit_is_not_read_on(client: WebClient) -> None:
     told = await client.post(RECORDS, [{"value": 1}] * 4)
     assert (400, "3") == (told.status, told.json()["metadata"]["limit_records"])
     assert 200 == (await client.post(RECORDS, [{"value": 1}] * 3)).status
+
+
+@on_one_node(body_wait_s_max=3.0)
+async def test_a_body_that_does_not_come_is_not_waited_for(client: WebClient) -> None:
+    """Its time is bounded; and a client that leaves in the middle of it leaves nothing behind."""
+    told = await client.post(RECORDS, STALLED)
+    assert (408, "close", True) == (told.status, told.headers["connection"], told.json()["retry"])
+    asking = asyncio.create_task(client.post(RECORDS, STALLED))
+    await asyncio.sleep(1)
+    asking.cancel()
+    await asyncio.wait([asking])
 
 
 @on_nodes(3, seeds=(1, 2))
