@@ -25,7 +25,7 @@ from cluster.broker.replica import Replica
 from cluster.broker.routes import public_routes
 from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
-from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig
+from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import Writer
@@ -86,9 +86,10 @@ class Node:
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
+        app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
         await self._listen(self.config.client.bind, self._routes, public=True)
-        if self.config.http is not None:
-            await self._serve_http(self.config.http)
+        if app is not None:
+            await self._serve_http(app)
 
     async def stop(self) -> None:
         """Refuse new requests, end what runs, leave the disk as it is promised."""
@@ -219,11 +220,11 @@ class Node:
             waiting_for=self._waiting_for,
         )
 
-    async def _serve_http(self, listener: ListenerConfig) -> None:
-        if self._world.web is None:
+    async def _serve_http(self, app: HttpApp) -> None:
+        listener, web = self.config.http, self._world.web
+        if listener is None or web is None:
             raise RefusedToStart("there is an http listener in the configuration, and nothing here that serves HTTP")
-        options = self.config.http_options
-        self._listeners.append(await self._world.web.serve(self.http_app(), listener.bind, options))
+        self._listeners.append(await web.serve(app, listener.bind, self.config.http_options))
 
     def _waiting_for(self) -> str:
         """What keeps this node from answering for the cluster; empty: nothing."""

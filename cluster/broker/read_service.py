@@ -119,6 +119,10 @@ class ReadService:
         """The limits."""
         return self._options
 
+    def check_topic(self, request: stream_pb2.ReadRequest) -> None:
+        """TopicDeleted if the topic that this read began on is no more."""
+        self._broker.directory.topic(request.topic, request.topic_id)
+
     def relay(self, partition: PartitionId, request: stream_pb2.ReadRequest) -> AsyncIterator[bytes]:
         """The leader's own answers."""
         address = self._forwarding.leader_address(partition)
@@ -164,6 +168,7 @@ class PartitionRead:
             await asyncio.sleep(self._service.options.stream_retry_s)
 
     def _source(self) -> AsyncIterator[bytes]:
+        self._service.check_topic(self._request)  # again each time: a topic that was deleted has no next leader
         running = self._service.led_here(self._partition)
         if running is not None:
             return self._from_here(running)

@@ -23,7 +23,12 @@ LOOK_S = 0.5
     type=click.Path(file_okay=False, path_type=Path),
     help="Where everything is kept; the same directory starts the same cluster again.",
 )
-@click.option("--port", default=7171, show_default=True, help="Clients' port of the first node; the others follow.")
+@click.option(
+    "--port",
+    default=7171,
+    show_default=True,
+    help="Clients' port of the first node; the others follow. HTTP: 200 above.",
+)
 def command(nodes: int, data_dir: Path, port: int) -> None:
     """Run a local cluster in the foreground.
 

@@ -1,1 +1,1 @@
-"""The real world: asyncio, files, gRPC. Same file names as `cluster.sim`."""
+"""The real world: asyncio, files, gRPC, HTTP. Same file names as `cluster.sim`, which has no `web`."""

@@ -4,6 +4,7 @@ Options: --rounds N, --data-dir DIR (on a real disk), --scale X (of the amounts)
 """
 
 import argparse
+import asyncio
 import json
 import shutil
 from collections import defaultdict
@@ -18,7 +19,17 @@ from cluster.cli.local import LocalCluster
 from tests.bench import workload, yardsticks
 from tests.bench.idle import idle_cpu
 from tests.bench.machine import machine
-from tests.bench.report import SHAPES, YARDSTICK, Figures, latency_table, median, shape_name, throughput_table
+from tests.bench.over_http import publish_over_http
+from tests.bench.report import (
+    OVER_HTTP,
+    SHAPES,
+    YARDSTICK,
+    Figures,
+    latency_table,
+    median,
+    shape_name,
+    throughput_table,
+)
 from tests.bench.yardsticks import Latencies
 
 PORT = 17_400
@@ -79,6 +90,12 @@ class Bench:
                     read = await workload.read_back(client, topic, values)
                     self.note(f"read {name} MB/s", read.bytes_per_s / MB)
                     self.note(f"read {name} records/s", read.records_per_s)
+                topic = await client.create_topic("over-http")
+                leader = topic.partitions[0].leader or local.nodes[0]
+                count = int(20_000 * self.scale) + 1
+                posted = await asyncio.to_thread(publish_over_http, local.http_address(leader), "over-http", count)
+                self.note(f"{OVER_HTTP} MB/s", posted.bytes_per_s / MB)
+                self.note(f"{OVER_HTTP} records/s", posted.records_per_s)
                 await client.create_topic("single")
                 await client.publish("single", b"first")
                 self.note_latency("single", await workload.single_latency(client, "single", int(1000 * self.scale) + 1))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from cluster.broker.read_service import READ
-from cluster.errors import OffsetOutOfRange
+from cluster.errors import OffsetOutOfRange, TopicDeleted
 from cluster.sim.cluster import SimCluster
 from cluster.wire.api import stream_pb2
 from cluster.world import Stream
@@ -57,6 +57,21 @@ async def test_a_reader_may_leave_at_any_time(cluster: SimCluster) -> None:
         stream.cancel()
         await asyncio.sleep(1)
     assert before == len(asyncio.all_tasks())
+
+
+@in_a_cluster
+async def test_a_read_ends_with_its_topic(cluster: SimCluster) -> None:
+    """By its name, at a node that leads and at one that relays; a topic that is made anew is another one."""
+    streams = [await read(cluster, node) for node in cluster.nodes]
+    for stream in streams:
+        await values_of(stream, enough=RECORDS)
+    client = cluster.client("admin")
+    await client.delete_topic(TOPIC)
+    await client.create_topic(TOPIC, partitions=PARTITIONS)
+    for stream in streams:
+        with pytest.raises(TopicDeleted):
+            await values_of(stream, enough=1)
+    await client.abandon()
 
 
 @in_a_cluster

@@ -66,7 +66,7 @@ class _App:
                 Url("/topics/{topic}/events", self._follow, methods=["GET"]),
                 Url("/healthz", self._healthz, methods=["GET"]),
                 Url("/readyz", self._readyz, methods=["GET"]),
-                Url("/{service}/{method}", self._method, methods=["POST"]),
+                Url("/riverrun.v1.{service}/{method}", self._method, methods=["POST"]),
             ],
             redirect_slashes=False,
         )

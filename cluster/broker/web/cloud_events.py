@@ -40,7 +40,7 @@ def from_structured(event: Mapping[str, msgspec.Raw]) -> records_pb2.Record:
     attributes: dict[str, str] = {}
     for name, raw in event.items():
         if name not in {"data", "data_base64"}:
-            text = _attribute_text(name, msgspec.json.decode(raw))
+            text = _attribute_text(name, _decoded(name, raw))
             if text is not None:
                 attributes[name] = text
     content_type = attributes.pop("datacontenttype", None)
@@ -145,8 +145,16 @@ def _attribute_text(name: str, value: Any) -> str | None:
             raise InvalidRequest(f"the event's {name[:64]} is neither text nor integer nor boolean")
 
 
+def _decoded(name: str, raw: msgspec.Raw) -> Any:
+    """A value whose JSON was looked at only in passing until now."""
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise InvalidRequest(f"the event's {name[:64]} cannot be read: {error}") from None
+
+
 def _structured_data(event: Mapping[str, msgspec.Raw], content_type: str | None) -> bytes:
-    encoded = msgspec.json.decode(event["data_base64"]) if "data_base64" in event else None
+    encoded = _decoded("data_base64", event["data_base64"]) if "data_base64" in event else None
     if encoded is not None:
         if "data" in event:
             raise InvalidRequest("the event has both data and data_base64")
@@ -158,7 +166,7 @@ def _structured_data(event: Mapping[str, msgspec.Raw], content_type: str | None)
         return b""
     if content_type is None or is_json(content_type):
         return compact(event["data"])
-    text = msgspec.json.decode(event["data"])
+    text = _decoded("data", event["data"])
     if not isinstance(text, str):
         raise InvalidRequest(f"the event's data is of type {media_type(content_type)}, and so text or data_base64")
     return text.encode()

@@ -45,7 +45,7 @@ def parse_place(text: str, name: str, otherwise: stream_pb2.Position) -> Place:
     if MAP.fullmatch(text):
         pairs = (pair.split(":") for pair in text.split(","))
         return Place(otherwise, {int(partition): _offset(offset, name) for partition, offset in pairs})
-    if "T" not in text.upper():
+    if not text[:1].isdigit() or "T" not in text.upper():
         raise InvalidRequest(
             f"{name} {text[:64]!r} is not earliest, latest, an offset, positions such as 0:18,1:5, or a time (RFC 3339)"
         )

@@ -74,7 +74,7 @@ async def test_wrong_calls_say_what_is_wrong(client: WebClient) -> None:
         assert {"code", "message", "details"} == set(told.json())
 
 
-@on_nodes(3, undisturbed=False)
+@on_nodes(3)
 async def test_the_callers_time_is_kept(cluster: SimCluster) -> None:
     """Without a majority a publish is not acknowledged: the answer comes in time and says that it is unknown."""
     client = WebClient(app_of(cluster.running[1]))

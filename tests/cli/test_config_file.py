@@ -1,0 +1,56 @@
+"""What is written is what is read, and what is wrong is named."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cluster.cli.config_file import read_config, write_config
+from cluster.cli.local import LocalCluster
+from cluster.config import HttpOptions
+from cluster.errors import RefusedToStart
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """The configuration of a local node."""
+    return LocalCluster(tmp_path, nodes=1).config_path(1)
+
+
+def test_http_survives_the_file(path: Path) -> None:
+    """Lists, numbers, and that there is no such port."""
+    config = read_config(path)
+    assert config.http is not None
+    assert "127.0.0.1:7371" == config.http.bind
+    options = HttpOptions(origins_allowed=("https://a.example", 'b"\\'), body_bytes_max=7, events_keepalive_s=0.5)
+    for changed in (replace(config, http_options=options), replace(config, http=None)):
+        write_config(changed, path)
+        assert changed == read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[http]\nadvertise = 'x'", "bind"),
+        ("[http]\nbynd = '127.0.0.1:1'", r"unknown field 'http\.bynd'"),
+        ("[http]\nbind = '0.0.0.0:1'", r"the http listener 0\.0\.0\.0:1 is beyond loopback"),
+        ("[http_options]\norigins_allowed = 'x'", "http_options.origins_allowed"),
+    ],
+)
+def test_a_wrong_http_table_is_named(path: Path, text: str, says: str) -> None:
+    """By its field."""
+    write_config(replace(read_config(path), http=None), path)
+    path.write_text(path.read_text() + text + "\n")
+    with pytest.raises(RefusedToStart, match=says):
+        read_config(path)
+
+
+@pytest.mark.slow
+def test_commands_load_nothing_of_http() -> None:
+    """Clients and the command line start as fast as ever: only a node with an http listener needs it."""
+    names = "sys, cluster, cluster.cli, cluster.client.client, cluster.real.network, cluster.node"
+    look = f"import {names}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert set() == {"starlette", "uvicorn", "httptools", "anyio"} & set(done.stdout.split())
