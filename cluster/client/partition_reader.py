@@ -153,6 +153,8 @@ class PartitionReader:
             if not receiving.done():
                 receiving.cancel()
                 await asyncio.gather(receiving, return_exceptions=True)
+            elif not receiving.cancelled():
+                receiving.exception()  # it may have ended while whoever reads was told to stop
 
     async def _recover(self, error: RiverrunError) -> None:
         """Come back after a wait, perhaps elsewhere; raise what another try cannot mend."""
