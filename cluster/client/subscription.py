@@ -13,21 +13,18 @@ Rules:
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Self, TypeGuard
+from typing import Self
 
 from cluster.client.calls import Calls
 from cluster.client.decoding import ReadBatch, ReadRecord
 from cluster.client.directory import Directory
 from cluster.client.membership import Held, Membership
-from cluster.client.offsets import Range
-from cluster.client.partition_reader import PASSED_BY, PartitionReader
+from cluster.client.part import Arrived, Part, goes_on
 from cluster.client.positions import Place, position_of
-from cluster.config import KIB, ClientOptions
+from cluster.config import ClientOptions
 from cluster.errors import (
     Closed,
     InvalidRequest,
-    OffsetOutOfRange,
     Outcome,
     RiverrunError,
     StaleGeneration,
@@ -36,23 +33,6 @@ from cluster.errors import (
 from cluster.types import Offset
 from cluster.wire.api import group_pb2
 
-PARTS_ASSUMED = 12
-"""Among so many partitions the read window is shared before it is known how many there will be."""
-
-
-@dataclass(slots=True, eq=False)
-class _Part:
-    """A partition in this member's hands. `processed` and `committed` are positions."""
-
-    held: Held
-    processed: Offset
-    committed: Offset
-    reader: PartitionReader | None = None
-    pump: "asyncio.Task[None] | None" = None
-    asked_back: bool = False
-
-
-Arrived = tuple[_Part, ReadBatch | Exception]
 OnMoved = Callable[[Sequence[tuple[str, int]]], None]
 
 
@@ -95,11 +75,11 @@ class Subscription:
             connect_timeout_s=options.request_timeout_s,
             on_response=self._on_response,
         )
-        self._parts: dict[tuple[str, int], _Part] = {}
+        self._parts: dict[tuple[str, int], Part] = {}
         self._arrived: asyncio.Queue[Arrived] = asyncio.Queue(maxsize=1)
-        self._given: tuple[_Part, Offset] | None = None
+        self._given: tuple[Part, Offset] | None = None
         """The part of the record (or batch) that the application works on, and the position behind it."""
-        self._batch: tuple[_Part, ReadBatch, int] | None = None
+        self._batch: tuple[Part, ReadBatch, int] | None = None
         """What records are taken from, and the place of the next one."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._running: asyncio.Task[None] | None = None
@@ -190,7 +170,7 @@ class Subscription:
         self._closed = True
         tasks = [*self._tasks, *([self._running] if self._running is not None else [])]
         for part in list(self._parts.values()):
-            self._stop_reading(part)
+            part.stop()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -206,7 +186,7 @@ class Subscription:
 
     # --- records
 
-    async def _next_batch(self) -> tuple[_Part, ReadBatch]:
+    async def _next_batch(self) -> tuple[Part, ReadBatch]:
         await self.open()
         while True:
             if self._failure is not None:
@@ -215,7 +195,7 @@ class Subscription:
             if self._parts.get(part.held[:2]) is not part or part.asked_back:
                 continue  # it came too late
             if isinstance(item, Exception):
-                if _goes_on(item):
+                if goes_on(item):
                     part.processed = Offset(int(item.metadata["next"]))
                 raise item
             return part, item
@@ -233,45 +213,40 @@ class Subscription:
         ):
             self._batch = None
 
-    async def _pump(self, part: _Part, reader: PartitionReader) -> None:
-        while True:
-            item: ReadBatch | Exception | None
-            try:
-                item = await reader.next()
-            except Exception as error:  # noqa: BLE001  the application waits for it, whatever it is
-                item = error
-            assert item is not None, "a member's partition has no end"
-            if isinstance(item, OffsetOutOfRange) and int(item.metadata.get("first", 0)) > reader.position:
-                reader.skip_to(Offset(int(item.metadata["first"])))
-                item.metadata |= {"topic": part.held[0], "partition": str(part.held[1]), "next": item.metadata["first"]}
-            await self._arrived.put((part, item))
-            if isinstance(item, Exception) and not _goes_on(item):
-                return
-
     # --- positions
 
-    async def _commit(self, parts: Sequence[_Part]) -> None:
-        """Each part's processed position; what became stale is raised when the others are through."""
-        said = [(part, part.processed) for part in parts]
-        answers = [self._membership.commit([(part.held, position)]) for part, position in said]
-        failed: RiverrunError | None = None
-        for (part, position), answer in zip(said, answers, strict=True):
-            try:
-                await answer
-            except RiverrunError as error:
-                failed = error
-                if isinstance(error, StaleGeneration | UnknownMember):
-                    self._forget(part)
-            else:
-                part.committed = max(part.committed, position)
+    async def _commit(self, parts: Sequence[Part]) -> None:
+        """Each part's processed position; the first failure is raised when all are through."""
+        outcomes = await asyncio.gather(
+            *(self._commit_part(part, part.processed) for part in parts), return_exceptions=True
+        )
+        failed = next((outcome for outcome in outcomes if outcome is not None), None)
         if failed is not None:
             raise failed
+
+    async def _commit_part(self, part: Part, position: Offset) -> None:
+        """Said again while its outcome is unknown, or nobody can take it just now."""
+        backoff = self._calls.backoff()
+        while True:
+            try:
+                await self._membership.commit([(part.held, position)])
+            except (StaleGeneration, UnknownMember):
+                self._forget(part)
+                raise
+            except RiverrunError as error:
+                if not error.retry and error.outcome is not Outcome.UNKNOWN:
+                    raise
+                await asyncio.sleep(backoff.next_s())
+            else:
+                part.committed = max(part.committed, position)
+                return
 
     async def _commit_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(self._options.commit_interval_s)
-            with contextlib.suppress(RiverrunError):
-                await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+            with contextlib.suppress(RiverrunError, TimeoutError):
+                async with asyncio.timeout(self._options.request_timeout_s):
+                    await self._commit([part for part in self._parts.values() if part.processed > part.committed])
 
     # --- partitions that come and go
 
@@ -302,27 +277,9 @@ class Subscription:
             return  # it never stopped
         if known is not None:
             self._lose([known])
-        part = self._parts[held[:2]] = _Part(held, position, position)
-        part.pump = asyncio.create_task(self._read(part), name=f"read {held[0]}/{held[1]} for {self.group}")
+        part = self._parts[held[:2]] = Part(held, position)
+        part.start(self._arrived, calls=self._calls, directory=self._directory, options=self._options)
         self._on_assigned([held[:2]])
-
-    async def _read(self, part: _Part) -> None:
-        topic, number, _ = part.held
-        try:
-            route = await self._directory.route(topic)
-        except RiverrunError as error:
-            await self._arrived.put((part, error))
-            return
-        part.reader = PartitionReader(
-            route,
-            number,
-            Range(begin=part.processed, stop=None, end=part.processed),
-            calls=self._calls,
-            directory=self._directory,
-            options=self._options,
-            window_bytes=max(self._options.read_window_bytes_max // PARTS_ASSUMED, 64 * KIB),
-        )
-        await self._pump(part, part.reader)
 
     def _hand_back(self, asked: Sequence[Held]) -> None:
         for held in asked:
@@ -331,39 +288,29 @@ class Subscription:
                 self._membership.release([held])  # it was released before, and that was not heard
             elif not part.asked_back:
                 part.asked_back = True
-                self._stop_reading(part)
+                part.stop()
                 if self._given is None or self._given[0] is not part:
                     self._start(self._hand_over(part))
 
-    async def _hand_over(self, part: _Part) -> None:
-        """Rule 2. A commit whose outcome is not known is said again until it is, or the part is lost."""
-        while part.processed > part.committed and self._parts.get(part.held[:2]) is part:
-            try:
-                await self._commit([part])
-            except RiverrunError as error:
-                if not error.retry and error.outcome is not Outcome.UNKNOWN:
-                    break
+    async def _hand_over(self, part: Part) -> None:
+        """Rule 2. The commit is said until its outcome is known, or the part is lost."""
+        with contextlib.suppress(RiverrunError):
+            if part.processed > part.committed:
+                await self._commit_part(part, part.processed)
         self._membership.release([part.held])
         self._forget(part)
         self._on_taken([part.held[:2]])
 
-    def _lose(self, parts: Sequence[_Part]) -> None:
+    def _lose(self, parts: Sequence[Part]) -> None:
         for part in parts:
             self._forget(part)
         if parts:
             self._on_taken([part.held[:2] for part in parts])
 
-    def _forget(self, part: _Part) -> None:
-        self._stop_reading(part)
+    def _forget(self, part: Part) -> None:
+        part.stop()
         if self._parts.get(part.held[:2]) is part:
             del self._parts[part.held[:2]]
-
-    @staticmethod
-    def _stop_reading(part: _Part) -> None:
-        if part.pump is not None:
-            part.pump.cancel()
-        if part.reader is not None:
-            part.reader.close()
 
     # --- ends
 
@@ -376,13 +323,8 @@ class Subscription:
         if self._failure is None:
             self._failure = error
         if self._arrived.empty():
-            nobody = _Part(("", 0, 0), Offset(0), Offset(0))
+            nobody = Part(("", 0, 0), Offset(0))
             self._arrived.put_nowait((nobody, error))
-
-
-def _goes_on(error: Exception) -> TypeGuard[RiverrunError]:
-    """Whether iterating again goes on behind what the error stands for."""
-    return isinstance(error, (*PASSED_BY, OffsetOutOfRange)) and "next" in error.metadata
 
 
 def _held(held: group_pb2.Held) -> Held:
