@@ -195,7 +195,10 @@ HttpMessage = MutableMapping[str, Any]
 HttpApp = Callable[
     [HttpMessage, Callable[[], Awaitable[HttpMessage]], Callable[[HttpMessage], Awaitable[None]]], Awaitable[None]
 ]
-"""An application after the ASGI specification, version 3: scope, receive, send. HTTP only, without lifespan."""
+"""An application after the ASGI specification, version 3: scope, receive, send. HTTP only, without lifespan.
+
+`scope["state"]["closing"]` is an asyncio.Event: set when the listener closes, so that what has no end ends by itself.
+"""
 
 
 class Web(Protocol):

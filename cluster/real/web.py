@@ -48,21 +48,24 @@ class RealWeb:
         config.load()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
+        server.lifespan.state["closing"] = closing = asyncio.Event()
         await server.startup(sockets=[bound])
         host = address.rsplit(":", 1)[0]
-        return WebListener(f"{host}:{bound.getsockname()[1]}", server, bound)
+        return WebListener(f"{host}:{bound.getsockname()[1]}", server, bound, closing)
 
 
 class WebListener:
     """See World."""
 
-    def __init__(self, address: str, server: uvicorn.Server, bound: socket.socket) -> None:
+    def __init__(self, address: str, server: uvicorn.Server, bound: socket.socket, closing: asyncio.Event) -> None:
         self.address = address
+        self._closing = closing
         self._server = server
         self._bound = bound
 
     async def close(self, grace_s: float) -> None:
         """See World."""
+        self._closing.set()
         self._server.config.timeout_graceful_shutdown = grace_s  # type: ignore[assignment]  # seconds, as wait_for has
         await self._server.shutdown(sockets=[self._bound])
         left = list(self._server.server_state.tasks)

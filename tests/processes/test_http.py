@@ -72,7 +72,7 @@ async def test_events_go_in_and_come_out_with_curl(make_cluster: Callable[[int],
     assert 200 == status
     assert ("2", structured) == await next_event(live)
     live.terminate()
-    await live.wait()
+    await live.communicate()
     again = await follow(f"{urls[2]}/topics/sold/events?format=cloudevents", "-H", "Last-Event-ID: 1")
     assert ("2", structured) == await next_event(again)
     status, refused = await curl(f"{urls[0]}/topics/none/records")
@@ -80,7 +80,8 @@ async def test_events_go_in_and_come_out_with_curl(make_cluster: Callable[[int],
     assert {1: 0, 2: 0, 3: 0} == await asyncio.to_thread(cluster.stop), "an open stream does not hold up a node's end"
     with pytest.raises(EOFError):
         await next_event(again)
-    await again.wait()
+    await again.communicate()
+    assert 0 == again.returncode, "the stream was ended, not cut"
 
 
 async def test_a_taken_http_port_is_one_sentence(make_cluster: Callable[[int], LocalCluster]) -> None:

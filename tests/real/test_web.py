@@ -200,6 +200,25 @@ async def test_a_request_under_way_may_end() -> None:
         await closing
 
 
+async def test_an_endless_answer_is_asked_to_end() -> None:
+    """Before anything is cut: the application hears of the end at once."""
+
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await scope["state"]["closing"].wait()
+        await send({"type": "http.response.body", "body": b"ended"})
+        del receive
+
+    listener = await RealWeb().serve(endless, "127.0.0.1:0", HttpOptions())
+    async with connected(listener) as raw:
+        raw.writer.write(ASK)
+        await raw.reader.readuntil(b"begun\r\n")
+        async with asyncio.timeout(5):
+            await listener.close(60)
+        assert b"5\r\nended\r\n0\r\n\r\n" == await raw.reader.read()
+
+
 async def _is_open(listener: Listener) -> bool:
     try:
         async with connected(listener):

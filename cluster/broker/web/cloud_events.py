@@ -84,14 +84,14 @@ def to_structured(record: records_pb2.Record) -> dict[str, Any]:
             content_type = event["datacontenttype"] = text
     if not record.value:
         return event
-    says_json = content_type is None or is_json(content_type)
+    says_json = content_type is not None and is_json(content_type)
     data = json_text(record.value) if says_json else None
-    text = as_text(record.value)
+    text = as_text(record.value) if content_type is not None and not says_json else None
     if data is not None:
         event["data"] = msgspec.Raw(data)
-    elif not says_json and text is not None:
+    elif text is not None:
         event["data"] = text
-    else:
+    else:  # of no type, too: `data` would make it JSON for whoever reads it
         event["data_base64"] = base64.b64encode(record.value).decode()
     return event
 

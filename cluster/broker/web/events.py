@@ -101,6 +101,7 @@ class EventStream:
         self._events = events
         self._keepalive_s = keepalive_s
         self._next: asyncio.Task[bytes | None] | None = None
+        self._begun = False
 
     async def begin(self, wait_s: float) -> None:
         """Wait for what comes first; RiverrunError if that is one. Nothing so far is no reason not to begin."""
@@ -120,21 +121,28 @@ class EventStream:
         await self._events.aclose()  # type: ignore[attr-defined]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until it ends, or until `receive` says that nobody is there any more."""
-        headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-        sending = asyncio.create_task(self._send_all(send, headers, with_body=scope["method"] != "HEAD"))
+        """Send until it ends, until `receive` says that nobody is there any more, or until the listener closes."""
+        sending = asyncio.create_task(self._send_all(send, with_body=scope["method"] != "HEAD"))
         leaving = asyncio.create_task(_gone(receive))
+        closing = asyncio.create_task(scope["state"]["closing"].wait())
+        tasks = [sending, leaving, closing]
+        ends_early = False
         try:
-            await asyncio.wait([sending, leaving], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            ends_early = closing.done() and not sending.done() and not leaving.done()
         finally:
-            for task in (sending, leaving):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sending, leaving, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self.close()
         if not sending.cancelled():
             sending.result()
+        elif ends_early and self._begun:
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async def _send_all(self, send: Send, headers: list[tuple[bytes, bytes]], *, with_body: bool) -> None:
+    async def _send_all(self, send: Send, *, with_body: bool) -> None:
+        headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+        self._begun = True
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         while with_body:
             try:

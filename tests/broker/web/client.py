@@ -40,6 +40,8 @@ class WebClient:
 
     def __init__(self, app: Any) -> None:
         self._app = app
+        self.closing = asyncio.Event()
+        """The listener's."""
 
     async def ask(
         self, method: str, url: str, body: Any = b"", headers: dict[str, str] | None = None, *, kind: str = JSON
@@ -82,6 +84,7 @@ class WebClient:
             "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in fields.items()],
             "client": ("127.0.0.1", 40_000),
             "server": ("127.0.0.1", 7371),
+            "state": {"closing": self.closing},
         }
         opened = Opened(_pieces(body))
         task = asyncio.create_task(self._app(scope, opened.receive, opened.send))

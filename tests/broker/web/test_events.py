@@ -149,6 +149,17 @@ async def test_a_topic_that_goes_ends_its_streams(client: WebClient) -> None:
 
 
 @on_one_node()
+async def test_a_node_that_stops_ends_its_streams(client: WebClient) -> None:
+    """Orderly, so that a client comes back at once, somewhere else, with its last id."""
+    await make_topic(client)
+    async with client.open("GET", EVENTS) as opened:
+        assert b"id: 0\n\n" == await opened.piece()
+        client.closing.set()
+        with pytest.raises(EOFError):
+            await opened.piece()
+
+
+@on_one_node()
 async def test_nothing_is_read_ahead_of_a_slow_reader(client: WebClient) -> None:
     """Whoever takes nothing holds a few answers of the node at most, however much there is."""
     await make_topic(client)
