@@ -52,7 +52,7 @@ def limit_options(function: Callable[..., None]) -> Callable[..., None]:
     "--partitions", default=0, help="How many; the cluster's default if not given. Fixed for the topic's life."
 )
 @click.option("--replicas", default=0, help="Copies of each partition; 3, or the number of nodes, if not given.")
-@click.option("--if-absent", is_flag=True, help="Do not fail if it exists already with these numbers.")
+@click.option("--if-absent", is_flag=True, help="Do not fail if it exists already with these numbers and limits.")
 @limit_options
 @server_option
 @json_option

@@ -1,6 +1,7 @@
 """Records go as their topic says, or when somebody says so: whole clusters in virtual time."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ import pytest
 
 from cluster import TopicConfig
 from cluster.broker.publish_service import PUBLISH
+from cluster.broker.read_service import READ
 from cluster.broker.replica import Replica
 from cluster.client.client import Client
 from cluster.config import NodeConfig
@@ -114,6 +116,35 @@ async def test_by_size_on_every_replica(cluster: Trims, client: Client) -> None:
     with pytest.raises(OffsetOutOfRange) as raised:
         _ = [record async for record in client.read(TOPIC, start=first - 1)]
     assert {"first": str(first), "end": "150"} == raised.value.metadata
+
+
+@with_topic(retention_ms=7 * 24 * 3_600_000)
+async def test_an_idle_partition_with_a_limit_sleeps(cluster: Trims, client: Client) -> None:
+    """Its leader looks once more when the records have become old, and does nothing for it until then."""
+    await fill(client, 0, 3)
+    await asyncio.sleep(10)
+    assert all(replica.raft.asleep for replica in cluster.replicas())
+    tick_s = cluster.running[1].config.broker.tick_s
+    waits_s = sorted((replica.due_tick - replica._ticked) * tick_s for replica in cluster.replicas())
+    assert 6.9 * 24 * 3600 < waits_s[0] < 7.1 * 24 * 3600
+    assert [math.inf] * 2 == waits_s[1:]
+
+
+@with_topic()
+async def test_whoever_asks_for_what_was_deleted_is_told_what_there_is(cluster: Trims, client: Client) -> None:
+    """Through any node, with a read that is relayed, too; a read that stops before the first offset ends at once."""
+    await fill(client, 0, 10)
+    await client.delete_records(TOPIC, 0, before=4)
+    for node in cluster.nodes:
+        stream = thin_channel(cluster, node).stream(READ)
+        request = stream_pb2.ReadRequest(topic=TOPIC, partitions=[0], start=stream_pb2.Position(offset=3))
+        await stream.send(request.SerializeToString())
+        await stream.finish()
+        with pytest.raises(OffsetOutOfRange) as raised:
+            await stream.receive()
+        assert {"first": "4", "end": "10"} == raised.value.metadata
+    assert [4, 5] == [int(r.value) async for r in client.read(TOPIC, until=6)]
+    assert [] == [r async for r in client.read(TOPIC, until=2)]
 
 
 @with_topic(retention_ms=60_000)
