@@ -10,6 +10,7 @@ from cluster.client.admin import Admin
 from cluster.client.appending import Appender, record_of
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
+from cluster.client.group_admin import GroupAdmin
 from cluster.client.offsets import PartitionOffsets, get_offsets
 from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
@@ -31,7 +32,7 @@ class Client:
     """A connection to a cluster; made inside a running event loop, and of use in that one only.
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
-    Topics and the cluster: see `Admin`, whose methods are the client's.
+    Topics and the cluster: see `Admin`, whose methods are the client's; groups: see `GroupAdmin` in the same way.
     Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
@@ -51,6 +52,11 @@ class Client:
         self.list_topics = admin.list_topics
         self.delete_topic = admin.delete_topic
         self.cluster_status = admin.cluster_status
+        groups = GroupAdmin(self._calls)
+        self.list_groups = groups.list_groups
+        self.describe_group = groups.describe_group
+        self.reset_group = groups.reset_group
+        self.delete_group = groups.delete_group
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
         self._subscriptions: list[Subscription] = []

@@ -24,6 +24,7 @@ from cluster.client.positions import Place, position_of
 from cluster.config import ClientOptions
 from cluster.errors import (
     Closed,
+    DeadlineExceeded,
     InvalidRequest,
     Outcome,
     RiverrunError,
@@ -132,15 +133,21 @@ class Subscription:
             self._given = part, batch.position
             yield batch
 
-    async def commit(self, *, timeout_s: float | None = None) -> None:
+    async def commit(self, *, timeout_s: float | None = None, processed: bool = True) -> None:
         """Everything that was given to the application is processed: return when that is on a majority's disks.
 
+        `processed` False: the record that was given last is not.
         StaleGeneration: a partition was taken away meanwhile, and is not this member's any more; what was given of it
         will be given to another one. DeadlineExceeded or OutcomeUnknown: not known, and committing again is harmless.
         """
-        self._processed()
-        async with asyncio.timeout(self._options.request_timeout_s if timeout_s is None else timeout_s):
-            await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+        if processed:
+            self._processed()
+        timeout_s = self._options.request_timeout_s if timeout_s is None else timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._commit([part for part in self._parts.values() if part.processed > part.committed])
+        except TimeoutError:
+            raise DeadlineExceeded(f"the commit was not answered within {timeout_s} s, and may still count") from None
 
     async def open(self) -> Self:
         """Join now, instead of with the first record."""
