@@ -50,7 +50,8 @@ class Node:
     """One process of a cluster. `on_fatal` is told when it must end: a broken invariant or a failed disk."""
 
     replica_class: type[Replica] = Replica
-    """Tests plant bugs here."""
+    groups_class: type[Groups] = Groups
+    """Tests plant bugs in these."""
 
     def __init__(
         self, config: NodeConfig, world: World, *, secret: bytes, on_fatal: Callable[[BaseException], None]
@@ -156,7 +157,7 @@ class Node:
             log=self.config.log,
             options=self.config.broker,
             replica_class=self.replica_class,
-            machines={GROUPS_TOPIC: Groups},
+            machines={GROUPS_TOPIC: self.groups_class},
         )
 
     def _make_subscribing(self) -> SubscribeService:

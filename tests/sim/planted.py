@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from cluster.broker.groups.commands import Answer
+from cluster.broker.groups.state import Groups
 from cluster.broker.publishing import Publishing
 from cluster.broker.requests import Publish
 from cluster.broker.trimming import Trimming
@@ -91,7 +93,31 @@ class TrimsEarly(Trimming):
         return super().drop()
 
 
-Bug = type[Publishing] | type[Log] | type[Trimming]
+class SnapshotForgets(Groups):
+    """The state at a segment's head has no positions in it."""
+
+    def encode(self) -> bytes:
+        """As if nothing had been committed."""
+        kept = {name: group.positions for name, group in self.by_name.items()}
+        for group in self.by_name.values():
+            group.positions = {}
+        encoded = super().encode()
+        for name, positions in kept.items():
+            self.by_name[name].positions = positions
+        return encoded
+
+
+class NeverLetsGo(Groups):
+    """What a member that left had held is nobody's, but is not free either."""
+
+    def _leave(self, name: str, number: int, index: Index) -> Answer:
+        group = self.by_name.get(name)
+        if group is not None and group.members.pop(number, None) is not None:
+            self._members_changed(name, group, index)
+        return Answer()
+
+
+Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups]
 
 
 def cluster_with(bug: Bug) -> type[PlannedCluster]:
@@ -109,6 +135,7 @@ def cluster_with(bug: Bug) -> type[PlannedCluster]:
 
     class BuggyCluster(PlannedCluster):
         replica_class = BuggyReplica
+        groups_class = bug if issubclass(bug, Groups) else Groups
 
     return BuggyCluster
 
@@ -120,4 +147,6 @@ BUGS: dict[str, Bug] = {
     "condition_before_duplicate": ConditionFirst,
     "trims_too_much": TrimsTooMuch,
     "trims_early": TrimsEarly,
+    "snapshot_forgets": SnapshotForgets,
+    "never_lets_go": NeverLetsGo,
 }

@@ -12,6 +12,7 @@ from dataclasses import replace
 from chaos.checkers.groups import check_group, redelivered
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind
+from cluster.broker.groups.state import Groups
 from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
@@ -47,13 +48,15 @@ class PlannedCluster(SimCluster):
     """Nodes with the options that the seed drew, their replicas looked at after every turn."""
 
     replica_class: type[CheckedReplica] = CheckedReplica
+    groups_class: type[Groups] = Groups
 
     def __init__(self, loop: SimLoop, plan: Plan) -> None:
         super().__init__(loop, nodes=plan.nodes, latency_s=plan.latency_s)
         self.plan = plan
         self.invariants = Invariants()
         looked_at = type("LookedAt", (self.replica_class,), {"invariants": self.invariants})
-        self.node_class = type("CheckedNode", (Node,), {"replica_class": looked_at})
+        planted = {"replica_class": looked_at, "groups_class": self.groups_class}
+        self.node_class = type("CheckedNode", (Node,), planted)
         for disk in self.disks.values():
             disk.torn = plan.torn
 
