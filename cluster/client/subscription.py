@@ -12,7 +12,7 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeGuard
 
@@ -145,7 +145,7 @@ class Subscription:
         self._given = part, batch.position if last else batch.records[place + 1].offset
         return record
 
-    async def batches(self) -> AsyncIterator[ReadBatch]:
+    async def batches(self) -> AsyncGenerator[ReadBatch, None]:
         """The records in lists, as they arrived: several times as fast as one by one."""
         while True:
             self._processed()
