@@ -16,7 +16,8 @@ COMMANDS = {
     "node": ("cluster.cli.node", "Run one node from a configuration file."),
     "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
-    "consume": ("cluster.cli.consume", "Read a topic."),
+    "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),
+    "group": ("cluster.cli.group", "Look at groups, set their positions anew, delete them."),
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
     "cluster": ("cluster.cli.status", "Look at the cluster."),
 }

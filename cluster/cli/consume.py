@@ -1,15 +1,15 @@
 """`riverrun consume`: the records of a topic, on standard output."""
 
 import base64
-import datetime as dt
 import json
 import sys
 from typing import TYPE_CHECKING
 
 import click
 
+from cluster.cli.member import print_as_member
+from cluster.cli.places import place_of
 from cluster.cli.shared import server_option, with_client
-from cluster.types import Offset
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     "--until", metavar="latest|OFFSET|TIME", help="Where to stop; without it, new records follow as they come."
 )
 @click.option("--partition", "partitions", multiple=True, type=int, help="Only this one; may be given again.")
+@click.option(
+    "--group",
+    metavar="NAME",
+    help="As a member of this group, which shares out the partitions and goes on where it was.",
+)
 @click.option("--max", "limit", type=int, help="Stop after so many records.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "raw"]), default="text", show_default=True)
 @click.option(
@@ -38,6 +43,7 @@ def command(
     start: str,
     until: str | None,
     partitions: tuple[int, ...],
+    group: str | None,
     limit: int | None,
     form: str,
     columns: tuple[str, ...],
@@ -47,18 +53,34 @@ def command(
 
     TIME is ISO 8601, such as 2026-01-31T08:00:00Z. text: columns of headers, key and value; json: one object a line
     with all of them, what is not UTF-8 as base64; raw: values only, one a line.
+
+    With --group what was printed is committed, and --from is where the group begins in a partition for which it has no
+    position yet. Ctrl-C hands everything over to the other members at once. --until latest ends when the group, all
+    its members together, has processed what there was at the start.
     """
     if columns and form != "text":
         raise click.UsageError(f"--header is for --format text; {form} has {'all' if form == 'json' else 'no'} headers")
-    begin, end = _place(start), _place(until) if until is not None else None
+    if group is not None and partitions:
+        raise click.UsageError("a group shares out the partitions itself: --partition cannot go with --group")
+    if group is not None and until not in {None, "latest"}:
+        raise click.UsageError("a group's members stop at different places: with --group, --until can only be latest")
+    begin, end = place_of(start), place_of(until) if until is not None else None
+
+    def write(record: "ReadRecord") -> None:
+        sys.stdout.buffer.write(_line(record, form, columns))
+        if end is None or group is not None:  # what is committed was written
+            sys.stdout.buffer.flush()
 
     async def work(client: "Client") -> None:
+        if group is not None:
+            await print_as_member(
+                client, topic, group, start=begin, until_latest=end is not None, limit=limit, write=write
+            )
+            return
         count = 0
         async for record in client.read(topic, partitions=partitions or None, start=begin, until=end):
-            sys.stdout.buffer.write(_line(record, form, columns))
+            write(record)
             count += 1
-            if end is None:
-                sys.stdout.buffer.flush()
             if limit is not None and count >= limit:
                 break
         sys.stdout.buffer.flush()
@@ -67,18 +89,6 @@ def command(
         with_client(servers, work)
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has seen enough
-
-
-def _place(text: str) -> "str | Offset | dt.datetime":
-    if text in {"earliest", "latest"}:
-        return text
-    if text.isdigit():
-        return Offset(int(text))
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not earliest, latest, an offset or a time") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
 
 
 def _line(record: "ReadRecord", form: str, columns: tuple[str, ...]) -> bytes:

@@ -25,7 +25,7 @@ server_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
 
 
-LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL"}
+LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "TOPICS"}
 """Columns of text."""
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Self
 
 from cluster.client.background import Background
+from cluster.client.blocking_subscription import BlockingSubscription
 from cluster.client.client import Client
 from cluster.client.decoding import ReadBatch, ReadRecord
 from cluster.client.delivery import Delivery
-from cluster.client.positions import Places
+from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
 from cluster.client.reader import Reader
 from cluster.config import ClientOptions
@@ -191,6 +192,10 @@ class BlockingClient(_Producing):
         self.list_topics = blocking(client.list_topics)
         self.delete_topic = blocking(client.delete_topic)
         self.cluster_status = blocking(client.cluster_status)
+        self.list_groups = blocking(client.list_groups)
+        self.describe_group = blocking(client.describe_group)
+        self.reset_group = blocking(client.reset_group)
+        self.delete_group = blocking(client.delete_group)
         self.publish = blocking(client.publish)
         """Produce one record and wait for its receipt: see `Client.publish`."""
         self.append = blocking(client.append)
@@ -233,6 +238,22 @@ class BlockingClient(_Producing):
             background.ask_now(
                 lambda: client.read(topic, partitions=partitions, start=start, until=until, options=options)
             ),
+        )
+
+    def subscribe(
+        self,
+        topics: str | Sequence[str],
+        *,
+        group: str,
+        start: Place = "earliest",
+        name: str = "",
+        options: ClientOptions | None = None,
+    ) -> BlockingSubscription:
+        """The records of topics as a member of a group: see `Client.subscribe`. Use it in `with`."""
+        background, client = self._background, self._client
+        return BlockingSubscription(
+            background,
+            background.ask_now(lambda: client.subscribe(topics, group=group, start=start, name=name, options=options)),
         )
 
     def close(self) -> None:

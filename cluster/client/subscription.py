@@ -12,7 +12,7 @@ Rules:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from typing import Self
 
 from cluster.client.calls import Calls
@@ -125,7 +125,7 @@ class Subscription:
         self._given = part, batch.position if last else batch.records[place + 1].offset
         return record
 
-    async def batches(self) -> AsyncIterator[ReadBatch]:
+    async def batches(self) -> AsyncGenerator[ReadBatch, None]:
         """The records in lists, as they arrived: several times as fast as one by one."""
         while True:
             self._processed()

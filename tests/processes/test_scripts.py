@@ -55,9 +55,10 @@ def test_the_readme_is_true(server: str):
         assert (0, "") == (done.returncode, wrong)
         said.append(out)
 
-    assert 2 == len(said)
+    assert 3 == len(said)
     assert re.fullmatch(r"0 1\n\d+ 0 b'three apples'\n", said[0])
     assert "[b'five pears']\n" == said[1]
+    assert "[b'five pears', b'three apples']\n0\n" == said[2]
 
 
 def test_a_script_over_grpc(server: str):
