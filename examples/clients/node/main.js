@@ -142,7 +142,7 @@ class Member {
         case "revoke": // What came of them was processed, and its commits were said before this.
           stream.write({ release: { partitions: response.revoke.partitions } });
           break;
-        case "drained": return;
+        case "drained": return true;
         default: // Nothing to do for assign and lose: records say whose they are.
       }
       if (this.wanted > 0 || draining) continue;
@@ -194,8 +194,6 @@ if (+options.publish) await publish(cluster, options.topic, +options.publish);
 if (+options.consume) {
   const { group, topic, consume: wanted, "work-ms": workMs } = options;
   const member = new Member({ group, topic, wanted: +wanted, workMs: +workMs });
-  for (let left = false; !left; ) {
-    left = await member.talk(cluster).then(() => true, (error) => cluster.failed(error));
-  }
+  for (let left = false; !left; ) left = await member.talk(cluster).catch((error) => cluster.failed(error));
 }
 cluster.close();
