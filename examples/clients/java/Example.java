@@ -13,7 +13,7 @@ import riverrun.v1.RecordsOuterClass.Record;
 import riverrun.v1.Stream.*;
 import riverrun.v1.TopicOuterClass.CreateTopicRequest;
 
-/** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md has how to run it. */
+/** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md: how to run it. */
 public class Example {
     static final int TOPIC_PARTITIONS = 12;
     static final int TIMEOUT_S = 5; // A node gets so long for one request.
