@@ -26,7 +26,8 @@ const (
 	topicPartitions = 12
 	timeout         = 5 * time.Second // A node gets so long for one request.
 	pause           = 200 * time.Millisecond
-	failuresMax     = 150 // After so many in a row there is no cluster: half a minute at least.
+	failuresMax     = 150      // After so many in a row there is no cluster: half a minute at least.
+	messageBytesMax = 32 << 20 // As the nodes have it; gRPC's own limit is 4 MiB.
 )
 
 // Whatever has another code is tried again, at another node. NotFound is not here, since news of a topic takes a moment
@@ -36,15 +37,13 @@ var final = []codes.Code{codes.InvalidArgument, codes.AlreadyExists, codes.Faile
 
 // Cluster has a channel to each node; any node takes any request.
 type Cluster struct {
-	channels []*grpc.ClientConn
-	failures int // Since the last answer.
+	channels []*grpc.ClientConn // The first is the one in use.
+	failures int                // Since the last answer.
 }
-
-func (c *Cluster) channel() *grpc.ClientConn { return c.channels[0] }
 
 // failed moves on to the next node, unless that would say the same.
 func (c *Cluster) failed(err error) {
-	log.Printf("%s: %v", c.channel().Target(), err)
+	log.Printf("%s: %v", c.channels[0].Target(), err)
 	if c.failures++; c.failures > failuresMax || slices.Contains(final, status.Code(err)) {
 		log.Fatal("giving up")
 	}
@@ -76,10 +75,10 @@ func partitionOf(key string, partitions int) uint32 {
 func publish(c *Cluster, topic string, count int) {
 	created := ask(c, func(ctx context.Context) (*pb.CreateTopicResponse, error) {
 		request := &pb.CreateTopicRequest{Name: topic, Partitions: topicPartitions, IfAbsent: true}
-		return pb.NewTopicServiceClient(c.channel()).CreateTopic(ctx, request)
+		return pb.NewTopicServiceClient(c.channels[0]).CreateTopic(ctx, request)
 	})
 	producer := ask(c, func(ctx context.Context) (*pb.OpenProducerResponse, error) {
-		return pb.NewStreamServiceClient(c.channel()).OpenProducer(ctx, &pb.OpenProducerRequest{})
+		return pb.NewStreamServiceClient(c.channels[0]).OpenProducer(ctx, &pb.OpenProducerRequest{})
 	})
 	sequences, duplicates := make(map[uint32]uint64), 0
 	for number := range count {
@@ -91,7 +90,7 @@ func publish(c *Cluster, topic string, count int) {
 			ProducerId: producer.ProducerId, ProducerEpoch: producer.ProducerEpoch, BaseSequence: sequences[partition],
 		}
 		response := ask(c, func(ctx context.Context) (*pb.PublishResponse, error) {
-			return pb.NewStreamServiceClient(c.channel()).Publish(ctx, request)
+			return pb.NewStreamServiceClient(c.channels[0]).Publish(ctx, request)
 		})
 		sequences[partition]++
 		if response.Receipts[0].Duplicate {
@@ -115,7 +114,7 @@ type Member struct {
 func (m *Member) talk(c *Cluster, workMs int) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	stream, err := pb.NewGroupServiceClient(c.channel()).Subscribe(ctx)
+	stream, err := pb.NewGroupServiceClient(c.channels[0]).Subscribe(ctx)
 	if err != nil {
 		return err
 	}
@@ -179,9 +178,10 @@ func main() {
 	for keys := bufio.NewScanner(os.Stdin); *partitions > 0 && keys.Scan(); {
 		fmt.Println(partitionOf(keys.Text(), *partitions))
 	}
-	cluster := &Cluster{}
+	cluster := new(Cluster)
 	for server := range strings.SplitSeq(*servers, ",") {
 		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 		if err != nil {
 			log.Fatal(err)

@@ -17,10 +17,10 @@ import riverrun.v1.TopicOuterClass.CreateTopicRequest;
 public class Example {
     static final int TOPIC_PARTITIONS = 12;
     static final int TIMEOUT_S = 5; // A node gets so long for one request.
-    static final int PAUSE_MS = 200;
+    static final int MESSAGE_BYTES_MAX = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
     static final int FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 
-    /** Whatever else is tried again, at another node; NOT_FOUND, too: news of a topic takes a moment to reach all. */
+    /** Others are tried again, at another node; NOT_FOUND, too: news of a topic takes a moment to reach every node. */
     static final Set<Status.Code> FINAL = Set.of(Status.Code.INVALID_ARGUMENT, Status.Code.ALREADY_EXISTS,
             Status.Code.FAILED_PRECONDITION, Status.Code.OUT_OF_RANGE, Status.Code.ABORTED,
             Status.Code.PERMISSION_DENIED, Status.Code.UNIMPLEMENTED);
@@ -33,7 +33,8 @@ public class Example {
         Cluster(String... servers) {
             for (var server : servers) {
                 channels.add(Grpc.newChannelBuilder(server, InsecureChannelCredentials.create())
-                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS).build());
+                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS)
+                        .maxInboundMessageSize(MESSAGE_BYTES_MAX).build());
             }
         }
 
@@ -44,7 +45,7 @@ public class Example {
             System.err.println(channel().authority() + ": " + error.getMessage());
             if (++failures > FAILURES_MAX || FINAL.contains(error.getStatus().getCode())) throw error;
             channels.addLast(channels.removeFirst());
-            Thread.sleep(PAUSE_MS);
+            Thread.sleep(200);
         }
 
         /** Makes a call until a node answers it. */
@@ -176,9 +177,7 @@ public class Example {
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>(Map.of("--servers", "127.0.0.1:7171", "--topic", "example",
                 "--group", "example", "--publish", "0", "--consume", "0", "--work-ms", "0", "--partitions", "0"));
-        for (int place = 0; place < arguments.length; place += 2) {
-            options.put(arguments[place], arguments[place + 1]);
-        }
+        for (int at = 0; at < arguments.length; at += 2) options.put(arguments[at], arguments[at + 1]);
         int partitions = Integer.parseInt(options.get("--partitions"));
         if (partitions > 0) { // Of each key on standard input.
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines()

@@ -10,9 +10,12 @@ import { loadSync } from "@grpc/proto-loader";
 
 const TOPIC_PARTITIONS = 12;
 const TIMEOUT_MS = 5_000; // A node gets so long for one request.
-const PAUSE_MS = 200;
 const FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
-const KEEPALIVE = { "grpc.keepalive_time_ms": 10_000, "grpc.keepalive_timeout_ms": 2_000 };
+const CHANNEL = {
+  "grpc.max_receive_message_length": 32 << 20, // as the nodes have it; gRPC's own limit is 4 MiB
+  "grpc.keepalive_time_ms": 10_000,
+  "grpc.keepalive_timeout_ms": 2_000,
+};
 
 // Whatever has another code is tried again, at another node. NOT_FOUND is not here, since news of a topic takes a
 // moment to reach every node.
@@ -34,14 +37,12 @@ class Cluster {
   failures = 0; // Since the last answer.
   #clients = new Map();
 
-  constructor(servers) {
-    this.servers = servers;
-  }
+  constructor(servers) { this.servers = servers; }
 
   client(Service) {
     const name = `${Service.serviceName} at ${this.servers[0]}`;
     if (!this.#clients.has(name)) {
-      this.#clients.set(name, new Service(this.servers[0], grpc.credentials.createInsecure(), KEEPALIVE));
+      this.#clients.set(name, new Service(this.servers[0], grpc.credentials.createInsecure(), CHANNEL));
     }
     return this.#clients.get(name);
   }
@@ -56,7 +57,7 @@ class Cluster {
     this.failures += 1;
     if (this.failures > FAILURES_MAX || FINAL.includes(error.code) || error.code === undefined) throw error;
     this.servers.push(this.servers.shift());
-    await sleep(PAUSE_MS);
+    await sleep(200);
   }
 
   /** Makes a call until a node answers it. */

@@ -17,11 +17,10 @@ mod pb {
 
 const PARTITIONS: u32 = 12;
 const TIMEOUT: Duration = Duration::from_secs(5); // A node gets so long for one request.
-const PAUSE: Duration = Duration::from_millis(200);
+const MESSAGE_BYTES_MAX: usize = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
 const FAILURES_MAX: u32 = 150; // After so many in a row there is no cluster: half a minute at least.
 
-/// Whatever has another code is tried again, at another node. NotFound is not here, since news of a topic takes a
-/// moment to reach every node.
+/// Others are tried again, at another node; NotFound, too: news of a topic takes a moment to reach every node.
 const FINAL: [Code; 7] = {
     use Code::*;
     [InvalidArgument, AlreadyExists, FailedPrecondition, OutOfRange, Aborted, PermissionDenied, Unimplemented]
@@ -54,7 +53,7 @@ impl Cluster {
             return Err(error);
         }
         self.channels.rotate_left(1);
-        sleep(PAUSE).await;
+        sleep(Duration::from_millis(200)).await;
         Ok(())
     }
 
@@ -127,8 +126,9 @@ impl Member {
         let say = |request| _ = requests.send(pb::SubscribeRequest { request: Some(request) });
         say(Request::Join(self.join.clone()));
         self.unanswered.values().for_each(|commit| say(Request::Commit(commit.clone())));
-        let outgoing = UnboundedReceiverStream::new(outgoing);
-        let mut stream = GroupServiceClient::new(cluster.channels[0].1.clone()).subscribe(outgoing).await?.into_inner();
+        let mut node =
+            GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
         while let Some(pb::SubscribeResponse { response, held }) = stream.message().await? {
             cluster.failures = 0;
