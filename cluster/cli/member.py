@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -26,6 +26,9 @@ LOOK_S = 0.25
 """So often it is looked whether `--until latest` is reached."""
 ASK_S = 1.0
 """So often the cluster is asked how far the group's other members are; only if what is held here is done."""
+
+LEAVE_S_MAX = 2.0
+"""An interrupted member waits at most so long for the cluster to hear that it leaves."""
 
 
 async def print_as_member(
@@ -45,18 +48,33 @@ async def print_as_member(
     """
     ends = {number: known.end for number, known in (await client.offsets(topic)).items()} if until_latest else {}
     subscription = client.subscribe(topic, group=group, start=start, name=f"riverrun consume, {_process()}")
-    async with subscription:
-        printing = asyncio.create_task(_print(subscription, limit, write))
-        reaching = [asyncio.create_task(_wait_reached(client, subscription, topic, ends))] if until_latest else []
-        try:
-            await asyncio.wait([printing, *reaching], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (printing, *reaching):
-                task.cancel()
-            outcomes = await asyncio.gather(printing, *reaching, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
+    await subscription.open()
+    try:
+        await _first_of(
+            _print(subscription, limit, write),
+            *([_wait_reached(client, subscription, topic, ends)] if until_latest else []),
+        )
+        await subscription.commit()  # what cannot be committed is told by the exit code
+    except BaseException:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_S_MAX):
+                await subscription.close(processed=False)
+        raise
+    await subscription.close()
+
+
+async def _first_of(*works: Coroutine[None, None, None]) -> None:
+    """Run all until one of them ends; what it raised is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
 
 
 async def _print(subscription: "Subscription", limit: int | None, write: "Callable[[ReadRecord], None]") -> None:

@@ -21,12 +21,15 @@ from tests.bench.idle import idle_cpu
 from tests.bench.machine import machine
 from tests.bench.over_http import publish_over_http
 from tests.bench.report import (
+    AS_MEMBER,
+    MEMBER_SHAPE,
     OVER_HTTP,
     SHAPES,
     YARDSTICK,
     Figures,
     latency_table,
     median,
+    member_line,
     shape_name,
     throughput_table,
 )
@@ -90,6 +93,10 @@ class Bench:
                     read = await workload.read_back(client, topic, values)
                     self.note(f"read {name} MB/s", read.bytes_per_s / MB)
                     self.note(f"read {name} records/s", read.records_per_s)
+                    if (size, partitions) == MEMBER_SHAPE:
+                        delivered = await workload.read_as_member(client, topic, values)
+                        self.note(f"{AS_MEMBER} MB/s", delivered.bytes_per_s / MB)
+                        self.note(f"{AS_MEMBER} records/s", delivered.records_per_s)
                 topic = await client.create_topic("over-http")
                 leader = topic.partitions[0].leader or local.nodes[0]
                 count = int(20_000 * self.scale) + 1
@@ -131,6 +138,7 @@ def run(options: argparse.Namespace) -> None:
     out.print(where, highlight=False)
     out.print(f"{options.rounds} interleaved rounds; three nodes, everything synced, every byte read back and compared")
     out.print(throughput_table(bench.figures))
+    out.print(member_line(bench.figures))
     out.print(latency_table(bench.figures))
     if not options.skip_idle:
         idle = median(bench.figures, "idle % of a core")

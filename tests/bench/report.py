@@ -10,6 +10,8 @@ Figures = dict[str, list[float]]
 """By name, one for each round."""
 SHAPES = [(1024, 1), (1024, 12), (100, 1), (100, 12)]
 """Bytes of a record, partitions of its topic."""
+MEMBER_SHAPE = (1024, 12)
+"""Of these it is read by a group of one, too."""
 YARDSTICK = "bare pipeline"
 OVER_HTTP = "publish over HTTP, 100 records of 100 B a post"
 
@@ -17,6 +19,9 @@ OVER_HTTP = "publish over HTTP, 100 records of 100 B a post"
 def shape_name(size: int, partitions: int) -> str:
     """As the table says it."""
     return f"{size} B, {partitions} partition{'s' * (partitions > 1)}"
+
+
+AS_MEMBER = f"read as a member {shape_name(*MEMBER_SHAPE)}"
 
 
 def median(figures: Figures, name: str) -> float:
@@ -27,6 +32,14 @@ def median(figures: Figures, name: str) -> float:
 def spread(figures: Figures, name: str) -> str:
     """Smallest to largest."""
     return f"{min(figures[name]):,.1f} to {max(figures[name]):,.1f}"
+
+
+def member_line(figures: Figures) -> str:
+    """What being in a group costs, beside reading the same records without one."""
+    alone = median(figures, f"read {shape_name(*MEMBER_SHAPE)} records/s")
+    return (
+        f"as a group's only member: {median(figures, f'{AS_MEMBER} records/s') / alone:.2f} of reading without a group"
+    )
 
 
 def throughput_table(figures: Figures) -> Table:
@@ -40,7 +53,7 @@ def throughput_table(figures: Figures) -> Table:
         table.add_row(name, f"{rate:,.0f}", spread(figures, f"{name} MB/s"), "", f"{rate / whole:.2f}")
     table.add_section()
     shapes = [f"{doing} {shape_name(size, partitions)}" for doing in ("produce", "read") for size, partitions in SHAPES]
-    for name in (*shapes, OVER_HTTP):
+    for name in (*shapes, AS_MEMBER, OVER_HTTP):
         rate = median(figures, f"{name} MB/s")
         table.add_row(
             name,

@@ -41,3 +41,4 @@ def test_a_small_run_ends_with_its_tables(tmp_path):
     )
     assert 0 == done.returncode, done.stderr
     assert "of the bare pipeline" in done.stdout
+    assert "of reading without a group" in done.stdout

@@ -59,17 +59,51 @@ async def produce(client: Client, topic: str, values: Values) -> Rates:
 
 async def read_back(client: Client, topic: str, values: Values) -> Rates:
     """From the request until the last record; each is compared with what was produced."""
-    seen = bytearray(values.count)
+    check = _Check(topic, values)
     begin_s = time.perf_counter()
     async for record in client.read(topic, until="latest"):
-        number = int(record.value[:NUMBER_BYTES])
-        if record.value != values.value(number):
-            raise AssertionError(f"record {number} of {topic} was changed")
-        seen[number] += 1
+        check.take(record.value)
     spent_s = time.perf_counter() - begin_s
-    if seen.count(1) != values.count:
-        raise AssertionError(f"{seen.count(0)} records of {topic} are missing, others came twice")
+    check.finish()
     return Rates(values.size * values.count / spent_s, values.count / spent_s)
+
+
+async def read_as_member(client: Client, topic: str, values: Values) -> Rates:
+    """The same as the only member of a group: from the first partition that it is given until all is committed."""
+    check = _Check(topic, values)
+    joined = asyncio.Event()
+    async with client.subscribe(topic, group="bench", on_assigned=lambda _: joined.set()) as subscription:
+        await joined.wait()
+        begin_s = time.perf_counter()
+        for _ in range(values.count):
+            check.take((await anext(subscription)).value)
+        await subscription.commit()
+        spent_s = time.perf_counter() - begin_s
+    check.finish()
+    if (await client.describe_group("bench")).lag_records:
+        raise AssertionError("what was committed is not what was read")
+    return Rates(values.size * values.count / spent_s, values.count / spent_s)
+
+
+class _Check:
+    """Compares what is read with what was produced."""
+
+    def __init__(self, topic: str, values: Values) -> None:
+        self._topic = topic
+        self._values = values
+        self._seen = bytearray(values.count)
+
+    def take(self, value: bytes) -> None:
+        """One record."""
+        number = int(value[:NUMBER_BYTES])
+        if value != self._values.value(number):
+            raise AssertionError(f"record {number} of {self._topic} was changed")
+        self._seen[number] += 1
+
+    def finish(self) -> None:
+        """Each came once."""
+        if self._seen.count(1) != self._values.count:
+            raise AssertionError(f"{self._seen.count(0)} records of {self._topic} are missing, others came twice")
 
 
 async def single_latency(client: Client, topic: str, count: int) -> Latencies:

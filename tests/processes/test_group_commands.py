@@ -176,3 +176,21 @@ def test_the_group_ends_together(client: BlockingClient, members: list[Member]):
     while values - {*last.lines, *members[0].lines, *members[1].lines}:
         for member in (*members, last):
             member.take()
+
+
+def test_ctrl_c_ends_it_without_a_cluster(make_cluster: Callable[[int], LocalCluster]):
+    """Nobody is there to hand over to: it does not wait for long."""
+    cluster = make_cluster(1)
+    cluster.start_all()
+    asyncio.run(wait_ready(cluster))
+    with connect_blocking(cluster.address(1)) as client:
+        client.create_topic("t", partitions=PARTITIONS)
+        member = Member(cluster.address(1))
+        wait_held(client, [PARTITIONS])
+    cluster.stop()
+    begin_s = time.perf_counter()
+    try:
+        assert 130 == member.end(signal.SIGINT)
+        assert time.perf_counter() - begin_s < GRACE_S
+    finally:
+        assert "" == member.stop()
