@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long seeds bench check fmt proto lock
+.PHONY: help setup demo test test-long seeds bench clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -49,6 +49,20 @@ seeds: setup ## simulated runs under faults: N=200 FROM=1
 
 bench: setup ## riverrun beside its yardsticks, five interleaved rounds (about eight minutes)
 	@$(BIN)/python -m tests.bench
+
+clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)
+
+client-go: setup
+	@cd examples/clients/go && buf generate && go build -o build/riverrun-example .
+
+client-node:
+	@cd examples/clients/node && npm ci --silent --ignore-scripts
+
+client-java:
+	@cd examples/clients/java && mvn --quiet --batch-mode package
+
+client-rust:
+	@cd examples/clients/rust && cargo build --quiet --locked
 
 fmt: setup ## format, and fix what can be fixed
 	@$(BIN)/ruff format --quiet .

@@ -1,8 +1,12 @@
 """Which partition, and which node."""
 
+import json
+from pathlib import Path
+
+import google_crc32c
 import pytest
 
-from cluster.client.routing import LeaderSeen, StickyPartition, TopicRoute, partition_of_key
+from cluster.client.routing import PARTITIONER_VERSION, LeaderSeen, StickyPartition, TopicRoute, partition_of_key
 from cluster.errors import UnknownPartition, Unsupported
 
 VECTORS = [
@@ -21,6 +25,16 @@ VECTORS = [
 def test_keys_go_to_crc32c_mod_partitions(key, checksum, partitions):
     """Partitioner version 1 is the published function, so that clients in other languages agree."""
     assert checksum % partitions == partition_of_key(key, partitions)
+
+
+def test_the_vectors_for_other_languages_are_true():
+    """The file that the example clients are held to says what this client does."""
+    shared = json.loads((Path(__file__).parents[2] / "examples" / "clients" / "partitioner.json").read_text())
+    for vector in shared["vectors"]:
+        key = vector["key"].encode()
+        assert vector["crc32c"] == google_crc32c.value(key)
+        assert vector["partitions"] == {number: partition_of_key(key, int(number)) for number in vector["partitions"]}
+    assert PARTITIONER_VERSION == shared["partitioner_version"]
 
 
 def test_sticky_goes_round():

@@ -25,13 +25,10 @@ import (
 const (
 	topicPartitions = 12
 	timeout         = 5 * time.Second // A node gets so long for one request.
-	pause           = 200 * time.Millisecond
-	failuresMax     = 150      // After so many in a row there is no cluster: half a minute at least.
-	messageBytesMax = 32 << 20 // As the nodes have it; gRPC's own limit is 4 MiB.
+	failuresMax     = 150             // After so many in a row there is no cluster: half a minute at least.
 )
 
-// Whatever has another code is tried again, at another node. NotFound is not here, since news of a topic takes a moment
-// to reach every node.
+// Others are tried again, at another node; NotFound, too: news of a topic takes a moment to reach every node.
 var final = []codes.Code{codes.InvalidArgument, codes.AlreadyExists, codes.FailedPrecondition, codes.OutOfRange,
 	codes.Aborted, codes.PermissionDenied, codes.Unimplemented}
 
@@ -48,7 +45,7 @@ func (c *Cluster) failed(err error) {
 		log.Fatal("giving up")
 	}
 	c.channels = append(c.channels[1:], c.channels[0])
-	time.Sleep(pause)
+	time.Sleep(200 * time.Millisecond)
 }
 
 // ask makes a call until a node answers it.
@@ -106,15 +103,13 @@ type Member struct {
 	wanted       int
 	session      []byte                // Says to the next node who we are: our partitions stay ours.
 	correlation  uint64                // Of the newest commit.
-	unanswered   map[uint64]*pb.Commit // They are said again to the next node.
+	unanswered   map[uint64]*pb.Commit // They are said again to the next node, …
+	processed    map[[2]uint64]int64   // … and what it delivers again below these positions is passed over.
 }
 
-// talk is one stream, from join to drained, or to the node's death: then the next node comes, and what was processed
-// without an answer to its commit is delivered, and processed, once more.
+// talk is one stream, from join to drained, or to the node's death: then it is the next node's turn.
 func (m *Member) talk(c *Cluster, workMs int) error {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	stream, err := pb.NewGroupServiceClient(c.channels[0]).Subscribe(ctx)
+	stream, err := pb.NewGroupServiceClient(c.channels[0]).Subscribe(context.Background())
 	if err != nil {
 		return err
 	}
@@ -138,25 +133,29 @@ func (m *Member) talk(c *Cluster, workMs int) error {
 		case *pb.SubscribeResponse_Joined:
 			m.session = it.Joined.Session
 		case *pb.SubscribeResponse_Records:
+			of := [2]uint64{uint64(response.Held.Partition), response.Held.Generation}
 			for _, record := range it.Records.Records {
+				if record.Offset < m.processed[of] {
+					continue
+				}
 				time.Sleep(time.Duration(workMs) * time.Millisecond) // This is the application.
 				fmt.Println("record", it.Records.Partition, record.Offset, string(record.Key), string(record.Value))
 				m.wanted--
 			}
+			m.processed[of] = max(it.Records.Position, m.processed[of])
 			m.correlation++
-			positions := []*pb.CommitPosition{{Held: response.Held, Position: it.Records.Position}}
+			positions := []*pb.CommitPosition{{Held: response.Held, Position: m.processed[of]}}
 			commit := &pb.Commit{Correlation: m.correlation, Positions: positions}
 			m.unanswered[m.correlation] = commit
 			say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Commit{Commit: commit}})
 		case *pb.SubscribeResponse_Committed:
-			for _, position := range m.unanswered[it.Committed.Correlation].GetPositions() {
-				if it.Committed.Error == nil {
-					fmt.Println("committed", position.Held.Partition, position.Position)
-				} else { // The partition is somebody else's by now, and so are its records.
-					log.Println("not committed:", it.Committed.Error.Message)
-				}
-			}
+			said := m.unanswered[it.Committed.Correlation].Positions[0]
 			delete(m.unanswered, it.Committed.Correlation)
+			if it.Committed.Error == nil {
+				fmt.Println("committed", said.Held.Partition, said.Position)
+			} else { // The partition is somebody else's by now, and so are its records.
+				log.Println("not committed:", it.Committed.Error.Message)
+			}
 		case *pb.SubscribeResponse_Revoke: // What came of them was processed, and its commits were said before this.
 			release := &pb.Release{Partitions: it.Revoke.Partitions}
 			say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Release{Release: release}})
@@ -181,7 +180,7 @@ func main() {
 	cluster := new(Cluster)
 	for server := range strings.SplitSeq(*servers, ",") {
 		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageBytesMax)),
+			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32<<20)), // As the nodes have it; gRPC's own is 4 MiB.
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 		if err != nil {
 			log.Fatal(err)
@@ -192,7 +191,8 @@ func main() {
 		publish(cluster, *topic, *count)
 	}
 	if *wanted > 0 {
-		member := &Member{group: *group, topic: *topic, wanted: *wanted, unanswered: make(map[uint64]*pb.Commit)}
+		member := &Member{group: *group, topic: *topic, wanted: *wanted, unanswered: make(map[uint64]*pb.Commit),
+			processed: make(map[[2]uint64]int64)}
 		for err := member.talk(cluster, *workMs); err != nil; err = member.talk(cluster, *workMs) {
 			cluster.failed(err)
 		}

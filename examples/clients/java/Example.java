@@ -1,11 +1,11 @@
 import com.google.protobuf.ByteString;
 import io.grpc.*;
-import io.grpc.stub.AbstractStub;
+import io.grpc.stub.*;
 import java.io.*;
 import java.nio.charset.StandardCharsets;
 import java.util.*;
 import java.util.concurrent.*;
-import java.util.function.Function;
+import java.util.function.*;
 import java.util.zip.CRC32C;
 import riverrun.v1.*;
 import riverrun.v1.GroupOuterClass.*;
@@ -16,7 +16,6 @@ import riverrun.v1.TopicOuterClass.CreateTopicRequest;
 /** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md: how to run it. */
 public class Example {
     static final int TOPIC_PARTITIONS = 12;
-    static final int TIMEOUT_S = 5; // A node gets so long for one request.
     static final int MESSAGE_BYTES_MAX = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
     static final int FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 
@@ -41,7 +40,7 @@ public class Example {
         ManagedChannel channel() { return channels.getFirst(); }
 
         /** Moves on to the next node, unless that would say the same. */
-        void failed(StatusException error) throws StatusException, InterruptedException {
+        void failed(StatusRuntimeException error) throws InterruptedException {
             System.err.println(channel().authority() + ": " + error.getMessage());
             if (++failures > FAILURES_MAX || FINAL.contains(error.getStatus().getCode())) throw error;
             channels.addLast(channels.removeFirst());
@@ -49,21 +48,19 @@ public class Example {
         }
 
         /** Makes a call until a node answers it. */
-        <Response> Response ask(Callable<Response> call) throws Exception {
+        <Response> Response ask(Supplier<Response> call) throws InterruptedException {
             while (true) {
                 try {
-                    Response response = call.call();
+                    Response response = call.get();
                     failures = 0;
                     return response;
-                } catch (StatusException error) {
-                    failed(error);
-                }
+                } catch (StatusRuntimeException error) { failed(error); }
             }
         }
 
         /** A stub for the node of now. */
         <Stub extends AbstractStub<Stub>> Stub at(Function<Channel, Stub> service) {
-            return service.apply(channel()).withDeadlineAfter(TIMEOUT_S, TimeUnit.SECONDS);
+            return service.apply(channel()).withDeadlineAfter(5, TimeUnit.SECONDS); // A node gets so long.
         }
     }
 
@@ -78,11 +75,11 @@ public class Example {
      * Sends a record a request. A producer's id, with a sequence for each partition, makes it harmless to send a
      * request again whose answer was lost: if it had been appended, the receipt says "duplicate" and has its offset.
      */
-    static void publish(Cluster cluster, String topic, int count) throws Exception {
+    static void publish(Cluster cluster, String topic, int count) throws InterruptedException {
         var wanted = CreateTopicRequest.newBuilder().setName(topic).setPartitions(TOPIC_PARTITIONS).setIfAbsent(true);
-        var created = cluster.ask(() -> cluster.at(TopicServiceGrpc::newBlockingV2Stub).createTopic(wanted.build()));
+        var created = cluster.ask(() -> cluster.at(TopicServiceGrpc::newBlockingStub).createTopic(wanted.build()));
         var nameless = OpenProducerRequest.getDefaultInstance();
-        var producer = cluster.ask(() -> cluster.at(StreamServiceGrpc::newBlockingV2Stub).openProducer(nameless));
+        var producer = cluster.ask(() -> cluster.at(StreamServiceGrpc::newBlockingStub).openProducer(nameless));
         Map<Integer, Long> sequences = new HashMap<>();
         int duplicates = 0;
         for (int number = 0; number < count; number++) {
@@ -94,7 +91,7 @@ public class Example {
                             .setValue(ByteString.copyFromUtf8(Integer.toString(number))))
                     .setProducerId(producer.getProducerId()).setProducerEpoch(producer.getProducerEpoch())
                     .setBaseSequence(sequence).build();
-            var response = cluster.ask(() -> cluster.at(StreamServiceGrpc::newBlockingV2Stub).publish(request));
+            var response = cluster.ask(() -> cluster.at(StreamServiceGrpc::newBlockingStub).publish(request));
             sequences.put(partition, sequence + 1);
             duplicates += response.getReceipts(0).getDuplicate() ? 1 : 0;
         }
@@ -104,10 +101,10 @@ public class Example {
     /** One member of a group, whichever node it talks to. */
     static class Member {
         private final Join.Builder join; // With the session, which tells the next node who we are.
-        private final int workMs;
-        private int wanted;
+        private int wanted, workMs;
         private long correlation; // Of the newest commit.
-        private final Map<Long, Commit> unanswered = new LinkedHashMap<>(); // They are said again to the next node.
+        private final Map<Long, Commit> unanswered = new LinkedHashMap<>(); // They are said again to the next node, …
+        private final Map<Held, Long> processed = new HashMap<>(); // … and what comes again below is passed over.
 
         Member(String group, String topic, int wanted, int workMs) {
             this.join = Join.newBuilder().setGroup(group).addTopics(topic).setClient("example in Java");
@@ -115,62 +112,69 @@ public class Example {
             this.workMs = workMs;
         }
 
-        /**
-         * One stream, from join to drained, or to the node's death, which it throws: then the next node comes, and
-         * what was processed without an answer to its commit is delivered, and processed, once more.
-         */
-        boolean talk(Cluster cluster) throws StatusException, InterruptedException {
-            var stream = GroupServiceGrpc.newBlockingV2Stub(cluster.channel()).subscribe();
-            stream.write(SubscribeRequest.newBuilder().setJoin(join).build());
-            for (Commit commit : unanswered.values()) {
-                stream.write(SubscribeRequest.newBuilder().setCommit(commit).build());
-            }
-            SubscribeResponse response;
-            for (boolean draining = false; (response = stream.read()) != null; ) {
+        /** One stream, from join to drained, or to the node's death, which it throws: the next one has its turn. */
+        void talk(Cluster cluster) throws InterruptedException {
+            var inbox = new LinkedBlockingQueue<Object>();
+            var incoming = new ClientResponseObserver<SubscribeRequest, SubscribeResponse>() {
+                public void beforeStart(ClientCallStreamObserver<SubscribeRequest> stream) {
+                    stream.disableAutoRequestWithInitial(2); // So much waits in the inbox.
+                }
+                public void onNext(SubscribeResponse response) { inbox.add(response); }
+                public void onError(Throwable error) { inbox.add(error); }
+                public void onCompleted() { inbox.add(Status.UNAVAILABLE.asRuntimeException()); }
+            };
+            var stub = GroupServiceGrpc.newStub(cluster.channel());
+            var stream = (ClientCallStreamObserver<SubscribeRequest>) stub.subscribe(incoming);
+            Consumer<SubscribeRequest.Builder> say = request -> stream.onNext(request.build()); // Never waits.
+            say.accept(SubscribeRequest.newBuilder().setJoin(join));
+            for (Commit commit : unanswered.values()) say.accept(SubscribeRequest.newBuilder().setCommit(commit));
+            for (boolean draining = false; ; ) {
+                Object item = inbox.take();
+                if (item instanceof StatusRuntimeException error) throw error;
+                var response = (SubscribeResponse) item;
+                stream.request(1);
                 cluster.failures = 0;
                 switch (response.getResponseCase()) {
                     case JOINED -> join.setSession(response.getJoined().getSession());
                     case RECORDS -> {
-                        process(response.getRecords());
+                        process(response.getHeld(), response.getRecords());
                         var position = CommitPosition.newBuilder().setHeld(response.getHeld())
-                                .setPosition(response.getRecords().getPosition());
+                                .setPosition(processed.get(response.getHeld()));
                         var commit = Commit.newBuilder().setCorrelation(++correlation).addPositions(position).build();
                         unanswered.put(correlation, commit);
-                        stream.write(SubscribeRequest.newBuilder().setCommit(commit).build());
+                        say.accept(SubscribeRequest.newBuilder().setCommit(commit));
                     }
                     case COMMITTED -> committed(response.getCommitted());
-                    case REVOKE -> { // What came of them was processed, and its commits were said before this.
-                        var release = Release.newBuilder().addAllPartitions(response.getRevoke().getPartitionsList());
-                        stream.write(SubscribeRequest.newBuilder().setRelease(release).build());
-                    }
-                    case DRAINED -> { return true; }
+                    // What came of these was processed, and its commits were said before this.
+                    case REVOKE -> say.accept(SubscribeRequest.newBuilder().setRelease(
+                            Release.newBuilder().addAllPartitions(response.getRevoke().getPartitionsList())));
+                    case DRAINED -> { return; }
                     default -> { } // Nothing to do for assign and lose: records say whose they are.
                 }
                 if (wanted <= 0 && !draining) {
                     draining = true;
-                    stream.write(SubscribeRequest.newBuilder().setDrain(Drain.getDefaultInstance()).build());
+                    say.accept(SubscribeRequest.newBuilder().setDrain(Drain.getDefaultInstance()));
                 }
             }
-            return false;
         }
 
         /** The application. */
-        private void process(ReadResponse read) throws InterruptedException {
+        private void process(Held held, ReadResponse read) throws InterruptedException {
             for (Record record : read.getRecordsList()) {
+                if (record.getOffset() < processed.getOrDefault(held, 0L)) continue;
                 Thread.sleep(workMs);
                 System.out.printf("record %d %d %s %s%n", read.getPartition(), record.getOffset(),
                         record.getKey().toStringUtf8(), record.getValue().toStringUtf8());
                 wanted--;
             }
+            processed.merge(held, read.getPosition(), Math::max);
         }
 
         private void committed(Committed answer) {
             CommitPosition position = unanswered.remove(answer.getCorrelation()).getPositions(0);
-            if (answer.hasError()) { // The partition is somebody else's by now, and so are its records.
-                System.err.println("not committed: " + answer.getError().getMessage());
-            } else {
-                System.out.printf("committed %d %d%n", position.getHeld().getPartition(), position.getPosition());
-            }
+            // With an error the partition is somebody else's by now, and so are its records.
+            if (answer.hasError()) System.err.println("not committed: " + answer.getError().getMessage());
+            else System.out.printf("committed %d %d%n", position.getHeld().getPartition(), position.getPosition());
         }
     }
 
@@ -189,11 +193,7 @@ public class Example {
         Member member = new Member(options.get("--group"), options.get("--topic"),
                 Integer.parseInt(options.get("--consume")), Integer.parseInt(options.get("--work-ms")));
         for (boolean left = member.wanted == 0; !left; ) {
-            try {
-                left = member.talk(cluster);
-            } catch (StatusException error) {
-                cluster.failed(error);
-            }
+            try { member.talk(cluster); left = true; } catch (StatusRuntimeException error) { cluster.failed(error); }
         }
     }
 }

@@ -63,8 +63,8 @@ class Cluster {
   /** Makes a call until a node answers it. */
   async ask(Service, method, request) {
     for (;;) {
-      const client = this.client(Service);
       try {
+        const client = this.client(Service);
         const response = await promisify(client[method]).call(client, request, { deadline: Date.now() + TIMEOUT_MS });
         this.failures = 0;
         return response;
@@ -114,17 +114,15 @@ async function publish(cluster, topic, count) {
 /** One member of a group, whichever node it talks to. */
 class Member {
   session = Buffer.alloc(0); // Says to the next node who we are: our partitions stay ours.
-  correlation = 0; // Of the newest commit.
-  unanswered = new Map(); // Commits by correlation; they are said again to the next node.
+  correlation = 0; // of the newest commit
+  unanswered = new Map(); // Commits by correlation; they are said again to the next node, …
+  processed = new Map(); // … and what it delivers again below these positions is passed over.
 
   constructor(options) {
     Object.assign(this, options); // group, topic, wanted, workMs
   }
 
-  /**
-   * One stream, from join to drained, or to the node's death, which it throws: then the next node comes, and what was
-   * processed without an answer to its commit is delivered, and processed, once more.
-   */
+  /** One stream, from join to drained, or to the node's death, which it throws: then it is the next node's turn. */
   async talk(cluster) {
     const stream = cluster.client(GroupService).Subscribe();
     const join = { group: this.group, topics: [this.topic], client: "example in Node.js", session: this.session };
@@ -136,7 +134,7 @@ class Member {
       switch (response.response) {
         case "joined": this.session = response.joined.session; break;
         case "records":
-          await this.process(response.records);
+          await this.process(response.held, response.records);
           stream.write({ commit: this.commit(response.held, response.records.position) });
           break;
         case "committed": this.committed(response.committed); break;
@@ -153,17 +151,19 @@ class Member {
   }
 
   /** The application. */
-  async process({ partition, records }) {
+  async process(held, { partition, records, position }) {
+    const of = `${partition} ${held.generation}`;
     for (const { offset, key, value } of records) {
+      if (+offset < (this.processed.get(of) ?? 0)) continue;
       if (this.workMs) await sleep(this.workMs);
       console.log(`record ${partition} ${offset} ${key} ${value}`);
       this.wanted -= 1;
     }
+    this.processed.set(of, Math.max(position, this.processed.get(of) ?? 0));
   }
 
   commit(held, position) {
-    this.correlation += 1;
-    const commit = { correlation: this.correlation, positions: [{ held, position }] };
+    const commit = { correlation: ++this.correlation, positions: [{ held, position }] };
     this.unanswered.set(String(this.correlation), commit);
     return commit;
   }

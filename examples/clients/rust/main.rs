@@ -17,7 +17,6 @@ mod pb {
 
 const PARTITIONS: u32 = 12;
 const TIMEOUT: Duration = Duration::from_secs(5); // A node gets so long for one request.
-const MESSAGE_BYTES_MAX: usize = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
 const FAILURES_MAX: u32 = 150; // After so many in a row there is no cluster: half a minute at least.
 
 /// Others are tried again, at another node; NotFound, too: news of a topic takes a moment to reach every node.
@@ -115,19 +114,18 @@ struct Member {
     wanted: i64,
     work: Duration,
     correlation: u64,                      // Of the newest commit.
-    unanswered: BTreeMap<u64, pb::Commit>, // They are said again to the next node.
+    unanswered: BTreeMap<u64, pb::Commit>, // They are said again to the next node, …
+    processed: HashMap<pb::Held, i64>,     // … and what it delivers again below these positions is passed over.
 }
 
 impl Member {
-    /// One stream, from join to drained, or to the node's death: then the next node comes, and what was processed
-    /// without an answer to its commit is delivered, and processed, once more.
+    /// One stream, from join to drained, or to the node's death: then it is the next node's turn.
     async fn talk(&mut self, cluster: &mut Cluster) -> Result<(), Status> {
         let (requests, outgoing) = mpsc::unbounded_channel();
         let say = |request| _ = requests.send(pb::SubscribeRequest { request: Some(request) });
         say(Request::Join(self.join.clone()));
         self.unanswered.values().for_each(|commit| say(Request::Commit(commit.clone())));
-        let mut node =
-            GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let mut node = GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(32 << 20);
         let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
         while let Some(pb::SubscribeResponse { response, held }) = stream.message().await? {
@@ -135,15 +133,17 @@ impl Member {
             match response {
                 Some(Response::Joined(joined)) => self.join.session = joined.session,
                 Some(Response::Records(read)) => {
-                    for record in &read.records {
+                    let processed = self.processed.entry(held.clone().unwrap_or_default()).or_default();
+                    for record in read.records.iter().filter(|record| record.offset >= *processed) {
                         sleep(self.work).await; // This is the application.
                         let (key, value) =
                             (String::from_utf8_lossy(record.key()), String::from_utf8_lossy(&record.value));
                         println!("record {} {} {key} {value}", read.partition, record.offset);
                         self.wanted -= 1;
                     }
+                    *processed = read.position.max(*processed);
                     self.correlation += 1;
-                    let positions = vec![pb::CommitPosition { held, position: read.position }];
+                    let positions = vec![pb::CommitPosition { held, position: *processed }];
                     let commit = pb::Commit { correlation: self.correlation, positions };
                     self.unanswered.insert(self.correlation, commit.clone());
                     say(Request::Commit(commit));
@@ -152,8 +152,7 @@ impl Member {
                     for said in self.unanswered.remove(&correlation).unwrap_or_default().positions {
                         match &error {
                             None => println!("committed {} {}", said.held.unwrap_or_default().partition, said.position),
-                            // The partition is somebody else's by now, and so are its records.
-                            Some(error) => eprintln!("not committed: {}", error.message),
+                            Some(error) => eprintln!("not committed: {}", error.message), // It is another's by now.
                         }
                     }
                 }
