@@ -20,7 +20,7 @@ from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownMember
 from cluster.types import Offset, PartitionId, Term, TopicId
 from cluster.wire import api
-from cluster.wire.attach import coordinator_pb2, held_from_pb, held_to_pb, introduction, topics_of
+from cluster.wire.attach import SUPERSEDED, coordinator_pb2, held_from_pb, held_to_pb, introduction, topics_of
 from cluster.wire.peer import Hello
 from cluster.world import Call
 
@@ -90,7 +90,7 @@ class Coordinator:
     def _arrived(self, home: PartitionId, session: Session) -> None:
         before = self._sessions[home].get(session.who)
         if before is not None:
-            before.end(Unavailable("the member has another stream now"))
+            before.end(Unavailable("the member has another stream now", **SUPERSEDED))
         self._sessions[home][session.who] = session
         self._keep(home, session.who)
         running = self._broker.running.get(home)

@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from cluster.broker.groups.home import groups_topic
+from cluster.errors import Unavailable
 from cluster.sim.cluster import SimCluster
 from tests.broker.groups.test_members import GRACE_S, describe
 from tests.broker.groups.thin_member import ThinMember
@@ -26,3 +28,31 @@ async def test_who_vanishes_while_it_joins_is_let_go(cluster: SimCluster) -> Non
     assert [] == list((await describe(cluster, 1)).members)
     other = await ThinMember(cluster, 2).open()
     await other.take_until_held(PARTITIONS)
+
+
+@in_a_cluster
+async def test_of_two_streams_with_one_session_the_newer_stays(cluster: SimCluster) -> None:
+    """The older may be half open for a while: it ends, and does not take the member back again and again."""
+    older = await ThinMember(cluster, 1).open()
+    await older.take_until_held(PARTITIONS)
+    newer = await ThinMember(cluster, 2, session=older.joined.session).open()
+    await newer.take_until_held(PARTITIONS)
+    with pytest.raises(Unavailable, match="another stream"):
+        await older.take_records(1_000_000)
+    await asyncio.sleep(GRACE_S)  # the preferred leaders of the new topic take over meanwhile
+    before = said(cluster)
+    await asyncio.sleep(GRACE_S)
+
+    assert before == said(cluster), "nobody joins any more"
+    assert older.held == newer.held
+    assert "" == await newer.commit(0, 1)
+
+
+def said(cluster: SimCluster) -> int:
+    """How many entries the groups' partitions have."""
+    broker = cluster.running[1].broker
+    topic = groups_topic(broker)
+    assert topic is not None
+    return sum(
+        running.replica.log.last_index for partition, running in broker.running.items() if partition.topic == topic.id
+    )
