@@ -7,9 +7,10 @@ import pytest
 from cluster.broker.groups.home import groups_topic
 from cluster.errors import Unavailable
 from cluster.sim.cluster import SimCluster
+from cluster.wire.api import group_pb2
 from tests.broker.groups.test_members import GRACE_S, describe
 from tests.broker.groups.thin_member import ThinMember
-from tests.broker.thin import PARTITIONS, in_a_cluster
+from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +57,20 @@ def said(cluster: SimCluster) -> int:
     return sum(
         running.replica.log.last_index for partition, running in broker.running.items() if partition.topic == topic.id
     )
+
+
+@in_a_cluster
+async def test_who_commits_and_never_reads_is_not_read_either(cluster: SimCluster) -> None:
+    """The answers wait for it at its node, but never more than it may have without an answer."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    held = group_pb2.Held(topic=TOPIC, partition=0, generation=member.held[0])
+    request = group_pb2.SubscribeRequest(commit=group_pb2.Commit(correlation=1))
+    request.commit.positions.add(held=held, position=1)
+
+    async def commit_on() -> None:
+        for _ in range(1_000):
+            await member.say(request)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(commit_on(), 60)
