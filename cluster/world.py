@@ -122,7 +122,10 @@ class Call(Protocol):
 Unary = Callable[[bytes, Call], Awaitable[bytes]]
 """A handler of one request and one answer, both encoded messages. Raises RiverrunError for typed failures."""
 Streaming = Callable[[AsyncIterator[bytes], Call], AsyncIterator[bytes]]
-"""A handler of a stream each way; single-request methods read one message from the iterator."""
+"""A handler of a stream each way; single-request methods read one message from the iterator.
+
+The iterator ends when the client has finished, never because the stream broke: then the handler is cancelled.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+BREAK_NOTICED_S = 0.02
+"""Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
 
 class RealNetwork:
@@ -131,7 +133,7 @@ def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
 
 def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]) -> Any:
     async def answer(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        answers = handler(requests, _Call(context))
+        answers = handler(_until_finished(requests, context), _Call(context))
         try:
             async for message in answers:
                 refuse_oversized(message)
@@ -142,6 +144,17 @@ def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[byte
             await answers.aclose()  # type: ignore[attr-defined]
 
     return answer
+
+
+async def _until_finished(
+    requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]
+) -> AsyncIterator[bytes]:
+    """The requests, whose end is the client's word: where a stream breaks, gRPC ends them just before it says so."""
+    async for message in requests:
+        yield message
+    await asyncio.sleep(BREAK_NOTICED_S)
+    if context.cancelled():
+        raise Unavailable("the stream was dropped")
 
 
 async def _abort(context: aio.ServicerContext[bytes, bytes], error: RiverrunError) -> None:

@@ -8,8 +8,19 @@ from cluster.wire.pb.riverrun.internal.v1 import coordinator_pb2
 from cluster.wire.peer import Hello, hello_from_pb, hello_to_pb
 
 ATTACH = "/riverrun.internal.v1.CoordinatorService/Attach"
+SUPERSEDED = {"superseded": "1"}
+"""Metadata of the error that ends a member's stream because it has a newer one."""
 
-__all__ = ["ATTACH", "attach_request", "coordinator_pb2", "held_from_pb", "held_to_pb", "introduction", "topics_of"]
+__all__ = [
+    "ATTACH",
+    "SUPERSEDED",
+    "attach_request",
+    "coordinator_pb2",
+    "held_from_pb",
+    "held_to_pb",
+    "introduction",
+    "topics_of",
+]
 
 
 def attach_request(

@@ -233,6 +233,42 @@ async def test_a_dropped_stream_ends_the_handler(place):
 
 
 @in_both_worlds
+async def test_a_dropped_stream_is_no_finish(place):
+    """Whoever reads the requests beside the handler never takes the break for the client's last word."""
+    told = {"begun": 0, "finished": 0, "ended": 0}
+
+    async def read_all(requests):
+        async for _ in requests:
+            told["begun"] += 1
+        told["finished"] += 1
+
+    async def handler(requests, call):
+        del call
+        reading = asyncio.create_task(read_all(requests))
+        try:
+            await reading
+            yield b"all"
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            told["ended"] += 1
+
+    channel = await place.serve(beside=handler)
+    for number in range(1, 4):
+        stream = channel.stream(method("beside"))
+        await stream.send(b"")
+        await until(lambda number=number: told["begun"] == number)
+        stream.cancel()
+        await until(lambda number=number: told["ended"] == number)
+
+    assert 0 == told["finished"]
+    stream = channel.stream(method("beside"))
+    await stream.send(b"")
+    await stream.finish()
+    assert [b"all"] == await within(all_of(stream))
+
+
+@in_both_worlds
 async def test_a_dropped_stream_frees_who_waits_on_it(place):
     """The tasks that send and receive get an error; they are not cancelled themselves."""
     handler, told = silent()

@@ -15,7 +15,7 @@ from cluster.config import BrokerOptions
 from cluster.errors import Outcome, RiverrunError, Unavailable, UnknownMember
 from cluster.types import NodeId, Offset, PartitionId, TopicId
 from cluster.wire import api
-from cluster.wire.attach import ATTACH, attach_request, coordinator_pb2, held_from_pb, held_to_pb
+from cluster.wire.attach import ATTACH, SUPERSEDED, attach_request, coordinator_pb2, held_from_pb, held_to_pb
 from cluster.wire.links import Links
 from cluster.wire.status import error_from
 from cluster.world import Channel, Stream
@@ -103,8 +103,8 @@ class Attachment:
                 await self._attached()
             except RiverrunError as error:
                 again = error.retry or error.outcome is Outcome.UNKNOWN or isinstance(error, UnknownMember)
-                if not again:
-                    raise
+                if not again or error.metadata.items() >= SUPERSEDED.items():
+                    raise  # superseded: to come back here would end the newer stream, and so for ever
             except TimeoutError:
                 pass
             await asyncio.sleep(self._options.stream_retry_s)

@@ -12,7 +12,7 @@ import structlog
 
 from cluster.broker.broker import Broker, Running
 from cluster.broker.groups import commands
-from cluster.broker.groups.home import check_name, decide, home_here, propose
+from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
 from cluster.broker.groups.session import Session
 from cluster.broker.groups.state import Group, Groups
 from cluster.broker.replica import Replica
@@ -20,7 +20,7 @@ from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownMember
 from cluster.types import Offset, PartitionId, Term, TopicId
 from cluster.wire import api
-from cluster.wire.attach import coordinator_pb2, held_from_pb, held_to_pb, introduction, topics_of
+from cluster.wire.attach import SUPERSEDED, coordinator_pb2, held_from_pb, held_to_pb, introduction, topics_of
 from cluster.wire.peer import Hello
 from cluster.world import Call
 
@@ -60,7 +60,7 @@ class Coordinator:
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
         join = commands.Join(attach.group, attach.session, attach.client, topics_of(attach))
-        who = attach.group, (await decide(running, join)).member
+        who = attach.group, (await self._joined(running, join)).member
         session = Session(who, self._options.member_commits_max)
         self._arrived(running.replica.partition, session)
         taking = asyncio.create_task(self._take_all(running, session, requests))
@@ -72,10 +72,25 @@ class Coordinator:
             taking.cancel()
             self._went(running.replica.partition, session)
 
+    async def _joined(self, running: Running, join: commands.Join) -> commands.Answer:
+        """The answer. Whoever is a member by then is waited for like one that lost its stream, should this one end."""
+        home = running.replica.partition
+
+        def decided(reply: "asyncio.Future[commands.Answer]") -> None:
+            if reply.cancelled() or reply.exception() is not None:
+                return
+            who = join.group, reply.result().member
+            if self._is_member(home, who) and who not in self._sessions[home]:
+                self._miss(home, who)
+
+        reply = await propose(running, join)
+        reply.add_done_callback(decided)
+        return answered(await asyncio.shield(reply))
+
     def _arrived(self, home: PartitionId, session: Session) -> None:
         before = self._sessions[home].get(session.who)
         if before is not None:
-            before.end(Unavailable("the member has another stream now"))
+            before.end(Unavailable("the member has another stream now", **SUPERSEDED))
         self._sessions[home][session.who] = session
         self._keep(home, session.who)
         running = self._broker.running.get(home)

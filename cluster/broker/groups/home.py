@@ -55,7 +55,11 @@ async def propose(running: Running, command: Command) -> "asyncio.Future[Answer]
 
 async def decide(running: Running, command: Command) -> Answer:
     """The same, waited for; what the state refused is raised."""
-    answer = await (await propose(running, command))
+    return answered(await (await propose(running, command)))
+
+
+def answered(answer: Answer) -> Answer:
+    """The answer; what the state refused is raised."""
     if answer.reason:
         raise refusal(answer)
     return answer

@@ -13,13 +13,13 @@ from cluster.broker.groups.assignment import plan
 from cluster.broker.groups.commands import Answer
 from cluster.types import NO_INDEX, Index, Offset, PartitionId, TopicId
 
-FORMAT = 1
+FORMAT = 2
 GROUPS_MAX = 10_000
 """In one partition of `__groups`."""
 MEMBERS_MAX = 1_000
 """In one group."""
 HELD_MAX = 100_000
-"""Partitions that a group may want in all."""
+"""Partitions that a member may want in all."""
 
 
 @dataclass(slots=True)
@@ -57,16 +57,21 @@ class Group:
 
 
 class Groups:
-    """All groups of the partition, by name. `touched` are those that changed since somebody looked, and when."""
+    """All groups of the partition, by name. `touched` are those that changed since somebody looked, and when.
+
+    `retired`: a new group's generations and members are numbered from here, so that nobody who was in a deleted group
+    of that name is taken for a member.
+    """
 
     def __init__(self, encoded: bytes = b"") -> None:
-        self.by_name: dict[str, Group] = _decode(encoded) if encoded else {}
+        self.by_name: dict[str, Group]
+        self.by_name, self.retired = _decode(encoded) if encoded else ({}, 0)
         self.touched: dict[str, Index] = {}
 
     def encode(self) -> bytes:
         """See `cluster.log.fold.Machine`."""
         groups = {name: _plain(group) for name, group in self.by_name.items()}
-        return bytes([FORMAT]) + bytes(msgspec.msgpack.encode(groups))
+        return bytes([FORMAT]) + bytes(msgspec.msgpack.encode((groups, self.retired)))
 
     def apply(self, command: bytes, index: Index) -> Answer:
         """See `cluster.log.fold.Machine`."""
@@ -95,7 +100,7 @@ class Groups:
                 return Answer(
                     "OVERLOADED", f"there are {GROUPS_MAX} groups here already; delete some that are not used"
                 )
-            group = self.by_name[join.group] = Group()
+            group = Group(generation=self.retired, next_member=max(self.retired, 1))
         number = next((n for n, member in group.members.items() if member.session == join.session), 0)
         known = group.members.get(number)
         if known is not None and known.topics == join.topics:
@@ -108,6 +113,7 @@ class Groups:
                 return Answer("OVERLOADED", f"the group {join.group!r} has its {MEMBERS_MAX} members already")
             number = group.next_member
             group.next_member += 1
+        self.by_name[join.group] = group
         group.members[number] = Member(join.session, join.client, dict(join.topics))
         self._members_changed(join.group, group, index)
         return Answer(member=number)
@@ -187,6 +193,7 @@ class Groups:
             return _unknown_group(name)
         if group.members:
             return _not_empty(name, group)
+        self.retired = max(self.retired, group.generation, group.next_member)
         del self.by_name[name]
         return Answer()
 
@@ -195,11 +202,12 @@ class Groups:
             for partition in [p for p in group.positions if p.topic == topic]:
                 del group.positions[partition]
             wanting = [member for member in group.members.values() if topic in member.topics]
-            for partition in [p for p in group.holdings if p.topic == topic]:
+            held = [p for p in group.holdings if p.topic == topic]
+            for partition in held:
                 del group.holdings[partition]
             for member in wanting:
                 del member.topics[topic]
-            if wanting:
+            if wanting or held:
                 self._members_changed(name, group, index)
         return Answer()
 
@@ -234,9 +242,10 @@ def _plain(group: Group) -> tuple[object, ...]:
     )
 
 
-def _decode(encoded: bytes) -> dict[str, Group]:
+def _decode(encoded: bytes) -> tuple[dict[str, Group], int]:
     assert encoded[0] == FORMAT, f"groups of format {encoded[0]}"
-    return {name: _group(plain) for name, plain in msgspec.msgpack.decode(encoded[1:]).items()}
+    groups, retired = msgspec.msgpack.decode(encoded[1:])
+    return {name: _group(plain) for name, plain in groups.items()}, retired
 
 
 def _group(plain: Any) -> Group:

@@ -106,7 +106,10 @@ class Subscription:
             while True:
                 self._filled.clear()
                 while self._control:
-                    yield self._control.popleft().SerializeToString()
+                    response = self._control.popleft()
+                    yield response.SerializeToString()
+                    if response.HasField("committed"):
+                        self._commits_room.release()  # not before: who never reads would pile up answers
                 if self._drained:
                     return
                 if (failure := self._failure or self._delivering.failure) is not None:
@@ -251,7 +254,7 @@ class Subscription:
     # --- from the member
 
     async def take(self, request: group_pb2.SubscribeRequest) -> None:
-        """One request after the join; waits while too many commits have no answer."""
+        """One request after the join; waits while the member has taken the answers of too few of its commits."""
         match request.WhichOneof("request"):
             case "commit":
                 await self._commits_room.acquire()
@@ -315,7 +318,6 @@ class Subscription:
         except RiverrunError as error:
             committed.error.CopyFrom(api.error_to_pb(error))
         self._commits -= 1
-        self._commits_room.release()
         self._say(group_pb2.SubscribeResponse(committed=committed))
         self._look_if_drained()
 

@@ -1,5 +1,8 @@
 """Who gets which partition: balanced in the end, nothing taken that need not be, the same on every replica."""
 
+import time
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,3 +91,62 @@ def test_no_more_moves_than_must(before: int, after: int, partitions: int) -> No
     least = sum(max(have - due, 0) for have, due in zip(sorted(counts), fair, strict=True))
     assert least == moved
     assert fair == sorted(sum(holder == n for holder in settled.values()) for n in range(after))
+
+
+def plainly(of: dict[int, dict[TopicId, int]], holders: Holders, asked: set[PartitionId]) -> Plan:
+    """The rules as they are written, whatever it costs."""
+    held: dict[int, set[PartitionId]] = {member: set() for member in of}
+    due: dict[int, set[PartitionId]] = {member: set() for member in of}
+    ask_back = [p for p in sorted(holders) if p not in asked and holders[p] in of and p.topic not in of[holders[p]]]
+    for partition, holder in holders.items():
+        if holder in of and partition not in asked and partition.topic in of[holder]:
+            held[holder].add(partition)
+
+    def load(member: int) -> tuple[int, int]:
+        return len(held[member]) + len(due[member]), member
+
+    everything = {PartitionId(t, n) for topics in of.values() for t, count in topics.items() for n in range(count)}
+    for partition in sorted(everything - set().union(*held.values())):
+        due[min((member for member in of if partition.topic in of[member]), key=load)].add(partition)
+
+    def move() -> bool:
+        for giver in sorted(of, key=load, reverse=True):
+            for taker in sorted(of, key=load):
+                for some in (due[giver], held[giver]):
+                    movable = [partition for partition in some if partition.topic in of[taker]]
+                    if movable and load(giver)[0] - load(taker)[0] >= 2:
+                        some.remove(max(movable))
+                        due[taker].add(max(movable))
+                        if some is held[giver]:
+                            ask_back.append(max(movable))
+                        return True
+        return False
+
+    while move():
+        pass
+    grants = sorted((p, member) for member, partitions in due.items() for p in partitions if p not in holders)
+    return Plan(tuple(grants), tuple(ask_back))
+
+
+@given(members, st.dictionaries(st.builds(PartitionId, st.sampled_from([A, B]), st.integers(0, 4)), st.integers(1, 6)))
+@settings(max_examples=500, deadline=None)
+def test_the_quick_way_is_what_the_rules_say(of: dict[int, dict[TopicId, int]], holders: Holders) -> None:
+    """Whoever holds what, and with some of it asked back."""
+    asked = {partition for partition in holders if partition.number % 2}
+    for waiting in (set(), asked):
+        assert plainly(of, holders, waiting) == plan(of, holders, waiting)
+
+
+@pytest.mark.slow
+def test_a_big_group_changes_within_a_turn() -> None:
+    """It runs in a replica's turn, and no leader may be silent for a second; one change once took two."""
+    partitions, count = 4_096, 1_000
+    holders = {PartitionId(A, n): n % count for n in range(partitions)}
+    of = {member: {A: partitions} for member in range(count)}
+    begin_s = time.process_time()
+    for leaving in range(10):
+        del of[leaving]
+        left = {partition: member for partition, member in holders.items() if member in of}
+        assert partitions == len(left) + len(plan(of, left, ()).grants)
+
+    assert time.process_time() - begin_s < 5.0

@@ -109,6 +109,7 @@ def test_a_position_never_goes_back_but_by_a_reset() -> None:
         (commands.Delete("nobody"), "UNKNOWN_GROUP"),
         (commands.Delete("g"), "GROUP_NOT_EMPTY"),
         (commands.Join("g", b"s", "", {T: 100_001}), "INVALID_REQUEST"),
+        (commands.Join("new", b"s", "", {T: 100_001}), "INVALID_REQUEST"),
     ],
 )
 def test_what_cannot_be_done_is_an_answer(command: Command, reason: str) -> None:
@@ -130,6 +131,35 @@ def test_a_topic_that_is_gone_is_forgotten() -> None:
 
     assert ("", {}) == (script.told(), script.group.positions)
     assert {} == script.group.members[1].topics
+
+
+def test_a_topic_that_is_gone_is_taken_from_who_did_not_want_it_any_more() -> None:
+    """It was asked back and not released: whoever holds it is told that it is lost."""
+    script = Script()
+    script.join("a")
+    other = TopicId(b"o" * 16)
+    script.do(commands.Join("g", b"a", "a", {other: 1}))
+    assert all(holding.asked_back for p, holding in script.group.holdings.items() if p.topic == T)
+    script.do(commands.ForgetTopic(T))
+
+    assert {PartitionId(other, 0)} == set(script.group.holdings)
+    assert len(script.said) == script.group.changed == script.groups.touched["g"]
+
+
+def test_a_group_that_is_made_again_knows_nobody_of_before() -> None:
+    """Who was in the deleted group has another number and other generations: its commits are refused."""
+    script = Script()
+    first = script.join("a")
+    generations = {holding.generation for holding in script.group.holdings.values()}
+    script.do(commands.Leave("g", first))
+    script.do(commands.Delete("g"))
+    script.groups = Groups(script.groups.encode())
+    again = script.join("a")
+
+    assert again > first
+    assert not generations & {holding.generation for holding in script.group.holdings.values()}
+    old = commands.Commit("g", first, [(PartitionId(T, 0), max(generations), Offset(500))])
+    assert "UNKNOWN_MEMBER" == script.do(old).reason
 
 
 sessions = st.sampled_from([b"a", b"b", b"c"])
@@ -176,8 +206,6 @@ def test_whatever_is_said_the_rules_hold(said: list[Command], data: st.DataObjec
             if not isinstance(command, commands.Reset | commands.ForgetTopic):
                 for partition, position in before.get(name, {}).items():
                     assert group.positions[partition] >= position
-        if isinstance(command, commands.Delete) and not answer.reason:
-            generations.clear()
         for partition, holding in script.groups.by_name.get("g", Group()).holdings.items():
             assert holding.generation >= generations.get(partition, 0)
             generations[partition] = holding.generation

@@ -30,10 +30,14 @@ class ThinMember:
 
     async def open(self) -> "ThinMember":
         """Join; return when the node has answered."""
-        await self.say(self._first)
+        await self.begin()
         while not self.joined.member:
             await self.take()
         return self
+
+    async def begin(self) -> None:
+        """Say that it joins."""
+        await self.say(self._first)
 
     async def say(self, request: group_pb2.SubscribeRequest) -> None:
         """One request."""

@@ -1,0 +1,76 @@
+"""What goes wrong around a member: it goes while it comes, it never reads, it comes twice, its topic goes."""
+
+import asyncio
+
+import pytest
+
+from cluster.broker.groups.home import groups_topic
+from cluster.errors import Unavailable
+from cluster.sim.cluster import SimCluster
+from cluster.wire.api import group_pb2
+from tests.broker.groups.test_members import GRACE_S, describe
+from tests.broker.groups.thin_member import ThinMember
+from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster
+
+pytestmark = pytest.mark.slow
+
+
+@in_a_cluster
+async def test_who_vanishes_while_it_joins_is_let_go(cluster: SimCluster) -> None:
+    """At whatever moment: nobody keeps partitions without a stream for more than the grace."""
+    await (await ThinMember(cluster, 1).open()).leave()
+    for number in range(40):
+        member = ThinMember(cluster, 1 + number % 3)
+        await member.begin()
+        await asyncio.sleep(number * 0.0005)
+        member.break_stream()
+    await asyncio.sleep(2 * GRACE_S)
+
+    assert [] == list((await describe(cluster, 1)).members)
+    other = await ThinMember(cluster, 2).open()
+    await other.take_until_held(PARTITIONS)
+
+
+@in_a_cluster
+async def test_of_two_streams_with_one_session_the_newer_stays(cluster: SimCluster) -> None:
+    """The older may be half open for a while: it ends, and does not take the member back again and again."""
+    older = await ThinMember(cluster, 1).open()
+    await older.take_until_held(PARTITIONS)
+    newer = await ThinMember(cluster, 2, session=older.joined.session).open()
+    await newer.take_until_held(PARTITIONS)
+    with pytest.raises(Unavailable, match="another stream"):
+        await older.take_records(1_000_000)
+    await asyncio.sleep(GRACE_S)  # the preferred leaders of the new topic take over meanwhile
+    before = said(cluster)
+    await asyncio.sleep(GRACE_S)
+
+    assert before == said(cluster), "nobody joins any more"
+    assert older.held == newer.held
+    assert "" == await newer.commit(0, 1)
+
+
+def said(cluster: SimCluster) -> int:
+    """How many entries the groups' partitions have."""
+    broker = cluster.running[1].broker
+    topic = groups_topic(broker)
+    assert topic is not None
+    return sum(
+        running.replica.log.last_index for partition, running in broker.running.items() if partition.topic == topic.id
+    )
+
+
+@in_a_cluster
+async def test_who_commits_and_never_reads_is_not_read_either(cluster: SimCluster) -> None:
+    """The answers wait for it at its node, but never more than it may have without an answer."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    held = group_pb2.Held(topic=TOPIC, partition=0, generation=member.held[0])
+    request = group_pb2.SubscribeRequest(commit=group_pb2.Commit(correlation=1))
+    request.commit.positions.add(held=held, position=1)
+
+    async def commit_on() -> None:
+        for _ in range(1_000):
+            await member.say(request)
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(commit_on(), 60)
