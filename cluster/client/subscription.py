@@ -238,7 +238,7 @@ class Subscription:
             try:
                 await self._membership.commit([(part.held, position)])
             except (StaleGeneration, UnknownMember):
-                self._forget(part)
+                self._lose([part])
                 raise
             except RiverrunError as error:
                 if not error.retry and error.outcome is not Outcome.UNKNOWN:
@@ -262,6 +262,9 @@ class Subscription:
             await self._membership.run()
         except RiverrunError as error:
             self._membership.fail_commits(error)
+            self._fail(error)
+        except Exception as error:  # noqa: BLE001  the application's own, from what it wanted to be told
+            self._membership.fail_commits(Closed("the subscription has failed"))
             self._fail(error)
 
     def _on_response(self, response: group_pb2.SubscribeResponse) -> None:
@@ -305,26 +308,31 @@ class Subscription:
             if part.processed > part.committed:
                 await self._commit_part(part, part.processed)
         self._membership.release([part.held])
-        self._forget(part)
-        self._on_taken([part.held[:2]])
+        self._lose([part])
 
     def _lose(self, parts: Sequence[Part]) -> None:
+        """The application is told of each once, however it is learned."""
+        gone = []
         for part in parts:
-            self._forget(part)
-        if parts:
-            self._on_taken([part.held[:2] for part in parts])
-
-    def _forget(self, part: Part) -> None:
-        part.stop()
-        if self._parts.get(part.held[:2]) is part:
-            del self._parts[part.held[:2]]
+            part.stop()
+            if self._parts.get(part.held[:2]) is part:
+                del self._parts[part.held[:2]]
+                gone.append(part.held[:2])
+        if gone:
+            self._on_taken(gone)
 
     # --- ends
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._fail(error)
 
     def _fail(self, error: Exception) -> None:
         if self._failure is None:

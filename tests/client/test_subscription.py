@@ -159,3 +159,27 @@ async def test_what_cannot_be_joined_is_told_with_the_first_record(cluster: SimC
     with pytest.raises(InvalidRequest):
         client.subscribe([], group="g")
     await client.close()
+
+
+@in_a_cluster
+async def test_an_application_that_fails_when_it_is_told_ends_the_subscription(cluster: SimCluster) -> None:
+    """Its own exception comes with the next record; it used to wait for ever."""
+    client = cluster.client("c")
+
+    def fail(_: object) -> None:
+        raise ZeroDivisionError
+
+    subscription = member(client, on_assigned=fail)
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(take(subscription, 1), 10)
+    await subscription.abandon()
+
+    one, two = member(client, on_taken=fail), member(client)
+    taken = await take(one, 1)
+    await two.open()
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(take(one, RECORDS), 10)
+    await one.abandon()
+    await two.abandon()
+    assert 1 == len(taken)
+    await client.abandon()

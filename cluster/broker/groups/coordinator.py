@@ -59,7 +59,9 @@ class Coordinator:
         self._check(*introduction(attach))
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
-        join = commands.Join(attach.group, attach.session, attach.client, topics_of(attach))
+        gone = self._broker.directory.deleted  # the node names what it was asked for, when that was there
+        topics = {topic: count for topic, count in topics_of(attach).items() if topic not in gone}
+        join = commands.Join(attach.group, attach.session, attach.client, topics)
         who = attach.group, (await self._joined(running, join)).member
         session = Session(who, self._options.member_commits_max)
         self._arrived(running.replica.partition, session)

@@ -4,9 +4,12 @@ import asyncio
 
 import pytest
 
-from cluster.broker.groups.home import groups_topic
+from cluster.broker.groups.home import groups_topic, home_of
+from cluster.broker.groups.state import Groups
+from cluster.broker.requests import TransferLeadership
 from cluster.errors import Unavailable
 from cluster.sim.cluster import SimCluster
+from cluster.types import NodeId, TopicId
 from cluster.wire.api import group_pb2
 from tests.broker.groups.test_members import GRACE_S, describe
 from tests.broker.groups.thin_member import ThinMember
@@ -74,3 +77,48 @@ async def test_who_commits_and_never_reads_is_not_read_either(cluster: SimCluste
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(commit_on(), 60)
+
+
+@in_a_cluster
+async def test_a_topic_that_is_gone_does_not_come_back_with_a_new_coordinator(cluster: SimCluster) -> None:
+    """The member's node still names it when it attaches again: nothing of it is given to anybody."""
+    client = cluster.client("admin")
+    await client.create_topic("other", partitions=2, replicas=3)
+    member = await ThinMember(cluster, 1, topics=[TOPIC, "other"], delivery=group_pb2.DELIVERY_NONE).open()
+    taking = asyncio.create_task(take_on(member))
+    await asyncio.sleep(GRACE_S)
+    gone = cluster.running[1].broker.directory.topic("other").id
+    await client.delete_topic("other")
+    await asyncio.sleep(1)
+    assert gone not in topics_held(cluster)
+    coordinator = (await describe(cluster, 1)).coordinator
+    if coordinator != 1:
+        cluster.crash(coordinator)
+        await asyncio.sleep(GRACE_S)
+    else:
+        topic = groups_topic(cluster.running[1].broker)
+        assert topic is not None
+        home = home_of(topic, "g")
+        await cluster.running[1].broker.running[home].ref.tell(TransferLeadership(NodeId(2)))
+        await asyncio.sleep(1)
+
+    assert gone not in topics_held(cluster)
+    assert not taking.done()
+    taking.cancel()
+    await client.abandon()
+
+
+async def take_on(member: ThinMember) -> None:
+    """Whatever comes."""
+    while True:
+        await member.take()
+
+
+def topics_held(cluster: SimCluster) -> set[TopicId]:
+    """The topics of which the group's members hold something, as node 1 has it."""
+    broker = cluster.running[1].broker
+    topic = groups_topic(broker)
+    assert topic is not None
+    machine = broker.running[home_of(topic, "g")].replica.log.fold.machine
+    assert isinstance(machine, Groups)
+    return {partition.topic for partition in machine.by_name["g"].holdings}
