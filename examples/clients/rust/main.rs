@@ -125,6 +125,7 @@ impl Member {
         let say = |request| _ = requests.send(pb::SubscribeRequest { request: Some(request) });
         say(Request::Join(self.join.clone()));
         self.unanswered.values().for_each(|commit| say(Request::Commit(commit.clone())));
+        // 32 MiB as the nodes have it; gRPC's own limit is 4.
         let mut node = GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(32 << 20);
         let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
