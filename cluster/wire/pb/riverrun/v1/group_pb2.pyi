@@ -288,7 +288,7 @@ class SubscribeResponse(message.Message):
 
     @builtins.property
     def records(self) -> stream_pb2.ReadResponse:
-        """Records of one of them."""
+        """Records of one of them. The first message of a partition comes at once, with no records if there are none yet."""
 
     @builtins.property
     def revoke(self) -> Revoke:
