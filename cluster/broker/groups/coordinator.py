@@ -36,7 +36,8 @@ class Coordinator:
         self._broker = broker
         self._check = check
         self._options = options
-        self._sessions: dict[PartitionId, dict[Who, Session]] = defaultdict(dict)
+        self._sessions: dict[PartitionId, dict[str, dict[int, Session]]] = defaultdict(lambda: defaultdict(dict))
+        """By group and member: a change of one group costs nothing for the sessions of the others."""
         self._graces: dict[PartitionId, dict[Who, asyncio.TimerHandle]] = defaultdict(dict)
         self._led: dict[PartitionId, Term] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,7 +46,11 @@ class Coordinator:
 
     def is_connected(self, home: PartitionId, group: str, member: int) -> bool:
         """Whether the member's stream is there now."""
-        return (group, member) in self._sessions[home]
+        return self._session(home, (group, member)) is not None
+
+    def _session(self, home: PartitionId, who: Who) -> Session | None:
+        group, member = who
+        return self._sessions[home].get(group, {}).get(member)
 
     # --- one member's presence
 
@@ -82,7 +87,7 @@ class Coordinator:
             if reply.cancelled() or reply.exception() is not None:
                 return
             who = join.group, reply.result().member
-            if self._is_member(home, who) and who not in self._sessions[home]:
+            if self._is_member(home, who) and self._session(home, who) is None:
                 self._miss(home, who)
 
         reply = await propose(running, join)
@@ -90,20 +95,24 @@ class Coordinator:
         return answered(await asyncio.shield(reply))
 
     def _arrived(self, home: PartitionId, session: Session) -> None:
-        before = self._sessions[home].get(session.who)
+        group, member = session.who
+        before = self._session(home, session.who)
         if before is not None:
             before.end(Unavailable("the member has another stream now", **SUPERSEDED))
-        self._sessions[home][session.who] = session
+        self._sessions[home][group][member] = session
         self._keep(home, session.who)
         running = self._broker.running.get(home)
         if running is None or not running.replica.raft.is_leader:
             session.end(Unavailable("the group has another coordinator now"))
         else:
-            self._tell(running.replica, session.who[0])
+            self._tell(running.replica, group)
 
     def _went(self, home: PartitionId, session: Session) -> None:
-        if self._sessions[home].get(session.who) is session:
-            del self._sessions[home][session.who]
+        group, member = session.who
+        if self._session(home, session.who) is session:
+            del self._sessions[home][group][member]
+            if not self._sessions[home][group]:
+                del self._sessions[home][group]
             if self._is_member(home, session.who):
                 self._miss(home, session.who)
 
@@ -138,6 +147,7 @@ class Coordinator:
         if not replica.raft.is_leader:
             self._led.pop(home, None)
             self._drop_all(home, replica)
+            machine.touched.clear()  # whoever attaches here once it leads is told then
         elif self._led.get(home) != replica.raft.term:
             self._led[home] = replica.raft.term
             self._drop_all(home, replica)
@@ -163,16 +173,17 @@ class Coordinator:
             held[holding.member].append(
                 held_to_pb(partition, holding.generation, position=position, asked_back=holding.asked_back)
             )
-        for (of, member), session in list(self._sessions[replica.partition].items()):
-            if of == name and not session.left:
+        for member, session in self._sessions[replica.partition].get(name, {}).items():
+            if not session.left:
                 if member in group.members:
                     session.tell(group.changed, held[member])
                 else:
                     session.end(UnknownMember(f"this member is not in the group {name!r} any more; join again"))
 
     def _drop_all(self, home: PartitionId, replica: Replica) -> None:
-        for session in list(self._sessions[home].values()):
-            session.end(replica.not_leader())
+        for sessions in self._sessions[home].values():
+            for session in sessions.values():
+                session.end(replica.not_leader())
         self._sessions[home].clear()
         for timer in self._graces[home].values():
             timer.cancel()
@@ -199,7 +210,7 @@ class Coordinator:
 
     async def _remove(self, home: PartitionId, who: Who) -> None:
         await self._decide_if_led(home, commands.Leave(*who))
-        if self._is_member(home, who) and who not in self._sessions[home]:
+        if self._is_member(home, who) and self._session(home, who) is None:
             self._miss(home, who)  # it could not be decided now
 
     def _is_member(self, home: PartitionId, who: Who) -> bool:

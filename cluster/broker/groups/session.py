@@ -21,6 +21,7 @@ class Session:
         self._out: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(commits_max)
         self._told: Index | None = None
+        self._held: list[tuple[bytes, int, int, bool]] | None = None
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What to send, until the end; raises the error that ends it."""
@@ -30,9 +31,15 @@ class Session:
             yield item
 
     def tell(self, changed: Index, held: Sequence[coordinator_pb2.HeldPartition]) -> None:
-        """What the member holds as of the entry `changed`, if it was not told that already."""
-        if self._told is None or changed > self._told:
-            self._told = changed
+        """What the member holds as of the entry `changed`, if it was not told the same already.
+
+        In a big group most changes are of others. Positions alone are no news: the member knows its own.
+        """
+        if self._told is not None and changed <= self._told:
+            return
+        self._told = changed
+        known, self._held = self._held, [(h.topic_id, h.partition, h.generation, h.asked_back) for h in held]
+        if self._held != known:
             holdings = coordinator_pb2.Holdings(member=self.who[1], held=held)
             self._out.put_nowait(coordinator_pb2.AttachResponse(holdings=holdings).SerializeToString())
 
