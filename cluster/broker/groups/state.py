@@ -83,7 +83,7 @@ class Groups:
             case commands.Release(group=name, member=member, held=held):
                 return self._release(name, member, held, index)
             case commands.Commit(group=name, member=member, positions=positions):
-                return self._commit(name, member, positions)
+                return self._commit(name, member, positions, index)
             case commands.Reset(group=name, positions=positions):
                 return self._reset(name, positions)
             case commands.Delete(group=name):
@@ -159,7 +159,7 @@ class Groups:
 
     # --- positions
 
-    def _commit(self, name: str, number: int, positions: list[tuple[PartitionId, int, Offset]]) -> Answer:
+    def _commit(self, name: str, number: int, positions: list[tuple[PartitionId, int, Offset]], index: Index) -> Answer:
         group = self.by_name.get(name)
         if group is None or number not in group.members:
             return _unknown_member(name)
@@ -173,6 +173,8 @@ class Groups:
                     "stop working on it",
                 )
         for partition, _, position in positions:
+            if partition not in group.positions:  # where a group begins must not be told before it is certain
+                group.changed = self.touched[name] = index
             group.positions[partition] = max(position, group.positions.get(partition, Offset(0)))
         return Answer()
 

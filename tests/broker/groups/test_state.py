@@ -86,6 +86,16 @@ def test_a_stale_generation_commits_nothing() -> None:
     assert {PartitionId(T, 0): 7} == script.group.positions
 
 
+def test_where_a_group_begins_is_news() -> None:
+    """A first position must be committed before anybody is told it; later ones are the member's own."""
+    script = Script()
+    script.join("a")
+    script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(5))]))
+    assert len(script.said) == script.group.changed == script.groups.touched["g"]
+    script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(6))]))
+    assert len(script.said) - 1 == script.group.changed
+
+
 def test_a_position_never_goes_back_but_by_a_reset() -> None:
     """And a group with members cannot be reset."""
     script = Script()
