@@ -1,17 +1,16 @@
 """Files of the operating system below one directory, and one thread that does the blocking work of a node."""
 
-import asyncio
 import contextlib
 import ctypes
 import fcntl
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from cluster.errors import RefusedToStart
+from cluster.real.worker import Worker
 from cluster.world import File
 
 T = TypeVar("T")
@@ -108,7 +107,7 @@ class RealDisk:
             raise RefusedToStart(
                 f"the data directory {root} is in use by another process; stop that one first"
             ) from None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._worker = Worker("disk")
 
     def open(self, path: str, *, create: bool = False) -> RealFile:
         """See World."""
@@ -165,9 +164,9 @@ class RealDisk:
 
     async def run(self, work: Callable[[], T]) -> T:
         """See World."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        return await self._worker.run(work)
 
     def close(self) -> None:
         """Wait for the thread's work and give up the lock."""
-        self._thread.shutdown(wait=True)
+        self._worker.close()
         os.close(self._lock)
