@@ -267,9 +267,13 @@ class TopicConfig(message.Message):
     retention_bytes: builtins.int
     """The oldest may go while a partition takes more bytes than this on each of its replicas."""
     compacted: builtins.bool
-    """Of each key only the newest record is kept; one with an empty value (a tombstone) deletes its key. Offsets stay."""
+    """Of each key only the newest record is kept; one with an empty value (a tombstone) deletes its key. Offsets stay.
+    Not there yet: asking for it is refused as UNSUPPORTED.
+    """
     tombstone_ms: builtins.int
-    """With `compacted`: how long a tombstone stays, so that every reader can see it; not set: a day."""
+    """With `compacted`: how long a tombstone stays, so that every reader can see it; not set: a day.
+    Not there yet, as `compacted`.
+    """
     lagging_bytes_max: builtins.int
     """A replica that is further behind than this does not keep the others from trimming: it starts again from the
     log's new start. Not set: 1 GiB.
