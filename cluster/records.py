@@ -52,8 +52,9 @@ class Record:
 class Batch:
     """Records encoded once. `payload` is an encoded (and perhaps compressed) `Records` message.
 
-    `producer_id` 0: not idempotent. `base_sequence` counts records per (producer, partition), dense, from 0, and
-    continues across epochs. `uncompressed_size` is in bytes.
+    `compacted`: records were removed since; those that are left say where they stood, and `record_count` is still how
+    many offsets the batch takes. `checksum` is then a node's. `producer_id` 0: not idempotent. `base_sequence` counts
+    records per (producer, partition), dense, from 0, and continues across epochs. `uncompressed_size` is in bytes.
     """
 
     payload: bytes
@@ -66,6 +67,7 @@ class Batch:
     producer_epoch: int = 0
     base_sequence: int = 0
     checksum: int = 0
+    compacted: bool = False
 
     def computed_checksum(self) -> int:
         """The CRC32C that `checksum` must equal."""

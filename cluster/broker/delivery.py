@@ -76,4 +76,4 @@ class Delivery:
             producer_epoch=batch.producer_epoch,
             base_sequence=batch.base_sequence,
         )
-        return replace(entry, batch=plain)
+        return replace(entry, batch=replace(plain, compacted=batch.compacted))

@@ -17,6 +17,8 @@ from cluster.records import Batch, Entry, EntryKind
 from cluster.types import Codec, Index, Offset, PartitionId, ProducerId, Term
 
 MAGIC = 0x31465252  # "RRF1"
+COMPACTED = 0x80
+"""Beside the codec's number: compaction has removed records of the batch."""
 _FIELDS = struct.Struct("<IQQBBIqqQqqQIQIQQI")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _CRC.size + 4 + _FIELDS.size
@@ -49,7 +51,7 @@ def encode_frame(entry: Entry, partition: PartitionId, synced: tuple[Index, Term
         entry.index,
         entry.term,
         entry.kind,
-        batch.codec if batch else 0,
+        (batch.codec | COMPACTED if batch.compacted else batch.codec) if batch else 0,
         entry.record_count,
         entry.base_offset,
         entry.append_time_ns,
@@ -83,7 +85,7 @@ def decode_header(data: bytes, position: int, partition: PartitionId) -> FrameHe
         batch = Batch(
             payload=b"",
             record_count=count,
-            codec=Codec(codec),
+            codec=Codec(codec & ~COMPACTED),
             uncompressed_size=uncompressed,
             min_timestamp_ns=min_time,
             max_timestamp_ns=max_time,
@@ -91,6 +93,7 @@ def decode_header(data: bytes, position: int, partition: PartitionId) -> FrameHe
             producer_epoch=epoch,
             base_sequence=sequence,
             checksum=checksum,
+            compacted=bool(codec & COMPACTED),
         )
     entry = Entry(
         index=Index(index),

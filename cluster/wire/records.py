@@ -96,7 +96,9 @@ def decode_batch(batch: Batch, base_offset: Offset) -> list[Record]:
     if not batch.is_intact():
         raise ChecksumMismatch(f"the batch at offset {base_offset} does not match its checksum")
     records = decode_records(decompress(batch), base_offset)
-    if len(records) != batch.record_count:
+    if batch.compacted and records and records[-1].offset >= base_offset + batch.record_count:
+        raise CorruptBatch(f"the batch at offset {base_offset} reaches beyond its own span")
+    if not batch.compacted and len(records) != batch.record_count:
         raise CorruptBatch(
             f"the batch at offset {base_offset} holds {len(records)} records and says {batch.record_count}"
         )
