@@ -5,7 +5,6 @@ Entries that are not written yet are always in memory; the newest written ones s
 disk is checked, and a frame that fails is CorruptStorage: never served.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from cluster.config import LogOptions
@@ -15,6 +14,7 @@ from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.segments import Segments
 from cluster.log.trims import Trims
 from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
@@ -55,7 +55,7 @@ class Log:
         self._options = options
         self._machine_of = machine_of
         self._segment_bytes_max = options.folded_segment_bytes_max if machine_of else options.segment_bytes_max
-        self._segments = segments
+        self._segments = Segments(segments)
         self._vote_sequence = vote_sequence
         self._vote_file = vote_file
         self._steps: list[Step] = []
@@ -146,28 +146,24 @@ class Log:
     def state(self) -> LogState:
         """For the Raft core."""
         first = decode_fold(self._segments[0].fold)
-        runs: list[tuple[Index, Term]] = []
-        for segment in self._segments:
-            for place, term in enumerate(map(Term, segment.rows.terms)):
-                if not runs or runs[-1][1] != term:
-                    runs.append((Index(segment.base_index + place), term))
         return LogState(
-            fold_index=first.index, fold_term=first.term, term_starts=tuple(runs), last_index=self.last_index
+            fold_index=first.index,
+            fold_term=first.term,
+            term_starts=self._segments.term_starts(),
+            last_index=self.last_index,
         )
 
     def end_offset_at(self, index: Index) -> Offset:
         """The offset after the entry's last record."""
-        if index < self.first_index:
-            return self._segments[0].base_offset
-        return self._segment_of(index).end_offset_at(index)
+        return self._segments.end_offset_at(index)
 
     def segments(self) -> list[SegmentFacts]:
         """What is where, oldest first; the last one takes the entries that come."""
-        return [segment.facts() for segment in self._segments]
+        return self._segments.facts()
 
     def bytes_after(self, index: Index) -> int:
         """How much of the log follows the entry at `index`."""
-        return sum(segment.bytes_after(index) for segment in self._segments)
+        return self._segments.bytes_after(index)
 
     # --- changes
 
@@ -226,7 +222,7 @@ class Log:
         """Replace everything by a fold; the log continues after `index`."""
         fold = decode_fold(fold_bytes, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
-        old, self._segments = self._segments, []
+        old, self._segments = self._segments, Segments()
         # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
         # would be taken for damage.
         self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
@@ -297,8 +293,7 @@ class Log:
         upto = min(write.last_index, self.last_index)
         self._written = max(self._written, upto)
         if upto > self._synced[0] and upto >= self.first_index:
-            segment = self._segment_of(upto)
-            self._synced = (upto, Term(segment.rows.terms[upto - segment.base_index]))
+            self._synced = (upto, self._segments.of_index(upto).term_at(upto))
         self._cache.shrink(self._written)
 
     # --- reading
@@ -338,40 +333,30 @@ class Log:
 
     def find(self, offset: Offset) -> tuple[Segment, Index]:
         """The segment and the index of the entry that holds the record at `offset`, which must be here."""
-        segment = self._segments[bisect_right([segment.base_offset for segment in self._segments], offset) - 1]
+        segment = self._segments.of_offset(offset)
         return segment, segment.index_of_offset(offset)
 
     def append_time_ns(self, offset: Offset) -> int:
         """When the leader appended the record at `offset`, which must be here."""
         segment, index = self.find(offset)
-        return segment.rows.append_times[index - segment.base_index]
+        return segment.append_time_at(index)
 
     def offset_of_time(self, timestamp_ns: int, *, append_time: bool, last: Index) -> Offset | None:
         """The first offset whose batch reaches that time, up to the entry at `last`; None if there is none."""
-        for segment in self._segments:
-            index = segment.index_of_time(timestamp_ns, append_time=append_time)
-            if index is not None:
-                found = Offset(segment.rows.offsets[index - segment.base_index])
-                return max(found, self.start_offset) if index <= last else None
-        return None
+        found = self._segments.of_time(timestamp_ns, append_time=append_time)
+        return max(found[1], self.start_offset) if found is not None and found[0] <= last else None
 
     def _entry(self, index: Index) -> Entry:
         cached = self._cache.get(index)
         if cached is not None:
             return cached
-        segment = self._segment_of(index)
+        segment = self._segments.of_index(index)
         assert segment.file is not None, "what is not written is in memory"
         position, length = segment.span(index)
         entry = decode_frame(segment.file.read(position, length), 0, self._identity.partition)
         if entry is None or entry.index != index:
             raise CorruptStorage(f"entry {index} in {segment.path} is damaged")
         return entry
-
-    def _segment_of(self, index: Index) -> Segment:
-        for segment in reversed(self._segments):
-            if segment.base_index <= index:
-                return segment
-        raise AssertionError(f"entry {index} is below the log's start")
 
     # --- segments and memory
 

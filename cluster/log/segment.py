@@ -143,6 +143,18 @@ class Segment:
         place, offsets = index + 1 - self.base_index, self.rows.offsets
         return Offset(offsets[place]) if place < len(offsets) else self.end_offset
 
+    def base_offset_at(self, index: Index) -> Offset:
+        """The offset of the frame's first record."""
+        return Offset(self.rows.offsets[index - self.base_index])
+
+    def term_at(self, index: Index) -> Term:
+        """The frame's term."""
+        return Term(self.rows.terms[index - self.base_index])
+
+    def append_time_at(self, index: Index) -> int:
+        """When the leader appended it."""
+        return self.rows.append_times[index - self.base_index]
+
     def index_of_offset(self, offset: Offset) -> Index:
         """The frame that holds the record at `offset`, which is in this segment."""
         return Index(self.base_index + bisect_right(self.rows.offsets, offset) - 1)
