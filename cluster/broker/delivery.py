@@ -26,7 +26,9 @@ class Delivery:
         for entry in entries:
             if self._stop is not None and entry.base_offset >= self._stop:
                 break
-            if self._batches:
+            if entry.batch is None or (entry.batch.compacted and not entry.batch.payload):
+                pass  # a hole
+            elif self._batches:
                 api.stored_batch_to_pb(self._acceptable(entry), response.batches.add())
             else:
                 self._add_records(entry, position, response)

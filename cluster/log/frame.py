@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import google_crc32c
 
+from cluster.holes import decode_hole
 from cluster.records import Batch, Entry, EntryKind
 from cluster.types import Codec, Index, Offset, PartitionId, ProducerId, Term
 
@@ -120,7 +121,8 @@ def decode_frame(data: bytes, position: int, partition: PartitionId) -> Entry | 
 def with_content(entry: Entry, content: bytes) -> Entry:
     """The header's entry, whole."""
     if entry.batch is None:
-        return replace(entry, control=content)
+        hole = decode_hole(content) if entry.kind is EntryKind.HOLE else None
+        return replace(entry, control=content, hole=hole)
     return replace(entry, batch=replace(entry.batch, payload=content))
 
 

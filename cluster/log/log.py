@@ -5,22 +5,26 @@ Entries that are not written yet are always in memory; the newest written ones s
 disk is checked, and a frame that fails is CorruptStorage: never served.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
+from cluster.holes import piece
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
-from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
-from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
+from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.segments import Segments
 from cluster.log.trims import Trims
-from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
+from cluster.log.write import Create, Cut, Put, Recovered, Remove, Replace, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
-from cluster.world import Disk, File
+from cluster.world import Disk
+
+READ_COUNT_MAX = 4096
+"""Batches that one read returns: those that compaction has emptied take no bytes."""
 
 
 class Log:
@@ -28,43 +32,37 @@ class Log:
 
     def __init__(
         self,
+        opened: Opened,
         *,
         directory: str,
         identity: ReplicaIdentity,
         options: LogOptions,
-        segments: list[Segment],
-        fold: Fold,
-        vote: Vote,
-        vote_sequence: int,
-        vote_file: File,
-        recovered: Recovery,
-        trims: Trims,
         machine_of: MachineOf | None = None,
     ) -> None:
-        self.recovered = recovered
-        self.fold = fold
-        self.vote = vote
+        self.recovered = opened.recovered
+        self.fold = fold = opened.fold
+        self.vote = opened.vote
         self.full = False
         self.closed = False
         self.pending_bytes = 0
         self.segment_age_max_ns: int | None = None
         """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
-        self._trims = trims
+        self._trims = opened.trims
         self._directory = directory
         self._identity = identity
         self._options = options
         self._machine_of = machine_of
         self._segment_bytes_max = options.folded_segment_bytes_max if machine_of else options.segment_bytes_max
-        self._segments = Segments(segments)
-        self._vote_sequence = vote_sequence
-        self._vote_file = vote_file
+        self._segments = Segments(opened.segments)
+        self._vote_sequence = opened.vote_sequence
+        self._vote_file = opened.vote_file
         self._steps: list[Step] = []
         self._failed: Write | None = None
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
         self._under_way = False
-        self._cut_first = recovered.doubtful is not None
+        self._cut_first = opened.recovered.doubtful is not None
 
     # --- opening
 
@@ -93,19 +91,7 @@ class Log:
         RefusedToStart: another's files. CorruptStorage: the vote or the log's start is lost.
         """
         opened = open_files(disk, directory, identity, machine_of)
-        return Log(
-            directory=directory,
-            identity=identity,
-            options=options,
-            segments=opened.segments,
-            fold=opened.fold,
-            vote=opened.vote,
-            vote_sequence=opened.vote_sequence,
-            vote_file=opened.vote_file,
-            recovered=opened.recovered,
-            trims=opened.trims,
-            machine_of=machine_of,
-        )
+        return Log(opened, directory=directory, identity=identity, options=options, machine_of=machine_of)
 
     def close(self) -> None:
         """Close the files, after the write that is under way; what is queued is not written."""
@@ -115,6 +101,7 @@ class Log:
 
     def _close_files(self) -> None:
         removing = [step.segment for step in self._steps if isinstance(step, Remove)]
+        removing += [segment for step in self._steps if isinstance(step, Replace) for segment in step.old]
         for segment in [*self._segments, *removing]:
             if segment.file is not None:
                 segment.file.close()
@@ -137,6 +124,11 @@ class Log:
     def start_offset(self) -> Offset:
         """The first record that can be read: the first that is here and that no committed trim has taken."""
         return max(self._segments[0].base_offset, self._trims.start)
+
+    @property
+    def tombstones_upto(self) -> Index:
+        """Tombstones at or below this index may be removed: that is committed."""
+        return self._trims.tombstones_upto
 
     @property
     def end_offset(self) -> Offset:
@@ -185,9 +177,8 @@ class Log:
                 self._cut_first = False
             self.fold.apply(entry)
             head, content = encode_frame(entry, self._identity.partition, self._synced)
-            latest = entry.batch.max_timestamp_ns if entry.batch else 0
             size = len(head) + len(content)
-            position = segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, size)
+            position = segment.add(entry, size)
             self._put(segment, position, [head, content] if content else [head], size)
             self._cache.add(entry)
         self._trims.appended(entries)
@@ -203,7 +194,7 @@ class Log:
             self._steps.append(Remove(self._segments.pop()))
         segment = self._segments[-1]
         self.fold = decode_fold(segment.fold, self._machine_of)
-        keep = [self._entry(Index(number)) for number in range(segment.base_index, index)]
+        keep = list(self._entries(segment.base_index, Index(index - 1)))
         if index <= segment.last_index:
             segment.truncate_from(index)
         for entry in keep:
@@ -231,7 +222,7 @@ class Log:
         before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
         self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
         self.fold = fold
-        self._trims = Trims(fold.start_offset)
+        self._trims = Trims(fold)
         self._cache.clear()
         self._written = index
         self._synced = (Index(0), NO_TERM)
@@ -257,6 +248,18 @@ class Log:
             self._cache.forget(gone.base_index, gone.last_index)
             self._steps.append(Remove(gone, following=self._segments[0]))
         return self.fold_at_start()[:2] if len(self._segments) < before else None
+
+    def sealed(self, commit: Index, durable: Index) -> list[Segment]:
+        """The segments that may be written anew: all of it is committed and on disk, and nothing more comes to it."""
+        return self._segments.sealed(min(commit, durable))
+
+    def replace(self, old: Sequence[Segment], new: Segment) -> bool:
+        """Put a rewritten segment in the place of sealed ones; False if the log has moved on from any of these."""
+        if self.closed or not self._segments.replace(old, new):
+            return False
+        self._cache.forget(new.base_index, new.last_index)
+        self._steps.append(Replace(tuple(old), new))
+        return True
 
     # --- to disk
 
@@ -302,8 +305,7 @@ class Log:
         """Entries from `first` to at most `last`, for replication; at least one if `first` is here."""
         found: list[Entry] = []
         size = 0
-        for number in range(first, min(last, self.last_index) + 1):
-            entry = self._entry(Index(number))
+        for entry in self._entries(first, min(last, self.last_index)):
             size += entry.size_bytes
             if found and (size > bytes_max or len(found) >= count_max):
                 break
@@ -311,7 +313,7 @@ class Log:
         return found
 
     def read(self, offset: Offset, *, last: Index, bytes_max: int) -> list[Entry]:
-        """Batches from the one that holds `offset` on, up to the entry at `last`."""
+        """Batches, and holes, from the one that holds `offset` on, up to the entry at `last`."""
         if offset < self.start_offset:
             raise OffsetOutOfRange(
                 f"offset {offset} is below the first one, {self.start_offset}",
@@ -321,12 +323,11 @@ class Log:
         _, first = self.find(offset)
         found: list[Entry] = []
         size = 0
-        for number in range(first, min(last, self.last_index) + 1):
-            entry = self._entry(Index(number))
-            if entry.kind is not EntryKind.BATCH or entry.end_offset <= offset:
+        for entry in self._entries(first, min(last, self.last_index)):
+            if entry.kind not in {EntryKind.BATCH, EntryKind.HOLE} or entry.end_offset <= offset:
                 continue
             size += entry.size_bytes
-            if found and size > bytes_max:
+            if found and (size > bytes_max or len(found) >= READ_COUNT_MAX):
                 break
             found.append(entry)
         return found
@@ -346,11 +347,26 @@ class Log:
         found = self._segments.of_time(timestamp_ns, append_time=append_time)
         return max(found[1], self.start_offset) if found is not None and found[0] <= last else None
 
+    def _entries(self, first: Index, last: Index) -> Iterator[Entry]:
+        """All from `first` to `last`; of holes that go further on either side, the piece between."""
+        index = first
+        while index <= last:
+            entry = self._entry(index)
+            if entry.hole is not None:
+                entry = piece(entry, index, last)
+            yield entry
+            index = Index(entry.last_index + 1)
+
     def _entry(self, index: Index) -> Entry:
+        """The one that stands for `index`."""
         cached = self._cache.get(index)
         if cached is not None:
             return cached
         segment = self._segments.of_index(index)
+        index = segment.first_index_at(index)
+        cached = self._cache.get(index)  # a hole has its place by its first index
+        if cached is not None:
+            return cached
         assert segment.file is not None, "what is not written is in memory"
         position, length = segment.span(index)
         entry = decode_frame(segment.file.read(position, length), 0, self._identity.partition)
@@ -367,7 +383,6 @@ class Log:
             base_index=base,
             base_offset=fold.end_offset,
             fold=fold_bytes,
-            head_bytes=head_size(fold_bytes),
             installed=installed,
         )
         self._segments.append(segment)

@@ -1,6 +1,7 @@
 """The segments of one log, oldest first, and where in them an index, an offset or a time is."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 
 from cluster.log.segment import Segment, SegmentFacts
 from cluster.types import Index, Offset, Term
@@ -34,6 +35,18 @@ class Segments(list[Segment]):
                 return index, segment.base_offset_at(index)
         return None
 
+    def sealed(self, upto: Index) -> list[Segment]:
+        """Those that end at `upto` or before, and take no more entries."""
+        return [segment for segment in self[:-1] if segment.last_index <= upto]
+
+    def replace(self, old: Sequence[Segment], new: Segment) -> bool:
+        """Put `new` in the place of some that follow one another; False if not all of them are here any more."""
+        first = next((place for place, segment in enumerate(self) if segment is old[0]), None)
+        if first is None or self[first : first + len(old)] != list(old):
+            return False
+        self[first : first + len(old)] = [new]
+        return True
+
     def facts(self) -> list[SegmentFacts]:
         """What retention asks of each."""
         return [segment.facts() for segment in self]
@@ -46,7 +59,7 @@ class Segments(list[Segment]):
         """(first index, term) runs over all of them."""
         runs: list[tuple[Index, Term]] = []
         for segment in self:
-            for place, term in enumerate(map(Term, segment.rows.terms)):
+            for index, term in segment.term_starts():
                 if not runs or runs[-1][1] != term:
-                    runs.append((Index(segment.base_index + place), term))
+                    runs.append((index, term))
         return tuple(runs)
