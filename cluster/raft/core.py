@@ -276,6 +276,11 @@ class Raft:
         return self.role is Role.LEADER
 
     @property
+    def catching_up(self) -> bool:
+        """Whether a follower is being brought up that needs what lies below as it is."""
+        return False
+
+    @property
     def last_index(self) -> Index:
         """The last entry, written or not."""
         return self.terms.last_index
