@@ -9,8 +9,8 @@ Compaction is each replica's own business: what one reader has found gone, a lat
 replica. That is no anomaly as long as what superseded it is there, too. So reads are not compared with each other but
 each with what is known of the log: what was acknowledged, or read by anybody at any time. A reader that follows is
 thus given the newest record of every key once it has passed it, unless that is a tombstone for which it was too slow:
-then it goes on with a key that is deleted. The final read begins afresh: for it a tombstone that is gone has taken all
-older records of its key with it.
+then it goes on with a key that is deleted. The final read begins afresh: for it a tombstone that is gone has taken the
+older values of its key with it.
 
 What is not known may be a superseding record, too: a send of unknown outcome which nobody has read. The final read
 would have found it or what superseded it in its turn, unless it is a tombstone that is gone by then.
@@ -166,19 +166,15 @@ def _missing(record: Known, who: str) -> Anomaly:
 
 
 def check_came_back(compaction: Compaction, seen: set[str], firsts: dict[int, int]) -> list[Anomaly]:
-    """A key whose tombstone is gone has nothing in the final read, of which `seen` are the values."""
+    """A key whose tombstone is gone has no value in the final read, of which `seen` are all values."""
     found = []
     for records in compaction.by_key():
         newest = records[-1]
         deleted = newest.offset < firsts.get(newest.partition, 0)
-        if newest.tombstone and newest.value not in seen and not deleted:
-            found += [
-                Anomaly(
-                    CAME_BACK,
-                    f"{old.value} is at {old.partition}@{old.offset}, and {newest.value} at {newest.offset}, which "
-                    f"deleted {old.key}, is gone",
-                )
-                for old in records[:-1]
-                if old.value in seen
-            ]
+        left = [record for record in records if record.value in seen]
+        if newest.tombstone and not deleted and left and not left[-1].tombstone:
+            place = f"{left[-1].value} is at {newest.partition}@{left[-1].offset}"
+            found.append(
+                Anomaly(CAME_BACK, f"{place}; {newest.value} at {newest.offset}, which deleted {newest.key}, is gone")
+            )
     return found
