@@ -110,7 +110,6 @@ class Compaction:
             not (send.kind is Kind.OK and send.ended_s < record.sent_s)  # it would stand before the record
             and (send.tombstone and send.invoked_s <= old if whole else send.invoked_s <= seen_s)
             for send in self._unplaced[where]
-            if send.value != record.value
         )
 
     def may_miss_send(self, send: Send, seen_s: float) -> bool:
@@ -148,9 +147,8 @@ def check_reads(reads: Iterable[Read], compaction: Compaction, *, final: str) ->
         given = {offset for offset, _, _ in read.records}
         lowest, stop = min(given), max(given) + 1
         positions[seat] = max(stop, first)
-        start = min(
-            max(position, first), lowest
-        )  # below `first` it was deleted; a first record below is a new beginning
+        # What lies below `first` was deleted. A first record below its position: the reader began anew, there.
+        start = min(max(position, first), lowest)
         found += [
             _missing(record, f"{read.process}, which read {read.partition} up to {stop - 1}")
             for record in compaction.between(read.partition, start, stop)
@@ -165,14 +163,13 @@ def _missing(record: Known, who: str) -> Anomaly:
     )
 
 
-def check_came_back(compaction: Compaction, seen: set[str], firsts: dict[int, int]) -> list[Anomaly]:
+def check_came_back(compaction: Compaction, seen: set[str]) -> list[Anomaly]:
     """A key whose tombstone is gone has no value in the final read, of which `seen` are all values."""
     found = []
     for records in compaction.by_key():
         newest = records[-1]
-        deleted = newest.offset < firsts.get(newest.partition, 0)
         left = [record for record in records if record.value in seen]
-        if newest.tombstone and not deleted and left and not left[-1].tombstone:
+        if newest.tombstone and left and not left[-1].tombstone:
             place = f"{left[-1].value} is at {newest.partition}@{left[-1].offset}"
             found.append(
                 Anomaly(CAME_BACK, f"{place}; {newest.value} at {newest.offset}, which deleted {newest.key}, is gone")

@@ -114,7 +114,7 @@ def _finally(
         found.append(Anomaly(name, f"{send.value} was acknowledged at {send.partition}@{send.offset}"))
     found += _read_and_lost(sends, reads, seen, firsts, ended_s, compaction)
     if compaction is not None:
-        found += check_came_back(compaction, seen, firsts)
+        found += check_came_back(compaction, seen)
     return found
 
 

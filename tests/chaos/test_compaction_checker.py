@@ -210,6 +210,9 @@ def test_what_was_deleted_before_a_reader_came_is_not_missed() -> None:
     history = _sent()
     _read(history, process="r", at=30.0, first=5)
     _read(history, K5, process="r", at=31.0)
+    _read(history, K5, process="o", at=30.0, first=5)
+    _read(history, K0, J1, process="q", at=30.0, first=5)
+    _read(history, K5, process="q", at=31.0)
     _read(history, K5, first=5)
     assert [] == _names(history, retention=True)
     _read(history, J3, K5, process="s", at=32.0, first=5)
@@ -269,13 +272,27 @@ def test_at_the_end_only_an_unknown_tombstone_explains_a_key_that_is_gone(
     assert names == _names(history)
 
 
-@pytest.mark.parametrize(("kind", "names"), [(Kind.INFO, []), (Kind.FAIL, ["poll skip"])])
-def test_a_reader_may_lack_what_an_unknown_send_superseded(kind: Kind, names: list[str]) -> None:
+def test_an_unknown_tombstone_that_stands_before_a_record_does_not_explain_its_loss() -> None:
+    """Somebody has read it there."""
+    history = History()
+    _send(history, "k0", "k", None, at=0.0, kind=Kind.INFO, gone=True)
+    _send(history, "k1", "k", 1, at=1.0)
+    _send(history, "j2", "j", 2, at=2.0)
+    _read(history, (0, "k", "k0"), process="r", at=3.0)
+    _read(history, (2, "j", "j2"))
+    assert ["lost write"] == _names(history)
+
+
+@pytest.mark.parametrize(
+    ("kind", "at", "names"),
+    [(Kind.INFO, 2.0, []), (Kind.FAIL, 2.0, ["poll skip"]), (Kind.INFO, 3.1, ["poll skip"])],
+)
+def test_a_reader_may_lack_what_an_unknown_send_superseded(kind: Kind, at: float, names: list[str]) -> None:
     """That one may stand beyond where the reader stopped, and be superseded in its turn before anybody reads it."""
     history = History()
     _send(history, "k0", "k", 0, at=0.0)
     _send(history, "j1", "j", 1, at=1.0)
-    _send(history, "k2", "k", None, at=2.0, kind=kind)
+    _send(history, "k2", "k", None, at=at, kind=kind)
     _read(history, (1, "j", "j1"), process="r", at=3.0)
     _send(history, "k3", "k", 3, at=4.0)
     _read(history, (1, "j", "j1"), (3, "k", "k3"))

@@ -170,3 +170,5 @@ def test_the_end_passes_everything() -> None:
     history = _compacted(end_s=12.0)
     _give(history, 2, 3.0)
     assert ["2 of partition 0, the first is 3"] == _compacted_names(history)
+    _give(history, 4, 50.0)
+    assert ["1 of partition 0, the first is 3"] == _compacted_names(history)
