@@ -13,10 +13,11 @@ from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
+from cluster.log.mark import Owes
 from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
-from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size, term_starts
 from cluster.log.trims import Trims
-from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
+from cluster.log.write import Create, Cut, MarkRecovering, Put, Recovered, Remove, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
@@ -63,7 +64,7 @@ class Log:
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
-        self._under_way = False
+        self._under_way: Write | None = None
         self._cut_first = recovered.doubtful is not None
 
     # --- opening
@@ -110,7 +111,7 @@ class Log:
     def close(self) -> None:
         """Close the files, after the write that is under way; what is queued is not written."""
         self.closed = True
-        if not self._under_way:
+        if self._under_way is None:
             self._close_files()
 
     def _close_files(self) -> None:
@@ -146,14 +147,8 @@ class Log:
     def state(self) -> LogState:
         """For the Raft core."""
         first = decode_fold(self._segments[0].fold)
-        runs: list[tuple[Index, Term]] = []
-        for segment in self._segments:
-            for place, term in enumerate(map(Term, segment.rows.terms)):
-                if not runs or runs[-1][1] != term:
-                    runs.append((Index(segment.base_index + place), term))
-        return LogState(
-            fold_index=first.index, fold_term=first.term, term_starts=tuple(runs), last_index=self.last_index
-        )
+        starts = term_starts(self._segments)
+        return LogState(fold_index=first.index, fold_term=first.term, term_starts=starts, last_index=self.last_index)
 
     def end_offset_at(self, index: Index) -> Offset:
         """The offset after the entry's last record."""
@@ -214,6 +209,8 @@ class Log:
             self.fold.apply(entry)
         self._steps.append(Cut(segment, segment.size))
         self._written = min(self._written, Index(index - 1))
+        if self._under_way is not None:
+            self._under_way.vouches_upto(Index(index - 1))
         if self._synced[0] >= index:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
@@ -222,22 +219,26 @@ class Log:
         """What was damaged is here again, on disk: a restart need not recover."""
         self._steps.append(Recovered())
 
-    def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
-        """Replace everything by a fold; the log continues after `index`."""
-        fold = decode_fold(fold_bytes, self._machine_of)
+    def install(self, index: Index, term: Term, data: bytes, *, recovering: bool = False, owes: Owes = None) -> None:
+        """Replace everything by a fold, wherever the log begins and ends; it continues after `index`.
+
+        `recovering`: what may have been acknowledged goes (`owes`: all up to there); a restart knows it before it does.
+        """
+        fold = decode_fold(data, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, []
-        # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
-        # would be taken for damage.
-        self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
-        self._new_segment(fold, fold_bytes, installed=True)
-        new = self._segments[0].path
-        before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
-        self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
+        # What lies behind the fold goes first, or it would look damaged. One stays: a log without any cannot be opened.
+        behind = [segment for segment in reversed(old[1:]) if segment.base_index > index + 1]
+        self._steps += [*([MarkRecovering(owes)] if recovering else []), *map(Remove, behind)]
+        new = self._new_segment(fold, data, installed=True).path
+        rest = reversed(old[: len(old) - len(behind)])
+        self._steps += [Remove(segment, replaced=segment.path == new) for segment in rest]
         self.fold = fold
         self._trims = Trims(fold.start_offset)
         self._cache.clear()
         self._written = index
+        if self._under_way is not None:
+            self._under_way.vouches_upto(Index(0))
         self._synced = (Index(0), NO_TERM)
         self._cut_first = False
 
@@ -272,8 +273,7 @@ class Log:
             self._failed = None
         if not steps:
             return None
-        self._under_way = True
-        return Write(
+        self._under_way = Write(
             steps,
             last_index=self.last_index,
             directory=self._directory,
@@ -282,10 +282,11 @@ class Log:
             allocate_min=self._options.allocate_bytes_min,
             allocate_max=self._options.allocate_bytes_max,
         )
+        return self._under_way
 
     def written(self, write: Write, *, full: bool) -> None:
         """The work is on disk; or, `full`, it waits."""
-        self._under_way = False
+        self._under_way = None
         if self.closed:
             self._close_files()
             return

@@ -7,6 +7,7 @@ latest event time so far is kept), so all look-ups are bisections.
 import struct
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import google_crc32c
@@ -152,6 +153,16 @@ class Segment:
         times = self.rows.append_times if append_time else self.rows.latest_times
         place = bisect_left(times, timestamp_ns)
         return Index(self.base_index + place) if place < len(times) else None
+
+
+def term_starts(segments: Sequence[Segment]) -> tuple[tuple[Index, Term], ...]:
+    """The first index and the term of each run of frames of one term, over all segments of a log."""
+    runs: list[tuple[Index, Term]] = []
+    for segment in segments:
+        for place, term in enumerate(map(Term, segment.rows.terms)):
+            if not runs or runs[-1][1] != term:
+                runs.append((Index(segment.base_index + place), term))
+    return tuple(runs)
 
 
 def encode_head(segment: Segment, identity: ReplicaIdentity) -> bytes:
