@@ -83,6 +83,7 @@ class Replica(Actor):
             ),
             may_vote=may_vote,
             recovering=log.recovered.recovering,
+            owes=log.recovered.owes,
             doubtful=log.recovered.doubtful,
         )
         self._look_who_is_away()
@@ -258,11 +259,12 @@ class Replica(Actor):
         if isinstance(message, AppendEntries) and message.entries:
             if self.log.full or self.log.pending_bytes > self._around.broker.uncommitted_bytes_max:
                 return  # as if it were lost: the leader sends it again
-            for entry in envelope.entries:
+            for header, entry in zip(message.entries, envelope.entries, strict=True):
                 if entry.batch is not None and not entry.batch.is_intact():
                     log_event.warning("append_damaged", partition=str(self.partition), index=entry.index)
                     return
-                self._incoming[entry.index, entry.term] = entry
+                if self.raft.takes(message, header):
+                    self._incoming[entry.index, entry.term] = entry
         elif isinstance(message, InstallFold):
             self._folds[message.index, message.last_term] = envelope.fold
         self.raft.step(message)
@@ -323,14 +325,22 @@ class Replica(Actor):
 
     def _install(self, fold: InstallFold) -> None:
         self._tell_reinstalled("follower", self.me, fold)
-        self.log.install(fold.index, fold.last_term, self._folds[fold.index, fold.last_term])
+        self._recovering = self._recovering or self.raft.recovering
+        content = self._folds[fold.index, fold.last_term]
+        self.log.install(fold.index, fold.last_term, content, recovering=self.raft.recovering, owes=self.raft.owes)
+        self.readers.begin_anew()
         self._uncommitted_ends.clear()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
         self.raft.set_membership(self.log.fold.membership)
 
     def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
         log_event.warning(
-            "follower_reinstalled", side=side, partition=str(self.partition), replica=replica, upto=fold.index
+            "follower_reinstalled",
+            side=side,
+            partition=str(self.partition),
+            replica=replica,
+            upto=fold.index,
+            below_floor=fold.beginning > 0,
         )
 
     def _submit(self, ticket: Ticket) -> None:
