@@ -87,6 +87,7 @@ class Replica(Actor):
             ),
             may_vote=may_vote,
             recovering=log.recovered.recovering,
+            owes=log.recovered.owes,
             doubtful=log.recovered.doubtful,
         )
         self._look_who_is_away()
@@ -284,7 +285,7 @@ class Replica(Actor):
         no_room = self.log.full or self.log.pending.bytes > self._around.broker.uncommitted_bytes_max
         if isinstance(message, AppendEntries) and message.entries and no_room:
             return  # as if it were lost: the leader sends it again
-        damaged = self._storing.arrived(envelope)
+        damaged = self._storing.arrived(envelope, self.raft)
         if damaged is not None:
             log_event.warning("append_damaged", partition=str(self.partition), index=damaged)
             return
@@ -293,6 +294,7 @@ class Replica(Actor):
     # --- what the core asks for
 
     def _carry_out(self) -> None:
+        self.raft.floor = self.log.fold.tombstones_upto
         while (ready := self.raft.ready()) is not None:
             self._write(ready)
             self._send(ready.messages)
@@ -318,14 +320,21 @@ class Replica(Actor):
 
     def _install(self, fold: InstallFold) -> None:
         self._tell_reinstalled("follower", self.me, fold)
-        self._storing.install(fold)
+        self._recovering = self._recovering or self.raft.recovering
+        self._storing.install(fold, self.raft)
         self.compacting.begin_anew()
+        self.readers.begin_anew()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
         self.raft.set_membership(self.log.fold.membership)
 
     def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
         log_event.warning(
-            "follower_reinstalled", side=side, partition=str(self.partition), replica=replica, upto=fold.index
+            "follower_reinstalled",
+            side=side,
+            partition=str(self.partition),
+            replica=replica,
+            upto=fold.index,
+            below_floor=fold.beginning > 0,
         )
 
     def _submit(self, ticket: Ticket) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from cluster.holes import piece, placed
 from cluster.log import Log
-from cluster.messages import EntryHeader, InstallFold
+from cluster.messages import AppendEntries, EntryHeader, InstallFold
+from cluster.raft import Raft
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, Offset, Term
 from cluster.wire.peer import ReplicaEnvelope, headers_of
@@ -28,16 +29,18 @@ class Storing:
 
     # --- what arrives in a turn
 
-    def arrived(self, envelope: ReplicaEnvelope) -> Index | None:
+    def arrived(self, envelope: ReplicaEnvelope, raft: Raft) -> Index | None:
         """Keep what a message brought; the first entry that is damaged, if there is one, and then nothing behind it."""
-        for entry in envelope.entries:
-            if entry.batch is not None and not entry.batch.is_intact():
-                return entry.index
-            self._incoming[entry.index, entry.term] = entry
-            if entry.hole is not None:
-                self._incoming |= {(header.index, header.term): entry for header in headers_of(entry)}
-        if isinstance(envelope.message, InstallFold):
-            self._folds[envelope.message.index, envelope.message.last_term] = envelope.fold
+        message = envelope.message
+        if isinstance(message, AppendEntries):
+            for entry in envelope.entries:
+                if entry.batch is not None and not entry.batch.is_intact():
+                    return entry.index
+                for header in headers_of(entry):
+                    if raft.takes(message, header):
+                        self._incoming[header.index, header.term] = entry
+        elif isinstance(message, InstallFold):
+            self._folds[message.index, message.last_term] = envelope.fold
         return None
 
     def turn_ended(self) -> None:
@@ -89,9 +92,10 @@ class Storing:
         while self._ends and self._ends[-1][0] >= index:
             self._ends.pop()
 
-    def install(self, fold: InstallFold) -> None:
+    def install(self, fold: InstallFold, raft: Raft) -> None:
         """The log begins anew behind a fold that arrived in this turn."""
-        self._log.install(fold.index, fold.last_term, self._folds[fold.index, fold.last_term])
+        content = self._folds[fold.index, fold.last_term]
+        self._log.install(fold.index, fold.last_term, content, recovering=raft.recovering, owes=raft.owes)
         self._ends.clear()
 
     def committed_end(self, commit: Index) -> Offset:

@@ -13,12 +13,13 @@ from cluster.holes import piece
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
+from cluster.log.mark import Owes
 from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
 from cluster.log.pending import Pending
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.segments import Segments
 from cluster.log.trims import Trims
-from cluster.log.write import Create, Cut, Recovered, Remove, Replace, SaveVote, Write
+from cluster.log.write import Create, Cut, MarkRecovering, Recovered, Remove, Replace, SaveVote, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
@@ -94,7 +95,7 @@ class Log:
     def close(self) -> None:
         """Close the files, after the write that is under way; what is queued is not written."""
         self.closed = True
-        if not self.pending.under_way:
+        if self.pending.under_way is None:
             self._close_files()
 
     def _close_files(self) -> None:
@@ -197,6 +198,8 @@ class Log:
             self.fold.apply(entry)
         self.pending.add(Cut(segment, segment.size))
         self._written = min(self._written, Index(index - 1))
+        if self.pending.under_way is not None:
+            self.pending.under_way.vouches_upto(Index(index - 1))
         if self._synced[0] >= index:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
@@ -205,22 +208,26 @@ class Log:
         """What was damaged is here again, on disk: a restart need not recover."""
         self.pending.add(Recovered())
 
-    def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
-        """Replace everything by a fold; the log continues after `index`."""
-        fold = decode_fold(fold_bytes, self._machine_of)
+    def install(self, index: Index, term: Term, data: bytes, *, recovering: bool = False, owes: Owes = None) -> None:
+        """Replace everything by a fold, wherever the log begins and ends; it continues after `index`.
+
+        `recovering`: what may have been acknowledged goes (`owes`: all up to there); a restart knows it before it does.
+        """
+        fold = decode_fold(data, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, Segments()
-        # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
-        # would be taken for damage.
-        self.pending.add(*(Remove(segment) for segment in reversed(old) if segment.base_index > index + 1))
-        self._new_segment(fold, fold_bytes, installed=True)
-        new = self._segments[0].path
-        before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
-        self.pending.add(*(Remove(segment, replaced=segment.path == new) for segment in before))
+        # What lies behind the fold goes first, or it would look damaged. One stays: a log without any cannot be opened.
+        behind = [segment for segment in reversed(old[1:]) if segment.base_index > index + 1]
+        self.pending.add(*([MarkRecovering(owes)] if recovering else []), *map(Remove, behind))
+        new = self._new_segment(fold, data, installed=True).path
+        rest = reversed(old[: len(old) - len(behind)])
+        self.pending.add(*(Remove(segment, replaced=segment.path == new) for segment in rest))
         self.fold = fold
         self._trims = Trims(fold)
         self._cache.clear()
         self._written = index
+        if self.pending.under_way is not None:
+            self.pending.under_way.vouches_upto(Index(0))
         self._synced = (Index(0), NO_TERM)
         self._cut_first = False
 
@@ -268,7 +275,7 @@ class Log:
         steps = self.pending.take()
         if not steps:
             return None
-        return Write(
+        self.pending.under_way = Write(
             steps,
             last_index=self.last_index,
             directory=self._directory,
@@ -277,6 +284,7 @@ class Log:
             allocate_min=self._options.allocate_bytes_min,
             allocate_max=self._options.allocate_bytes_max,
         )
+        return self.pending.under_way
 
     def written(self, write: Write, *, full: bool) -> None:
         """The work is on disk; or, `full`, it waits."""

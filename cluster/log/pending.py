@@ -9,7 +9,7 @@ class Pending:
 
     def __init__(self) -> None:
         self.bytes = 0
-        self.under_way = False
+        self.under_way: Write | None = None
         self._steps: list[Step] = []
         self._failed: Write | None = None
 
@@ -33,12 +33,11 @@ class Pending:
         if self._failed is not None:
             steps = [*self._failed.steps, *steps]
             self._failed = None
-        self.under_way = bool(steps)
         return steps
 
     def written(self, write: Write, *, full: bool) -> None:
         """What was taken is on disk; or, `full`, it waits."""
-        self.under_way = False
+        self.under_way = None
         if full:
             self._failed = write
         else:

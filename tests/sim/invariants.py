@@ -3,7 +3,7 @@
 - one leader a term (election safety, Raft §5.2);
 - the same entry at the same index wherever it is committed (state-machine safety, §5.4.3): term, offset, content (but
   for what compaction has removed);
-- the commit never falls in the life of a process;
+- the commit never falls in the life of a process, unless its replica begins anew;
 - append times never go back;
 - a leader's log begins where it was trimmed, and not later;
 - the core's own conditions (`Raft.validate`).
@@ -97,6 +97,8 @@ class CheckedReplica(Replica):
     seen = Index(0)
     """The commit when it was last looked at."""
     append_time_ns = 0
+    begun = (Term(0), 0)
+    """The term and number of the last beginning that was obeyed."""
 
     def on_turn(self, messages: Sequence[Request]) -> None:
         """The turn, and what must hold after it."""
@@ -106,6 +108,10 @@ class CheckedReplica(Replica):
     def _install(self, fold: InstallFold) -> None:
         super()._install(fold)
         self.invariants.reinstalled += 1
+        begun = (self.raft.term, self.raft.beginning)
+        if self.raft.beginning and begun != self.begun:
+            self.begun = begun
+            self.seen, self.append_time_ns = Index(0), 0
 
 
 def look_at_all(cluster: "SimCluster", invariants: Invariants) -> None:
