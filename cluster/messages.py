@@ -138,7 +138,7 @@ class TailQuery(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailReply(RaftMessage):
-    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term`."""
+    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew)."""
 
     index: Index
     state: int

@@ -160,6 +160,18 @@ def test_a_mark_says_what_the_log_ended_with() -> None:
     assert (True, None) == read_mark(disk, DIRECTORY, mine)
 
 
+def test_a_mark_that_was_ever_written_is_still_read() -> None:
+    """Its format as it landed, to the byte: a later one has to know this one, too."""
+    disk, mine = SimDisk(random.Random(1)), IDENTITY.encoded()
+    disk.make_directory(DIRECTORY)
+    file = disk.open(f"{DIRECTORY}/{MARK_FILE}", create=True)
+    file.write(0, [bytes.fromhex("52524d41524b303117000000000000000100000000000000c6b48a1b")])
+
+    assert (True, OWES) == read_mark(disk, DIRECTORY, mine)
+    file.truncate(0)
+    assert (True, None) == read_mark(disk, DIRECTORY, mine)
+
+
 @pytest.mark.slow
 def test_damage_makes_what_is_owed_unknown() -> None:
     """Entries that were acknowledged since it began anew may be among what is missing."""

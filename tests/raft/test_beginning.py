@@ -259,3 +259,127 @@ def test_its_heartbeats_answers_name_the_beginning() -> None:
     carry_out(core)
     core.step(Heartbeat(sender=ReplicaId(1), to=ReplicaId(3), term=Term(4), commit=Index(9)))
     assert [(0, 3)] == [(m.match, m.beginning) for m in said(core) if isinstance(m, HeartbeatReply)]
+
+
+# --- the leader's side
+
+
+def a_leader(floor: int = 7) -> Raft:
+    """Replica 3, leading term 5 with ten entries, the last one of its own."""
+    core = a_core()
+    core.floor = Index(floor)
+    core.campaign()
+    carry_out(core)
+    core.step(VoteReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(5), granted=True))
+    carry_out(core)
+    assert core.is_leader
+    core.step(reply(2, 10))
+    carry_out(core)
+    return core
+
+
+def reply(sender: int, match: int, **more: Any) -> AppendReply:
+    """An answer in term 5."""
+    return AppendReply(sender=ReplicaId(sender), to=ReplicaId(3), term=Term(5), match=Index(match), **more)
+
+
+def rejected(prev: int, hint: int, **more: Any) -> AppendReply:
+    """Replica 1 holds entries of term 2 up to `hint`."""
+    return reply(
+        1, 0, rejected=True, rejected_prev=Index(prev), hint_index=Index(hint), hint_term=Term(2 if hint else 0), **more
+    )
+
+
+def to_1(core: Raft) -> list[tuple[str, int, int]]:
+    """What it sends to replica 1 now: kind, the index that it builds on, and the beginning."""
+    return [
+        (type(m).__name__, m.index if isinstance(m, InstallFold) else m.prev_index, m.beginning)
+        for m in said(core)
+        if isinstance(m, InstallFold | AppendEntries) and m.to == 1
+    ]
+
+
+def begun() -> Raft:
+    """Replica 1 ends at 4 and was sent the fold."""
+    core = a_leader()
+    core.step(rejected(9, 4))
+    assert [("InstallFold", 0, 1)] == to_1(core)
+    return core
+
+
+def test_only_the_answer_to_the_fold_lets_entries_below_the_floor_leave() -> None:
+    """Whatever else arrives is from before."""
+    core = begun()
+    core.step(reply(1, 4))
+    core.step(rejected(9, 4))
+    core.step(HeartbeatReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(5), match=Index(9)))
+    assert ([], False) == (to_1(core), core.catching_up)
+    core.step(reply(1, 0, recovering=True, beginning=1))
+    assert [("AppendEntries", 0, 1)] == to_1(core)
+    assert core.catching_up
+    core.step(reply(1, 9))
+    core.step(HeartbeatReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(5), match=Index(9)))
+    assert 0 == core.match(ReplicaId(1))
+    core.step(reply(1, 10, recovering=True, beginning=1))
+    assert (10, False) == (core.match(ReplicaId(1)), core.catching_up)
+
+
+def test_a_fold_that_was_lost_is_sent_again_under_the_same_number() -> None:
+    """So that its answer, however slow, counts."""
+    core = begun()
+    for _ in range(2 * core.options.election_ticks_min):
+        core.tick()
+        core.step(HeartbeatReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(5), match=Index(4)))
+        core.step(HeartbeatReply(sender=ReplicaId(2), to=ReplicaId(3), term=Term(5), match=Index(10)))
+    assert [("InstallFold", 0, 1)] == to_1(core)
+
+
+def test_a_follower_that_was_started_again_begins_once_more() -> None:
+    """Its rejection names no beginning; where it ends is asked again, at the floor."""
+    core = begun()
+    core.step(reply(1, 0, recovering=True, beginning=1))
+    carry_out(core)
+    core.step(rejected(4, 3, recovering=True))
+    assert [("AppendEntries", 7, 0)] == to_1(core)
+    core.step(rejected(7, 3, recovering=True))
+    assert [("InstallFold", 0, 2)] == to_1(core)
+
+
+def test_a_follower_that_is_not_heard_holds_nothing_up() -> None:
+    """After an election time tombstones may be dropped again; when it is back it begins once more."""
+    core = begun()
+    core.step(reply(1, 0, recovering=True, beginning=1))
+    carry_out(core)
+    assert core.catching_up
+    for _ in range(2 * core.options.election_ticks_max):
+        core.tick()
+        core.step(HeartbeatReply(sender=ReplicaId(2), to=ReplicaId(3), term=Term(5), match=Index(10)))
+    assert (True, False) == (core.is_leader, core.catching_up)
+    carry_out(core)
+    core.step(rejected(0, 0, recovering=True, beginning=1))
+    assert [("AppendEntries", 7, 0)] == to_1(core)
+
+
+def test_a_log_that_begins_above_the_floor_has_none() -> None:
+    """Whoever is behind its start gets the fold as ever: nothing at or below the floor is left to be sent."""
+    core = a_leader()
+    core.log_trimmed(Index(8), Term(2))
+    core.step(rejected(9, 4))
+    assert [("InstallFold", 8, 0)] == to_1(core)
+
+
+def test_nobody_begins_anew_before_its_leader_has_its_own_log_on_disk() -> None:
+    """It might be the last one that has what is thrown away."""
+    core = a_core()
+    core.floor = Index(7)
+    core.campaign()
+    carry_out(core)
+    core.step(VoteReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(5), granted=True))
+    ready = core.ready()
+    assert ready is not None
+    core.step(reply(2, 10))
+    core.step(rejected(9, 4))
+    assert core.ready() is None
+    assert ready.ticket is not None
+    core.persisted(ready.ticket)
+    assert [("InstallFold", 0, 1)] == to_1(core)

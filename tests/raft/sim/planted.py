@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from cluster.messages import (
     AppendEntries,
-    EntryHeader,
     Heartbeat,
     InstallFold,
     RaftMessage,
@@ -220,18 +219,6 @@ class CleanWithoutAnswer(Raft):
         return ready
 
 
-class BeginningsMixed(Raft):
-    """A follower takes any append that fits, of whatever beginning."""
-
-    def step(self, message: RaftMessage) -> None:
-        if isinstance(message, AppendEntries):
-            message = replace(message, beginning=self.beginning)
-        super().step(message)
-
-    def takes(self, message: AppendEntries, entry: EntryHeader) -> bool:
-        return super().takes(replace(message, beginning=self.beginning), entry)
-
-
 class DropsWhileCatchingUp(Raft):
     """The leader goes on dropping tombstones while a follower is half-way to them."""
 
@@ -275,7 +262,6 @@ OTHERS: dict[str, type[Raft]] = {
     "fold_regresses": FoldRegresses,
     "floor_ignored": FloorIgnored,
     "clean_without_answer": CleanWithoutAnswer,
-    "beginnings_mixed": BeginningsMixed,
     "drops_while_catching_up": DropsWhileCatchingUp,
     "begun_anew_votes": BegunAnewVotes,
 }
