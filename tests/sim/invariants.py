@@ -9,11 +9,12 @@
 - the core's own conditions (`Raft.validate`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from cluster.broker.replica import Replica
-from cluster.broker.requests import Request
+from cluster.broker.requests import Request, SegmentsRewritten
 from cluster.messages import InstallFold
 from cluster.raft import Role
 from cluster.records import Entry
@@ -38,6 +39,8 @@ class Invariants:
         self.turns = 0
         self.reinstalled = 0
         """Replicas that began again from a fold."""
+        self.counts: Counter[str] = Counter()
+        """What compaction did."""
         self.broken: list[str] = []
 
     def look(self, replica: "CheckedReplica") -> None:
@@ -103,6 +106,10 @@ class CheckedReplica(Replica):
     def on_turn(self, messages: Sequence[Request]) -> None:
         """The turn, and what must hold after it."""
         super().on_turn(messages)
+        for message in messages:
+            if isinstance(message, SegmentsRewritten) and message.reply.result():
+                self.invariants.counts["compacted"] += 1
+                self.invariants.counts["tombstones_dropped"] += message.drops_tombstones
         self.invariants.look(self)
 
     def _install(self, fold: InstallFold) -> None:
@@ -111,6 +118,7 @@ class CheckedReplica(Replica):
         begun = (self.raft.term, self.raft.beginning)
         if self.raft.beginning and begun != self.begun:
             self.begun = begun
+            self.invariants.counts["began_anew"] += 1
             self.seen, self.append_time_ns = Index(0), 0
 
 

@@ -350,6 +350,7 @@ class Seed:
         counts["turns"] = self.cluster.invariants.turns
         counts["redelivered"] = redelivered(self.history.events)
         counts["reinstalled"] = self.cluster.invariants.reinstalled
+        counts.update(self.cluster.invariants.counts)
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
                 counts["trimmed"] += run.replica.log.first_index > 1
