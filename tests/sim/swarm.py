@@ -63,9 +63,12 @@ class Plan:
 
     @property
     def tombstone_s(self) -> float | None:
-        """How long a tombstone is sure to stay; None: it may go at once, for clocks are set ahead."""
+        """How long a tombstone is sure to stay, though clocks may be set ahead; None: it may go at once."""
         life_ms = self.limits.tombstone_life_ms
-        return life_ms / 1000 if life_ms is not None and "clock_jump" not in self.faults else None
+        if life_ms is None:
+            return None
+        certain_s = life_ms / 1000 - (JUMPS_S_MAX if "clock_jump" in self.faults else 0)
+        return certain_s if certain_s > 0 else None
 
     @property
     def log_bytes(self) -> int:
@@ -74,6 +77,8 @@ class Plan:
 
 
 SMALL_BYTES = 2 << 10
+JUMPS_S_MAX = 20 * 3600
+"""More than all of a seed's jumps of clocks may add up to."""
 LIMITS = (
     TopicConfig(),
     TopicConfig(),
