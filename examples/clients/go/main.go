@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	pb "riverrun-example/riverrunv1"
+	pb "riverrun-example/riverrun/v1"
 )
 
 const (

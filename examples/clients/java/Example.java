@@ -8,10 +8,7 @@ import java.util.concurrent.*;
 import java.util.function.*;
 import java.util.zip.CRC32C;
 import riverrun.v1.*;
-import riverrun.v1.GroupOuterClass.*;
-import riverrun.v1.RecordsOuterClass.Record;
-import riverrun.v1.Stream.*;
-import riverrun.v1.TopicOuterClass.CreateTopicRequest;
+import riverrun.v1.Record; // Not that of java.lang.
 
 /** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md: how to run it. */
 public class Example {
