@@ -32,8 +32,10 @@ from cluster.wire.api import group_pb2, stream_pb2
 from cluster.wire.attach import coordinator_pb2, held_from_pb
 from cluster.wire.encoding import varint
 
-RECORDS_TAG = b"\x1a"
-"""`SubscribeResponse.records`, field 3, length-delimited: an answer of a read goes in as it is."""
+DELIVERED_TAG = b"\x1a"
+"""`SubscribeResponse.delivered`, field 3, length-delimited."""
+READ_TAG = b"\x12"
+"""`Delivered.read`, field 2, length-delimited: an answer of a read goes in as it is."""
 
 
 @dataclass(slots=True)
@@ -116,7 +118,7 @@ class Subscription:
                     raise failure
                 item = self._delivering.take()
                 if item is not None:
-                    yield self._records(*item)
+                    yield self._delivered(*item)
                 elif not self._control:
                     await self._filled.wait()
         finally:
@@ -125,11 +127,12 @@ class Subscription:
             await self._delivering.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _records(self, partition: PartitionId, position: Offset, end: Offset, message: bytes) -> bytes:
+    def _delivered(self, partition: PartitionId, position: Offset, end: Offset, message: bytes) -> bytes:
         told = self._told[partition]
         told.delivered, told.end = position, max(told.end, end)
-        held = group_pb2.SubscribeResponse(held=self._held(partition, told.generation)).SerializeToString()
-        return b"".join((RECORDS_TAG, varint(len(message)), message, held))
+        held = group_pb2.Delivered(held=self._held(partition, told.generation)).SerializeToString()
+        head = b"".join((held, READ_TAG, varint(len(message))))
+        return b"".join((DELIVERED_TAG, varint(len(head) + len(message)), head, message))
 
     def _say(self, response: group_pb2.SubscribeResponse) -> None:
         self._control.append(response)

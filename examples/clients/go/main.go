@@ -132,19 +132,20 @@ func (m *Member) talk(c *Cluster, workMs int) error {
 		switch it := response.Response.(type) {
 		case *pb.SubscribeResponse_Joined:
 			m.session = it.Joined.Session
-		case *pb.SubscribeResponse_Records:
-			of := [2]uint64{uint64(response.Held.Partition), response.Held.Generation}
-			for _, record := range it.Records.Records {
+		case *pb.SubscribeResponse_Delivered:
+			held, read := it.Delivered.Held, it.Delivered.Read
+			of := [2]uint64{uint64(held.Partition), held.Generation}
+			for _, record := range read.Records {
 				if record.Offset < m.processed[of] {
 					continue
 				}
 				time.Sleep(time.Duration(workMs) * time.Millisecond) // This is the application.
-				fmt.Println("record", it.Records.Partition, record.Offset, string(record.Key), string(record.Value))
+				fmt.Println("record", held.Partition, record.Offset, string(record.Key), string(record.Value))
 				m.wanted--
 			}
-			m.processed[of] = max(it.Records.Position, m.processed[of])
+			m.processed[of] = max(read.Position, m.processed[of])
 			m.correlation++
-			positions := []*pb.CommitPosition{{Held: response.Held, Position: m.processed[of]}}
+			positions := []*pb.CommitPosition{{Held: held, Position: m.processed[of]}}
 			commit := &pb.Commit{Correlation: m.correlation, Positions: positions}
 			m.unanswered[m.correlation] = commit
 			say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Commit{Commit: commit}})

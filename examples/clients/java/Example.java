@@ -133,10 +133,10 @@ public class Example {
                 cluster.failures = 0;
                 switch (response.getResponseCase()) {
                     case JOINED -> join.setSession(response.getJoined().getSession());
-                    case RECORDS -> {
-                        process(response.getHeld(), response.getRecords());
-                        var position = CommitPosition.newBuilder().setHeld(response.getHeld())
-                                .setPosition(processed.get(response.getHeld()));
+                    case DELIVERED -> {
+                        Held held = response.getDelivered().getHeld();
+                        process(held, response.getDelivered().getRead());
+                        var position = CommitPosition.newBuilder().setHeld(held).setPosition(processed.get(held));
                         var commit = Commit.newBuilder().setCorrelation(++correlation).addPositions(position).build();
                         unanswered.put(correlation, commit);
                         say.accept(SubscribeRequest.newBuilder().setCommit(commit));
@@ -160,7 +160,7 @@ public class Example {
             for (Record record : read.getRecordsList()) {
                 if (record.getOffset() < processed.getOrDefault(held, 0L)) continue;
                 Thread.sleep(workMs);
-                System.out.printf("record %d %d %s %s%n", read.getPartition(), record.getOffset(),
+                System.out.printf("record %d %d %s %s%n", held.getPartition(), record.getOffset(),
                         record.getKey().toStringUtf8(), record.getValue().toStringUtf8());
                 wanted--;
             }

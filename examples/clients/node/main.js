@@ -133,9 +133,9 @@ class Member {
       cluster.failures = 0;
       switch (response.response) {
         case "joined": this.session = response.joined.session; break;
-        case "records":
-          await this.process(response.held, response.records);
-          stream.write({ commit: this.commit(response.held, response.records.position) });
+        case "delivered":
+          await this.process(response.delivered);
+          stream.write({ commit: this.commit(response.delivered) });
           break;
         case "committed": this.committed(response.committed); break;
         case "revoke": // What came of them was processed, and its commits were said before this.
@@ -151,18 +151,18 @@ class Member {
   }
 
   /** The application. */
-  async process(held, { partition, records, position }) {
-    const of = `${partition} ${held.generation}`;
-    for (const { offset, key, value } of records) {
+  async process({ held, read }) {
+    const of = `${held.partition} ${held.generation}`;
+    for (const { offset, key, value } of read.records) {
       if (+offset < (this.processed.get(of) ?? 0)) continue;
       if (this.workMs) await sleep(this.workMs);
-      console.log(`record ${partition} ${offset} ${key} ${value}`);
+      console.log(`record ${held.partition} ${offset} ${key} ${value}`);
       this.wanted -= 1;
     }
-    this.processed.set(of, Math.max(position, this.processed.get(of) ?? 0));
+    this.processed.set(of, Math.max(read.position, this.processed.get(of) ?? 0));
   }
 
-  commit(held, position) {
+  commit({ held, read: { position } }) {
     const commit = { correlation: ++this.correlation, positions: [{ held, position }] };
     this.unanswered.set(String(this.correlation), commit);
     return commit;

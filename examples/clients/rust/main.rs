@@ -129,22 +129,23 @@ impl Member {
         let mut node = GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(32 << 20);
         let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
-        while let Some(pb::SubscribeResponse { response, held }) = stream.message().await? {
+        while let Some(pb::SubscribeResponse { response }) = stream.message().await? {
             cluster.failures = 0;
             match response {
                 Some(Response::Joined(joined)) => self.join.session = joined.session,
-                Some(Response::Records(read)) => {
-                    let processed = self.processed.entry(held.clone().unwrap_or_default()).or_default();
+                Some(Response::Delivered(pb::Delivered { held, read })) => {
+                    let (held, read) = (held.unwrap_or_default(), read.unwrap_or_default());
+                    let processed = self.processed.entry(held.clone()).or_default();
                     for record in read.records.iter().filter(|record| record.offset >= *processed) {
                         sleep(self.work).await; // This is the application.
                         let (key, value) =
                             (String::from_utf8_lossy(record.key()), String::from_utf8_lossy(&record.value));
-                        println!("record {} {} {key} {value}", read.partition, record.offset);
+                        println!("record {} {} {key} {value}", held.partition, record.offset);
                         self.wanted -= 1;
                     }
                     *processed = read.position.max(*processed);
                     self.correlation += 1;
-                    let positions = vec![pb::CommitPosition { held, position: *processed }];
+                    let positions = vec![pb::CommitPosition { held: Some(held), position: *processed }];
                     let commit = pb::Commit { correlation: self.correlation, positions };
                     self.unanswered.insert(self.correlation, commit.clone());
                     say(Request::Commit(commit));

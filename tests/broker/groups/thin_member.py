@@ -55,11 +55,12 @@ class ThinMember:
                 for part in response.assign.partitions:
                     self.held[part.held.partition] = part.held.generation
                     self.position.setdefault(part.held.partition, part.position)
-            case "records":
-                number = response.records.partition
-                assert self.held.get(number) == response.held.generation, "records of what is not held"
-                self.records += [(number, record.offset) for record in response.records.records]
-                self.position[number] = response.records.position
+            case "delivered":
+                held, read = response.delivered.held, response.delivered.read
+                assert read.partition == held.partition
+                assert self.held.get(held.partition) == held.generation, "records of what is not held"
+                self.records += [(held.partition, record.offset) for record in read.records]
+                self.position[held.partition] = read.position
             case "revoke":
                 self.revoked.extend(response.revoke.partitions)
             case "lose":

@@ -271,13 +271,12 @@ class SubscribeResponse(message.Message):
 
     JOINED_FIELD_NUMBER: builtins.int
     ASSIGN_FIELD_NUMBER: builtins.int
-    RECORDS_FIELD_NUMBER: builtins.int
+    DELIVERED_FIELD_NUMBER: builtins.int
     REVOKE_FIELD_NUMBER: builtins.int
     LOSE_FIELD_NUMBER: builtins.int
     COMMITTED_FIELD_NUMBER: builtins.int
     DRAINED_FIELD_NUMBER: builtins.int
     SKIPPED_FIELD_NUMBER: builtins.int
-    HELD_FIELD_NUMBER: builtins.int
     @builtins.property
     def joined(self) -> Joined:
         """The first one; again if the member was away for too long and came back as a new one."""
@@ -287,7 +286,7 @@ class SubscribeResponse(message.Message):
         """These partitions are the member's from now on."""
 
     @builtins.property
-    def records(self) -> stream_pb2.ReadResponse:
+    def delivered(self) -> Delivered:
         """Records of one of them. The first message of a partition comes at once, with no records if there are none yet."""
 
     @builtins.property
@@ -310,28 +309,23 @@ class SubscribeResponse(message.Message):
     def skipped(self) -> Skipped:
         """Records that the group had not processed were deleted by their topic's limits: it goes on behind them."""
 
-    @builtins.property
-    def held(self) -> Held:
-        """With `records`: whose they are."""
-
     def __init__(
         self,
         *,
         joined: Joined | None = ...,
         assign: Assign | None = ...,
-        records: stream_pb2.ReadResponse | None = ...,
+        delivered: Delivered | None = ...,
         revoke: Revoke | None = ...,
         lose: Lose | None = ...,
         committed: Committed | None = ...,
         drained: Drained | None = ...,
         skipped: Skipped | None = ...,
-        held: Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "delivered", b"delivered", "drained", b"drained", "joined", b"joined", "lose", b"lose", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "delivered", b"delivered", "drained", b"drained", "joined", b"joined", "lose", b"lose", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "records", "revoke", "lose", "committed", "drained", "skipped"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "delivered", "revoke", "lose", "committed", "drained", "skipped"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -418,6 +412,34 @@ class AssignedPartition(message.Message):
     _HasFieldArgType: _TypeAlias = typing.Literal["held", b"held"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["held", b"held", "position", b"position", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Delivered(message.Message):
+    """See SubscribeResponse.delivered."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def held(self) -> Held:
+        """Whose: what a commit of these records names."""
+
+    @builtins.property
+    def read(self) -> stream_pb2.ReadResponse:
+        """As a read of this partition gives it; its `position` is what to commit when all of it is processed."""
+
+    def __init__(
+        self,
+        *,
+        held: Held | None = ...,
+        read: stream_pb2.ReadResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["held", b"held", "read", b"read"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["held", b"held", "read", b"read"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
