@@ -262,7 +262,7 @@ class Subscription:
             case "commit":
                 await self._commits_room.acquire()
                 self._commits += 1
-                self._start(self._told_commit(request.commit.correlation, await self._commit(request.commit)))
+                self._start(self._told_commit(request.commit, await self._commit(request.commit)))
             case "release":
                 partitions = [self._partition(held) for held in request.release.partitions]
                 self._release([p for p, generation in partitions if self._is_told(p, generation)])
@@ -314,8 +314,8 @@ class Subscription:
                 told = self._told[partition]
                 told.committed = max(told.committed, position)
 
-    async def _told_commit(self, correlation: int, answer: "asyncio.Future[None]") -> None:
-        committed = group_pb2.Committed(correlation=correlation)
+    async def _told_commit(self, commit: group_pb2.Commit, answer: "asyncio.Future[None]") -> None:
+        committed = group_pb2.Committed(correlation=commit.correlation, positions=commit.positions)
         try:
             await answer
         except RiverrunError as error:

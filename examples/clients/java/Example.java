@@ -99,9 +99,7 @@ public class Example {
     static class Member {
         private final Join.Builder join; // With the session, which tells the next node who we are.
         private int wanted, workMs;
-        private long correlation; // Of the newest commit.
-        private final Map<Long, Commit> unanswered = new LinkedHashMap<>(); // They are said again to the next node, …
-        private final Map<Held, Long> processed = new HashMap<>(); // … and what comes again below is passed over.
+        private final Map<Held, Long> processed = new HashMap<>(); // Said again to the next node; passed over below.
 
         Member(String group, String topic, int wanted, int workMs) {
             this.join = Join.newBuilder().setGroup(group).addTopics(topic).setClient("example in Java");
@@ -124,7 +122,9 @@ public class Example {
             var stream = (ClientCallStreamObserver<SubscribeRequest>) stub.subscribe(incoming);
             Consumer<SubscribeRequest.Builder> say = request -> stream.onNext(request.build()); // Never waits.
             say.accept(SubscribeRequest.newBuilder().setJoin(join));
-            for (Commit commit : unanswered.values()) say.accept(SubscribeRequest.newBuilder().setCommit(commit));
+            BiConsumer<Held, Long> commit = (held, position) -> say.accept(SubscribeRequest.newBuilder().setCommit(
+                    Commit.newBuilder().addPositions(CommitPosition.newBuilder().setHeld(held).setPosition(position))));
+            processed.forEach(commit);
             for (boolean draining = false; ; ) {
                 Object item = inbox.take();
                 if (item instanceof StatusRuntimeException error) throw error;
@@ -136,10 +136,7 @@ public class Example {
                     case DELIVERED -> {
                         Held held = response.getDelivered().getHeld();
                         process(held, response.getDelivered().getRead());
-                        var position = CommitPosition.newBuilder().setHeld(held).setPosition(processed.get(held));
-                        var commit = Commit.newBuilder().setCorrelation(++correlation).addPositions(position).build();
-                        unanswered.put(correlation, commit);
-                        say.accept(SubscribeRequest.newBuilder().setCommit(commit));
+                        commit.accept(held, processed.get(held));
                     }
                     case COMMITTED -> committed(response.getCommitted());
                     // What came of these was processed, and its commits were said before this.
@@ -168,10 +165,13 @@ public class Example {
         }
 
         private void committed(Committed answer) {
-            CommitPosition position = unanswered.remove(answer.getCorrelation()).getPositions(0);
-            // With an error the partition is somebody else's by now, and so are its records.
-            if (answer.hasError()) System.err.println("not committed: " + answer.getError().getMessage());
-            else System.out.printf("committed %d %d%n", position.getHeld().getPartition(), position.getPosition());
+            CommitPosition said = answer.getPositions(0);
+            if (!answer.hasError()) {
+                System.out.printf("committed %d %d%n", said.getHeld().getPartition(), said.getPosition());
+            } else { // The partition is somebody else's by now, and so are its records.
+                System.err.println("not committed: " + answer.getError().getMessage());
+                processed.remove(said.getHeld());
+            }
         }
     }
 

@@ -111,12 +111,12 @@ async function publish(cluster, topic, count) {
   console.log(JSON.stringify({ receipts: count, duplicates }));
 }
 
+const keyOf = ({ partition, generation }) => `${partition} ${generation}`;
+
 /** One member of a group, whichever node it talks to. */
 class Member {
   session = Buffer.alloc(0); // Says to the next node who we are: our partitions stay ours.
-  correlation = 0; // of the newest commit
-  unanswered = new Map(); // Commits by correlation; they are said again to the next node, …
-  processed = new Map(); // … and what it delivers again below these positions is passed over.
+  processed = new Map(); // Said again to the next node, and what it delivers below these positions is passed over.
 
   constructor(options) {
     Object.assign(this, options); // group, topic, wanted, workMs
@@ -127,15 +127,14 @@ class Member {
     const stream = cluster.client(GroupService).Subscribe();
     const join = { group: this.group, topics: [this.topic], client: "example in Node.js", session: this.session };
     stream.write({ join });
-    for (const commit of this.unanswered.values()) stream.write({ commit });
+    for (const position of this.processed.values()) stream.write({ commit: { positions: [position] } });
     let draining = false;
     for await (const response of stream) {
       cluster.failures = 0;
       switch (response.response) {
         case "joined": this.session = response.joined.session; break;
         case "delivered":
-          await this.process(response.delivered);
-          stream.write({ commit: this.commit(response.delivered) });
+          stream.write({ commit: { positions: [await this.process(response.delivered)] } });
           break;
         case "committed": this.committed(response.committed); break;
         case "revoke": // What came of them was processed, and its commits were said before this.
@@ -150,30 +149,27 @@ class Member {
     }
   }
 
-  /** The application. */
+  /** The application; how far it is. */
   async process({ held, read }) {
-    const of = `${held.partition} ${held.generation}`;
+    const begin = this.processed.get(keyOf(held))?.position ?? 0;
     for (const { offset, key, value } of read.records) {
-      if (+offset < (this.processed.get(of) ?? 0)) continue;
+      if (+offset < begin) continue;
       if (this.workMs) await sleep(this.workMs);
       console.log(`record ${held.partition} ${offset} ${key} ${value}`);
       this.wanted -= 1;
     }
-    this.processed.set(of, Math.max(read.position, this.processed.get(of) ?? 0));
+    const processed = { held, position: Math.max(read.position, begin) };
+    this.processed.set(keyOf(held), processed);
+    return processed;
   }
 
-  commit({ held, read: { position } }) {
-    const commit = { correlation: ++this.correlation, positions: [{ held, position }] };
-    this.unanswered.set(String(this.correlation), commit);
-    return commit;
-  }
-
-  committed({ correlation, error }) {
-    const [{ held, position }] = this.unanswered.get(correlation).positions;
-    this.unanswered.delete(correlation);
-    // With an error the partition is somebody else's by now, and so are its records.
-    if (error) console.error(`not committed: ${error.message}`);
-    else console.log(`committed ${held.partition} ${position}`);
+  committed({ positions: [{ held, position }], error }) {
+    if (!error) {
+      console.log(`committed ${held.partition} ${position}`);
+    } else { // The partition is somebody else's by now, and so are its records.
+      console.error(`not committed: ${error.message}`);
+      this.processed.delete(keyOf(held));
+    }
   }
 }
 

@@ -163,6 +163,7 @@ async def test_what_makes_no_sense_is_refused(cluster: SimCluster) -> None:
     assert "STALE_GENERATION" == await member.commit(0, 1, generation=1)
     assert "INVALID_REQUEST" == await member.commit(0, -1)
     assert "" == await member.commit(0, 1)
+    assert [(0, 10_000), (0, 1), (0, -1), (0, 1)] == member.answered
     await member.say(group_pb2.SubscribeRequest(join=group_pb2.Join(group="g", topics=[TOPIC])))
     with pytest.raises(RiverrunError, match="after its join"):
         await member.take_records(1_000_000)

@@ -11,7 +11,10 @@ SUBSCRIBE = "/riverrun.v1.GroupService/Subscribe"
 
 
 class ThinMember:
-    """One stream to one node. `records` are (partition, offset); `position` is behind what came, by partition."""
+    """One stream to one node. `records` are (partition, offset); `position` is behind what came, by partition.
+
+    `answers` are the reasons of refusals (none: "") by correlation, `answered` the (partition, position) in them.
+    """
 
     def __init__(
         self, cluster: SimCluster, node: int, *, group: str = "g", session: bytes = b"", **join: object
@@ -24,6 +27,7 @@ class ThinMember:
         self.position: dict[int, int] = {}
         self.records: list[tuple[int, int]] = []
         self.answers: dict[int, str] = {}
+        self.answered: list[tuple[int, int]] = []
         self.revoked: deque[group_pb2.Held] = deque()
         self.lost: set[int] = set()
         self.drained = False
@@ -69,6 +73,7 @@ class ThinMember:
                     self.lost.add(held.partition)
             case "committed":
                 self.answers[response.committed.correlation] = response.committed.error.reason
+                self.answered += [(item.held.partition, item.position) for item in response.committed.positions]
             case "drained":
                 self.drained = True
         return response

@@ -26,7 +26,7 @@ from cluster.wire.pb.riverrun.v1 import records_pb2 as riverrun_dot_v1_dot_recor
 from cluster.wire.pb.riverrun.v1 import stream_pb2 as riverrun_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17riverrun/v1/group.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\x1a\x18riverrun/v1/stream.proto\"\xbb\x01\n\x10SubscribeRequest\x12!\n\x04join\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.JoinH\x00\x12%\n\x06\x63ommit\x18\x02 \x01(\x0b\x32\x13.riverrun.v1.CommitH\x00\x12\'\n\x07release\x18\x03 \x01(\x0b\x32\x14.riverrun.v1.ReleaseH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.DrainH\x00\x42\t\n\x07requestJ\x04\x08\x05\x10\x10\"\xd5\x01\n\x04Join\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0e\n\x06topics\x18\x02 \x03(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12$\n\x05start\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x0f\n\x07session\x18\x05 \x01(\x0c\x12\'\n\x08\x64\x65livery\x18\x06 \x01(\x0e\x32\x15.riverrun.v1.Delivery\x12\"\n\x06\x63odecs\x18\x07 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x08 \x01(\rJ\x04\x08\t\x10\x15\"<\n\x04Held\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"M\n\x06\x43ommit\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12.\n\tpositions\x18\x02 \x03(\x0b\x32\x1b.riverrun.v1.CommitPosition\"C\n\x0e\x43ommitPosition\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\x10\n\x08position\x18\x02 \x01(\x03\"0\n\x07Release\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"\x07\n\x05\x44rain\"\xe9\x02\n\x11SubscribeResponse\x12%\n\x06joined\x18\x01 \x01(\x0b\x32\x13.riverrun.v1.JoinedH\x00\x12%\n\x06\x61ssign\x18\x02 \x01(\x0b\x32\x13.riverrun.v1.AssignH\x00\x12+\n\tdelivered\x18\x03 \x01(\x0b\x32\x16.riverrun.v1.DeliveredH\x00\x12%\n\x06revoke\x18\x04 \x01(\x0b\x32\x13.riverrun.v1.RevokeH\x00\x12!\n\x04lose\x18\x05 \x01(\x0b\x32\x11.riverrun.v1.LoseH\x00\x12+\n\tcommitted\x18\x06 \x01(\x0b\x32\x16.riverrun.v1.CommittedH\x00\x12\'\n\x07\x64rained\x18\x07 \x01(\x0b\x32\x14.riverrun.v1.DrainedH\x00\x12\'\n\x07skipped\x18\x08 \x01(\x0b\x32\x14.riverrun.v1.SkippedH\x00\x42\n\n\x08responseJ\x04\x08\t\x10\x10\"\\\n\x06Joined\x12\x0e\n\x06member\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\x0c\x12\x10\n\x08grace_ms\x18\x03 \x01(\r\x12\x1f\n\x04held\x18\x04 \x03(\x0b\x32\x11.riverrun.v1.Held\"<\n\x06\x41ssign\x12\x32\n\npartitions\x18\x01 \x03(\x0b\x32\x1e.riverrun.v1.AssignedPartition\"X\n\x11\x41ssignedPartition\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08topic_id\x18\x03 \x01(\x0c\"[\n\tDelivered\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\'\n\x04read\x18\x02 \x01(\x0b\x32\x19.riverrun.v1.ReadResponseJ\x04\x08\x03\x10\x0b\"/\n\x06Revoke\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"-\n\x04Lose\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"C\n\tCommitted\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.riverrun.v1.Error\"\t\n\x07\x44rained\"G\n\x07Skipped\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0c\n\x04next\x18\x03 \x01(\x03\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListGroupsResponse\x12\"\n\x06groups\x18\x01 \x03(\x0b\x32\x12.riverrun.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x14\x44\x65scribeGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\":\n\x15\x44\x65scribeGroupResponse\x12!\n\x05group\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Group\"\x95\x01\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x07members\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Member\x12/\n\npartitions\x18\x03 \x03(\x0b\x32\x1b.riverrun.v1.GroupPartition\x12\x13\n\x0b\x63oordinator\x18\x04 \x01(\r\x12\x12\n\ngeneration\x18\x05 \x01(\x04\"G\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x02 \x01(\t\x12\x0e\n\x06topics\x18\x03 \x03(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\"\xb4\x01\n\x0eGroupPartition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06member\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x15\n\x08position\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06lag_ms\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\x0b\n\t_positionB\x06\n\x04_endB\t\n\x07_lag_ms\"h\n\x11ResetGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x12\n\npartitions\x18\x03 \x03(\r\x12!\n\x02to\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\"E\n\x12ResetGroupResponse\x12/\n\npartitions\x18\x01 \x03(\x0b\x32\x1b.riverrun.v1.GroupPartition\"#\n\x12\x44\x65leteGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse*c\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45LIVERY_RECORDS\x10\x01\x12\x14\n\x10\x44\x45LIVERY_BATCHES\x10\x02\x12\x11\n\rDELIVERY_NONE\x10\x03\x32\xa6\x03\n\x0cGroupService\x12N\n\tSubscribe\x12\x1d.riverrun.v1.SubscribeRequest\x1a\x1e.riverrun.v1.SubscribeResponse(\x01\x30\x01\x12M\n\nListGroups\x12\x1e.riverrun.v1.ListGroupsRequest\x1a\x1f.riverrun.v1.ListGroupsResponse\x12V\n\rDescribeGroup\x12!.riverrun.v1.DescribeGroupRequest\x1a\".riverrun.v1.DescribeGroupResponse\x12M\n\nResetGroup\x12\x1e.riverrun.v1.ResetGroupRequest\x1a\x1f.riverrun.v1.ResetGroupResponse\x12P\n\x0b\x44\x65leteGroup\x12\x1f.riverrun.v1.DeleteGroupRequest\x1a .riverrun.v1.DeleteGroupResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17riverrun/v1/group.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\x1a\x18riverrun/v1/stream.proto\"\xbb\x01\n\x10SubscribeRequest\x12!\n\x04join\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.JoinH\x00\x12%\n\x06\x63ommit\x18\x02 \x01(\x0b\x32\x13.riverrun.v1.CommitH\x00\x12\'\n\x07release\x18\x03 \x01(\x0b\x32\x14.riverrun.v1.ReleaseH\x00\x12#\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.DrainH\x00\x42\t\n\x07requestJ\x04\x08\x05\x10\x10\"\xd5\x01\n\x04Join\x12\r\n\x05group\x18\x01 \x01(\t\x12\x0e\n\x06topics\x18\x02 \x03(\t\x12\x0e\n\x06\x63lient\x18\x03 \x01(\t\x12$\n\x05start\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x0f\n\x07session\x18\x05 \x01(\x0c\x12\'\n\x08\x64\x65livery\x18\x06 \x01(\x0e\x32\x15.riverrun.v1.Delivery\x12\"\n\x06\x63odecs\x18\x07 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x08 \x01(\rJ\x04\x08\t\x10\x15\"<\n\x04Held\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\x04\"M\n\x06\x43ommit\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12.\n\tpositions\x18\x02 \x03(\x0b\x32\x1b.riverrun.v1.CommitPosition\"C\n\x0e\x43ommitPosition\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\x10\n\x08position\x18\x02 \x01(\x03\"0\n\x07Release\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"\x07\n\x05\x44rain\"\xe9\x02\n\x11SubscribeResponse\x12%\n\x06joined\x18\x01 \x01(\x0b\x32\x13.riverrun.v1.JoinedH\x00\x12%\n\x06\x61ssign\x18\x02 \x01(\x0b\x32\x13.riverrun.v1.AssignH\x00\x12+\n\tdelivered\x18\x03 \x01(\x0b\x32\x16.riverrun.v1.DeliveredH\x00\x12%\n\x06revoke\x18\x04 \x01(\x0b\x32\x13.riverrun.v1.RevokeH\x00\x12!\n\x04lose\x18\x05 \x01(\x0b\x32\x11.riverrun.v1.LoseH\x00\x12+\n\tcommitted\x18\x06 \x01(\x0b\x32\x16.riverrun.v1.CommittedH\x00\x12\'\n\x07\x64rained\x18\x07 \x01(\x0b\x32\x14.riverrun.v1.DrainedH\x00\x12\'\n\x07skipped\x18\x08 \x01(\x0b\x32\x14.riverrun.v1.SkippedH\x00\x42\n\n\x08responseJ\x04\x08\t\x10\x10\"\\\n\x06Joined\x12\x0e\n\x06member\x18\x01 \x01(\x04\x12\x0f\n\x07session\x18\x02 \x01(\x0c\x12\x10\n\x08grace_ms\x18\x03 \x01(\r\x12\x1f\n\x04held\x18\x04 \x03(\x0b\x32\x11.riverrun.v1.Held\"<\n\x06\x41ssign\x12\x32\n\npartitions\x18\x01 \x03(\x0b\x32\x1e.riverrun.v1.AssignedPartition\"X\n\x11\x41ssignedPartition\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08topic_id\x18\x03 \x01(\x0c\"[\n\tDelivered\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\'\n\x04read\x18\x02 \x01(\x0b\x32\x19.riverrun.v1.ReadResponseJ\x04\x08\x03\x10\x0b\"/\n\x06Revoke\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"-\n\x04Lose\x12%\n\npartitions\x18\x01 \x03(\x0b\x32\x11.riverrun.v1.Held\"s\n\tCommitted\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.riverrun.v1.Error\x12.\n\tpositions\x18\x03 \x03(\x0b\x32\x1b.riverrun.v1.CommitPosition\"\t\n\x07\x44rained\"G\n\x07Skipped\x12\x1f\n\x04held\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Held\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0c\n\x04next\x18\x03 \x01(\x03\":\n\x11ListGroupsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListGroupsResponse\x12\"\n\x06groups\x18\x01 \x03(\x0b\x32\x12.riverrun.v1.Group\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x14\x44\x65scribeGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\":\n\x15\x44\x65scribeGroupResponse\x12!\n\x05group\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Group\"\x95\x01\n\x05Group\x12\x0c\n\x04name\x18\x01 \x01(\t\x12$\n\x07members\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Member\x12/\n\npartitions\x18\x03 \x03(\x0b\x32\x1b.riverrun.v1.GroupPartition\x12\x13\n\x0b\x63oordinator\x18\x04 \x01(\r\x12\x12\n\ngeneration\x18\x05 \x01(\x04\"G\n\x06Member\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0e\n\x06\x63lient\x18\x02 \x01(\t\x12\x0e\n\x06topics\x18\x03 \x03(\t\x12\x11\n\tconnected\x18\x04 \x01(\x08\"\xb4\x01\n\x0eGroupPartition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06member\x18\x03 \x01(\x04\x12\x12\n\ngeneration\x18\x04 \x01(\x04\x12\x15\n\x08position\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x13\n\x06lag_ms\x18\x07 \x01(\x03H\x02\x88\x01\x01\x42\x0b\n\t_positionB\x06\n\x04_endB\t\n\x07_lag_ms\"h\n\x11ResetGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x12\n\npartitions\x18\x03 \x03(\r\x12!\n\x02to\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\"E\n\x12ResetGroupResponse\x12/\n\npartitions\x18\x01 \x03(\x0b\x32\x1b.riverrun.v1.GroupPartition\"#\n\x12\x44\x65leteGroupRequest\x12\r\n\x05group\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteGroupResponse*c\n\x08\x44\x65livery\x12\x18\n\x14\x44\x45LIVERY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x44\x45LIVERY_RECORDS\x10\x01\x12\x14\n\x10\x44\x45LIVERY_BATCHES\x10\x02\x12\x11\n\rDELIVERY_NONE\x10\x03\x32\xa6\x03\n\x0cGroupService\x12N\n\tSubscribe\x12\x1d.riverrun.v1.SubscribeRequest\x1a\x1e.riverrun.v1.SubscribeResponse(\x01\x30\x01\x12M\n\nListGroups\x12\x1e.riverrun.v1.ListGroupsRequest\x1a\x1f.riverrun.v1.ListGroupsResponse\x12V\n\rDescribeGroup\x12!.riverrun.v1.DescribeGroupRequest\x1a\".riverrun.v1.DescribeGroupResponse\x12M\n\nResetGroup\x12\x1e.riverrun.v1.ResetGroupRequest\x1a\x1f.riverrun.v1.ResetGroupResponse\x12P\n\x0b\x44\x65leteGroup\x12\x1f.riverrun.v1.DeleteGroupRequest\x1a .riverrun.v1.DeleteGroupResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,8 +34,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.wire.pb.riverrun.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013riverrun.v1P\001Z\026riverrun/v1;riverrunv1'
-  _globals['_DELIVERY']._serialized_start=2607
-  _globals['_DELIVERY']._serialized_end=2706
+  _globals['_DELIVERY']._serialized_start=2655
+  _globals['_DELIVERY']._serialized_end=2754
   _globals['_SUBSCRIBEREQUEST']._serialized_start=94
   _globals['_SUBSCRIBEREQUEST']._serialized_end=281
   _globals['_JOIN']._serialized_start=284
@@ -65,33 +65,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOSE']._serialized_start=1520
   _globals['_LOSE']._serialized_end=1565
   _globals['_COMMITTED']._serialized_start=1567
-  _globals['_COMMITTED']._serialized_end=1634
-  _globals['_DRAINED']._serialized_start=1636
-  _globals['_DRAINED']._serialized_end=1645
-  _globals['_SKIPPED']._serialized_start=1647
-  _globals['_SKIPPED']._serialized_end=1718
-  _globals['_LISTGROUPSREQUEST']._serialized_start=1720
-  _globals['_LISTGROUPSREQUEST']._serialized_end=1778
-  _globals['_LISTGROUPSRESPONSE']._serialized_start=1780
-  _globals['_LISTGROUPSRESPONSE']._serialized_end=1861
-  _globals['_DESCRIBEGROUPREQUEST']._serialized_start=1863
-  _globals['_DESCRIBEGROUPREQUEST']._serialized_end=1900
-  _globals['_DESCRIBEGROUPRESPONSE']._serialized_start=1902
-  _globals['_DESCRIBEGROUPRESPONSE']._serialized_end=1960
-  _globals['_GROUP']._serialized_start=1963
-  _globals['_GROUP']._serialized_end=2112
-  _globals['_MEMBER']._serialized_start=2114
-  _globals['_MEMBER']._serialized_end=2185
-  _globals['_GROUPPARTITION']._serialized_start=2188
-  _globals['_GROUPPARTITION']._serialized_end=2368
-  _globals['_RESETGROUPREQUEST']._serialized_start=2370
-  _globals['_RESETGROUPREQUEST']._serialized_end=2474
-  _globals['_RESETGROUPRESPONSE']._serialized_start=2476
-  _globals['_RESETGROUPRESPONSE']._serialized_end=2545
-  _globals['_DELETEGROUPREQUEST']._serialized_start=2547
-  _globals['_DELETEGROUPREQUEST']._serialized_end=2582
-  _globals['_DELETEGROUPRESPONSE']._serialized_start=2584
-  _globals['_DELETEGROUPRESPONSE']._serialized_end=2605
-  _globals['_GROUPSERVICE']._serialized_start=2709
-  _globals['_GROUPSERVICE']._serialized_end=3131
+  _globals['_COMMITTED']._serialized_end=1682
+  _globals['_DRAINED']._serialized_start=1684
+  _globals['_DRAINED']._serialized_end=1693
+  _globals['_SKIPPED']._serialized_start=1695
+  _globals['_SKIPPED']._serialized_end=1766
+  _globals['_LISTGROUPSREQUEST']._serialized_start=1768
+  _globals['_LISTGROUPSREQUEST']._serialized_end=1826
+  _globals['_LISTGROUPSRESPONSE']._serialized_start=1828
+  _globals['_LISTGROUPSRESPONSE']._serialized_end=1909
+  _globals['_DESCRIBEGROUPREQUEST']._serialized_start=1911
+  _globals['_DESCRIBEGROUPREQUEST']._serialized_end=1948
+  _globals['_DESCRIBEGROUPRESPONSE']._serialized_start=1950
+  _globals['_DESCRIBEGROUPRESPONSE']._serialized_end=2008
+  _globals['_GROUP']._serialized_start=2011
+  _globals['_GROUP']._serialized_end=2160
+  _globals['_MEMBER']._serialized_start=2162
+  _globals['_MEMBER']._serialized_end=2233
+  _globals['_GROUPPARTITION']._serialized_start=2236
+  _globals['_GROUPPARTITION']._serialized_end=2416
+  _globals['_RESETGROUPREQUEST']._serialized_start=2418
+  _globals['_RESETGROUPREQUEST']._serialized_end=2522
+  _globals['_RESETGROUPRESPONSE']._serialized_start=2524
+  _globals['_RESETGROUPRESPONSE']._serialized_end=2593
+  _globals['_DELETEGROUPREQUEST']._serialized_start=2595
+  _globals['_DELETEGROUPREQUEST']._serialized_end=2630
+  _globals['_DELETEGROUPRESPONSE']._serialized_start=2632
+  _globals['_DELETEGROUPRESPONSE']._serialized_end=2653
+  _globals['_GROUPSERVICE']._serialized_start=2757
+  _globals['_GROUPSERVICE']._serialized_end=3179
 # @@protoc_insertion_point(module_scope)

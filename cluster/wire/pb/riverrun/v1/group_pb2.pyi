@@ -174,7 +174,9 @@ class Held(message.Message):
 
 @typing.final
 class Commit(message.Message):
-    """Positions: everything before them was processed."""
+    """Positions: everything before them was processed. A position never goes back, so a commit without an answer can be said
+    again, to another node as well.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -495,21 +497,27 @@ class Committed(message.Message):
 
     CORRELATION_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    POSITIONS_FIELD_NUMBER: builtins.int
     correlation: builtins.int
     """As in the commit."""
     @builtins.property
     def error(self) -> stream_pb2.Error:
         """Absent: the positions are on a majority's disks."""
 
+    @builtins.property
+    def positions(self) -> containers.RepeatedCompositeFieldContainer[CommitPosition]:
+        """As in the commit."""
+
     def __init__(
         self,
         *,
         correlation: builtins.int = ...,
         error: stream_pb2.Error | None = ...,
+        positions: abc.Iterable[CommitPosition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["correlation", b"correlation", "error", b"error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["correlation", b"correlation", "error", b"error", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
