@@ -183,7 +183,7 @@ class PartitionRead:
         stop = stop_offset(replica, self._request.until if self._request.HasField("until") else None, end)
         if stop is not None:
             self._request.until.offset = stop  # "latest" means the end as it was when the request arrived
-        delivery = Delivery(self._partition.number, self._request, stop)
+        delivery = Delivery(self._partition.number, self._request, stop, options=self._service.options)
         position = begin
         if stop is not None and position >= stop:
             yield delivery.finished(position, end)
@@ -197,10 +197,11 @@ class PartitionRead:
             if not replica.raft.is_leader:
                 raise replica.not_leader()
             entries = replica.log.read(position, last=replica.raft.commit, bytes_max=bytes_max)
-            position, message, done = delivery.answer(entries, position, replica.readers.end)
-            yield message
-            if done:
-                return
+            for answer in delivery.answers(entries, position, replica.readers.end):
+                position = answer.position
+                yield answer.message
+                if answer.done:
+                    return
 
 
 async def merged(streams: Sequence[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:

@@ -182,7 +182,6 @@ func main() {
 	cluster := new(Cluster)
 	for server := range strings.SplitSeq(*servers, ",") {
 		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32<<20)), // As the nodes have it; gRPC's own is 4 MiB.
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 		if err != nil {
 			log.Fatal(err)

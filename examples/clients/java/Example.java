@@ -13,7 +13,6 @@ import riverrun.v1.Record; // Not that of java.lang.
 /** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md: how to run it. */
 public class Example {
     static final int TOPIC_PARTITIONS = 12;
-    static final int MESSAGE_BYTES_MAX = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
     static final int FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 
     /** Others are tried again, at another node; NOT_FOUND, too: news of a topic takes a moment to reach every node. */
@@ -29,8 +28,7 @@ public class Example {
         Cluster(String... servers) {
             for (var server : servers) {
                 channels.add(Grpc.newChannelBuilder(server, InsecureChannelCredentials.create())
-                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS)
-                        .maxInboundMessageSize(MESSAGE_BYTES_MAX).build());
+                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS).build());
             }
         }
 

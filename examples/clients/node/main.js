@@ -12,7 +12,6 @@ const TOPIC_PARTITIONS = 12;
 const TIMEOUT_MS = 5_000; // A node gets so long for one request.
 const FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 const CHANNEL = {
-  "grpc.max_receive_message_length": 32 << 20, // as the nodes have it; gRPC's own limit is 4 MiB
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 2_000,
 };

@@ -127,8 +127,7 @@ impl Member {
             say(Request::Commit(pb::Commit { positions, ..Default::default() }));
         };
         self.processed.iter().for_each(|(held, position)| commit(held, *position));
-        // 32 MiB as the nodes have it; gRPC's own limit is 4.
-        let mut node = GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(32 << 20);
+        let mut node = GroupServiceClient::new(cluster.channels[0].1.clone());
         let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
         while let Some(pb::SubscribeResponse { response }) = stream.message().await? {

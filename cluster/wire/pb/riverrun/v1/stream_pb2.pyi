@@ -114,7 +114,9 @@ class PublishRequest(message.Message):
     """
     @builtins.property
     def records(self) -> containers.RepeatedCompositeFieldContainer[records_pb2.Record]:
-        """At least one."""
+        """At least one, and of each at most 1 MiB: value, key and headers. Those for one partition become a batch, so they
+        have the limits of one: see Batch.
+        """
 
     def __init__(
         self,
@@ -391,7 +393,12 @@ class ReadRequest(message.Message):
 
 @typing.final
 class ReadResponse(message.Message):
-    """Some records of one partition, in order."""
+    """Some records of one partition, in order.
+
+    A message has at most 2 MiB (a node's read_message_bytes_max), but for a larger record or batch, which comes alone. So
+    gRPC's own limit of 4 MiB is enough for a reader, as long as nobody publishes batches with records above 1 MiB. A
+    batch that grows beyond it when a node decodes or decompresses it comes in several messages.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -404,7 +411,7 @@ class ReadResponse(message.Message):
     partition: builtins.int
     """The partition's number."""
     position: builtins.int
-    """Where to continue after a break: the next offset."""
+    """Where to continue after a break: the next offset. It may lie within a batch."""
     end: builtins.int
     """The partition's end (next offset to be written, committed) as known when this left: position against end is lag."""
     finished: builtins.bool
@@ -416,7 +423,7 @@ class ReadResponse(message.Message):
     @builtins.property
     def batches(self) -> containers.RepeatedCompositeFieldContainer[records_pb2.StoredBatch]:
         """With READ_FORMAT_BATCHES. The first may begin before, and the last end after, the range that was asked for:
-        the reader drops what lies outside of it.
+        the reader drops what lies outside of it. One that a node had to decompress is sealed anew, perhaps in parts.
         """
 
     def __init__(
