@@ -87,6 +87,8 @@ class BrokerOptions:
     group_replicas_max: int = 3
     member_commits_max: int = 256
     """Commits of one member without an answer; beyond it the node does not read on."""
+    uncommitted_records_max: int = 100_000
+    """Delivered to a member and not committed, of each partition, where it does not say it: the largest batch."""
     member_messages_max: int = 4
     """Messages with records that wait for one member to take them."""
 

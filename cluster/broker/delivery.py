@@ -1,8 +1,8 @@
 """Entries of a partition as a reader asked for them: decoded records, or batches as their producer sealed them.
 
 Rules:
-1. A message holds at most `read_message_bytes_max`, so that a client takes it whose gRPC is as it came (4 MiB), and a
-   larger record, or batch as it was published, comes alone.
+1. A message holds at most `read_message_bytes_max`, so that a client takes it whose gRPC is as it came (4 MiB), and as
+   many records as its reader wants at most. A larger record, or batch as it was published, comes alone.
 2. So a batch that grows when it is decoded, or decompressed for a reader who cannot, comes in several messages. Each
    says the position behind its last record, and a reader goes on from there after a break, within a batch as well.
 3. What can be read is given before the error about what cannot.
@@ -18,6 +18,9 @@ from cluster.types import Codec, Offset
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
 from cluster.wire.records import decode_batch, decompress, split_batch
+
+NO_LIMIT = 1 << 32
+"""More records than a reader can name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,11 @@ class Delivery:
         self._codecs = {Codec.NONE, *(api.codec_from_pb(number) for number in request.codecs)}
         self._stop = stop
         self._bytes_max = min(request.window_bytes or options.read_message_bytes_max, options.read_message_bytes_max)
+        self._records_max = request.records_max or NO_LIMIT
 
     def answers(self, entries: Sequence[Entry], position: Offset, end: Offset) -> Iterator[Answer]:
         """All that the entries hold from `position` on; at least one answer."""
-        making = _Making(self._partition, position, end, self._bytes_max)
+        making = self._making(position, end)
         for entry in entries:
             if self._stop is not None and entry.base_offset >= self._stop:
                 break
@@ -69,11 +73,14 @@ class Delivery:
 
     def finished(self, position: Offset, end: Offset) -> bytes:
         """There is nothing to read before the stop."""
-        return _Making(self._partition, position, end, self._bytes_max).sealed(done=True).message
+        return self._making(position, end).sealed(done=True).message
 
     def standing(self, position: Offset, end: Offset) -> bytes:
         """Nothing new yet."""
-        return _Making(self._partition, position, end, self._bytes_max).sealed().message
+        return self._making(position, end).sealed().message
+
+    def _making(self, position: Offset, end: Offset) -> "_Making":
+        return _Making(self._partition, position, end, bytes_max=self._bytes_max, records_max=self._records_max)
 
     def _add_records(self, entry: Entry, position: Offset, making: "_Making") -> None:
         assert entry.batch is not None
@@ -108,34 +115,36 @@ class Delivery:
 class _Making:
     """The answer that is being filled, and those that are full. `position` is behind all that was added."""
 
-    def __init__(self, partition: int, position: Offset, end: Offset, bytes_max: int) -> None:
+    def __init__(self, partition: int, position: Offset, end: Offset, *, bytes_max: int, records_max: int) -> None:
         self.position = position
         self.full: list[Answer] = []
         self._response = stream_pb2.ReadResponse(partition=partition)
         self._partition = partition
         self._end = end
         self._bytes_max = bytes_max
-        self._bytes = 0
+        self._records_max = records_max
+        self._bytes = self._records = 0
 
     def add_record(self, record: Record) -> None:
         """The next one."""
-        self._make_room(api.record_bytes(record))
+        self._make_room(api.record_bytes(record), 1)
         api.add_record(record, self._response)
         self.position = Offset(record.offset + 1)
 
     def add_batch(self, entry: Entry) -> None:
         """The next one."""
-        self._make_room(entry.size_bytes + api.BATCH_FRAME_BYTES_MAX)
+        self._make_room(entry.size_bytes + api.BATCH_FRAME_BYTES_MAX, entry.record_count)
         api.stored_batch_to_pb(entry, self._response.batches.add())
         self.position = entry.end_offset
 
-    def _make_room(self, size: int) -> None:
+    def _make_room(self, size: int, records: int) -> None:
         """What does not fit is the first of a new answer."""
-        if self._bytes and self._bytes + size > self._bytes_max:
+        self._bytes += size
+        self._records += records
+        if (self._bytes > self._bytes_max or self._records > self._records_max) and self._records > records:
             self.full.append(self.sealed())
             self._response = stream_pb2.ReadResponse(partition=self._partition)
-            self._bytes = 0
-        self._bytes += size
+            self._bytes, self._records = size, records
 
     def take(self) -> Sequence[Answer]:
         """Those that are full, once."""

@@ -135,6 +135,15 @@ def test_a_batch_that_is_decompressed_comes_in_parts() -> None:
     assert [False, False, True] == [answer.done for answer in answers]
 
 
+@pytest.mark.parametrize(("how", "expected"), [(1, [2, 4, 6, 8]), (2, [3, 4, 7, 8])])
+def test_a_message_holds_as_many_records_as_the_reader_wants(how: int, expected: list[int]) -> None:
+    """Batches are not cut for it: one that holds more comes alone."""
+    entries = [_entry(0), _entry(3, values=[b"d"]), _entry(4), _entry(7, values=[b"h"])]
+    request = stream_pb2.ReadRequest(format=how, records_max=2)  # type: ignore[arg-type]
+
+    assert expected == [answer.position for answer in _answers(request, entries)]
+
+
 def test_what_is_larger_than_a_message_comes_alone() -> None:
     """A record, or a batch as it was published: it cannot be cut."""
     large = [b"a" * 10, b"b" * 2000, b"c" * 10]

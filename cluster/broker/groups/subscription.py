@@ -59,6 +59,7 @@ class Wishes:
     delivery: "group_pb2.Delivery.ValueType"
     codecs: list[Any] = field(default_factory=list)
     window_bytes: int = 0
+    uncommitted_records_max: int = 0
 
 
 class Subscription:
@@ -90,7 +91,10 @@ class Subscription:
         self._control: deque[group_pb2.SubscribeResponse] = deque()
         self._filled = asyncio.Event()
         self._delivering = Delivering(
-            messages_max=options.member_messages_max, on_filled=self._filled.set, on_skipped=self._skipped
+            messages_max=options.member_messages_max,
+            uncommitted_records_max=wishes.uncommitted_records_max,
+            on_filled=self._filled.set,
+            on_skipped=self._skipped,
         )
         self._commits_room = asyncio.Semaphore(options.member_commits_max)
         self._commits = 0
@@ -251,6 +255,7 @@ class Subscription:
             format=stream_pb2.READ_FORMAT_BATCHES if batches else stream_pb2.READ_FORMAT_RECORDS,
             codecs=self._wishes.codecs,
             window_bytes=self._wishes.window_bytes // max(len(self._told), 1),
+            records_max=(self._wishes.uncommitted_records_max + 1) // 2,  # one is worked on while the next one comes
         )
         return PartitionRead(self._reading, topic, partition, request)
 
@@ -313,6 +318,7 @@ class Subscription:
             if self._is_told(partition, generation):
                 told = self._told[partition]
                 told.committed = max(told.committed, position)
+                self._delivering.committed(partition, position)
 
     async def _told_commit(self, commit: group_pb2.Commit, answer: "asyncio.Future[None]") -> None:
         committed = group_pb2.Committed(correlation=commit.correlation, positions=commit.positions)

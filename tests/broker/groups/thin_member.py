@@ -1,5 +1,6 @@
 """A member of a group with nothing but the .proto file."""
 
+import asyncio
 from collections import deque
 
 from cluster.sim.cluster import SimCluster
@@ -31,6 +32,7 @@ class ThinMember:
         self.revoked: deque[group_pb2.Held] = deque()
         self.lost: set[int] = set()
         self.drained = False
+        self.news = asyncio.Event()
 
     async def open(self) -> "ThinMember":
         """Join; return when the node has answered."""
@@ -76,10 +78,18 @@ class ThinMember:
                 self.answered += [(item.held.partition, item.position) for item in response.committed.positions]
             case "drained":
                 self.drained = True
+        self.news.set()
         return response
 
     async def commit(self, number: int, position: int, *, generation: int | None = None) -> str:
         """Commit one position; the reason of the refusal, or nothing."""
+        correlation = await self.say_commit(number, position, generation=generation)
+        while correlation not in self.answers:
+            await self.take()
+        return self.answers[correlation]
+
+    async def say_commit(self, number: int, position: int, *, generation: int | None = None) -> int:
+        """Say that one position is to be committed; the correlation of the answer."""
         correlation = len(self.answers) + 1
         generation = self.held[number] if generation is None else generation
         held = group_pb2.Held(topic=TOPIC, partition=number, generation=generation)
@@ -87,9 +97,7 @@ class ThinMember:
         await self.say(
             group_pb2.SubscribeRequest(commit=group_pb2.Commit(correlation=correlation, positions=positions))
         )
-        while correlation not in self.answers:
-            await self.take()
-        return self.answers[correlation]
+        return correlation
 
     async def give_back(self) -> None:
         """Commit and release what was asked for."""
@@ -108,6 +116,11 @@ class ThinMember:
     async def take_records(self, count: int) -> None:
         """Until so many have come."""
         while len(self.records) < count:
+            await self.take()
+
+    async def take_on(self) -> None:
+        """Whatever comes."""
+        while True:
             await self.take()
 
     async def leave(self) -> None:

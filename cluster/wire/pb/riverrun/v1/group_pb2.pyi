@@ -104,6 +104,7 @@ class Join(message.Message):
     DELIVERY_FIELD_NUMBER: builtins.int
     CODECS_FIELD_NUMBER: builtins.int
     WINDOW_BYTES_FIELD_NUMBER: builtins.int
+    UNCOMMITTED_RECORDS_MAX_FIELD_NUMBER: builtins.int
     group: builtins.str
     """The group's name: 1 to 249 characters of a–z A–Z 0–9 . _ -. It is made when its first member joins."""
     client: builtins.str
@@ -114,6 +115,12 @@ class Join(message.Message):
     """What is delivered."""
     window_bytes: builtins.int
     """See ReadRequest.window_bytes."""
+    uncommitted_records_max: builtins.int
+    """At most so many records of each partition are delivered beyond what is committed of it; then nothing of it comes
+    until a commit does. So much is processed again at most when the member dies. A batch that holds more (with
+    DELIVERY_BATCHES) comes when all before it is committed. 0: the node's limit, 100,000 (uncommitted_records_max).
+    With DELIVERY_NONE the node has no part in it: the member alone bounds what it reads and does not commit.
+    """
     @builtins.property
     def topics(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of topics; at least one."""
@@ -137,10 +144,11 @@ class Join(message.Message):
         delivery: Delivery.ValueType = ...,
         codecs: abc.Iterable[records_pb2.Codec.ValueType] | None = ...,
         window_bytes: builtins.int = ...,
+        uncommitted_records_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "codecs", b"codecs", "delivery", b"delivery", "group", b"group", "session", b"session", "start", b"start", "topics", b"topics", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "codecs", b"codecs", "delivery", b"delivery", "group", b"group", "session", b"session", "start", b"start", "topics", b"topics", "uncommitted_records_max", b"uncommitted_records_max", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,8 +182,8 @@ class Held(message.Message):
 
 @typing.final
 class Commit(message.Message):
-    """Positions: everything before them was processed. A position never goes back, so a commit without an answer can be said
-    again, to another node as well.
+    """Positions: everything before them was processed. A position never goes back, so a commit without an answer can be
+    said again, to another node as well.
     """
 
     DESCRIPTOR: descriptor.Descriptor

@@ -349,6 +349,7 @@ class ReadRequest(message.Message):
     CODECS_FIELD_NUMBER: builtins.int
     WINDOW_BYTES_FIELD_NUMBER: builtins.int
     TOPIC_ID_FIELD_NUMBER: builtins.int
+    RECORDS_MAX_FIELD_NUMBER: builtins.int
     topic: builtins.str
     """The topic's name."""
     format: ReadFormat.ValueType
@@ -357,6 +358,8 @@ class ReadRequest(message.Message):
     """At most so many payload bytes under way to the reader; 0: the node's own limit."""
     topic_id: builtins.bytes
     """The topic's id, if the client knows it."""
+    records_max: builtins.int
+    """At most so many records in a message; 0: as many as fit. A batch that holds more comes alone."""
     @builtins.property
     def partitions(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Which; none: all of them."""
@@ -384,10 +387,11 @@ class ReadRequest(message.Message):
         codecs: abc.Iterable[records_pb2.Codec.ValueType] | None = ...,
         window_bytes: builtins.int = ...,
         topic_id: builtins.bytes = ...,
+        records_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["start", b"start", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "partitions", b"partitions", "start", b"start", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "partitions", b"partitions", "records_max", b"records_max", "start", b"start", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -395,9 +399,9 @@ class ReadRequest(message.Message):
 class ReadResponse(message.Message):
     """Some records of one partition, in order.
 
-    A message has at most 2 MiB (a node's read_message_bytes_max), but for a larger record or batch, which comes alone. So
-    gRPC's own limit of 4 MiB is enough for a reader, as long as nobody publishes batches with records above 1 MiB. A
-    batch that grows beyond it when a node decodes or decompresses it comes in several messages.
+    A message has at most 2 MiB (a node's read_message_bytes_max), but for a larger record or batch, which comes alone.
+    So gRPC's own limit of 4 MiB is enough for a reader, unless somebody publishes batches with records that are larger
+    than that when they are decompressed. A batch that grows so comes in several messages.
     """
 
     DESCRIPTOR: descriptor.Descriptor
