@@ -52,8 +52,9 @@ class Record:
 class Batch:
     """Records encoded once. `payload` is an encoded (and perhaps compressed) `Records` message.
 
-    `producer_id` 0: not idempotent. `base_sequence` counts records per (producer, partition), dense, from 0, and
-    continues across epochs. `uncompressed_size` is in bytes.
+    `compacted`: records were removed since; those that are left say where they stood, and `record_count` is still how
+    many offsets the batch takes. `checksum` is then a node's. `producer_id` 0: not idempotent. `base_sequence` counts
+    records per (producer, partition), dense, from 0, and continues across epochs. `uncompressed_size` is in bytes.
     """
 
     payload: bytes
@@ -66,6 +67,7 @@ class Batch:
     producer_epoch: int = 0
     base_sequence: int = 0
     checksum: int = 0
+    compacted: bool = False
 
     def computed_checksum(self) -> int:
         """The CRC32C that `checksum` must equal."""
@@ -86,6 +88,44 @@ class Batch:
         return self.checksum == self.computed_checksum()
 
 
+RECENT_BATCHES_MAX = 32
+"""Batches remembered for each producer: as many as it may have in flight (BrokerOptions.batches_in_flight_max)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecentBatch:
+    """One of a producer's last batches: enough to answer it again."""
+
+    base_sequence: int
+    record_count: int
+    base_offset: Offset
+    index: Index
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoleProducer:
+    """The last batches that one producer has in a hole, at most RECENT_BATCHES_MAX, in order."""
+
+    producer: ProducerId
+    last_append_time_ns: int
+    recent: tuple[RecentBatch, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hole:
+    """What is kept of a run of entries that compaction has emptied: see `cluster.holes`.
+
+    `record_count`: offsets that the run took. `term_starts`: (first index, term) runs; the first is the entry's own.
+    """
+
+    last_index: Index
+    record_count: int
+    term_starts: tuple[tuple[Index, Term], ...]
+    producers: tuple[HoleProducer, ...]
+    tombstones_upto: Index
+
+
 class EntryKind(IntEnum):
     """What an entry holds. The numbers are on the wire and on disk; an unknown kind stops the replica."""
 
@@ -100,6 +140,10 @@ class EntryKind(IntEnum):
     """Ephemeral producers that every replica forgets alike."""
     COMMAND = 5
     """For the state that the partition's log folds into beside its records (see `cluster.log.fold.Machine`)."""
+    HOLE = 6
+    """Stands for entries that compaction has emptied: those from `index` to `last_index` (see `cluster.holes`)."""
+    DROP_TOMBSTONES = 7
+    """The leader's word that tombstones at or below an index are old enough: compaction may remove them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,11 +162,25 @@ class Entry:
     append_time_ns: int
     batch: Batch | None = None
     control: bytes = b""
+    hole: Hole | None = None
+    """What `control` says, of kind HOLE."""
+
+    @property
+    def last_index(self) -> Index:
+        """The last slot that it stands for: its own, but for a hole."""
+        return self.hole.last_index if self.hole is not None else self.index
+
+    @property
+    def last_term(self) -> Term:
+        """The term of that slot."""
+        return self.hole.term_starts[-1][1] if self.hole is not None else self.term
 
     @property
     def record_count(self) -> int:
         """How many offsets the entry takes: 0 for control entries."""
-        return self.batch.record_count if self.batch else 0
+        if self.batch is not None:
+            return self.batch.record_count
+        return self.hole.record_count if self.hole is not None else 0
 
     @property
     def end_offset(self) -> Offset:

@@ -19,21 +19,21 @@ from functools import partial
 
 import structlog
 
-from cluster.actor import Ref, Supervisor
+from cluster.actor import Supervisor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
 from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
 from cluster.broker.replica import Replica
 from cluster.broker.reports import Reports
-from cluster.broker.requests import AllowVote, Configure, DeleteRecords, FromPeer, ReadBarrier, Tick, TransferLeadership
+from cluster.broker.requests import AllowVote, Configure, FromPeer, Tick, TransferLeadership
+from cluster.broker.running import Running
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, MachineOf, ReplicaIdentity, Writer
-from cluster.metadata import Delta, Placement, Report, Topic, TopicConfig
-from cluster.metadata import Replica as Assigned
+from cluster.metadata import Delta, Placement, Report, Topic
 from cluster.raft import Member, Membership
-from cluster.types import ClusterId, NodeId, Offset, PartitionId, TopicId
+from cluster.types import ClusterId, NodeId, PartitionId, TopicId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import World
 
@@ -43,31 +43,6 @@ STARTED_TOGETHER_MAX = 64
 RETRY_S = 1.0
 """What the disk had no room for is tried again so often."""
 TICK = Tick()
-
-
-class Running:
-    """A replica that runs here, and its mailbox."""
-
-    __slots__ = ("assigned", "config", "preferred", "ref", "replica")
-
-    def __init__(self, assigned: Assigned, replica: Replica, ref: Ref, *, preferred: bool, config: TopicConfig) -> None:
-        self.assigned = assigned
-        self.config = config
-        self.preferred = preferred
-        self.replica = replica
-        self.ref = ref
-
-    async def ask_end(self) -> Offset:
-        """The committed end behind a read barrier; NotLeader if the replica does not lead."""
-        reply: asyncio.Future[Offset] = asyncio.get_running_loop().create_future()
-        await self.ref.tell(ReadBarrier(reply))
-        return await reply
-
-    async def delete_records(self, before: Offset) -> Offset:
-        """The first offset that is left when the records below `before` are deleted; NotLeader, OffsetOutOfRange."""
-        reply: asyncio.Future[Offset] = asyncio.get_running_loop().create_future()
-        await self.ref.tell(DeleteRecords(before, reply))
-        return await reply
 
 
 class Broker:

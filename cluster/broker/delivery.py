@@ -17,7 +17,8 @@ from cluster.records import Batch, Entry, Record
 from cluster.types import Codec, Offset
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
-from cluster.wire.records import decode_batch, decompress, split_batch
+from cluster.wire.records import decode_batch
+from cluster.wire.splitting import split_batch
 
 NO_LIMIT = 1 << 32
 """More records than a reader can name."""
@@ -52,10 +53,12 @@ class Delivery:
             if self._stop is not None and entry.base_offset >= self._stop:
                 break
             try:
-                if self._batches:
-                    self._add_batches(entry, position, making)
+                if entry.batch is None or (entry.batch.compacted and not entry.batch.payload):
+                    pass  # a hole
+                elif self._batches:
+                    self._add_batches(entry, entry.batch, position, making)
                 else:
-                    self._add_records(entry, position, making)
+                    self._add_records(entry, entry.batch, position, making)
             except RiverrunError as error:
                 error.metadata["offset"] = str(entry.base_offset)
                 error.metadata["next"] = str(entry.end_offset)
@@ -82,34 +85,24 @@ class Delivery:
     def _making(self, position: Offset, end: Offset) -> "_Making":
         return _Making(self._partition, position, end, bytes_max=self._bytes_max, records_max=self._records_max)
 
-    def _add_records(self, entry: Entry, position: Offset, making: "_Making") -> None:
-        assert entry.batch is not None
-        for record in decode_batch(entry.batch, entry.base_offset):
+    def _add_records(self, entry: Entry, batch: Batch, position: Offset, making: "_Making") -> None:
+        for record in decode_batch(batch, entry.base_offset):
             if record.offset < position:
                 continue
             if self._stop is not None and record.offset >= self._stop:
                 break
             making.add_record(record)
 
-    def _add_batches(self, entry: Entry, position: Offset, making: "_Making") -> None:
-        assert entry.batch is not None
-        if entry.batch.codec in self._codecs:
+    def _add_batches(self, entry: Entry, batch: Batch, position: Offset, making: "_Making") -> None:
+        if batch.codec in self._codecs:
             making.add_batch(entry)
             return
-        for part in self._decompressed(entry, entry.batch):
-            if part.end_offset <= position:
+        for base, part in split_batch(batch, entry.base_offset, max(self._bytes_max - api.BATCH_FRAME_BYTES_MAX, 1)):
+            if base + part.record_count <= position:
                 continue
-            if self._stop is not None and part.base_offset >= self._stop:
+            if self._stop is not None and base >= self._stop:
                 break
-            making.add_batch(part)
-
-    def _decompressed(self, entry: Entry, batch: Batch) -> Iterator[Entry]:
-        """The entry for a reader who did not name its codec, in parts that are sealed anew."""
-        base = entry.base_offset
-        bytes_max = max(self._bytes_max - api.BATCH_FRAME_BYTES_MAX, 1)
-        for part in split_batch(batch, decompress(batch), bytes_max):
-            yield replace(entry, base_offset=base, batch=part)
-            base = Offset(base + part.record_count)
+            making.add_batch(replace(entry, base_offset=base, batch=part))
 
 
 class _Making:

@@ -8,6 +8,8 @@ from cluster.wire.records import UNCOMPRESSED_BYTES_MAX
 
 def check_batch(batch: Batch, options: BrokerOptions) -> None:
     """Refuse a batch that breaks a limit or whose bytes are not those that its producer sealed."""
+    if batch.compacted:
+        raise InvalidRequest("only nodes compact batches: publish all of the records, or a batch without the hole")
     if batch.record_count < 1 or not batch.payload:
         raise InvalidRequest("a batch holds at least one record")
     if batch.record_count > options.records_per_batch_max:

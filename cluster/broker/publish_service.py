@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import google_crc32c
 
-from cluster.broker.broker import Broker, Running
+from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding, is_forwarded
 from cluster.broker.gate import check_batch, check_record
 from cluster.broker.requests import Publish
+from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, InvalidRequest, NotLeader, RiverrunError
 from cluster.metadata import Topic

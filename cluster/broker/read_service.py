@@ -8,10 +8,11 @@ client's stream outlives the nodes behind it, and only the node that it talks to
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from cluster.broker.broker import Broker, Running
+from cluster.broker.broker import Broker
 from cluster.broker.delivery import Delivery
 from cluster.broker.forwarding import Forwarding, OwnCall, is_forwarded
 from cluster.broker.positions import begin_offset, offset_at, stop_offset
+from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, NotLeader, RiverrunError
 from cluster.metadata import Topic

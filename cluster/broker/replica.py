@@ -37,13 +37,14 @@ from cluster.broker.requests import (
 from cluster.broker.surroundings import Surroundings
 from cluster.broker.trimming import Trimming
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.holes import piece, placed
 from cluster.log import Log
 from cluster.log.fold import encode_expired, encode_trim
-from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
+from cluster.messages import AppendEntries, EntryHeader, InstallFold, RaftMessage, TimeoutNow
 from cluster.raft import Ready
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket
-from cluster.wire.peer import ReplicaEnvelope
+from cluster.wire.peer import ReplicaEnvelope, headers_of
 
 log_event = structlog.get_logger()
 
@@ -263,6 +264,8 @@ class Replica(Actor):
                     log_event.warning("append_damaged", partition=str(self.partition), index=entry.index)
                     return
                 self._incoming[entry.index, entry.term] = entry
+                if entry.hole is not None:
+                    self._incoming |= {(header.index, header.term): entry for header in headers_of(entry)}
         elif isinstance(message, InstallFold):
             self._folds[message.index, message.last_term] = envelope.fold
         self.raft.step(message)
@@ -292,8 +295,20 @@ class Replica(Actor):
             self._install(ready.fold)
         missing = [header for header in ready.entries if header.index > self.log.last_index]
         if missing:
-            self._store([self._take(header.index, header.term) for header in missing])
+            self._store_accepted(missing)
         self._submit(ready.ticket)
+
+    def _store_accepted(self, headers: Sequence[EntryHeader]) -> None:
+        """What the core accepted; of a hole, the piece that it accepted."""
+        entries = [self._take(header.index, header.term) for header in headers]
+        if all(entry.hole is None for entry in entries):
+            self._store(entries)
+            return
+        for header, entry in zip(headers, entries, strict=True):
+            if entry.hole is None:
+                self._store([entry])
+            elif header.index > self.log.last_index:
+                self._store([placed(piece(entry, header.index, headers[-1].index), self.log.end_offset)])
 
     def _take(self, index: Index, term: Term) -> Entry:
         """The content of an entry that the core accepted; one that nobody proposed or sent is a leader's no-op."""
@@ -314,7 +329,7 @@ class Replica(Actor):
 
     def _store(self, entries: list[Entry]) -> None:
         self.log.append(entries)
-        self._uncommitted_ends.extend((entry.index, entry.end_offset) for entry in entries)
+        self._uncommitted_ends.extend((entry.last_index, entry.end_offset) for entry in entries)
 
     def _truncate(self, index: Index) -> None:
         self.log.truncate_from(index)

@@ -18,8 +18,8 @@ Rules (the ideas are Kafka's KIP-98 and KIP-360; sequences here count records, a
 from dataclasses import dataclass
 
 from cluster.errors import DuplicateForgotten, Fenced, OutOfSequence, RiverrunError, UnknownProducer
-from cluster.log.fold import ProducerState, RecentBatch
-from cluster.records import Batch
+from cluster.log.fold import ProducerState
+from cluster.records import Batch, RecentBatch
 
 
 @dataclass(frozen=True, slots=True)

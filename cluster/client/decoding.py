@@ -59,7 +59,7 @@ def read_stored_batch(
         items = api.parse(api.records_pb2.Records, decompress(batch)).records
     except InvalidRequest as error:
         raise CorruptBatch(f"the batch at offset {base} of partition {partition} holds no records") from error
-    if len(items) > batch.record_count:
+    if len(items) > batch.record_count or (len(items) < batch.record_count and not batch.compacted):
         raise CorruptBatch(
             f"the batch at offset {base} of partition {partition} holds {len(items)} records and says "
             f"{batch.record_count}"

@@ -23,9 +23,8 @@ class Cache:
 
     def forget(self, first: Index, last: Index) -> None:
         """These are no part of the log any more."""
-        for gone in range(first, last + 1):
-            entry = self._entries.pop(Index(gone), None)
-            self._bytes -= entry.size_bytes if entry else 0
+        for gone in [index for index in self._entries if first <= index <= last]:
+            self._bytes -= self._entries.pop(gone).size_bytes
 
     def clear(self) -> None:
         """Nothing is left."""

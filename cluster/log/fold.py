@@ -18,25 +18,13 @@ import google_crc32c
 import msgspec
 
 from cluster.errors import CorruptStorage
+from cluster.holes import tombstone_limit
 from cluster.raft.ready import Member, Membership
-from cluster.records import Entry, EntryKind
+from cluster.records import RECENT_BATCHES_MAX, Entry, EntryKind, RecentBatch
 from cluster.types import NO_INDEX, NO_TERM, Index, NodeId, Offset, ProducerId, ReplicaId, Term
 
 FORMAT = 1
-RECENT_BATCHES_MAX = 32
-"""Batches remembered for each producer: as many as it may have in flight (BrokerOptions.batches_in_flight_max)."""
 NO_OFFSET = Offset(0)
-
-
-@dataclass(frozen=True, slots=True)
-class RecentBatch:
-    """One of a producer's last batches: enough to answer it again."""
-
-    base_sequence: int
-    record_count: int
-    base_offset: Offset
-    index: Index
-    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +63,8 @@ class Fold:
     last_append_time_ns: int = 0
     producers: dict[ProducerId, ProducerState] = field(default_factory=dict)
     machine: Machine | None = None
+    tombstones_upto: Index = NO_INDEX
+    """Tombstones at or below this index may be gone: whoever has not had them must not go on from there."""
     answer: Any = None
     """What the machine made of the newest command."""
 
@@ -97,7 +87,11 @@ class Fold:
             case EntryKind.COMMAND:
                 assert self.machine is not None, "a command for a partition that folds none"
                 self.answer = self.machine.apply(entry.control, entry.index)
-        self.index, self.term = entry.index, entry.term
+            case EntryKind.HOLE:
+                self._apply_hole(entry)
+            case EntryKind.DROP_TOMBSTONES:
+                self.tombstones_upto = max(self.tombstones_upto, tombstone_limit(entry))
+        self.index, self.term = entry.last_index, entry.last_term
         self.end_offset = entry.end_offset
         self.last_append_time_ns = max(self.last_append_time_ns, entry.append_time_ns)
 
@@ -106,13 +100,24 @@ class Fold:
         assert batch is not None
         if not batch.producer_id:
             return
-        known = self.producers.get(batch.producer_id)
         made = RecentBatch(
             batch.base_sequence, batch.record_count, entry.base_offset, entry.index, batch.producer_epoch
         )
-        recent = (*known.recent[1 - RECENT_BATCHES_MAX :], made) if known is not None else (made,)
-        self.producers[batch.producer_id] = ProducerState(
-            batch.producer_epoch, batch.base_sequence + batch.record_count, recent, entry.append_time_ns
+        self._produced(batch.producer_id, (made,), entry.append_time_ns)
+
+    def _apply_hole(self, entry: Entry) -> None:
+        hole = entry.hole
+        assert hole is not None
+        self.tombstones_upto = max(self.tombstones_upto, hole.tombstones_upto)
+        for producer in hole.producers:
+            self._produced(producer.producer, producer.recent, producer.last_append_time_ns)
+
+    def _produced(self, producer: ProducerId, made: tuple[RecentBatch, ...], append_time_ns: int) -> None:
+        known = self.producers.get(producer)
+        recent = (*known.recent, *made)[-RECENT_BATCHES_MAX:] if known is not None else made
+        last = made[-1]
+        self.producers[producer] = ProducerState(
+            last.epoch, last.base_sequence + last.record_count, recent, append_time_ns
         )
 
 
@@ -142,10 +147,18 @@ def encode_fold(fold: Fold) -> bytes:
             fold.start_offset,
             fold.last_append_time_ns,
             {producer: _plain_producer(state) for producer, state in fold.producers.items()},
-            *(() if fold.machine is None else (fold.machine.encode(),)),
+            *_plain_rest(fold),
         )
     )
     return bytes([FORMAT]) + int(google_crc32c.value(content)).to_bytes(4, "little") + content
+
+
+def _plain_rest(fold: Fold) -> tuple[object, ...]:
+    """What not every partition has, at the end."""
+    machine = fold.machine.encode() if fold.machine is not None else b""
+    if fold.tombstones_upto:
+        return machine, fold.tombstones_upto
+    return (machine,) if fold.machine is not None else ()
 
 
 def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
@@ -153,7 +166,7 @@ def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
     content = data[5:]
     if len(data) < 5 or data[0] != FORMAT or google_crc32c.value(content) != int.from_bytes(data[1:5], "little"):
         raise CorruptStorage("a fold is damaged or of another version")
-    voters, index, term, end, start, append_time, producers, *state = msgspec.msgpack.decode(content, strict=False)
+    voters, index, term, end, start, append_time, producers, *rest = msgspec.msgpack.decode(content, strict=False)
     return Fold(
         membership=_membership(voters),
         index=Index(index),
@@ -162,7 +175,8 @@ def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
         start_offset=Offset(start),
         last_append_time_ns=append_time,
         producers={ProducerId(int(producer)): _producer(known) for producer, known in producers.items()},
-        machine=machine_of(state[0] if state else b"") if machine_of is not None else None,
+        machine=machine_of(rest[0] if rest else b"") if machine_of is not None else None,
+        tombstones_upto=Index(rest[1] if len(rest) > 1 else 0),
     )
 
 

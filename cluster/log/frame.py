@@ -13,10 +13,13 @@ from dataclasses import dataclass, replace
 
 import google_crc32c
 
+from cluster.holes import decode_hole
 from cluster.records import Batch, Entry, EntryKind
 from cluster.types import Codec, Index, Offset, PartitionId, ProducerId, Term
 
 MAGIC = 0x31465252  # "RRF1"
+COMPACTED = 0x80
+"""Beside the codec's number: compaction has removed records of the batch."""
 _FIELDS = struct.Struct("<IQQBBIqqQqqQIQIQQI")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _CRC.size + 4 + _FIELDS.size
@@ -49,7 +52,7 @@ def encode_frame(entry: Entry, partition: PartitionId, synced: tuple[Index, Term
         entry.index,
         entry.term,
         entry.kind,
-        batch.codec if batch else 0,
+        (batch.codec | COMPACTED if batch.compacted else batch.codec) if batch else 0,
         entry.record_count,
         entry.base_offset,
         entry.append_time_ns,
@@ -83,7 +86,7 @@ def decode_header(data: bytes, position: int, partition: PartitionId) -> FrameHe
         batch = Batch(
             payload=b"",
             record_count=count,
-            codec=Codec(codec),
+            codec=Codec(codec & ~COMPACTED),
             uncompressed_size=uncompressed,
             min_timestamp_ns=min_time,
             max_timestamp_ns=max_time,
@@ -91,6 +94,7 @@ def decode_header(data: bytes, position: int, partition: PartitionId) -> FrameHe
             producer_epoch=epoch,
             base_sequence=sequence,
             checksum=checksum,
+            compacted=bool(codec & COMPACTED),
         )
     entry = Entry(
         index=Index(index),
@@ -117,7 +121,8 @@ def decode_frame(data: bytes, position: int, partition: PartitionId) -> Entry | 
 def with_content(entry: Entry, content: bytes) -> Entry:
     """The header's entry, whole."""
     if entry.batch is None:
-        return replace(entry, control=content)
+        hole = decode_hole(content) if entry.kind is EntryKind.HOLE else None
+        return replace(entry, control=content, hole=hole)
     return replace(entry, batch=replace(entry.batch, payload=content))
 
 

@@ -36,7 +36,7 @@ def locate(log: Log, offset: Offset) -> Location:
         segment=segment,
         file=segment.file,
         index=index,
-        term=Term(segment.rows.terms[index - segment.base_index]),
+        term=segment.term_at(index),
         position=position,
         frame_bytes=frame_bytes,
     )

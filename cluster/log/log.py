@@ -5,22 +5,26 @@ Entries that are not written yet are always in memory; the newest written ones s
 disk is checked, and a frame that fails is CorruptStorage: never served.
 """
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
+from cluster.holes import piece
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
-from cluster.log.opening import VOTE_FILE, Recovery, create_files, open_files
-from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts, head_size
+from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
+from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
+from cluster.log.segments import Segments
 from cluster.log.trims import Trims
-from cluster.log.write import Create, Cut, Put, Recovered, Remove, SaveVote, Step, Write
+from cluster.log.write import Create, Cut, Put, Recovered, Remove, Replace, SaveVote, Step, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
-from cluster.world import Disk, File
+from cluster.world import Disk
+
+READ_COUNT_MAX = 4096
+"""Batches that one read returns: those that compaction has emptied take no bytes."""
 
 
 class Log:
@@ -28,43 +32,37 @@ class Log:
 
     def __init__(
         self,
+        opened: Opened,
         *,
         directory: str,
         identity: ReplicaIdentity,
         options: LogOptions,
-        segments: list[Segment],
-        fold: Fold,
-        vote: Vote,
-        vote_sequence: int,
-        vote_file: File,
-        recovered: Recovery,
-        trims: Trims,
         machine_of: MachineOf | None = None,
     ) -> None:
-        self.recovered = recovered
-        self.fold = fold
-        self.vote = vote
+        self.recovered = opened.recovered
+        self.fold = fold = opened.fold
+        self.vote = opened.vote
         self.full = False
         self.closed = False
         self.pending_bytes = 0
         self.segment_age_max_ns: int | None = None
         """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
-        self._trims = trims
+        self._trims = opened.trims
         self._directory = directory
         self._identity = identity
         self._options = options
         self._machine_of = machine_of
         self._segment_bytes_max = options.folded_segment_bytes_max if machine_of else options.segment_bytes_max
-        self._segments = segments
-        self._vote_sequence = vote_sequence
-        self._vote_file = vote_file
+        self._segments = Segments(opened.segments)
+        self._vote_sequence = opened.vote_sequence
+        self._vote_file = opened.vote_file
         self._steps: list[Step] = []
         self._failed: Write | None = None
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
         self._under_way = False
-        self._cut_first = recovered.doubtful is not None
+        self._cut_first = opened.recovered.doubtful is not None
 
     # --- opening
 
@@ -93,19 +91,7 @@ class Log:
         RefusedToStart: another's files. CorruptStorage: the vote or the log's start is lost.
         """
         opened = open_files(disk, directory, identity, machine_of)
-        return Log(
-            directory=directory,
-            identity=identity,
-            options=options,
-            segments=opened.segments,
-            fold=opened.fold,
-            vote=opened.vote,
-            vote_sequence=opened.vote_sequence,
-            vote_file=opened.vote_file,
-            recovered=opened.recovered,
-            trims=opened.trims,
-            machine_of=machine_of,
-        )
+        return Log(opened, directory=directory, identity=identity, options=options, machine_of=machine_of)
 
     def close(self) -> None:
         """Close the files, after the write that is under way; what is queued is not written."""
@@ -115,6 +101,7 @@ class Log:
 
     def _close_files(self) -> None:
         removing = [step.segment for step in self._steps if isinstance(step, Remove)]
+        removing += [segment for step in self._steps if isinstance(step, Replace) for segment in step.old]
         for segment in [*self._segments, *removing]:
             if segment.file is not None:
                 segment.file.close()
@@ -139,6 +126,11 @@ class Log:
         return max(self._segments[0].base_offset, self._trims.start)
 
     @property
+    def tombstones_upto(self) -> Index:
+        """Tombstones at or below this index may be removed: that is committed."""
+        return self._trims.tombstones_upto
+
+    @property
     def end_offset(self) -> Offset:
         """The offset of the next record, committed or not."""
         return self.fold.end_offset
@@ -146,28 +138,24 @@ class Log:
     def state(self) -> LogState:
         """For the Raft core."""
         first = decode_fold(self._segments[0].fold)
-        runs: list[tuple[Index, Term]] = []
-        for segment in self._segments:
-            for place, term in enumerate(map(Term, segment.rows.terms)):
-                if not runs or runs[-1][1] != term:
-                    runs.append((Index(segment.base_index + place), term))
         return LogState(
-            fold_index=first.index, fold_term=first.term, term_starts=tuple(runs), last_index=self.last_index
+            fold_index=first.index,
+            fold_term=first.term,
+            term_starts=self._segments.term_starts(),
+            last_index=self.last_index,
         )
 
     def end_offset_at(self, index: Index) -> Offset:
         """The offset after the entry's last record."""
-        if index < self.first_index:
-            return self._segments[0].base_offset
-        return self._segment_of(index).end_offset_at(index)
+        return self._segments.end_offset_at(index)
 
     def segments(self) -> list[SegmentFacts]:
         """What is where, oldest first; the last one takes the entries that come."""
-        return [segment.facts() for segment in self._segments]
+        return self._segments.facts()
 
     def bytes_after(self, index: Index) -> int:
         """How much of the log follows the entry at `index`."""
-        return sum(segment.bytes_after(index) for segment in self._segments)
+        return self._segments.bytes_after(index)
 
     # --- changes
 
@@ -189,9 +177,8 @@ class Log:
                 self._cut_first = False
             self.fold.apply(entry)
             head, content = encode_frame(entry, self._identity.partition, self._synced)
-            latest = entry.batch.max_timestamp_ns if entry.batch else 0
             size = len(head) + len(content)
-            position = segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, size)
+            position = segment.add(entry, size)
             self._put(segment, position, [head, content] if content else [head], size)
             self._cache.add(entry)
         self._trims.appended(entries)
@@ -207,7 +194,7 @@ class Log:
             self._steps.append(Remove(self._segments.pop()))
         segment = self._segments[-1]
         self.fold = decode_fold(segment.fold, self._machine_of)
-        keep = [self._entry(Index(number)) for number in range(segment.base_index, index)]
+        keep = list(self._entries(segment.base_index, Index(index - 1)))
         if index <= segment.last_index:
             segment.truncate_from(index)
         for entry in keep:
@@ -226,7 +213,7 @@ class Log:
         """Replace everything by a fold; the log continues after `index`."""
         fold = decode_fold(fold_bytes, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
-        old, self._segments = self._segments, []
+        old, self._segments = self._segments, Segments()
         # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
         # would be taken for damage.
         self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
@@ -235,7 +222,7 @@ class Log:
         before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
         self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
         self.fold = fold
-        self._trims = Trims(fold.start_offset)
+        self._trims = Trims(fold)
         self._cache.clear()
         self._written = index
         self._synced = (Index(0), NO_TERM)
@@ -261,6 +248,18 @@ class Log:
             self._cache.forget(gone.base_index, gone.last_index)
             self._steps.append(Remove(gone, following=self._segments[0]))
         return self.fold_at_start()[:2] if len(self._segments) < before else None
+
+    def sealed(self, commit: Index, durable: Index) -> list[Segment]:
+        """The segments that may be written anew: all of it is committed and on disk, and nothing more comes to it."""
+        return self._segments.sealed(min(commit, durable))
+
+    def replace(self, old: Sequence[Segment], new: Segment) -> bool:
+        """Put a rewritten segment in the place of sealed ones; False if the log has moved on from any of these."""
+        if self.closed or not self._segments.replace(old, new):
+            return False
+        self._cache.forget(new.base_index, new.last_index)
+        self._steps.append(Replace(tuple(old), new))
+        return True
 
     # --- to disk
 
@@ -297,8 +296,7 @@ class Log:
         upto = min(write.last_index, self.last_index)
         self._written = max(self._written, upto)
         if upto > self._synced[0] and upto >= self.first_index:
-            segment = self._segment_of(upto)
-            self._synced = (upto, Term(segment.rows.terms[upto - segment.base_index]))
+            self._synced = (upto, self._segments.of_index(upto).term_at(upto))
         self._cache.shrink(self._written)
 
     # --- reading
@@ -307,8 +305,7 @@ class Log:
         """Entries from `first` to at most `last`, for replication; at least one if `first` is here."""
         found: list[Entry] = []
         size = 0
-        for number in range(first, min(last, self.last_index) + 1):
-            entry = self._entry(Index(number))
+        for entry in self._entries(first, min(last, self.last_index)):
             size += entry.size_bytes
             if found and (size > bytes_max or len(found) >= count_max):
                 break
@@ -316,7 +313,7 @@ class Log:
         return found
 
     def read(self, offset: Offset, *, last: Index, bytes_max: int) -> list[Entry]:
-        """Batches from the one that holds `offset` on, up to the entry at `last`."""
+        """Batches, and holes, from the one that holds `offset` on, up to the entry at `last`."""
         if offset < self.start_offset:
             raise OffsetOutOfRange(
                 f"offset {offset} is below the first one, {self.start_offset}",
@@ -326,52 +323,56 @@ class Log:
         _, first = self.find(offset)
         found: list[Entry] = []
         size = 0
-        for number in range(first, min(last, self.last_index) + 1):
-            entry = self._entry(Index(number))
-            if entry.kind is not EntryKind.BATCH or entry.end_offset <= offset:
+        for entry in self._entries(first, min(last, self.last_index)):
+            if entry.kind not in {EntryKind.BATCH, EntryKind.HOLE} or entry.end_offset <= offset:
                 continue
             size += entry.size_bytes
-            if found and size > bytes_max:
+            if found and (size > bytes_max or len(found) >= READ_COUNT_MAX):
                 break
             found.append(entry)
         return found
 
     def find(self, offset: Offset) -> tuple[Segment, Index]:
         """The segment and the index of the entry that holds the record at `offset`, which must be here."""
-        segment = self._segments[bisect_right([segment.base_offset for segment in self._segments], offset) - 1]
+        segment = self._segments.of_offset(offset)
         return segment, segment.index_of_offset(offset)
 
     def append_time_ns(self, offset: Offset) -> int:
         """When the leader appended the record at `offset`, which must be here."""
         segment, index = self.find(offset)
-        return segment.rows.append_times[index - segment.base_index]
+        return segment.append_time_at(index)
 
     def offset_of_time(self, timestamp_ns: int, *, append_time: bool, last: Index) -> Offset | None:
         """The first offset whose batch reaches that time, up to the entry at `last`; None if there is none."""
-        for segment in self._segments:
-            index = segment.index_of_time(timestamp_ns, append_time=append_time)
-            if index is not None:
-                found = Offset(segment.rows.offsets[index - segment.base_index])
-                return max(found, self.start_offset) if index <= last else None
-        return None
+        found = self._segments.of_time(timestamp_ns, append_time=append_time)
+        return max(found[1], self.start_offset) if found is not None and found[0] <= last else None
+
+    def _entries(self, first: Index, last: Index) -> Iterator[Entry]:
+        """All from `first` to `last`; of holes that go further on either side, the piece between."""
+        index = first
+        while index <= last:
+            entry = self._entry(index)
+            if entry.hole is not None:
+                entry = piece(entry, index, last)
+            yield entry
+            index = Index(entry.last_index + 1)
 
     def _entry(self, index: Index) -> Entry:
+        """The one that stands for `index`."""
         cached = self._cache.get(index)
         if cached is not None:
             return cached
-        segment = self._segment_of(index)
+        segment = self._segments.of_index(index)
+        index = segment.first_index_at(index)
+        cached = self._cache.get(index)  # a hole has its place by its first index
+        if cached is not None:
+            return cached
         assert segment.file is not None, "what is not written is in memory"
         position, length = segment.span(index)
         entry = decode_frame(segment.file.read(position, length), 0, self._identity.partition)
         if entry is None or entry.index != index:
             raise CorruptStorage(f"entry {index} in {segment.path} is damaged")
         return entry
-
-    def _segment_of(self, index: Index) -> Segment:
-        for segment in reversed(self._segments):
-            if segment.base_index <= index:
-                return segment
-        raise AssertionError(f"entry {index} is below the log's start")
 
     # --- segments and memory
 
@@ -382,7 +383,6 @@ class Log:
             base_index=base,
             base_offset=fold.end_offset,
             fold=fold_bytes,
-            head_bytes=head_size(fold_bytes),
             installed=installed,
         )
         self._segments.append(segment)

@@ -7,7 +7,7 @@ from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.recovery import Damage, scan
-from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, head_size, open_segment
+from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
 from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, save_votes
 from cluster.raft.ready import Vote
@@ -23,6 +23,8 @@ QUARANTINE = "quarantine"
 SUFFIX = ".log"
 NEW = ".new"
 """Behind a segment's name until its head is on disk."""
+REWRITTEN = ".rewritten"
+"""Behind the name of a segment's successor until that takes its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +84,6 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
         base_index=Index(1),
         base_offset=fold.end_offset,
         fold=data,
-        head_bytes=head_size(data),
-        installed=False,
     )
     file = disk.open(segment.path, create=True)
     file.truncate(0)
@@ -100,10 +100,15 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
     vote, sequence = load_vote(vote_file, identity.encoded())
     segments, aside = _open_segments(disk, directory, identity)
     fold = decode_fold(segments[0].fold, machine_of)
-    trims = Trims(fold.start_offset)
+    trims = Trims(fold)
     damage: Damage | None = None
     kept: list[Segment] = []
     for place, segment in enumerate(segments):
+        if damage is None and kept and kept[-1].compacted and segment.base_index <= kept[-1].last_index:
+            assert segment.file is not None
+            segment.file.close()
+            disk.remove(segment.path)  # the one before has taken its place
+            continue
         if segment.base_index != fold.index + 1:
             damage = Damage(index=Index(fold.index + 1), position=0, term_bound=vote.term, corruption=True)
         if damage is not None:
@@ -152,7 +157,7 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
     segments: list[Segment] = []
     damaged: list[str] = []
     for name in disk.list(directory):
-        if name.endswith(SUFFIX + NEW):
+        if name.endswith((SUFFIX + NEW, SUFFIX + REWRITTEN)):
             disk.remove(f"{directory}/{name}")
     names = [name for name in disk.list(directory) if name.endswith(SUFFIX)]
     for name in names:
@@ -213,9 +218,7 @@ def _begin_anew(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
 def _take_in(segment: Segment, entries: list[Entry], fold: Fold) -> None:
     for entry in entries:
         fold.apply(entry)
-        latest = entry.batch.max_timestamp_ns if entry.batch else 0
-        frame_bytes = entry.size_bytes + HEADER_BYTES
-        segment.add(entry.term, entry.end_offset, latest, entry.append_time_ns, frame_bytes)
+        segment.add(entry, entry.size_bytes + HEADER_BYTES)
 
 
 def _read_all(segment: Segment) -> bytes:

@@ -43,7 +43,7 @@ def scan(
             break
         entries.append(entry)
         position += HEADER_BYTES + entry.size_bytes
-        index, offset = Index(index + 1), entry.end_offset
+        index, offset = Index(entry.last_index + 1), entry.end_offset
     if not any(data[position:]) and (more_segments or position < len(data)):
         return entries, None  # of a segment before the last one the next one's base shows whether something is missing
     known = decode_header(data, position, partition)

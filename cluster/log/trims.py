@@ -1,30 +1,37 @@
-"""How far a log's records are deleted: TRIM_TO entries, known to be committed or not yet. Pure.
+"""What a log's committed entries have deleted: TRIM_TO and DROP_TOMBSTONES, known to be committed or not yet. Pure.
 
 A record below a *committed* TRIM_TO is gone for every reader, even while its segment is still there. One that is not
-committed changes nothing: it may be cut from the log again.
+committed changes nothing: it may be cut from the log again. The same goes for the limit of tombstones.
 """
 
 from collections import deque
 from collections.abc import Iterable
 
-from cluster.log.fold import trim_offset
+from cluster.holes import tombstone_limit
+from cluster.log.fold import Fold, trim_offset
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, Offset
 
 
 class Trims:
-    """`start` is the first offset that no committed trim has taken."""
+    """`start` is the first offset that no committed trim has taken; tombstones up to `tombstones_upto` may go."""
 
-    __slots__ = ("_open", "start")
+    __slots__ = ("_open", "start", "tombstones_upto")
 
-    def __init__(self, start: Offset, entries: Iterable[Entry] = ()) -> None:
-        self.start = start
-        self._open: deque[tuple[Index, Offset]] = deque()
-        self.appended(entries)
+    def __init__(self, fold: Fold) -> None:
+        self.start = fold.start_offset
+        self.tombstones_upto = fold.tombstones_upto
+        self._open: deque[tuple[Index, Offset, Index]] = deque()
 
     def appended(self, entries: Iterable[Entry]) -> None:
         """Entries came to the end of the log."""
-        self._open.extend((entry.index, trim_offset(entry)) for entry in entries if entry.kind is EntryKind.TRIM_TO)
+        for entry in entries:
+            if entry.kind is EntryKind.TRIM_TO:
+                self._open.append((entry.index, trim_offset(entry), Index(0)))
+            elif entry.kind is EntryKind.DROP_TOMBSTONES:
+                self._open.append((entry.index, Offset(0), tombstone_limit(entry)))
+            elif entry.hole is not None and entry.hole.tombstones_upto:
+                self._open.append((entry.last_index, Offset(0), entry.hole.tombstones_upto))
 
     def truncated_from(self, index: Index) -> None:
         """The entry at `index` and all after it are gone."""
@@ -34,4 +41,6 @@ class Trims:
     def committed(self, index: Index) -> None:
         """Entries up to `index` are committed."""
         while self._open and self._open[0][0] <= index:
-            self.start = max(self.start, self._open.popleft()[1])
+            _, start, tombstones = self._open.popleft()
+            self.start = max(self.start, start)
+            self.tombstones_upto = max(self.tombstones_upto, tombstones)

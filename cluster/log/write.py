@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.log.opening import NEW, RECOVERING_FILE
+from cluster.log.opening import NEW, RECOVERING_FILE, REWRITTEN
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
@@ -59,6 +59,14 @@ class Remove:
 
 
 @dataclass(frozen=True, slots=True)
+class Replace:
+    """A rewritten file takes the place of sealed segments. It makes room, so a full disk does not stop it."""
+
+    old: tuple[Segment, ...]
+    new: Segment
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What was damaged is here again: the mark that says otherwise goes, after everything before is on disk."""
 
@@ -73,7 +81,7 @@ class Put:
     size: int
 
 
-Step = SaveVote | Create | Cut | Remove | Recovered | Put
+Step = SaveVote | Create | Cut | Remove | Replace | Recovered | Put
 Key = TypeVar("Key")
 
 
@@ -145,6 +153,8 @@ class Write:
                 case Remove(segment):
                     dirty.pop(id(segment.file), None)
                     self._remove(disk, step)
+                case Replace():
+                    self._replace(disk, step)
                 case Recovered():
                     disk.sync_files(list(dirty.values()))
                     dirty.clear()
@@ -161,6 +171,8 @@ class Write:
     def make_room(self, disk: Disk) -> None:
         """The disk is full: what is trimmed goes now, oldest first, while the log's next beginning is on disk."""
         for step in self.steps:
+            if isinstance(step, Replace):
+                self._replace(disk, step)
             if isinstance(step, Remove) and step.following is not None:
                 if step.following.file is None:
                     return
@@ -175,6 +187,21 @@ class Write:
             if not step.replaced:
                 disk.remove(segment.path)
                 disk.sync_directory(self._directory)
+
+    def _replace(self, disk: Disk, step: Replace) -> None:
+        """Once: it may have been done before."""
+        first = step.old[0]
+        if first.file is None:
+            return
+        disk.rename(first.path + REWRITTEN, first.path)
+        disk.sync_directory(self._directory)
+        for segment in step.old:
+            assert segment.file is not None
+            segment.file.close()
+            segment.file = None
+        for segment in step.old[1:]:
+            disk.remove(segment.path)
+        disk.sync_directory(self._directory)
 
     def _create(self, disk: Disk, segment: Segment) -> None:
         if segment.file is not None:

@@ -28,15 +28,13 @@ from cluster.messages import (
 from cluster.raft import election, following, replication, sleep, tail
 from cluster.raft.progress import Progress
 from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
+from cluster.raft.sizes import Sizes
 from cluster.raft.terms import TermRuns
 from cluster.raft.writes import Writes
 from cluster.types import NO_TERM, Index, ReplicaId, Term, Ticket
 
 SOON_TICKS = 2
 """Until the preferred replica of a new group campaigns: the others hear of the group meanwhile."""
-SIZES_KEPT_MAX = 4096
-"""Sizes remembered of the newest entries; older ones count as `SIZE_ASSUMED_BYTES` in flow control."""
-SIZE_ASSUMED_BYTES = 64 * 1024
 
 
 class Raft:
@@ -88,7 +86,7 @@ class Raft:
         self.confirmed: list[int] = []
         self.failed: list[int] = []
         self.barrier_due = False
-        self._sizes: dict[Index, int] = {}
+        self._sizes = Sizes()
         self._messages: list[RaftMessage] = []
         self._told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
         self.set_membership(membership)
@@ -368,8 +366,7 @@ class Raft:
         """One more entry, to be written."""
         self.terms.append(header.index, header.term)
         self.writes.appended(header.index)
-        self._sizes[header.index] = header.size_bytes
-        self._sizes.pop(Index(header.index - SIZES_KEPT_MAX), None)
+        self._sizes.note(header)
 
     def truncate_from(self, index: Index) -> None:
         """Drop a conflicting end of the log (§5.3)."""
@@ -380,14 +377,7 @@ class Raft:
 
     def headers(self, first: Index, last: Index) -> tuple[EntryHeader, ...]:
         """The headers of entries that are here."""
-        sizes, term_at = self._sizes, self.terms.term_at
-        found = []
-        for number in range(first, last + 1):
-            index = Index(number)
-            term = term_at(index)
-            assert term is not None
-            found.append(EntryHeader(index, term, sizes.get(index, SIZE_ASSUMED_BYTES)))
-        return tuple(found)
+        return self._sizes.headers(self.terms, first, last)
 
     def validate(self) -> None:
         """What must hold at all times."""

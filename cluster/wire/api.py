@@ -102,6 +102,7 @@ def batch_to_pb(batch: Batch, target: records_pb2.Batch | None = None) -> record
     target.producer_epoch = batch.producer_epoch
     target.base_sequence = batch.base_sequence
     target.checksum = batch.checksum
+    target.compacted = batch.compacted
     return target
 
 
@@ -118,6 +119,7 @@ def batch_from_pb(message: records_pb2.Batch) -> Batch:
         producer_epoch=message.producer_epoch,
         base_sequence=message.base_sequence,
         checksum=message.checksum,
+        compacted=message.compacted,
     )
 
 

@@ -3,13 +3,14 @@
 Every kind of message has one pair of functions in a table. Entries carry their batch as it came from the producer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from cluster.errors import InvalidRequest
+from cluster.holes import decode_hole
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -163,7 +164,8 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
         body = target.append_entries
         body.prev_index, body.prev_term = message.prev_index, message.prev_term
         body.commit, body.last_index = message.commit, message.last_index
-        assert len(envelope.entries) == len(message.entries), "an append travels with the content that it names"
+        named = sum(entry.last_index - entry.index + 1 for entry in envelope.entries)
+        assert named == len(message.entries), "an append travels with the content that it names"
         for entry in envelope.entries:
             _encode_entry(entry, body.entries.add())
     elif isinstance(message, InstallFold):
@@ -199,7 +201,7 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
                 **common,  # type: ignore[arg-type]
                 prev_index=Index(body.prev_index),
                 prev_term=Term(body.prev_term),
-                entries=tuple(EntryHeader(entry.index, entry.term, entry.size_bytes) for entry in entries),
+                entries=tuple(header for entry in entries for header in headers_of(entry)),
                 commit=Index(body.commit),
                 last_index=Index(body.last_index),
             )
@@ -255,7 +257,21 @@ def _decode_entry(source: peer_pb2.Entry) -> Entry:
         append_time_ns=source.append_time_ns,
         batch=batch_from_pb(source.batch) if source.HasField("batch") else None,
         control=source.control,
+        hole=decode_hole(source.control) if source.kind == EntryKind.HOLE else None,
     )
+
+
+def headers_of(entry: Entry) -> Iterator[EntryHeader]:
+    """What the core knows of an entry: one header for each index that it stands for."""
+    if entry.hole is None:
+        yield EntryHeader(entry.index, entry.term, entry.size_bytes)
+        return
+    starts = dict(entry.hole.term_starts)
+    term, size = entry.term, entry.size_bytes
+    for number in range(entry.index, entry.last_index + 1):
+        term = starts.get(Index(number), term)
+        yield EntryHeader(Index(number), term, size)
+        size = 0
 
 
 # --- reports

@@ -5,7 +5,7 @@ mismatch is `CorruptBatch` or `ChecksumMismatch` for the whole batch, which a re
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import lz4.frame
 from google.protobuf.message import DecodeError
@@ -23,8 +23,6 @@ else:
 UNCOMPRESSED_BYTES_MAX = 64 * 1024 * 1024
 """No batch may grow beyond this when decompressed."""
 ZSTD_LEVEL = 1
-RECORD_HEAD_BYTES_MAX = 6
-"""What stands before a record in its message."""
 
 
 def encode_records(records: Sequence[Record]) -> bytes:
@@ -98,7 +96,9 @@ def decode_batch(batch: Batch, base_offset: Offset) -> list[Record]:
     if not batch.is_intact():
         raise ChecksumMismatch(f"the batch at offset {base_offset} does not match its checksum")
     records = decode_records(decompress(batch), base_offset)
-    if len(records) != batch.record_count:
+    if batch.compacted and records and records[-1].offset >= base_offset + batch.record_count:
+        raise CorruptBatch(f"the batch at offset {base_offset} reaches beyond its own span")
+    if not batch.compacted and len(records) != batch.record_count:
         raise CorruptBatch(
             f"the batch at offset {base_offset} holds {len(records)} records and says {batch.record_count}"
         )
@@ -128,45 +128,6 @@ def decode_records(encoded: bytes, base_offset: Offset) -> list[Record]:
         )
         offset = Offset(offset + 1)
     return records
-
-
-def split_batch(batch: Batch, encoded: bytes, bytes_max: int) -> Iterator[Batch]:
-    """Uncompressed batches of at most `bytes_max` (or of one record) that hold what `batch` does; `encoded` is that.
-
-    CorruptBatch if it is no Records message, or not of as many records as the batch says.
-    """
-    if len(encoded) <= bytes_max:
-        yield _resealed(batch, encoded, first=0, count=batch.record_count)
-        return
-    try:
-        records = records_pb2.Records.FromString(encoded).records
-    except DecodeError as error:
-        raise CorruptBatch("the batch is not a Records message") from error
-    if len(records) != batch.record_count:
-        raise CorruptBatch(f"the batch holds {len(records)} records and says {batch.record_count}")
-    first = size = 0
-    for number, record in enumerate(records):
-        record_bytes = record.ByteSize() + RECORD_HEAD_BYTES_MAX
-        if size and size + record_bytes > bytes_max:
-            part = records_pb2.Records(records=records[first:number]).SerializeToString()
-            yield _resealed(batch, part, first=first, count=number - first)
-            first, size = number, 0
-        size += record_bytes
-    part = records_pb2.Records(records=records[first:]).SerializeToString()
-    yield _resealed(batch, part, first=first, count=len(records) - first)
-
-
-def _resealed(batch: Batch, encoded: bytes, *, first: int, count: int) -> Batch:
-    """The batch of `count` of its records from its `first` one on."""
-    return seal_batch(
-        encoded,
-        record_count=count,
-        min_timestamp_ns=batch.min_timestamp_ns,
-        max_timestamp_ns=batch.max_timestamp_ns,
-        producer_id=batch.producer_id,
-        producer_epoch=batch.producer_epoch,
-        base_sequence=batch.base_sequence + first,
-    )
 
 
 def compress(encoded: bytes, codec: Codec) -> bytes:

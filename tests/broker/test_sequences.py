@@ -4,8 +4,8 @@ import pytest
 
 from cluster.broker.sequences import Append, Duplicate, Refuse, decide
 from cluster.errors import DuplicateForgotten, Fenced, OutOfSequence, UnknownProducer
-from cluster.log.fold import ProducerState, RecentBatch
-from cluster.records import Batch
+from cluster.log.fold import ProducerState
+from cluster.records import Batch, RecentBatch
 from cluster.types import Index, Offset, ProducerId
 
 KNOWN = ProducerState(

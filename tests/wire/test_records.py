@@ -7,7 +7,7 @@ import pytest
 from cluster.errors import ChecksumMismatch, CorruptBatch
 from cluster.records import Batch, Header, Record
 from cluster.types import Codec, Offset, ProducerId
-from cluster.wire.records import compress, decode_batch, decompress, encode_records, make_batch, seal_batch, split_batch
+from cluster.wire.records import compress, decode_batch, encode_records, make_batch, seal_batch
 
 RECORDS = [
     Record(value=b"one", key=b"k", timestamp_ns=30),
@@ -127,29 +127,3 @@ def _crc32c(data: bytes) -> int:
         for _ in range(8):
             crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
     return crc ^ 0xFFFFFFFF
-
-
-@pytest.mark.parametrize("bytes_max", [1, 40, 60, 600, 10_000])
-def test_the_parts_of_a_batch_hold_what_it_does(bytes_max: int) -> None:
-    """In order, each sealed for itself, small enough unless it is one record, and with sequences that go on."""
-    batch = make_batch(RECORDS * 4, codec=Codec.ZSTD, producer_id=ProducerId(3), producer_epoch=1, base_sequence=40)
-    parts = list(split_batch(batch, decompress(batch), bytes_max))
-    offset = Offset(7)
-    found = []
-    for part in parts:
-        assert 40 + offset - 7 == part.base_sequence
-        assert (Codec.NONE, 3, 1) == (part.codec, part.producer_id, part.producer_epoch)
-        assert len(part.payload) <= bytes_max or part.record_count == 1
-        found += decode_batch(part, offset)
-        offset = Offset(offset + part.record_count)
-
-    assert decode_batch(batch, Offset(7)) == found
-    assert {1: 12, 40: 8, 60: 8, 600: 4, 10_000: 1}[bytes_max] == len(parts)
-
-
-def test_a_batch_that_lies_is_not_split() -> None:
-    """What it says of its count is compared, as where it is decoded."""
-    batch = make_batch(RECORDS)
-    for wrong, encoded, match in ((4, batch.payload, "holds 3 records"), (3, b"\xff" * 100, "not a Records message")):
-        with pytest.raises(CorruptBatch, match=match):
-            list(split_batch(replace(batch, record_count=wrong), encoded, 40))

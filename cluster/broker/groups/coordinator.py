@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
 import structlog
 
-from cluster.broker.broker import Broker, Running
+from cluster.broker.broker import Broker
 from cluster.broker.groups import commands
 from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
 from cluster.broker.groups.session import Session
 from cluster.broker.groups.state import Group, Groups
 from cluster.broker.replica import Replica
+from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownMember
 from cluster.types import Offset, PartitionId, Term, TopicId

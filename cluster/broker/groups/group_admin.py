@@ -3,13 +3,14 @@
 import asyncio
 import contextlib
 
-from cluster.broker.broker import Broker, Running
+from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding, is_forwarded
 from cluster.broker.groups import commands
 from cluster.broker.groups.coordinator import Coordinator
 from cluster.broker.groups.home import check_name, decide, groups_topic, home_here, home_of
 from cluster.broker.groups.state import Group, Groups
 from cluster.broker.read_service import ReadService
+from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownGroup
 from cluster.metadata import Topic

@@ -5,10 +5,11 @@ import re
 
 import google_crc32c
 
-from cluster.broker.broker import Broker, Running
+from cluster.broker.broker import Broker
 from cluster.broker.groups import commands
 from cluster.broker.groups.commands import Answer, Command
 from cluster.broker.requests import Command as ReplicaCommand
+from cluster.broker.running import Running
 from cluster.errors import REASONS, InvalidRequest, NotLeader, RiverrunError, UnknownGroup
 from cluster.metadata import Topic
 from cluster.types import PartitionId

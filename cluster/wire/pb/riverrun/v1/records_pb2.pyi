@@ -157,7 +157,7 @@ class Records(message.Message):
     RECORDS_FIELD_NUMBER: builtins.int
     @builtins.property
     def records(self) -> containers.RepeatedCompositeFieldContainer[Record]:
-        """At least one."""
+        """At least one, where it was not compacted."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class Records(message.Message):
 
 @typing.final
 class Batch(message.Message):
-    """Records encoded once by their producer. Every node stores and forwards `payload` unchanged.
+    """Records encoded once by their producer. Every node stores and forwards `payload` unchanged, but for compaction.
 
     Limits (a node's batch_bytes_max, records_per_batch_max): 4 MiB less 64 KiB of `payload`, so that a message with one
     batch stays below gRPC's own limit of 4 MiB; 64 MiB of `uncompressed_size`; 100,000 records. What is beyond them is
@@ -196,6 +196,7 @@ class Batch(message.Message):
     PRODUCER_EPOCH_FIELD_NUMBER: builtins.int
     BASE_SEQUENCE_FIELD_NUMBER: builtins.int
     CHECKSUM_FIELD_NUMBER: builtins.int
+    COMPACTED_FIELD_NUMBER: builtins.int
     payload: builtins.bytes
     """An encoded `Records` message, compressed with `codec`."""
     codec: Codec.ValueType
@@ -216,6 +217,11 @@ class Batch(message.Message):
     """Records that this producer sent to this partition before this batch: dense, from 0, also across epochs."""
     checksum: builtins.int
     """See above."""
+    compacted: builtins.bool
+    """Set by nodes where compaction has removed records: those that are left say where they stood (`offset_delta`), there
+    may be none, and `record_count` is still the number of offsets that the batch takes. `checksum` is then the node's,
+    and does not cover this. Refused when publishing.
+    """
     def __init__(
         self,
         *,
@@ -229,10 +235,11 @@ class Batch(message.Message):
         producer_epoch: builtins.int = ...,
         base_sequence: builtins.int = ...,
         checksum: builtins.int = ...,
+        compacted: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["base_sequence", b"base_sequence", "checksum", b"checksum", "codec", b"codec", "max_timestamp_ns", b"max_timestamp_ns", "min_timestamp_ns", b"min_timestamp_ns", "payload", b"payload", "producer_epoch", b"producer_epoch", "producer_id", b"producer_id", "record_count", b"record_count", "uncompressed_size", b"uncompressed_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["base_sequence", b"base_sequence", "checksum", b"checksum", "codec", b"codec", "compacted", b"compacted", "max_timestamp_ns", b"max_timestamp_ns", "min_timestamp_ns", b"min_timestamp_ns", "payload", b"payload", "producer_epoch", b"producer_epoch", "producer_id", b"producer_id", "record_count", b"record_count", "uncompressed_size", b"uncompressed_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -254,7 +261,7 @@ class StoredBatch(message.Message):
     """The leader's term then."""
     @builtins.property
     def batch(self) -> Batch:
-        """The batch as it was published."""
+        """The batch as it was published, or what compaction has left of it."""
 
     def __init__(
         self,

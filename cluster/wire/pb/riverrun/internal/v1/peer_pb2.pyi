@@ -343,7 +343,7 @@ class Entry(message.Message):
     term: builtins.int
     """The term in which its leader made it."""
     kind: builtins.int
-    """0 no-op, 1 batch, 2 membership, 3 trim-to, 4 expire-producers, 5 command."""
+    """0 no-op, 1 batch, 2 membership, 3 trim-to, 4 expire-producers, 5 command, 6 hole, 7 drop-tombstones."""
     base_offset: builtins.int
     """The offset of its first record."""
     append_time_ns: builtins.int
