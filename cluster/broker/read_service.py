@@ -131,7 +131,10 @@ class ReadService:
 
 
 class PartitionRead:
-    """One partition of one read, wherever it is led. `position` is behind what was yielded, `end` the end as known."""
+    """One partition of one read, wherever it is led.
+
+    `part` is what was yielded last; `position` is behind it, `end` the end as known.
+    """
 
     def __init__(
         self,
@@ -143,6 +146,7 @@ class PartitionRead:
         forwarded: bool = False,
     ) -> None:
         self.position = self.end = Offset(0)
+        self.part = stream_pb2.ReadResponse()
         self._service = service
         self._partition = partition
         self._forwarded = forwarded
@@ -157,7 +161,7 @@ class PartitionRead:
         while True:
             try:
                 async for data in self._source():
-                    part = stream_pb2.ReadResponse.FromString(data)
+                    part = self.part = stream_pb2.ReadResponse.FromString(data)
                     self._request.start.offset = part.position
                     self.position, self.end = Offset(part.position), Offset(part.end)
                     yield data

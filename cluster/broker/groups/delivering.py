@@ -7,47 +7,55 @@ partitions that it does not commit.
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 from cluster.broker.read_service import PartitionRead
 from cluster.errors import OffsetOutOfRange, RiverrunError
 from cluster.types import Offset, PartitionId
+from cluster.wire.api import stream_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What one message has: at most so many records, and the offset behind the last of them lies between these."""
+
+    records: int
+    end_min: Offset
+    end_max: Offset
 
 
 class Outstanding:
-    """How much of one partition was delivered and is not committed: at most `records_max`, or one message with more."""
+    """What of one partition was delivered and is not committed: at most `records_max`, or one message with more.
 
-    def __init__(self, begin: Offset, records_max: int) -> None:
+    Records are counted, not offsets: between them may lie what was compacted or deleted, and nobody commits that.
+    """
+
+    def __init__(self, records_max: int) -> None:
         self._records_max = records_max
-        self._delivered = self._committed = begin
-        self._skips: deque[tuple[Offset, Offset]] = deque()
-        """What was passed over beyond the committed position, by its first offset and the next one."""
+        self._committed = Offset(0)
+        self._messages: deque[Extent] = deque()
+        self._records = 0
         self._changed = asyncio.Event()
 
-    async def deliver(self, position: Offset) -> None:
-        """Return when what lies before `position` may be delivered, too: then it is."""
-        while not self._has_room(position):
+    async def deliver(self, message: Extent) -> None:
+        """Return when it may be delivered, too: then it is."""
+        while message.records and self._messages and self._count() + message.records > self._records_max:
             self._changed.clear()
             await self._changed.wait()
-        self._delivered = max(self._delivered, position)
-
-    def skip(self, first: Offset, following: Offset) -> None:
-        """What lies between these will not be delivered."""
-        self._skips.append((first, following))
-        self._delivered = following
-        self.commit(self._committed)
+        if message.records and message.end_min > self._committed:
+            self._messages.append(message)
+            self._records += message.records
 
     def commit(self, position: Offset) -> None:
         """The member has committed this, or less than before: that is an older answer."""
         self._committed = max(self._committed, position)
-        while self._skips and self._skips[0][0] <= self._committed:
-            self._committed = max(self._committed, self._skips.popleft()[1])
+        while self._messages and self._messages[0].end_min <= self._committed:
+            self._records -= self._messages.popleft().records
         self._changed.set()
 
-    def _has_room(self, position: Offset) -> bool:
-        if self._delivered <= self._committed or position <= self._delivered:
-            return True
-        skipped = sum(following - first for first, following in self._skips)
-        return position - self._committed - skipped <= self._records_max
+    def _count(self) -> int:
+        oldest = self._messages[0]
+        return self._records - oldest.records + min(oldest.records, oldest.end_max - self._committed)
 
 
 class Delivering:
@@ -73,7 +81,7 @@ class Delivering:
     def start(self, partition: PartitionId, begin: Offset, read_from: Callable[[Offset], PartitionRead]) -> None:
         """Deliver from a partition, from `begin` on."""
         assert partition not in self._loops
-        outstanding = self._outstanding[partition] = Outstanding(begin, self._uncommitted_records_max)
+        outstanding = self._outstanding[partition] = Outstanding(self._uncommitted_records_max)
         self._loops[partition] = asyncio.create_task(self._deliver(partition, begin, read_from, outstanding))
 
     def stop(self, partition: PartitionId) -> None:
@@ -129,7 +137,7 @@ class Delivering:
         messages: AsyncIterator[bytes] = read.messages()
         try:
             async for message in messages:
-                await outstanding.deliver(read.position)
+                await outstanding.deliver(_extent(read.part))
                 await self._room.acquire()
                 self._ready.append((partition, read.position, read.end, message))
                 self._on_filled()
@@ -137,7 +145,17 @@ class Delivering:
             position, first = max(begin, read.position), Offset(int(error.metadata.get("first", 0)))
             if first <= position:
                 raise
-            outstanding.skip(position, first)
             self._on_skipped(partition, position, first)
             return first
         return None
+
+
+def _extent(part: stream_pb2.ReadResponse) -> Extent:
+    if not part.batches:
+        end = Offset(part.records[-1].offset + 1 if part.records else part.position)
+        return Extent(len(part.records), end, end)
+    last = part.batches[-1]
+    end = Offset(last.base_offset + last.batch.record_count)
+    # What compaction has left in it is not known here: its first record may be the last one.
+    end_min = Offset(last.base_offset + 1) if last.batch.compacted else end
+    return Extent(sum(stored.batch.record_count for stored in part.batches), end_min, end)
