@@ -168,6 +168,22 @@ async def test_who_does_not_commit_gets_so_much_and_goes_on_after_a_commit(clust
         member.break_stream()
 
 
+@in_a_cluster
+async def test_who_is_held_up_gives_back_and_leaves_as_others_do(cluster: SimCluster) -> None:
+    """Whoever gets its partitions begins at the committed positions, and counts from there."""
+    held_up = await ThinMember(cluster, 1, uncommitted_records_max=2).open()
+    await held_up.take_records(2 * PARTITIONS)
+    other = await ThinMember(cluster, 2, uncommitted_records_max=2).open()
+    await asyncio.gather(held_up.take_until_held(PARTITIONS // 2), other.take_until_held(PARTITIONS // 2))
+    for number in held_up.held:
+        assert "" == await held_up.commit(number, 2)
+    await held_up.finish()
+    await other.take_until_held(PARTITIONS)
+    await other.take_records(2 * PARTITIONS)
+
+    assert {(number, offset) for number in range(PARTITIONS) for offset in (2, 3)} == set(other.records)
+
+
 async def commit_beside(member: ThinMember, number: int, position: int) -> str:
     """A commit while somebody else takes what comes."""
     correlation = await member.say_commit(number, position)
