@@ -65,6 +65,16 @@ class BrokerOptions:
     """A segment of a topic that keeps records for a time takes entries for at least so long."""
     lagging_bytes_max: int = 1024 * MIB
     """Where the topic does not say it: a follower that is further behind is not waited for before trimming."""
+    compaction_check_s: float = 15.0
+    """A node looks so often whether a partition of a compacted topic is to be compacted."""
+    compaction_dirty_share_min: float = 0.5
+    """Of the sealed segments' bytes: so much has to be new for a pass."""
+    compaction_keys_max: int = 1_000_000
+    """Keys that one pass keeps in memory, about 150 bytes each; the next one goes on where it was full."""
+    compaction_chunk_bytes: int = 256 * KIB
+    """Read, and thinned out, in one piece of disk work: others' writes wait meanwhile."""
+    compaction_bytes_per_s_max: int = 32 * MIB
+    """Read for compaction, on a node; each pass reads everything twice at most."""
     publish_wait_s_max: float = 30.0
     stream_requests_max: int = 256
     """Unanswered requests of one PublishStream; beyond it the node does not read on."""

@@ -51,13 +51,17 @@ class VoteReply(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppendEntries(RaftMessage):
-    """§5.3. Without entries it is a probe. `commit` and `last_index` are the leader's."""
+    """§5.3. Without entries it is a probe. `commit` and `last_index` are the leader's.
+
+    `beginning`: what begins below the leader's floor is only for a follower that has begun anew with that number.
+    """
 
     prev_index: Index
     prev_term: Term
     entries: tuple[EntryHeader, ...]
     commit: Index
     last_index: Index
+    beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +70,8 @@ class AppendReply(RaftMessage):
 
     When `rejected`, `hint_index` and `hint_term` name the sender's last entry that could match (§5.3, fast back-up):
     the leader continues there. `recovering`: the sender lost entries that it had acknowledged; the leader must
-    forget its match index until it has brought the sender to its own last index.
+    forget its match index until it has brought the sender to its own last index. `beginning`: the last that the sender
+    obeyed in this term and since its start.
     """
 
     match: Index
@@ -75,6 +80,7 @@ class AppendReply(RaftMessage):
     hint_index: Index = Index(0)
     hint_term: Term = Term(0)
     recovering: bool = False
+    beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,10 +97,11 @@ class Heartbeat(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeartbeatReply(RaftMessage):
-    """Answers a heartbeat; `match` as in AppendReply, so that a lost append is noticed."""
+    """Answers a heartbeat; `match` and `beginning` as in AppendReply, so that a lost append is noticed."""
 
     barrier: int = 0
     match: Index = Index(0)
+    beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,12 +115,18 @@ class InstallFold(RaftMessage):
 
     The fold as of `index`, an entry of `last_term` (bytes beside the message) replaces the follower's log, which
     continues at `index` + 1. Atomic; never regresses a log that already holds `index` at `last_term`.
-    `term` stays what it is in every message: the sender's.
+    `term` stays what it is in every message: the sender's. `commit` and `last_index` are the leader's.
+
+    With a `beginning` (its number, from 1, in the leader's term) the follower ends below the leader's `floor`: it is to
+    throw away all that it has, whatever that is, and to begin anew with the fold.
     """
 
     index: Index
     last_term: Term
     commit: Index
+    last_index: Index
+    floor: Index = Index(0)
+    beginning: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +138,7 @@ class TailQuery(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailReply(RaftMessage):
-    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term`."""
+    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew)."""
 
     index: Index
     state: int

@@ -36,17 +36,26 @@ class TopicConfig:
     `retention_ms`: records may go when they were appended longer ago. `retention_bytes`: the oldest may go while a
     partition takes more than this on each replica. `lagging_bytes_max`: a replica that is further behind is not waited
     for (None: `BrokerOptions.lagging_bytes_max`); it starts again from the log's new start.
+    `compacted`: of each key only the newest record is kept; one with an empty value is a tombstone, which deletes its
+    key and stays for `tombstone_ms` (None: a day).
     """
 
     retention_ms: int | None = None
     retention_bytes: int | None = None
     lagging_bytes_max: int | None = None
+    compacted: bool | None = None
+    tombstone_ms: int | None = None
+
+    @property
+    def tombstone_life_ms(self) -> int | None:
+        """How long tombstones stay, at least; None: the topic is not compacted."""
+        return (self.tombstone_ms or TOMBSTONE_MS) if self.compacted else None
 
     def objection(self) -> str:
         """What is wrong with it, in a sentence; empty if nothing is."""
         for name in CONFIG_NAMES:
             value = getattr(self, name)
-            if value is not None and not 0 < value <= LIMIT_MAX:
+            if value is not None and name != "compacted" and not 0 < value <= LIMIT_MAX:
                 return f"{name} is at least 1 and below 2^63, not {value}; without a limit it is not set"
         return ""
 
@@ -59,6 +68,8 @@ class TopicConfig:
 
 CONFIG_NAMES = tuple(item.name for item in fields(TopicConfig))
 LIMIT_MAX = (1 << 63) - 1
+TOMBSTONE_MS = 24 * 3600 * 1000
+"""Where a compacted topic does not say it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

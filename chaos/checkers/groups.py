@@ -7,13 +7,20 @@ Events, all of kind `ok` but for commits whose outcome is not known:
 
 A member that was cut off for longer than its grace may go on for a while with what it has (a zombie): its generation is
 lower than its successor's. So rules that compare two members compare generations.
+
+Of a compacted topic the sends and reads of the same history say what may be skipped, by the rules of `compaction`: a
+record that nobody was given was missing when the first member passed it, which it had at the latest when a member was
+given something behind it or committed a position behind it, or at the time of `end`.
 """
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.compaction import Compaction, earliest_from
+from chaos.checkers.operations import sends_and_reads
 from chaos.history import Event, Kind
 
 
@@ -27,12 +34,16 @@ class _Commit:
     ended_s: float
 
 
-def check_group(events: Iterable[Event]) -> list[Anomaly]:
-    """Everything that is wrong."""
+def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s: float | None = None) -> list[Anomaly]:
+    """Everything that is wrong. `compacted` and `tombstone_s` as for `check_log`."""
     events = list(events)
     gives = [event for event in events if event.name == "give"]
     commits = _acknowledged(events)
-    return [*_skipped(events, gives), *_disordered(gives), *_given_again(gives, commits), *_unfenced(commits)]
+    skipped = _skipped(events, gives)
+    if compacted:
+        compaction = Compaction(*sends_and_reads(events), tombstone_s)
+        skipped = _unless_compacted(skipped, compaction, _Passes(gives, commits))
+    return [*_named(skipped), *_disordered(gives), *_given_again(gives, commits), *_unfenced(commits)]
 
 
 def redelivered(events: Iterable[Event]) -> int:
@@ -65,19 +76,63 @@ def _acknowledged(events: Iterable[Event]) -> list[_Commit]:
     return found
 
 
-def _skipped(events: Iterable[Event], gives: list[Event]) -> list[Anomaly]:
-    """Every record that is there in the end was given to somebody."""
+def _skipped(events: Iterable[Event], gives: list[Event]) -> list[tuple[Event, list[int]]]:
+    """Of each partition what is there in the end and was given to nobody."""
     given: dict[int, set[int]] = defaultdict(set)
     for event in gives:
         given[event.value["partition"]].add(event.value["offset"])
+    return [
+        (event, sorted(set(range(event.value["first"], event.value["end"])) - given[event.value["partition"]]))
+        for event in events
+        if event.name == "end" and event.kind is Kind.OK
+    ]
+
+
+class _Passes:
+    """When a group had passed an offset at the latest."""
+
+    def __init__(self, gives: list[Event], commits: list[_Commit]) -> None:
+        passed: dict[int, dict[int, float]] = defaultdict(dict)
+        for partition, next_offset, at_s in [
+            *((event.value["partition"], event.value["offset"], event.time_s) for event in gives),
+            *((commit.partition, commit.position, commit.invoked_s) for commit in commits),
+        ]:
+            passed[partition][next_offset] = min(at_s, passed[partition].get(next_offset, at_s))
+        self._offsets = {partition: sorted(times) for partition, times in passed.items()}
+        self._times = {
+            partition: earliest_from([passed[partition][offset] for offset in offsets])
+            for partition, offsets in self._offsets.items()
+        }
+
+    def passed_s(self, partition: int, offset: int, at_the_latest_s: float) -> float:
+        """The time at which somebody was certainly behind it."""
+        offsets = self._offsets.get(partition, [])
+        place = bisect_right(offsets, offset)
+        return min(self._times[partition][place], at_the_latest_s) if place < len(offsets) else at_the_latest_s
+
+
+def _unless_compacted(
+    skipped: list[tuple[Event, list[int]]], compaction: Compaction, passes: _Passes
+) -> list[tuple[Event, list[int]]]:
+    """Without what compaction may have removed."""
     found = []
-    for event in events:
-        if event.name == "end" and event.kind is Kind.OK:
-            partition = event.value["partition"]
-            missing = sorted(set(range(event.value["first"], event.value["end"])) - given[partition])
-            if missing:
-                found.append(Anomaly("skipped", f"{len(missing)} of partition {partition}, the first is {missing[0]}"))
+    for event, offsets in skipped:
+        left = []
+        for offset in offsets:
+            record = compaction.at(event.value["partition"], offset)
+            passed_s = passes.passed_s(event.value["partition"], offset, event.time_s)
+            if record is not None and not compaction.may_miss(record, passed_s):
+                left.append(offset)
+        found.append((event, left))
     return found
+
+
+def _named(skipped: list[tuple[Event, list[int]]]) -> list[Anomaly]:
+    return [
+        Anomaly("skipped", f"{len(offsets)} of partition {event.value['partition']}, the first is {offsets[0]}")
+        for event, offsets in skipped
+        if offsets
+    ]
 
 
 def _disordered(gives: list[Event]) -> list[Anomaly]:

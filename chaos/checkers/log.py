@@ -6,44 +6,41 @@ jepsen.tests.kafka.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.compaction import Compaction, check_came_back, check_reads, named
 from chaos.checkers.deletions import check_deletions, final_firsts
+from chaos.checkers.operations import Read, Send, sends_and_reads
 from chaos.history import Event, Kind
 
 
-@dataclass
-class _Send:
-    partition: int
-    key: str
-    value: str
-    process: str
-    invoked_s: float
-    kind: Kind = Kind.INFO
-    offset: int | None = None
-    expected_end: int | None = None
-    ended_s: float = float("inf")
-
-
-def check_log(events: Iterable[Event], *, final: str = "final", retention: bool = False) -> list[Anomaly]:
+def check_log(
+    events: Iterable[Event],
+    *,
+    final: str = "final",
+    retention: bool = False,
+    compacted: bool = False,
+    tombstone_s: float | None = None,
+) -> list[Anomaly]:
     """Everything that is wrong. Reads of the process `final` are taken to have seen all there is.
 
     What lies below the `first` offset of a partition's final read is deleted. `retention`: the topic has limits, so
-    that more may be deleted than anybody asked for.
+    that more may be deleted than anybody asked for. `compacted`: records may be missing by the rules of `compaction`,
+    tombstones after `tombstone_s` seconds, or at any time if that is None.
     """
     events = list(events)
-    sends, reads = _sort(events)
+    sends, reads = sends_and_reads(events)
+    compaction = Compaction(sends, reads, tombstone_s) if compacted else None
     firsts = final_firsts(events, final)
     by_value = {send.value: send for send in sends}
     placed: dict[tuple[int, int], set[str]] = defaultdict(set)
     places: dict[str, set[tuple[int, int]]] = defaultdict(set)
-    keys: dict[str, str] = {}
-    for _, partition, records in reads:
-        for offset, key, value in records:
-            placed[partition, offset].add(value)
-            places[value].add((partition, offset))
+    keys: dict[str, str | None] = {}
+    for read in reads:
+        for offset, key, value in read.records:
+            placed[read.partition, offset].add(value)
+            places[value].add((read.partition, offset))
             keys[value] = key
     for send in sends:
         if send.kind is Kind.OK and send.offset is not None:
@@ -61,37 +58,16 @@ def check_log(events: Iterable[Event], *, final: str = "final", retention: bool 
     ]
     found += _against_sends(by_value, keys)
     found += _conditions(by_value, places)
-    found += _finally(sends, reads, final, firsts)
-    found += check_deletions(events, firsts, final=final, retention=retention)
-    found += _gaps(reads)
-    found += _order(sends, reads, final)
+    found += _finally(sends, reads, final, firsts, compaction)
+    found += check_deletions(events, firsts, final=final, retention=retention, compacted=compacted)
+    found += _gaps(reads, compacted=compacted)
+    if compaction is not None:
+        found += check_reads(reads, compaction, final=final)
+    found += _order(sends, places)
     return found
 
 
-def _sort(events: Iterable[Event]) -> tuple[list[_Send], list[tuple[str, int, list[tuple[int, str, str]]]]]:
-    sends: dict[int, _Send] = {}
-    reads = []
-    for event in events:
-        value = event.value
-        if event.name == "send" and event.kind is Kind.INVOKE:
-            sends[event.operation] = _Send(
-                value["partition"],
-                value["key"],
-                value["value"],
-                event.process,
-                event.time_s,
-                expected_end=value.get("expected_end"),
-            )
-        elif event.name == "send":
-            send = sends[event.operation]
-            send.kind, send.ended_s = event.kind, event.time_s
-            send.offset = value.get("offset")
-        elif event.name == "read" and event.kind is Kind.OK:
-            reads.append((event.process, value["partition"], [tuple(record) for record in value["records"]]))
-    return list(sends.values()), reads
-
-
-def _against_sends(by_value: dict[str, _Send], keys: dict[str, str]) -> list[Anomaly]:
+def _against_sends(by_value: dict[str, Send], keys: dict[str, str | None]) -> list[Anomaly]:
     found = []
     for value, key in sorted(keys.items()):
         send = by_value.get(value)
@@ -104,7 +80,7 @@ def _against_sends(by_value: dict[str, _Send], keys: dict[str, str]) -> list[Ano
     return found
 
 
-def _conditions(by_value: dict[str, _Send], places: dict[str, set[tuple[int, int]]]) -> list[Anomaly]:
+def _conditions(by_value: dict[str, Send], places: dict[str, set[tuple[int, int]]]) -> list[Anomaly]:
     """What was sent on condition of the partition's end stands there or nowhere, whatever its sender was told."""
     return [
         Anomaly("broken condition", f"{value} expected the end {send.expected_end} and is at {partition}@{offset}")
@@ -116,49 +92,75 @@ def _conditions(by_value: dict[str, _Send], places: dict[str, set[tuple[int, int
 
 
 def _finally(
-    sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str, firsts: dict[int, int]
+    sends: list[Send], reads: list[Read], final: str, firsts: dict[int, int], compaction: Compaction | None
 ) -> list[Anomaly]:
     """Lost: acknowledged or read before, neither read at the end nor deleted. Unseen: nothing behind it was read."""
-    seen = {value for process, _, records in reads if process == final for _, _, value in records}
+    seen = {value for read in reads if read.process == final for _, _, value in read.records}
+    ended_s = {read.partition: read.ended_s for read in reads if read.process == final}
     furthest: dict[int, int] = defaultdict(lambda: -1)
-    for _, partition, records in reads:
-        for offset, _, _ in records:
-            furthest[partition] = max(furthest[partition], offset)
+    for read in reads:
+        for offset, _, _ in read.records:
+            furthest[read.partition] = max(furthest[read.partition], offset)
     found = []
     for send in sends:
         deleted = send.offset is not None and send.offset < firsts.get(send.partition, 0)
-        if send.kind is Kind.OK and send.value not in seen and not deleted:
-            lost = send.offset is not None and send.offset <= furthest[send.partition]
-            name = "lost write" if lost else "unseen"
-            found.append(Anomaly(name, f"{send.value} was acknowledged at {send.partition}@{send.offset}"))
+        if send.kind is not Kind.OK or send.value in seen or deleted:
+            continue
+        if compaction is not None and compaction.may_miss_send(send, ended_s.get(send.partition, float("inf"))):
+            continue
+        lost = send.offset is not None and send.offset <= furthest[send.partition]
+        name = "lost write" if lost else "unseen"
+        name = named(name, send) if compaction is not None else name
+        found.append(Anomaly(name, f"{send.value} was acknowledged at {send.partition}@{send.offset}"))
+    found += _read_and_lost(sends, reads, seen, firsts, ended_s, compaction)
+    if compaction is not None:
+        found += check_came_back(compaction, seen)
+    return found
+
+
+def _read_and_lost(
+    sends: list[Send],
+    reads: list[Read],
+    seen: set[str],
+    firsts: dict[int, int],
+    ended_s: dict[int, float],
+    compaction: Compaction | None,
+) -> list[Anomaly]:
+    """What was not acknowledged, and somebody has read it."""
     acknowledged = {send.value for send in sends if send.kind is Kind.OK}
-    for process, partition, records in reads:
-        for offset, _, value in records:
-            if value not in seen and value not in acknowledged and offset >= firsts.get(partition, 0):
-                found.append(Anomaly("lost write", f"{value} was read by {process} at {partition}@{offset}"))
-    return found
-
-
-def _gaps(reads: list[tuple[str, int, list[tuple[int, str, str]]]]) -> list[Anomaly]:
-    """Within one read of one partition, offsets follow one another."""
     found = []
-    for process, partition, records in reads:
-        for (before, _, _), (after, _, _) in pairwise(records):
-            if after != before + 1:
-                name = "nonmonotonic poll" if after <= before else "poll skip"
-                found.append(Anomaly(name, f"{process} read {partition}@{after} after {before}"))
+    for read in reads:
+        for offset, _, value in read.records:
+            if value in seen or value in acknowledged or offset < firsts.get(read.partition, 0):
+                continue
+            name, known = "lost write", compaction.at(read.partition, offset) if compaction is not None else None
+            if compaction is not None and known is not None:
+                if compaction.may_miss(known, ended_s.get(read.partition, float("inf")), whole=True):
+                    continue
+                name = named(name, known)
+            found.append(Anomaly(name, f"{value} was read by {read.process} at {read.partition}@{offset}"))
     return found
 
 
-def _order(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, str]]]], final: str) -> list[Anomaly]:
+def _gaps(reads: list[Read], *, compacted: bool) -> list[Anomaly]:
+    """Within one read of one partition, offsets follow one another; of a compacted topic they rise."""
+    found = []
+    for read in reads:
+        for (before, _, _), (after, _, _) in pairwise(read.records):
+            if after <= before or (after != before + 1 and not compacted):
+                name = "nonmonotonic poll" if after <= before else "poll skip"
+                found.append(Anomaly(name, f"{read.process} read {read.partition}@{after} after {before}"))
+    return found
+
+
+def _order(sends: list[Send], places: dict[str, set[tuple[int, int]]]) -> list[Anomaly]:
     """A process's sends of one key stand in the order in which it sent them."""
-    place = {value: offset for process, _, records in reads if process == final for offset, _, value in records}
     last: dict[tuple[str, int, str], tuple[int, str]] = {}
     found = []
     for send in sends:
-        offset = place.get(send.value)
-        if offset is None:
+        if send.key is None or not places.get(send.value):
             continue
+        _, offset = max(places[send.value])
         mine = (send.process, send.partition, send.key)
         before = last.get(mine)
         if before is not None and before[0] > offset:
@@ -169,7 +171,7 @@ def _order(sends: list[_Send], reads: list[tuple[str, int, list[tuple[int, str, 
     return found
 
 
-def _real_time(sends: list[_Send]) -> list[Anomaly]:
+def _real_time(sends: list[Send]) -> list[Anomaly]:
     """What was acknowledged before another send began stands before it."""
     found = []
     ended = sorted((s for s in sends if s.offset is not None), key=lambda s: s.ended_s)

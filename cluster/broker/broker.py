@@ -20,6 +20,7 @@ from functools import partial
 import structlog
 
 from cluster.actor import Supervisor
+from cluster.broker.compaction.compactor import Compactor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
 from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
@@ -101,6 +102,8 @@ class Broker:
             broker=options,
         )
 
+        self._compactor = Compactor(running=self.running, disk=world.disk, options=options, log=log)
+
     # --- from the node
 
     def start(self) -> None:
@@ -108,6 +111,7 @@ class Broker:
         self._supervisor.spawn_task(self._reconcile_all(), name="broker/reconcile")
         self._supervisor.spawn_task(self._tick_all(), name="broker/tick")
         self._supervisor.spawn_task(self._report_changes(), name="broker/report")
+        self._supervisor.spawn_task(self._compactor.run(), name="broker/compact")
 
     def apply(self, delta: Delta) -> None:
         """The controller decided something."""
@@ -280,7 +284,7 @@ class Broker:
         replica = self._replica_class(
             partition=item.partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
         )
-        replica.trimming.configure(item.config)
+        replica.configure(item.config)
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
         self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
         if not assigned.initialised:

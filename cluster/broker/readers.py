@@ -12,7 +12,7 @@ class Readers:
     """The committed end of one replica, and those who wait for it to pass an offset.
 
     `end` is the offset after the last committed record as this replica knows it; it never falls while the replica
-    runs. Waiting costs one future and no timer; a replica that stops fails them all.
+    runs, unless its log begins anew. Waiting costs one future and no timer; a replica that stops fails them all.
     """
 
     def __init__(self) -> None:
@@ -29,6 +29,10 @@ class Readers:
             _, _, future = heapq.heappop(self._waiting)
             if not future.done():
                 future.set_result(None)
+
+    def begin_anew(self) -> None:
+        """The replica's log was replaced by a fold: nothing is committed that it has. Who waits goes on waiting."""
+        self.end = Offset(0)
 
     async def wait_beyond(self, offset: Offset) -> None:
         """Return when the record at `offset` is committed here."""

@@ -11,7 +11,6 @@ Promises:
 """
 
 import math
-from collections import deque
 from collections.abc import Sequence
 
 import structlog
@@ -19,32 +18,38 @@ import structlog
 from cluster.actor import Actor
 from cluster.broker.barriers import Barriers
 from cluster.broker.commanding import Commanding
+from cluster.broker.compaction.compacting import Compacting
 from cluster.broker.expiry import Expiry
 from cluster.broker.readers import Readers
 from cluster.broker.requests import (
     AllowVote,
     Command,
+    Compacted,
     Configure,
     DeleteRecords,
     FromPeer,
+    LookAtTombstones,
     Persisted,
     Publish,
     ReadBarrier,
     Request,
+    SegmentsRewritten,
     Tick,
     TransferLeadership,
 )
+from cluster.broker.storing import Storing
 from cluster.broker.surroundings import Surroundings
 from cluster.broker.trimming import Trimming
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.holes import piece, placed
+from cluster.holes import encode_tombstone_limit
 from cluster.log import Log
 from cluster.log.fold import encode_expired, encode_trim
-from cluster.messages import AppendEntries, EntryHeader, InstallFold, RaftMessage, TimeoutNow
+from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
+from cluster.metadata import TopicConfig
 from cluster.raft import Ready
 from cluster.records import Entry, EntryKind
-from cluster.types import Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket
-from cluster.wire.peer import ReplicaEnvelope, headers_of
+from cluster.types import Index, NodeId, PartitionId, ReplicaId, Ticket
+from cluster.wire.peer import ReplicaEnvelope
 
 log_event = structlog.get_logger()
 
@@ -64,14 +69,12 @@ class Replica(Actor):
         self.log = log
         self.readers = Readers()
         self._around = around
-        self._incoming: dict[tuple[Index, Term], Entry] = {}
-        self._folds: dict[tuple[Index, Term], bytes] = {}
+        self._storing = Storing(log, around.clock)
         self._ticked = around.pulse.ticks
         self._links_seen = around.pulse.links
         self.due_tick: float = 0
         """The broker's tick at which this replica wants a turn, if nothing else gives it one before."""
         self._recovering = log.recovered.recovering
-        self._uncommitted_ends: deque[tuple[Index, Offset]] = deque()
         self._nodes = {member.replica: member.node for member in log.fold.membership.voters}
         self.raft = around.raft_class(
             me=me,
@@ -84,6 +87,7 @@ class Replica(Actor):
             ),
             may_vote=may_vote,
             recovering=log.recovered.recovering,
+            owes=log.recovered.owes,
             doubtful=log.recovered.doubtful,
         )
         self._look_who_is_away()
@@ -104,7 +108,20 @@ class Replica(Actor):
             not_leader=self.not_leader,
         )
 
+        self.compacting = Compacting(
+            raft=self.raft,
+            log=log,
+            trimming=self.trimming,
+            clock=around.clock,
+            options=around.broker,
+            propose=lambda upto: self._propose(EntryKind.DROP_TOMBSTONES, encode_tombstone_limit(upto)),
+        )
         self._commanding = Commanding(raft=self.raft, log=log, clock=around.clock, not_leader=self.not_leader)
+
+    def configure(self, config: TopicConfig) -> None:
+        """The topic's settings are these now."""
+        self.trimming.configure(config)
+        self.compacting.configure(config)
 
     # --- what others may look at between turns
 
@@ -147,8 +164,7 @@ class Replica(Actor):
             for proposal in proposals:
                 self._take_in(proposal)
         self._carry_out()
-        self._incoming.clear()
-        self._folds.clear()
+        self._storing.turn_ended()
         if self.raft.is_leader:
             self._tidy_up()
         if self.trimming.drop():
@@ -160,11 +176,11 @@ class Replica(Actor):
         if isinstance(proposal, Publish):
             entry = self._publishing.propose(proposal)
             if entry is not None:
-                self._store([entry])
+                self._storing.store([entry])
         else:
             entry = self._commanding.propose(proposal)
             if entry is not None:
-                self._store([entry])
+                self._storing.store([entry])
                 self._commanding.stored(entry, proposal)
 
     def _tidy_up(self) -> None:
@@ -181,7 +197,7 @@ class Replica(Actor):
         header = self.raft.propose(len(content))
         if header is None:
             return None
-        self._store([self._control(kind, header.index, header.term, content)])
+        self._storing.store([self._storing.control(kind, header.index, header.term, content)])
         return header.index
 
     def _feel_pulse(self) -> None:
@@ -221,6 +237,8 @@ class Replica(Actor):
                     Unavailable(stopped) if isinstance(message, ReadBarrier) else OutcomeUnknown(stopped)
                 )
                 message.reply.exception()  # whoever asked may have left
+            if isinstance(message, SegmentsRewritten) and not message.reply.done():
+                message.reply.set_result(False)
 
     def _admit(self, message: Request) -> None:
         match message:
@@ -240,7 +258,15 @@ class Replica(Actor):
             case DeleteRecords():
                 self.trimming.delete(message)
             case Configure(config):
-                self.trimming.configure(config)
+                self.configure(config)
+            case LookAtTombstones():
+                self.compacting.look()
+            case SegmentsRewritten(reply=reply):
+                if not reply.done():
+                    reply.set_result(self.compacting.take(message))
+                    self._around.writer.submit(self.log, lambda _: None)
+            case Compacted():
+                self.compacting.done(message)
             case AllowVote(soon):
                 self.raft.allow_vote(soon=soon)
             case TransferLeadership(node):
@@ -256,23 +282,19 @@ class Replica(Actor):
             return  # for a replica that was here before, or from one that is no member
         if isinstance(message, TimeoutNow) and self.log.full:
             return
-        if isinstance(message, AppendEntries) and message.entries:
-            if self.log.full or self.log.pending_bytes > self._around.broker.uncommitted_bytes_max:
-                return  # as if it were lost: the leader sends it again
-            for entry in envelope.entries:
-                if entry.batch is not None and not entry.batch.is_intact():
-                    log_event.warning("append_damaged", partition=str(self.partition), index=entry.index)
-                    return
-                self._incoming[entry.index, entry.term] = entry
-                if entry.hole is not None:
-                    self._incoming |= {(header.index, header.term): entry for header in headers_of(entry)}
-        elif isinstance(message, InstallFold):
-            self._folds[message.index, message.last_term] = envelope.fold
+        no_room = self.log.full or self.log.pending.bytes > self._around.broker.uncommitted_bytes_max
+        if isinstance(message, AppendEntries) and message.entries and no_room:
+            return  # as if it were lost: the leader sends it again
+        damaged = self._storing.arrived(envelope, self.raft)
+        if damaged is not None:
+            log_event.warning("append_damaged", partition=str(self.partition), index=damaged)
+            return
         self.raft.step(message)
 
     # --- what the core asks for
 
     def _carry_out(self) -> None:
+        self.raft.floor = self.log.fold.tombstones_upto
         while (ready := self.raft.ready()) is not None:
             self._write(ready)
             self._send(ready.messages)
@@ -290,62 +312,29 @@ class Replica(Actor):
         if ready.vote is not None:
             self.log.save_vote(ready.vote)
         if ready.truncate_from is not None:
-            self._truncate(ready.truncate_from)
+            self._storing.truncate(ready.truncate_from)
         if ready.fold is not None:
             self._install(ready.fold)
-        missing = [header for header in ready.entries if header.index > self.log.last_index]
-        if missing:
-            self._store_accepted(missing)
+        self._storing.store_accepted(ready.entries)
         self._submit(ready.ticket)
-
-    def _store_accepted(self, headers: Sequence[EntryHeader]) -> None:
-        """What the core accepted; of a hole, the piece that it accepted."""
-        entries = [self._take(header.index, header.term) for header in headers]
-        if all(entry.hole is None for entry in entries):
-            self._store(entries)
-            return
-        for header, entry in zip(headers, entries, strict=True):
-            if entry.hole is None:
-                self._store([entry])
-            elif header.index > self.log.last_index:
-                self._store([placed(piece(entry, header.index, headers[-1].index), self.log.end_offset)])
-
-    def _take(self, index: Index, term: Term) -> Entry:
-        """The content of an entry that the core accepted; one that nobody proposed or sent is a leader's no-op."""
-        entry = self._incoming.get((index, term))
-        if entry is not None:
-            return entry
-        return self._control(EntryKind.NO_OP, index, term)
-
-    def _control(self, kind: EntryKind, index: Index, term: Term, content: bytes = b"") -> Entry:
-        return Entry(
-            index=index,
-            term=term,
-            kind=kind,
-            base_offset=self.log.end_offset,
-            append_time_ns=max(self._around.clock.wall_ns(), self.log.fold.last_append_time_ns),
-            control=content,
-        )
-
-    def _store(self, entries: list[Entry]) -> None:
-        self.log.append(entries)
-        self._uncommitted_ends.extend((entry.last_index, entry.end_offset) for entry in entries)
-
-    def _truncate(self, index: Index) -> None:
-        self.log.truncate_from(index)
-        while self._uncommitted_ends and self._uncommitted_ends[-1][0] >= index:
-            self._uncommitted_ends.pop()
 
     def _install(self, fold: InstallFold) -> None:
         self._tell_reinstalled("follower", self.me, fold)
-        self.log.install(fold.index, fold.last_term, self._folds[fold.index, fold.last_term])
-        self._uncommitted_ends.clear()
+        self._recovering = self._recovering or self.raft.recovering
+        self._storing.install(fold, self.raft)
+        self.compacting.begin_anew()
+        self.readers.begin_anew()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
         self.raft.set_membership(self.log.fold.membership)
 
     def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
         log_event.warning(
-            "follower_reinstalled", side=side, partition=str(self.partition), replica=replica, upto=fold.index
+            "follower_reinstalled",
+            side=side,
+            partition=str(self.partition),
+            replica=replica,
+            upto=fold.index,
+            below_floor=fold.beginning > 0,
         )
 
     def _submit(self, ticket: Ticket) -> None:
@@ -379,19 +368,10 @@ class Replica(Actor):
             self.trimming.leadership_changed(self._around.pulse.ticks)
             self._around.on_leader(self)
         if ready.commit is not None:
-            self.readers.advance(self._committed_end(ready.commit))
+            self.readers.advance(self._storing.committed_end(ready.commit))
             self._publishing.committed()
             self._commanding.committed()
         if self.log.fold.machine is not None and (ready.role is not None or ready.commit is not None):
             self._around.on_folded(self)
         self._barriers.confirmed(ready.barriers)
         self._barriers.failed(ready.failed_barriers, self.not_leader())
-
-    def _committed_end(self, commit: Index) -> Offset:
-        """The offset after the entry at `commit`; what is not remembered from its append is looked up in the log."""
-        end = None
-        while self._uncommitted_ends and self._uncommitted_ends[0][0] <= commit:
-            end = self._uncommitted_ends.popleft()
-        if end is not None and end[0] == commit:
-            return end[1]
-        return self.log.end_offset_at(commit)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.errors import RiverrunError
+from cluster.log import Segment
 from cluster.metadata import TopicConfig
 from cluster.records import Batch, Receipt
-from cluster.types import Durability, NodeId, Offset, Ticket
+from cluster.types import Durability, Index, NodeId, Offset, Ticket
 from cluster.wire.peer import ReplicaEnvelope
 
 
@@ -72,6 +73,29 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtTombstones:
+    """Compaction has something to propose."""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsRewritten:
+    """Put `new` in the place of `old`; `reply`: whether that was done."""
+
+    old: tuple[Segment, ...]
+    new: Segment
+    drops_tombstones: bool
+    reply: "asyncio.Future[bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """A pass is through: up to where it has seen every key, and the first tombstone that it left, with its time."""
+
+    clean_upto: Index
+    oldest_tombstone: tuple[Index, int] | None
+
+
+@dataclass(frozen=True, slots=True)
 class AllowVote:
     """The controller has recorded this replica as initialised; `soon`: it would have it lead."""
 
@@ -94,6 +118,9 @@ Request = (
     | ReadBarrier
     | DeleteRecords
     | Configure
+    | LookAtTombstones
+    | SegmentsRewritten
+    | Compacted
     | AllowVote
     | TransferLeadership
 )

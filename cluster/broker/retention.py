@@ -8,9 +8,9 @@ Rules:
    segment that takes entries always does.
 4. A segment that a follower still needs stays, as long as that follower is at most `lagging_bytes_max` behind. One
    that is further behind is not waited for: it starts again from the log's new start.
-5. Slow topics: a segment takes entries for at most a quarter of `retention_ms` (but at least `segment_age_s_min`),
-   on every replica alike, because it goes by append times. So what is too old stays a quarter longer at most, once the
-   leader has looked.
+5. Slow topics: a segment takes entries for at most a quarter of `retention_ms`, or of the time that tombstones stay
+   (but for at least `segment_age_s_min`), on every replica alike, because it goes by append times. So what is too old
+   stays a quarter longer at most, once the leader has looked.
 
 Append times are the leaders' wall clocks. A clock that jumps ahead must not delete anything: a leader's idea of now
 (`steady_now_ns`) moves no faster than its monotonic clock since it began to lead.
@@ -89,9 +89,10 @@ def next_expiry_ns(config: TopicConfig, segments: Sequence[SegmentFacts], start:
 
 def segment_age_max_ns(config: TopicConfig, age_s_min: float) -> int | None:
     """How long a segment takes entries; None: until it is full."""
-    if config.retention_ms is None:
+    lives_ms = [life for life in (config.retention_ms, config.tombstone_life_ms) if life is not None]
+    if not lives_ms:
         return None
-    return max(config.retention_ms * NS_PER_MS // SEGMENTS_PER_RETENTION, int(age_s_min * NS_PER_S))
+    return max(min(lives_ms) * NS_PER_MS // SEGMENTS_PER_RETENTION, int(age_s_min * NS_PER_S))
 
 
 def steady_now_ns(*, wall_ns: int, began_wall_ns: int, led_s: float) -> int:

@@ -87,15 +87,12 @@ class Trimming:
         if now < self.due():
             return
         log, config = self._log, self._config
-        began_ns, began_s = self._began
-        now_ns = steady_now_ns(
-            wall_ns=self._clock.wall_ns(), began_wall_ns=began_ns, led_s=self._clock.monotonic_s() - began_s
-        )
+        now_ns = self.now_ns()
         segments = log.segments()
         offset = trim_offset(
             config,
             segments,
-            self._followers(),
+            self.followers(),
             now_ns=now_ns,
             start=log.start_offset,
             end=self._readers.end,
@@ -109,10 +106,18 @@ class Trimming:
         if expiry_ns is not None:
             wait = math.ceil((expiry_ns - now_ns) / NS_PER_S / self._options.tick_s) + 1
             self._next_look = now + max(wait, self._period)
-        if config.retention_bytes is not None and any(f.match < log.last_index for f in self._followers()):
+        if config.retention_bytes is not None and any(f.match < log.last_index for f in self.followers()):
             self._next_look = now + self._period  # what waits for a follower goes when that has come
 
-    def _followers(self) -> list[Follower]:
+    def now_ns(self) -> int:
+        """The leader's wall clock, as far as it may be believed."""
+        began_ns, began_s = self._began
+        return steady_now_ns(
+            wall_ns=self._clock.wall_ns(), began_wall_ns=began_ns, led_s=self._clock.monotonic_s() - began_s
+        )
+
+    def followers(self) -> list[Follower]:
+        """What each is known to have."""
         raft, log = self._raft, self._log
         matches = [raft.match(replica) for replica in raft.others]
         return [Follower(match, log.bytes_after(match)) for match in matches]

@@ -20,6 +20,7 @@ from cluster.records import Entry
 from cluster.types import Offset, PartitionId
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
+from cluster.wire.records import decode_batch, record_checksum
 from cluster.world import Call, Disk
 
 log_event = structlog.get_logger()
@@ -108,12 +109,12 @@ class VerifyService:
             if place.index > replica.raft.durable_index or place.file is None:
                 (entry,) = replica.log.entries(place.index, last=place.index, bytes_max=1, count_max=1)
                 copy.state = stream_pb2.COPY_STATE_NOT_SYNCED
-                _describe(entry, copy)
+                _describe(entry, offset, copy)
                 return
             found = await self._disk.run(lambda place=place: inspect(place, replica.partition))  # type: ignore[misc]
             if isinstance(found, Entry):
                 copy.state = stream_pb2.COPY_STATE_HELD
-                _describe(found, copy)
+                _describe(found, offset, copy)
                 return
             if is_still_there(replica.log, place):
                 log_event.error("copy_damaged", partition=str(replica.partition), detail=found)
@@ -124,9 +125,21 @@ class VerifyService:
         copy.state, copy.detail = stream_pb2.COPY_STATE_ABSENT, "its log changed while it was looked at; ask again"
 
 
-def _describe(entry: Entry, copy: stream_pb2.ReplicaCopy) -> None:
-    assert entry.batch is not None
+def _describe(entry: Entry, offset: Offset, copy: stream_pb2.ReplicaCopy) -> None:
+    if entry.batch is None:
+        copy.state = stream_pb2.COPY_STATE_COMPACTED
+        return
     copy.base_offset = entry.base_offset
     copy.record_count = entry.record_count
     copy.term = entry.term
     copy.checksum = entry.batch.computed_checksum()
+    copy.compacted = entry.batch.compacted
+    try:
+        records = decode_batch(entry.batch, entry.base_offset)
+    except RiverrunError:
+        return  # as it was published; there is nothing but the batch's own checksum
+    record = next((record for record in records if record.offset == offset), None)
+    if record is None:
+        copy.state = stream_pb2.COPY_STATE_COMPACTED
+    else:
+        copy.record_checksum = record_checksum(record)

@@ -21,8 +21,21 @@ def command() -> None:
 
 
 def limit_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that say what is kept of a topic; key compaction is not there yet."""
+    """The options that say what is kept of a topic."""
     for option in (
+        click.option(
+            "--tombstones",
+            "tombstone",
+            type=Duration(),
+            metavar="TIME",
+            help="With --compacted: a record that deletes its key stays so long, such as 12h; 1d if not given.",
+        ),
+        click.option(
+            "--compacted",
+            is_flag=True,
+            default=None,
+            help="Keep only the newest record of each key; one with an empty value deletes its key.",
+        ),
         click.option(
             "--lagging-bytes",
             type=Size(),
@@ -64,15 +77,17 @@ def create(
     retention: int | None,
     retention_bytes: int | None,
     lagging_bytes: int | None,
+    compacted: bool | None,  # noqa: FBT001
+    tombstone: int | None,
     servers: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Create a topic. It keeps everything, unless --retention or --retention-bytes say otherwise.
+    """Create a topic. It keeps everything, unless --retention, --retention-bytes or --compacted say otherwise.
 
     Records go by whole segments of a partition's log, so somewhat more than the limit stays.
-    Keeping only the newest record of each key (compaction) is not there yet.
+    Of a compacted topic older records of a key go some time later; offsets stay as they are.
     """
-    config = TopicConfig(retention_ms=retention, retention_bytes=retention_bytes, lagging_bytes_max=lagging_bytes)
+    config = _config(retention, retention_bytes, lagging_bytes, compacted, tombstone)
 
     async def work(client: "Client") -> None:
         topic = await client.create_topic(
@@ -103,14 +118,18 @@ def alter(
     retention: int | None,
     retention_bytes: int | None,
     lagging_bytes: int | None,
+    compacted: bool | None,  # noqa: FBT001
+    tombstone: int | None,
     unset: tuple[str, ...],
     servers: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Change what is kept of a topic; it takes effect at once, on what is there as well."""
-    config = TopicConfig(retention_ms=retention, retention_bytes=retention_bytes, lagging_bytes_max=lagging_bytes)
+    config = _config(retention, retention_bytes, lagging_bytes, compacted, tombstone)
     if config == TopicConfig() and not unset:
-        raise click.UsageError("say what to change: --retention, --retention-bytes, --lagging-bytes or --unset")
+        raise click.UsageError(
+            "say what to change: --retention, --retention-bytes, --lagging-bytes, --compacted, --tombstones or --unset"
+        )
 
     async def work(client: "Client") -> None:
         topic = await client.alter_topic(name, config, unset=unset)
@@ -205,6 +224,22 @@ def delete(name: str, yes: bool, servers: str) -> None:  # noqa: FBT001
     with_client(servers, work)
 
 
+def _config(
+    retention: int | None,
+    retention_bytes: int | None,
+    lagging_bytes: int | None,
+    compacted: bool | None,  # noqa: FBT001
+    tombstone: int | None,
+) -> TopicConfig:
+    return TopicConfig(
+        retention_ms=retention,
+        retention_bytes=retention_bytes,
+        lagging_bytes_max=lagging_bytes,
+        compacted=compacted,
+        tombstone_ms=tombstone,
+    )
+
+
 def _plain(topic: "TopicView", offsets: "dict[int, PartitionOffsets] | None" = None) -> dict[str, Any]:
     partitions: list[dict[str, Any]] = []
     for partition in topic.partitions:
@@ -228,13 +263,15 @@ def _plain(topic: "TopicView", offsets: "dict[int, PartitionOffsets] | None" = N
 
 def _kept(config: TopicConfig) -> str:
     """What is kept, in words."""
-    parts = []
+    limits, rest = [], []
     if config.retention_ms is not None:
-        parts.append(f"for {as_duration(config.retention_ms)}")
+        limits.append(f"for {as_duration(config.retention_ms)}")
     if config.retention_bytes is not None:
-        parts.append(f"up to {as_size(config.retention_bytes)} a partition")
+        limits.append(f"up to {as_size(config.retention_bytes)} a partition")
+    what = "records" if limits else "everything"
+    if config.compacted:
+        what = "the newest record of each key"
+        rest.append(f"tombstones for {as_duration(config.tombstone_life_ms or 0)}")
     if config.lagging_bytes_max is not None:
-        parts.append(f"waiting for replicas at most {as_size(config.lagging_bytes_max)} behind")
-    if config.retention_ms is None and config.retention_bytes is None:
-        parts.insert(0, "everything")
-    return "keeps records " + ", ".join(parts) if parts[0] != "everything" else "keeps " + ", ".join(parts)
+        rest.append(f"waiting for replicas at most {as_size(config.lagging_bytes_max)} behind")
+    return "keeps " + ", ".join([" ".join([what, ", ".join(limits)]).strip(), *rest])

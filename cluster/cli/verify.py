@@ -53,6 +53,8 @@ def _plain(found: "Verification") -> dict[str, object]:
                 "record_count": copy.record_count,
                 "term": copy.term,
                 "checksum": f"{copy.checksum:08x}",
+                "compacted": copy.compacted,
+                "record_checksum": f"{copy.record_checksum:08x}",
                 "detail": copy.detail,
             }
             for copy in found.copies

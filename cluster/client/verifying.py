@@ -25,6 +25,8 @@ class CopyState(Enum):
     ABSENT = "absent"
     DAMAGED = "damaged"
     UNREACHABLE = "unreachable"
+    COMPACTED = "compacted"
+    """A newer record has its key, or it was a tombstone that had been kept for its time."""
 
 
 _STATES = {
@@ -34,12 +36,15 @@ _STATES = {
     stream_pb2.COPY_STATE_ABSENT: CopyState.ABSENT,
     stream_pb2.COPY_STATE_DAMAGED: CopyState.DAMAGED,
     stream_pb2.COPY_STATE_UNREACHABLE: CopyState.UNREACHABLE,
+    stream_pb2.COPY_STATE_COMPACTED: CopyState.COMPACTED,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplicaCopy:
     """One replica's copy of the batch that holds the offset; `checksum` is CRC32C, computed from its disk's bytes.
+
+    Where compaction has removed other records of the batch (`compacted`), only `record_checksum` can be compared.
 
     The numbers say something where the state is HELD or NOT_SYNCED, `detail` where it is another.
     """
@@ -52,11 +57,8 @@ class ReplicaCopy:
     term: Term
     checksum: int
     detail: str
-
-    @property
-    def content(self) -> tuple[int, int, int, int]:
-        """What must be equal on all replicas that have it."""
-        return self.base_offset, self.record_count, self.term, self.checksum
+    compacted: bool = False
+    record_checksum: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +75,22 @@ class Verification:
 
     @property
     def is_safe(self) -> bool:
-        """A majority holds it on disk, all copies there are are equal, and none is damaged."""
-        return (
-            len(self._in(CopyState.HELD)) >= self.majority
-            and len(self._contents()) == 1
-            and not self._in(CopyState.DAMAGED)
-        )
+        """A majority holds it on disk, all copies there are are equal, and none is damaged.
+
+        Who has removed it by compaction has held it, and holds what made it superfluous.
+        """
+        return len(self._kept()) >= self.majority and self._are_equal() and not self._in(CopyState.DAMAGED)
 
     def verdict(self) -> str:
         """The same in a sentence."""
         held, damaged, of = self._in(CopyState.HELD), self._in(CopyState.DAMAGED), len(self.copies)
         if damaged:
             return f"offset {self.offset} is damaged on {_nodes(damaged)}; {len(held)} of {of} replicas hold it intact"
-        if len(self._contents()) > 1:
+        if not self._are_equal():
             return f"offset {self.offset} is not the same on {_nodes(self._copies())}: compare terms and checksums"
+        if self.is_safe and len(held) < len(self._kept()):
+            gone = _nodes(self._in(CopyState.COMPACTED))
+            return f"offset {self.offset} was removed by compaction on {gone}; {len(held)} of {of} replicas hold it"
         if self.is_safe:
             return f"offset {self.offset} is on the disks of {len(held)} of {of} replicas, with one checksum"
         if len(self._in(CopyState.ABSENT)) == of:
@@ -104,8 +108,13 @@ class Verification:
     def _copies(self) -> list[ReplicaCopy]:
         return [copy for copy in self.copies if copy.state in {CopyState.HELD, CopyState.NOT_SYNCED}]
 
-    def _contents(self) -> set[tuple[int, int, int, int]]:
-        return {copy.content for copy in self._copies()}
+    def _kept(self) -> list[ReplicaCopy]:
+        return [copy for copy in self.copies if copy.state in {CopyState.HELD, CopyState.COMPACTED}]
+
+    def _are_equal(self) -> bool:
+        copies = self._copies()
+        whole = {(c.base_offset, c.record_count, c.checksum) for c in copies if not c.compacted}
+        return len(whole) <= 1 and len({(copy.term, copy.record_checksum) for copy in copies}) <= 1
 
 
 async def verify(
@@ -132,6 +141,8 @@ def _copy(item: stream_pb2.ReplicaCopy) -> ReplicaCopy:
         record_count=item.record_count,
         term=Term(item.term),
         checksum=item.checksum,
+        compacted=item.compacted,
+        record_checksum=item.record_checksum,
         detail=item.detail,
     )
 

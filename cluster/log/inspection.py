@@ -64,6 +64,6 @@ def inspect(location: Location, partition: PartitionId) -> Entry | str:
         return f"{where} does not match its frame's checksum"
     if (entry.index, entry.term) != (location.index, location.term):
         return f"{where} is another one: {entry.index} of term {entry.term}"
-    if entry.batch is None or not entry.batch.is_intact():
+    if entry.hole is None and (entry.batch is None or not entry.batch.is_intact()):
         return f"{where} does not match its batch's checksum"
     return entry

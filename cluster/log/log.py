@@ -13,11 +13,13 @@ from cluster.holes import piece
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
+from cluster.log.mark import Owes
 from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
+from cluster.log.pending import Pending
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.segments import Segments
 from cluster.log.trims import Trims
-from cluster.log.write import Create, Cut, Put, Recovered, Remove, Replace, SaveVote, Step, Write
+from cluster.log.write import Create, Cut, MarkRecovering, Recovered, Remove, Replace, SaveVote, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import NO_TERM, Index, Offset, Term
@@ -44,24 +46,21 @@ class Log:
         self.vote = opened.vote
         self.full = False
         self.closed = False
-        self.pending_bytes = 0
+        self.pending = Pending()
         self.segment_age_max_ns: int | None = None
         """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
         self._trims = opened.trims
         self._directory = directory
-        self._identity = identity
+        self.identity = identity
         self._options = options
         self._machine_of = machine_of
         self._segment_bytes_max = options.folded_segment_bytes_max if machine_of else options.segment_bytes_max
         self._segments = Segments(opened.segments)
         self._vote_sequence = opened.vote_sequence
         self._vote_file = opened.vote_file
-        self._steps: list[Step] = []
-        self._failed: Write | None = None
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
-        self._under_way = False
         self._cut_first = opened.recovered.doubtful is not None
 
     # --- opening
@@ -96,13 +95,11 @@ class Log:
     def close(self) -> None:
         """Close the files, after the write that is under way; what is queued is not written."""
         self.closed = True
-        if not self._under_way:
+        if self.pending.under_way is None:
             self._close_files()
 
     def _close_files(self) -> None:
-        removing = [step.segment for step in self._steps if isinstance(step, Remove)]
-        removing += [segment for step in self._steps if isinstance(step, Replace) for segment in step.old]
-        for segment in [*self._segments, *removing]:
+        for segment in [*self._segments, *self.pending.leaving()]:
             if segment.file is not None:
                 segment.file.close()
                 segment.file = None
@@ -163,7 +160,7 @@ class Log:
         """Replace term and vote."""
         self.vote = vote
         self._vote_sequence += 1
-        self._steps.append(SaveVote(vote, self._vote_sequence))
+        self.pending.add(SaveVote(vote, self._vote_sequence))
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add entries that follow the last one in index, term and offset."""
@@ -173,13 +170,13 @@ class Log:
             if segment.rows.terms and (full or segment.ends_before(entry, self.segment_age_max_ns)):
                 segment = self._new_segment(self.fold, encode_fold(self.fold), installed=False)
             if self._cut_first:
-                self._steps.append(Cut(segment, segment.size))
+                self.pending.add(Cut(segment, segment.size))
                 self._cut_first = False
             self.fold.apply(entry)
-            head, content = encode_frame(entry, self._identity.partition, self._synced)
+            head, content = encode_frame(entry, self.identity.partition, self._synced)
             size = len(head) + len(content)
             position = segment.add(entry, size)
-            self._put(segment, position, [head, content] if content else [head], size)
+            self.pending.put(segment, position, [head, content] if content else [head], size)
             self._cache.add(entry)
         self._trims.appended(entries)
 
@@ -191,7 +188,7 @@ class Log:
         while self._segments[-1].base_index > index or (
             self._segments[-1].base_index == index and len(self._segments) > 1
         ):
-            self._steps.append(Remove(self._segments.pop()))
+            self.pending.add(Remove(self._segments.pop()))
         segment = self._segments[-1]
         self.fold = decode_fold(segment.fold, self._machine_of)
         keep = list(self._entries(segment.base_index, Index(index - 1)))
@@ -199,32 +196,38 @@ class Log:
             segment.truncate_from(index)
         for entry in keep:
             self.fold.apply(entry)
-        self._steps.append(Cut(segment, segment.size))
+        self.pending.add(Cut(segment, segment.size))
         self._written = min(self._written, Index(index - 1))
+        if self.pending.under_way is not None:
+            self.pending.under_way.vouches_upto(Index(index - 1))
         if self._synced[0] >= index:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
 
     def whole_again(self) -> None:
         """What was damaged is here again, on disk: a restart need not recover."""
-        self._steps.append(Recovered())
+        self.pending.add(Recovered())
 
-    def install(self, index: Index, term: Term, fold_bytes: bytes) -> None:
-        """Replace everything by a fold; the log continues after `index`."""
-        fold = decode_fold(fold_bytes, self._machine_of)
+    def install(self, index: Index, term: Term, data: bytes, *, recovering: bool = False, owes: Owes = None) -> None:
+        """Replace everything by a fold, wherever the log begins and ends; it continues after `index`.
+
+        `recovering`: what may have been acknowledged goes (`owes`: all up to there); a restart knows it before it does.
+        """
+        fold = decode_fold(data, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, Segments()
-        # What lies behind the fold is no part of the log any more, and goes first: found beside the new segment it
-        # would be taken for damage.
-        self._steps += [Remove(segment) for segment in reversed(old) if segment.base_index > index + 1]
-        self._new_segment(fold, fold_bytes, installed=True)
-        new = self._segments[0].path
-        before = [segment for segment in reversed(old) if segment.base_index <= index + 1]
-        self._steps += [Remove(segment, replaced=segment.path == new) for segment in before]
+        # What lies behind the fold goes first, or it would look damaged. One stays: a log without any cannot be opened.
+        behind = [segment for segment in reversed(old[1:]) if segment.base_index > index + 1]
+        self.pending.add(*([MarkRecovering(owes)] if recovering else []), *map(Remove, behind))
+        new = self._new_segment(fold, data, installed=True).path
+        rest = reversed(old[: len(old) - len(behind)])
+        self.pending.add(*(Remove(segment, replaced=segment.path == new) for segment in rest))
         self.fold = fold
         self._trims = Trims(fold)
         self._cache.clear()
         self._written = index
+        if self.pending.under_way is not None:
+            self.pending.under_way.vouches_upto(Index(0))
         self._synced = (Index(0), NO_TERM)
         self._cut_first = False
 
@@ -246,53 +249,52 @@ class Log:
                 break
             gone = self._segments.pop(0)
             self._cache.forget(gone.base_index, gone.last_index)
-            self._steps.append(Remove(gone, following=self._segments[0]))
+            self.pending.add(Remove(gone, following=self._segments[0]))
         return self.fold_at_start()[:2] if len(self._segments) < before else None
 
     def sealed(self, commit: Index, durable: Index) -> list[Segment]:
         """The segments that may be written anew: all of it is committed and on disk, and nothing more comes to it."""
         return self._segments.sealed(min(commit, durable))
 
+    def holds(self, segments: Sequence[Segment]) -> bool:
+        """Whether all of these are still parts of it."""
+        return not self.closed and all(any(own is segment for own in self._segments) for segment in segments)
+
     def replace(self, old: Sequence[Segment], new: Segment) -> bool:
         """Put a rewritten segment in the place of sealed ones; False if the log has moved on from any of these."""
         if self.closed or not self._segments.replace(old, new):
             return False
         self._cache.forget(new.base_index, new.last_index)
-        self._steps.append(Replace(tuple(old), new))
+        self.pending.add(Replace(tuple(old), new))
         return True
 
     # --- to disk
 
     def take_write(self) -> Write | None:
         """All queued work; what met a full disk comes first."""
-        steps, self._steps = self._steps, []
-        if self._failed is not None:
-            steps = [*self._failed.steps, *steps]
-            self._failed = None
+        steps = self.pending.take()
         if not steps:
             return None
-        self._under_way = True
-        return Write(
+        self.pending.under_way = Write(
             steps,
             last_index=self.last_index,
             directory=self._directory,
-            identity=self._identity,
+            identity=self.identity,
             vote_file=self._vote_file,
             allocate_min=self._options.allocate_bytes_min,
             allocate_max=self._options.allocate_bytes_max,
         )
+        return self.pending.under_way
 
     def written(self, write: Write, *, full: bool) -> None:
         """The work is on disk; or, `full`, it waits."""
-        self._under_way = False
+        self.pending.written(write, full=full)
         if self.closed:
             self._close_files()
             return
         self.full = full
         if full:
-            self._failed = write
             return
-        self.pending_bytes -= write.bytes
         upto = min(write.last_index, self.last_index)
         self._written = max(self._written, upto)
         if upto > self._synced[0] and upto >= self.first_index:
@@ -342,6 +344,11 @@ class Log:
         segment, index = self.find(offset)
         return segment.append_time_at(index)
 
+    def last_index_before(self, append_time_ns: int) -> Index:
+        """The last entry that was appended before that time."""
+        found = self._segments.of_time(append_time_ns, append_time=True)
+        return Index(found[0] - 1) if found is not None else self.last_index
+
     def offset_of_time(self, timestamp_ns: int, *, append_time: bool, last: Index) -> Offset | None:
         """The first offset whose batch reaches that time, up to the entry at `last`; None if there is none."""
         found = self._segments.of_time(timestamp_ns, append_time=append_time)
@@ -369,7 +376,7 @@ class Log:
             return cached
         assert segment.file is not None, "what is not written is in memory"
         position, length = segment.span(index)
-        entry = decode_frame(segment.file.read(position, length), 0, self._identity.partition)
+        entry = decode_frame(segment.file.read(position, length), 0, self.identity.partition)
         if entry is None or entry.index != index:
             raise CorruptStorage(f"entry {index} in {segment.path} is damaged")
         return entry
@@ -386,14 +393,5 @@ class Log:
             installed=installed,
         )
         self._segments.append(segment)
-        self._steps.append(Create(segment))
+        self.pending.add(Create(segment))
         return segment
-
-    def _put(self, segment: Segment, position: int, buffers: list[bytes], size: int) -> None:
-        self.pending_bytes += size
-        last = self._steps[-1] if self._steps else None
-        if isinstance(last, Put) and last.segment is segment and last.position + last.size == position:
-            last.buffers.extend(buffers)
-            last.size += size
-        else:
-            self._steps.append(Put(segment, position, buffers, size))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
+from cluster.log.mark import Owes, read_mark, set_mark
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
@@ -17,8 +18,6 @@ from cluster.world import Disk, File
 
 VOTE_FILE = "vote"
 NEW_VOTE_FILE = "vote.new"
-RECOVERING_FILE = "recovering"
-"""There from before damaged entries are cut until they are here again: a second restart must know of them, too."""
 QUARANTINE = "quarantine"
 SUFFIX = ".log"
 NEW = ".new"
@@ -33,6 +32,7 @@ class Recovery:
 
     doubtful: tuple[Index, Term] | None = None
     recovering: bool = False
+    owes: Owes = None
     quarantined: tuple[str, ...] = ()
 
 
@@ -113,7 +113,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             damage = Damage(index=Index(fold.index + 1), position=0, term_bound=vote.term, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
-            _mark_recovering(disk, directory)
+            set_mark(disk, directory, identity.encoded())
             assert segment.file is not None
             segment.file.close()
             disk.remove(segment.path)
@@ -129,13 +129,14 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             if damage.position < len(data):
                 aside.append(_set_aside(disk, directory, segment, damage.position))
             if damage.corruption:
-                _mark_recovering(disk, directory)
+                set_mark(disk, directory, identity.encoded())
                 assert segment.file is not None
                 segment.file.truncate(segment.size)
                 segment.file.truncate(segment.size + SPARE_BYTES)
                 segment.file.sync()
                 segment.allocated = segment.size + SPARE_BYTES
     disk.sync_directory(directory)
+    recovering, owes = read_mark(disk, directory, identity.encoded())
     doubtful = (damage.index, damage.term_bound) if damage is not None and not damage.corruption else None
     return Opened(
         segments=kept,
@@ -145,7 +146,8 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
         vote_file=vote_file,
         recovered=Recovery(
             doubtful=doubtful,
-            recovering=RECOVERING_FILE in disk.list(directory),
+            recovering=recovering,
+            owes=owes,
             quarantined=tuple(aside),
         ),
         trims=trims,
@@ -178,7 +180,7 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
         segments.append(segment)
     if not segments:
         raise CorruptStorage(f"{directory} has no segment with a whole head")
-    aside = [_set_head_aside(disk, directory, path) for path in damaged]
+    aside = [_set_head_aside(disk, directory, identity, path) for path in damaged]
     if damaged and damaged[0] < segments[0].path and not segments[0].installed:
         members = decode_fold(segments[0].fold).membership
         _begin_anew(disk, directory, identity, Fold(membership=members))
@@ -192,12 +194,12 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
     return segments, aside
 
 
-def _set_head_aside(disk: Disk, directory: str, path: str) -> str:
+def _set_head_aside(disk: Disk, directory: str, identity: ReplicaIdentity, path: str) -> str:
     file = disk.open(path)
     data = file.read(0, file.size())
     file.close()
     aside = _write_aside(disk, directory, path.rsplit("/", 1)[1], data)
-    _mark_recovering(disk, directory)
+    set_mark(disk, directory, identity.encoded())
     return aside
 
 
@@ -224,12 +226,6 @@ def _take_in(segment: Segment, entries: list[Entry], fold: Fold) -> None:
 def _read_all(segment: Segment) -> bytes:
     assert segment.file is not None
     return segment.file.read(0, segment.file.size())
-
-
-def _mark_recovering(disk: Disk, directory: str) -> None:
-    """Remember, before anything is cut, that entries are missing here which this replica may have acknowledged."""
-    disk.open(f"{directory}/{RECOVERING_FILE}", create=True).close()
-    disk.sync_directory(directory)
 
 
 def _set_aside(disk: Disk, directory: str, segment: Segment, position: int) -> str:

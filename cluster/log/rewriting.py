@@ -8,7 +8,7 @@ All of this blocks. Entries that hold nothing any more are put together to holes
 """
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from cluster.errors import CorruptStorage
 from cluster.holes import hole_of, is_empty
@@ -48,12 +48,10 @@ def read_sealed(segment: Segment, place: int, partition: PartitionId, *, bytes_m
 
 
 class Rewriting:
-    """One file in the making, in the place of segments that follow one another."""
+    """One file in the making, in the place of `first` and segments that follow it."""
 
-    def __init__(self, disk: Disk, old: Sequence[Segment], identity: ReplicaIdentity) -> None:
-        first = old[0]
+    def __init__(self, disk: Disk, first: Segment, identity: ReplicaIdentity) -> None:
         self._disk = disk
-        self._old = old
         self._identity = identity
         self._path = first.path + REWRITTEN
         self._run: list[Entry] = []
@@ -84,13 +82,13 @@ class Rewriting:
                 self._frame(entry, buffers)
         self._write(position, buffers)
 
-    def finish(self) -> Segment:
-        """The whole file is on disk, beside the others."""
+    def finish(self, last: Segment) -> Segment:
+        """The whole file is on disk, beside the others, of which `last` is the last one."""
         buffers: list[bytes] = []
         position = self.segment.size
         self._end_run(buffers)
         self._write(position, buffers)
-        new, last = self.segment, self._old[-1]
+        new = self.segment
         assert (new.last_index, new.end_offset) == (last.last_index, last.end_offset), "something is left out"
         assert new.file is not None
         new.allocated = new.size + SPARE_BYTES

@@ -45,12 +45,14 @@ class ReplicaIdentity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentFacts:
-    """What retention asks of a segment. `last_record_time_ns` is an append time; None: it holds no records."""
+    """What retention and compaction ask of a segment. Times are append times; None: it holds no records."""
 
     base_offset: Offset
     end_offset: Offset
     last_index: Index
     bytes: int
+    first_record_time_ns: int | None
+    """Or that of a control entry before the first record."""
     last_record_time_ns: int | None
 
 
@@ -115,6 +117,7 @@ class Segment:
             end_offset=self.end_offset,
             last_index=self.last_index,
             bytes=self.size,
+            first_record_time_ns=self.rows.append_times[0] if place >= 0 else None,
             last_record_time_ns=self.rows.append_times[place] if place >= 0 else None,
         )
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.log.opening import NEW, RECOVERING_FILE, REWRITTEN
+from cluster.log.mark import Owes, clear_mark, set_mark
+from cluster.log.opening import NEW, REWRITTEN
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
 from cluster.raft.ready import Vote
@@ -67,6 +68,13 @@ class Replace:
 
 
 @dataclass(frozen=True, slots=True)
+class MarkRecovering:
+    """Entries will be missing that may have been acknowledged: the mark that says so is on disk before they go."""
+
+    owes: Owes
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered:
     """What was damaged is here again: the mark that says otherwise goes, after everything before is on disk."""
 
@@ -81,7 +89,7 @@ class Put:
     size: int
 
 
-Step = SaveVote | Create | Cut | Remove | Replace | Recovered | Put
+Step = SaveVote | Create | Cut | Remove | Replace | MarkRecovering | Recovered | Put
 Key = TypeVar("Key")
 
 
@@ -125,6 +133,10 @@ class Write:
         self._allocate_min = allocate_min
         self._allocate_max = allocate_max
 
+    def vouches_upto(self, index: Index) -> None:
+        """While this is written, entries behind `index` were dropped: others have, or will have, their places."""
+        self.last_index = min(self.last_index, index)
+
     def vote(self) -> tuple[File, bytes] | None:
         """The file and the copy of the last vote among the steps, if there is one: nothing was promised in between."""
         votes = [step for step in self.steps if isinstance(step, SaveVote)]
@@ -155,12 +167,12 @@ class Write:
                     self._remove(disk, step)
                 case Replace():
                     self._replace(disk, step)
+                case MarkRecovering(owes):
+                    set_mark(disk, self._directory, self._identity.encoded(), owes)
                 case Recovered():
                     disk.sync_files(list(dirty.values()))
                     dirty.clear()
-                    if RECOVERING_FILE in disk.list(self._directory):
-                        disk.remove(f"{self._directory}/{RECOVERING_FILE}")
-                        disk.sync_directory(self._directory)
+                    clear_mark(disk, self._directory)
                 case Put(segment, position, buffers, size):
                     assert segment.file is not None
                     self._reserve(segment, position + size)

@@ -20,6 +20,9 @@ A driver's loop:
 A header in `Ready.entries` that the driver neither proposed nor was sent is the no-op that begins a leader's term: size
 0. It may come when this replica leads no more: elected and deposed in one turn. What was proposed is to be taken out by
 `ready()` before the next `step()`, so that a truncation never meets entries that only the driver knows.
+
+A driver that drops content sets `floor`, drops nothing more while `catching_up`, and keeps the content that came with a
+message only for entries that the core `takes`: the same entry may come whole and incomplete in one turn.
 Where this differs from the paper: `DIVERGENCE.md`.
 """
 

@@ -25,7 +25,7 @@ from cluster.messages import (
     TimeoutNow,
     VoteReply,
 )
-from cluster.raft import election, following, replication, sleep, tail
+from cluster.raft import beginning, election, following, replication, sleep, tail
 from cluster.raft.progress import Progress
 from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
 from cluster.raft.sizes import Sizes
@@ -51,6 +51,7 @@ class Raft:
         draw_election_ticks: Callable[[], int],
         may_vote: bool = True,
         recovering: bool = False,
+        owes: tuple[Index, Term] | None = None,
         doubtful: tuple[Index, Term] | None = None,
     ) -> None:
         self.me = me
@@ -65,8 +66,16 @@ class Raft:
         self.writes = Writes(vote, log.last_index)
         self.may_vote = may_vote
         self.recovering = recovering
+        self.owes = owes
+        """What the log ended with that it recovers from: it votes as if it still did. None: that is not known."""
         self.recovered_at: Index | None = None
-        self.doubtful = doubtful
+        self.floor = Index(0)
+        """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""
+        self.beginning, self.beginning_floor = 0, Index(0)
+        """As a follower: the last beginning that was obeyed in this term, and its floor. 0: none."""
+        self.beginnings = 0
+        self.set_membership(membership)
+        self.doubtful = doubtful if self.others else None
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the doubtful index; 0: nothing intact."""
         self.asleep = False
@@ -77,21 +86,15 @@ class Raft:
         self.matched = Index(0)
         """As a follower: equal to this term's leader's log up to here."""
         self.progress: dict[ReplicaId, Progress] = {}
-        self.heartbeat_elapsed = 0
-        self.idle_ticks = 0
-        self.sleep_round = 0
+        self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = 0
         self.transferee: ReplicaId | None = None
-        self.barrier_round = 0
         self.barriers: list[int] = []
         self.confirmed: list[int] = []
         self.failed: list[int] = []
         self.barrier_due = False
-        self._sizes = Sizes()
+        self.sizes = Sizes()
         self._messages: list[RaftMessage] = []
         self._told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
-        self.set_membership(membership)
-        if not self.others:
-            self.doubtful = None
 
     # --- verbs
 
@@ -236,8 +239,7 @@ class Raft:
             and not self.writes.waiting
             and not self.writes.has_released
             and told == self._told
-            and not self.confirmed
-            and not self.failed
+            and not (self.confirmed or self.failed)
         ):
             return None
         ticket = vote = truncate_from = fold = None
@@ -245,7 +247,7 @@ class Raft:
         if self.writes.waiting:
             ticket, vote, truncate_from, fold, first = self.writes.take(self.terms.last_index)
             if first is not None:
-                entries = self.headers(first, self.terms.last_index)
+                entries = self.sizes.headers(self.terms, first, self.terms.last_index)
         changed = told[:3] != self._told[:3]
         ready = Ready(
             messages=tuple(self._messages),
@@ -255,7 +257,7 @@ class Raft:
             entries=entries,
             ticket=ticket,
             promises=self.writes.take_released(),
-            commit=self.commit if self.commit != self._told[3] else None,
+            commit=self.commit if self.commit != self._told[3] or fold is not None else None,
             barriers=tuple(self.confirmed),
             failed_barriers=tuple(self.failed),
             role=self.role if changed else None,
@@ -300,6 +302,17 @@ class Raft:
         """Whether this replica's log can be trusted to lead."""
         return self.may_vote and not self.recovering and self.doubtful is None and self.me in self.voters
 
+    @property
+    def catching_up(self) -> bool:
+        """Whether a follower that began anew is being brought to the floor: what lies below it must stay as it is."""
+        return self.is_leader and beginning.is_under_way(self)
+
+    def takes(self, message: AppendEntries, entry: EntryHeader) -> bool:
+        """Whether the content of that entry, come with that message, may be this replica's: what is here stays."""
+        if message.term == self.term and beginning.is_foreign(self, message):
+            return False
+        return self.terms.term_at(entry.index) != entry.term
+
     def term_of(self, index: Index) -> Term:
         """The term of an entry that is here (or the fold's)."""
         term = self.terms.term_at(index)
@@ -310,8 +323,7 @@ class Raft:
         """How far a voter is known to be durable, to this leader."""
         if replica == self.me:
             return self.durable_index
-        progress = self.progress.get(replica)
-        return progress.match if progress is not None else Index(0)
+        return self.progress[replica].match if replica in self.progress else Index(0)
 
     def synced_count(self, index: Index) -> int:
         """How many voters are known to have `index` on disk."""
@@ -340,6 +352,7 @@ class Raft:
             self.term, self.voted_for = term, None
             self.matched = Index(0)
             self.recovered_at = None
+            self.beginning, self.beginning_floor = 0, Index(0)
             self.writes.save_vote(self.vote_now(), new_term=True)
         if self.role is Role.LEADER:
             self.failed += self.barriers
@@ -366,7 +379,7 @@ class Raft:
         """One more entry, to be written."""
         self.terms.append(header.index, header.term)
         self.writes.appended(header.index)
-        self._sizes.note(header)
+        self.sizes.note(header)
 
     def truncate_from(self, index: Index) -> None:
         """Drop a conflicting end of the log (§5.3)."""
@@ -375,15 +388,13 @@ class Raft:
         self.writes.truncated(index)
         self.matched = min(self.matched, Index(index - 1))
 
-    def headers(self, first: Index, last: Index) -> tuple[EntryHeader, ...]:
-        """The headers of entries that are here."""
-        return self._sizes.headers(self.terms, first, last)
-
     def validate(self) -> None:
         """What must hold at all times."""
         assert self.terms.fold_index <= self.commit <= self.terms.last_index
         assert self.writes.durable_index <= self.terms.last_index
         assert (self.role is Role.LEADER) == bool(self.progress or (self.role is Role.LEADER and not self.others))
+        assert not self.is_leader or self.floor <= self.terms.last_index, "a floor lies in its leader's log"
+        assert self.recovering or self.matched >= self.beginning_floor, "it recovers until it has reached the floor"
         for progress in self.progress.values():
             progress.validate()
         self.writes.validate()

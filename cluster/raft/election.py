@@ -69,7 +69,7 @@ def step_pre_vote(core: "Raft", message: RequestVote | VoteReply) -> None:
         granted = (
             message.term > core.term
             and core.may_vote
-            and not core.recovering
+            and knows_newest(core)
             and not hears_leader(core)
             and is_new_enough(core, message)
         )
@@ -88,21 +88,27 @@ def step_pre_vote(core: "Raft", message: RequestVote | VoteReply) -> None:
         core.become_follower(message.term, None)
 
 
+def knows_newest(core: "Raft") -> bool:
+    """Whether it is known what this replica can have acknowledged, so that it may judge a candidate's log."""
+    return not core.recovering or core.owes is not None
+
+
 def is_new_enough(core: "Raft", message: RequestVote) -> bool:
     """§5.4.1: the candidate's log is at least as new; a doubtful end counts as the most that it may have been."""
-    candidate = (message.last_term, message.last_index)
-    mine: tuple[Term, Index] = (core.last_term, core.last_index)
-    if core.doubtful is not None:
-        index, term_bound = core.doubtful
-        mine = max(mine, (term_bound, index))
-    return candidate >= mine
+    return (message.last_term, message.last_index) >= newest(core)
+
+
+def newest(core: "Raft") -> tuple[Term, Index]:
+    """The newest entry that this replica can have acknowledged, here or not."""
+    ends = [(core.last_index, core.last_term), core.doubtful, core.owes]
+    return max((term, index) for index, term in filter(None, ends))
 
 
 def request_vote(core: "Raft", message: RequestVote) -> None:
     """§5.2, §5.4.1, in the message's own term."""
     granted = (
         core.may_vote
-        and not core.recovering
+        and knows_newest(core)
         and core.voted_for in {None, message.sender}
         and core.leader is None
         and is_new_enough(core, message)

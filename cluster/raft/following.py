@@ -5,6 +5,7 @@ Rules:
 2. A conflict cuts at the first entry that differs, never at or below the commit.
 3. An acknowledgement is a promise: it leaves when everything it names is on disk.
 4. What lies at or below the fold is committed, and so equal in every leader's log.
+5. Whoever begins anew throws all of it away (`beginning`).
 """
 
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from cluster.messages import (
     RequestVote,
 )
 from cluster.messages import VoteReply as Refusal
+from cluster.raft import beginning
 from cluster.raft.ready import Role
 from cluster.types import Index
 
@@ -45,6 +47,9 @@ def _follow(core: "Raft", message: RaftMessage) -> None:
 def append_entries(core: "Raft", message: AppendEntries) -> None:
     """§5.3."""
     _follow(core, message)
+    if beginning.is_foreign(core, message):
+        _reject(core, message)
+        return
     prev, prev_term, entries = message.prev_index, message.prev_term, message.entries
     fold = core.terms.fold_index
     if prev < fold:
@@ -80,7 +85,14 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
 
 def _acknowledge(core: "Raft", message: RaftMessage, match: Index) -> None:
     core.writes.promise(
-        AppendReply(sender=core.me, to=message.sender, term=core.term, match=match, recovering=core.recovering)
+        AppendReply(
+            sender=core.me,
+            to=message.sender,
+            term=core.term,
+            match=match,
+            recovering=core.recovering,
+            beginning=core.beginning,
+        )
     )
 
 
@@ -100,6 +112,7 @@ def _reject(core: "Raft", message: AppendEntries) -> None:
             hint_index=hint,
             hint_term=core.terms.term_at(hint) or core.terms.fold_term,
             recovering=core.recovering or core.doubtful is not None,
+            beginning=core.beginning,
         )
     )
 
@@ -117,28 +130,33 @@ def heartbeat(core: "Raft", message: Heartbeat) -> None:
             term=core.term,
             barrier=message.barrier if rests or not message.sleep else 0,
             match=min(core.matched, core.durable_index),
+            beginning=core.beginning,
         )
     )
 
 
 def install_fold(core: "Raft", message: InstallFold) -> None:
-    """§7: the fold takes the place of everything up to its index; what is here already is not regressed."""
+    """§7: the fold takes the place of everything up to its index; what is here already is not regressed.
+
+    But when it has to begin anew: then it takes the place of everything.
+    """
     _follow(core, message)
+    if message.beginning:
+        if beginning.begin(core, message):
+            _acknowledge(core, message, message.index)
+        return
     if message.index <= core.commit or core.terms.term_at(message.index) == message.last_term:
         core.matched = max(core.matched, min(message.index, core.last_index))
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)
         return
-    core.terms.reset(message.index, message.last_term)
-    core.writes.installed(message)
-    core.matched = core.commit = message.index
-    core.doubtful = None
+    beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
-        core.recovered_at = message.commit
+        core.recovered_at = message.last_index
     _acknowledge(core, message, message.index)
 
 
 def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in."""
     if core.recovering and core.recovered_at is not None and min(core.matched, core.durable_index) >= core.recovered_at:
-        core.recovering = False
+        core.recovering, core.owes = False, None

@@ -3,12 +3,13 @@
 Three states:
 - PROBE: where the logs part is not known. One append at a time: the next one when it was answered, or should have been.
 - REPLICATE: the logs agree. Appends are sent ahead of their answers, within a window of bytes and messages.
-- INSTALL: the follower is behind the log's start. It was sent the fold; nothing else until it answers.
+- INSTALL: the follower is behind the log's start, or begins anew. It was sent the fold; nothing else until it answers.
 
 `match` is the highest index known to be equal and durable there; `next` the next one to send. Always match < next.
 """
 
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum
 
 from cluster.config import RaftOptions
@@ -23,18 +24,33 @@ class State(Enum):
     INSTALL = "install"
 
 
+@dataclass(slots=True)
+class Beginning:
+    """A follower's new beginning. `acknowledged`: it has the fold, and nothing else but what was sent since."""
+
+    number: int
+    floor: Index
+    fold_index: Index
+    acknowledged: bool = False
+
+
 class Progress:
     """One follower, as its leader sees it."""
 
     __slots__ = (
         "_inflight",
         "barrier",
+        "beginning",
+        "below_floor",
         "heard",
         "inflight_bytes",
+        "known",
+        "lacks_upto",
         "match",
         "next",
         "probe_sent",
         "quiet_ticks",
+        "silent",
         "state",
         "told_commit",
     )
@@ -46,6 +62,15 @@ class Progress:
         self.probe_sent = False
         self.heard = False
         """Since the last check of the quorum."""
+        self.silent = False
+        """Not heard between the last two of them, nor since."""
+        self.known = False
+        """It has said whether it recovers, or had an election time to do so."""
+        self.lacks_upto = Index(0)
+        """It is without its log, as far as is known, until it has again everything up to here. 0: it is not."""
+        self.below_floor = False
+        """It is known to end below the floor."""
+        self.beginning: Beginning | None = None
         self.barrier = 0
         """The highest read barrier that it has confirmed."""
         self.quiet_ticks = 0
@@ -89,7 +114,32 @@ class Progress:
             self.match = match
             self.quiet_ticks = 0
         self.next = max(self.next, Index(match + 1))
+        if self.match >= self.lacks_upto:
+            self.lacks_upto = Index(0)
         return news
+
+    def hear(self) -> None:
+        """It answered something."""
+        self.heard, self.silent = True, False
+
+    def told(self, last_index: Index, *, recovering: bool) -> None:
+        """It said whether it is without its log; the leader's last index is now `last_index`."""
+        self.known = True
+        if not recovering:
+            self.lacks_upto = Index(0)
+        elif not self.lacks_upto:
+            self.lacks_upto = last_index
+
+    def check(self) -> None:
+        """An election time has passed."""
+        self.known, self.silent, self.heard = True, not self.heard, False
+        if self.silent:
+            self.forget_beginning()
+
+    def forget_beginning(self) -> None:
+        """It is over, or void: where the follower ends is not known, or above the floor."""
+        self.beginning = None
+        self.below_floor = False
 
     def probe_from(self, next_index: Index) -> None:
         """Look again where the logs part."""
@@ -127,4 +177,5 @@ class Progress:
     def validate(self) -> None:
         """What must hold at all times."""
         assert self.match < self.next, f"match {self.match} is not below next {self.next}"
+        assert self.beginning is None or self.below_floor, "whoever begins anew is known to end below the floor"
         assert self.inflight_bytes == sum(size for _, size in self._inflight)

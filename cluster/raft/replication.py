@@ -3,7 +3,7 @@
 Rules:
 1. Only entries of the own term are committed by counting (§5.4.2); the own copy counts as far as it is on disk.
 2. A follower is probed until the logs are known to agree, then sent ahead within its window; behind the log's start it
-   gets the fold.
+   gets the fold, and below the floor it begins anew (`beginning`).
 3. A leader that a majority did not answer for an election time steps down.
 4. A barrier is confirmed by a majority's answers to heartbeats that left after it was asked for, once an entry of the
    own term is committed.
@@ -12,8 +12,8 @@ Rules:
 
 from typing import TYPE_CHECKING
 
-from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, InstallFold, TimeoutNow
-from cluster.raft import sleep
+from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow
+from cluster.raft import beginning, sleep
 from cluster.raft.progress import Progress, State
 from cluster.raft.quorum import index_on_majority, majority
 from cluster.raft.ready import Role
@@ -28,6 +28,7 @@ def become_leader(core: "Raft") -> None:
     core.role, core.leader = Role.LEADER, core.me
     core.elapsed = core.idle_ticks = core.sleep_round = 0
     core.heartbeat_elapsed = 0
+    core.beginnings = 0
     core.progress = {replica: Progress(Index(core.last_index + 1)) for replica in core.others}
     core.append_own(0)
     broadcast_heartbeat(core)
@@ -48,7 +49,7 @@ def tick(core: "Raft") -> None:
             core.become_follower(core.term, None)
             return
         for progress in core.progress.values():
-            progress.heard = False
+            progress.check()
     if core.heartbeat_elapsed >= core.options.heartbeat_ticks:
         core.heartbeat_elapsed = 0
         broadcast_heartbeat(core)
@@ -81,15 +82,16 @@ def heartbeat_reply(core: "Raft", message: HeartbeatReply) -> None:
     progress = core.progress.get(message.sender)
     if progress is None:
         return
-    progress.heard = True
+    progress.hear()
     progress.barrier = max(progress.barrier, message.barrier)
     confirm_barriers(core)
-    if message.match > progress.match:
-        _advanced(core, message.sender, progress, message.match)
+    match = message.match if beginning.heeds(core, progress, message) else progress.match
+    if match > progress.match:
+        _advanced(core, message.sender, progress, match)
     elif progress.state is State.PROBE:
         if progress.quiet_ticks >= core.options.heartbeat_ticks:
             progress.probe_sent = False  # it would have been answered
-    elif message.match < progress.match and not progress.has_inflight:
+    elif match < progress.match and not progress.has_inflight:
         progress.probe_from(Index(progress.match + 1))  # it began anew: it has to hear again that its log is ours
     elif progress.quiet_ticks > core.options.election_ticks_min:
         progress.quiet_ticks = 0
@@ -104,11 +106,14 @@ def append_reply(core: "Raft", message: AppendReply) -> None:
     progress = core.progress.get(message.sender)
     if progress is None:
         return
-    progress.heard = True
+    progress.hear()
+    if not beginning.heeds(core, progress, message):
+        return
+    progress.told(core.last_index, recovering=message.recovering)
     if message.rejected:
         _rejected(core, progress, message)
         return
-    if message.recovering and message.match < progress.match:
+    if message.recovering and message.match < progress.match and progress.beginning is None:
         progress.start_over(message.match)
         return
     if message.match > core.last_index:
@@ -125,6 +130,8 @@ def _rejected(core: "Raft", progress: Progress, message: AppendReply) -> None:
     if progress.state is State.PROBE and message.rejected_prev != progress.next - 1:
         return
     meeting = core.terms.last_with_term_at_most(message.hint_index, message.hint_term)
+    if progress.state is State.PROBE and meeting < core.floor <= message.rejected_prev:
+        progress.below_floor = True
     progress.probe_from(Index(meeting + 1))
     if meeting < core.terms.fold_index or (
         meeting == core.terms.fold_index and message.hint_index < core.terms.fold_index
@@ -134,6 +141,8 @@ def _rejected(core: "Raft", progress: Progress, message: AppendReply) -> None:
 
 def _advanced(core: "Raft", replica: ReplicaId, progress: Progress, match: Index) -> bool:
     news = progress.acknowledged(match)
+    if progress.match >= core.floor:
+        progress.forget_beginning()
     if news:
         _settled(core, progress, match)
         advance_commit(core)
@@ -172,23 +181,15 @@ def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
     """One append (or the fold); whether another may follow at once."""
     if progress.state is State.REPLICATE and progress.next > core.last_index:
         return False
+    if not beginning.may_append(core, replica, progress):
+        return False
     prev = Index(progress.next - 1)
     prev_term = core.terms.term_at(prev)
     if prev < core.terms.fold_index or prev_term is None:
-        core.send(
-            InstallFold(
-                sender=core.me,
-                to=replica,
-                term=core.term,
-                index=core.terms.fold_index,
-                last_term=core.terms.fold_term,
-                commit=core.commit,
-            )
-        )
-        progress.install()
+        beginning.send_fold(core, replica, progress)
         return False
     last = min(core.last_index, Index(prev + core.options.entries_per_append_max))
-    headers = core.headers(progress.next, last)
+    headers = core.sizes.headers(core.terms, progress.next, last)
     size = 0
     for place, header in enumerate(headers):
         size += header.size_bytes
@@ -206,6 +207,7 @@ def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
             entries=headers,
             commit=core.commit,
             last_index=core.last_index,
+            beginning=beginning.number_of(core, progress) if prev < core.floor else 0,
         )
     )
     progress.sent(Index(prev + len(headers)), size)

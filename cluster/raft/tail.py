@@ -58,6 +58,8 @@ def query(core: "Raft", message: TailQuery) -> None:
     held = term is not None and (core.is_leader or message.index <= core.durable_index)
     if held or message.index <= core.terms.fold_index:
         state, entry_term = INTACT, term or core.terms.fold_term
+    elif core.owes is not None and message.index <= core.owes[0]:
+        state, entry_term = INTACT, core.owes[1]  # as if it were here still: nobody's doubt is over because it is not
     elif (core.doubtful is not None and core.doubtful[0] <= message.index) or core.recovering:
         state, entry_term = DOUBTFUL, Term(0)
     else:

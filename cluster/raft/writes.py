@@ -8,7 +8,7 @@ Rules:
 3. A promise (a vote, an acknowledgement, anything in a term that is not on disk yet) waits for the newest ticket there
    is, or for the one that the next group will get if something is still to be written.
 4. Promises of an older term are dropped when the term changes: their receiver would not count them, and an old
-   acknowledgement must not leave after the log that it speaks of was cut.
+   acknowledgement must not leave after the log that it speaks of was cut. So they are when the log is thrown away.
 """
 
 from collections import deque
@@ -133,6 +133,11 @@ class Writes:
     def has_released(self) -> bool:
         """Whether a promise may leave."""
         return bool(self._released)
+
+    def drop_promises(self) -> None:
+        """What they speak of is thrown away: as if they had been lost."""
+        self._held.clear()
+        self._released.clear()
 
     def term_is_durable(self, vote: Vote) -> bool:
         """Whether this very term and vote are on disk."""

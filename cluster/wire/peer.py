@@ -163,19 +163,16 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
     if isinstance(message, AppendEntries):
         body = target.append_entries
         body.prev_index, body.prev_term = message.prev_index, message.prev_term
-        body.commit, body.last_index = message.commit, message.last_index
+        body.commit, body.last_index, body.beginning = message.commit, message.last_index, message.beginning
         named = sum(entry.last_index - entry.index + 1 for entry in envelope.entries)
         assert named == len(message.entries), "an append travels with the content that it names"
         for entry in envelope.entries:
             _encode_entry(entry, body.entries.add())
     elif isinstance(message, InstallFold):
         fold = target.install_fold
-        fold.index, fold.last_term, fold.commit, fold.fold = (
-            message.index,
-            message.last_term,
-            message.commit,
-            envelope.fold,
-        )
+        fold.index, fold.last_term, fold.fold = message.index, message.last_term, envelope.fold
+        fold.commit, fold.last_index = message.commit, message.last_index
+        fold.floor, fold.beginning = message.floor, message.beginning
     else:
         name, fields = _PLAIN[type(message)]
         body_of = getattr(target, name)
@@ -204,6 +201,7 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
                 entries=tuple(header for entry in entries for header in headers_of(entry)),
                 commit=Index(body.commit),
                 last_index=Index(body.last_index),
+                beginning=body.beginning,
             )
         case "install_fold":
             install = source.install_fold
@@ -213,6 +211,9 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
                 index=Index(install.index),
                 last_term=Term(install.last_term),
                 commit=Index(install.commit),
+                last_index=Index(install.last_index),
+                floor=Index(install.floor),
+                beginning=install.beginning,
             )
         case None:
             raise ValueError("a replica message without a body")
@@ -226,9 +227,12 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
 _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     RequestVote: ("request_vote", ("last_index", "last_term", "pre", "transfer")),
     VoteReply: ("vote_reply", ("granted", "pre")),
-    AppendReply: ("append_reply", ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering")),
+    AppendReply: (
+        "append_reply",
+        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning"),
+    ),
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
-    HeartbeatReply: ("heartbeat_reply", ("barrier", "match")),
+    HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
     TailQuery: ("tail_query", ("index",)),
     TailReply: ("tail_reply", ("index", "state", "entry_term")),

@@ -2,18 +2,13 @@
 
 from collections.abc import Sequence
 
-from cluster.errors import InvalidRequest, Unsupported
+from cluster.errors import InvalidRequest
 from cluster.metadata import CONFIG_NAMES, TopicConfig
 from cluster.wire.api import topic_pb2
 
-LATER = ("compacted", "tombstone_ms")
-"""Fields whose place is kept: key compaction is not there yet."""
-
 
 def config_from_pb(message: topic_pb2.TopicConfig) -> TopicConfig:
-    """The value; Unsupported where compaction is asked for, InvalidRequest for a limit that is none."""
-    if message.compacted or message.HasField("tombstone_ms"):
-        raise Unsupported("key compaction (compacted, tombstone_ms) is not there yet")
+    """The value; InvalidRequest for a limit that is none."""
     config = config_as_told(message)
     if objection := config.objection():
         raise InvalidRequest(objection)
@@ -40,10 +35,8 @@ def config_to_pb(config: TopicConfig) -> topic_pb2.TopicConfig:
 
 
 def unset_from_pb(names: Sequence[str]) -> list[str]:
-    """Names of settings; Unsupported for those of compaction, InvalidRequest for what is no setting."""
+    """Names of settings; InvalidRequest for what is no setting."""
     for name in names:
-        if name in LATER:
-            raise Unsupported(f"key compaction ({name}) is not there yet")
         if name not in CONFIG_NAMES:
             raise InvalidRequest(f"a topic has no setting {name!r}; there are {', '.join(CONFIG_NAMES)}")
     return list(names)

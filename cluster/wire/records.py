@@ -7,6 +7,7 @@ mismatch is `CorruptBatch` or `ChecksumMismatch` for the whole batch, which a re
 import sys
 from collections.abc import Sequence
 
+import google_crc32c
 import lz4.frame
 from google.protobuf.message import DecodeError
 
@@ -128,6 +129,11 @@ def decode_records(encoded: bytes, base_offset: Offset) -> list[Record]:
         )
         offset = Offset(offset + 1)
     return records
+
+
+def record_checksum(record: Record) -> int:
+    """CRC32C over the record, wherever it stands."""
+    return int(google_crc32c.value(encode_records([record])))
 
 
 def compress(encoded: bytes, codec: Codec) -> bytes:

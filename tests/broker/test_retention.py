@@ -18,6 +18,7 @@ def segment(number: int, *, bytes_: int = 100, records: int = 10) -> SegmentFact
         end_offset=Offset(number * 10 + records),
         last_index=Index(number * 10 + 10),
         bytes=bytes_,
+        first_record_time_ns=number * MS if records else None,
         last_record_time_ns=number * MS if records else None,
     )
 
@@ -101,7 +102,12 @@ def test_what_was_trimmed_is_not_trimmed_again():
 def test_an_old_segment_without_records_keeps_nothing_back():
     """Elections leave such ones behind."""
     empty = SegmentFacts(
-        base_offset=Offset(10), end_offset=Offset(10), last_index=Index(12), bytes=9, last_record_time_ns=None
+        base_offset=Offset(10),
+        end_offset=Offset(10),
+        last_index=Index(12),
+        bytes=9,
+        first_record_time_ns=None,
+        last_record_time_ns=None,
     )
     assert 20 == trim(TopicConfig(retention_ms=100), segments=[segment(0), empty, segment(1), segment(2)], now_ms=102)
 

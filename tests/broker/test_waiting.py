@@ -33,6 +33,23 @@ async def test_a_reader_behind_the_end_does_not_wait() -> None:
     await readers.wait_beyond(Offset(2))
 
 
+async def test_a_replica_that_begins_anew_keeps_its_readers_waiting() -> None:
+    """Its committed end falls once; whoever waits hears of it when it has passed what they wait for."""
+    readers = Readers()
+    readers.advance(Offset(5))
+    waiting = asyncio.ensure_future(readers.wait_beyond(Offset(5)))
+    await asyncio.sleep(0)
+
+    readers.begin_anew()
+    readers.advance(Offset(2))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert 2 == readers.end
+
+    readers.advance(Offset(6))
+    await waiting
+
+
 async def test_readers_of_a_replica_that_stops_are_told() -> None:
     """Those who wait and those who come later get the error."""
     readers = Readers()

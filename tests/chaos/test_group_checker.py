@@ -100,3 +100,75 @@ def test_a_commit_of_a_fenced_generation_is_caught() -> None:
     _commit(history, 3, 8.0, process="m1", generation=1)
 
     assert ["not fenced"] == _names(history)
+
+
+def _compacted(*, end_s: float = 99.0) -> History:
+    """k0, j1, k2, a tombstone of j at 3, n4 without a key, something unknown at 5: sent at 0 s to 4 s."""
+    history = History()
+    for offset, key in enumerate(("k", "j", "k", "j", None)):
+        value = {"partition": 0, "key": key, "value": f"{key}{offset}", "tombstone": offset == 3}
+        number = history.invoke("p", "send", float(offset), **value)
+        history.end(number, "p", Kind.OK, "send", offset + 0.5, offset=offset)
+    history.end(0, "final", Kind.OK, "end", end_s, partition=0, first=0, end=6)
+    return history
+
+
+def _compacted_names(history: History) -> list[str]:
+    found = check_group(history.events, compacted=True, tombstone_s=10.0)
+    assert {"skipped"} >= {anomaly.name for anomaly in found}
+    return [anomaly.detail for anomaly in found]
+
+
+def test_what_compaction_removed_may_be_skipped() -> None:
+    """Superseded records, old tombstones, offsets of which nothing is known; not what remains, with a key or without.
+
+    Where nothing was compacted nothing may be.
+    """
+    history = _compacted()
+    _give(history, 2, 20.0)
+    _give(history, 4, 21.0)
+    assert [] == _compacted_names(history)
+    assert ["skipped"] == _names(history)
+
+
+@pytest.mark.parametrize(("given", "missing"), [(2, 4), (4, 2)])
+def test_what_compaction_keeps_must_be_given(given: int, missing: int) -> None:
+    """The newest of its key, and what has no key."""
+    history = _compacted()
+    _give(history, given, 20.0)
+    assert [f"1 of partition 0, the first is {missing}"] == _compacted_names(history)
+
+
+@pytest.mark.parametrize(
+    ("at", "details"),
+    [
+        (13.0, []),
+        (12.9, ["1 of partition 0, the first is 3"]),
+        (1.9, ["3 of partition 0, the first is 0"]),
+    ],
+)
+def test_the_first_to_pass_it_was_too_early(at: float, details: list[str]) -> None:
+    """A tombstone was too young for it, or the superseding record was not sent yet."""
+    history = _compacted()
+    _give(history, 2, 20.0)
+    _give(history, 4, at, process="m2", generation=2)
+    assert details == _compacted_names(history)
+
+
+def test_a_position_passes_what_lies_before_it() -> None:
+    """Whoever committed it had processed everything up to there, or found it gone."""
+    history = _compacted()
+    _give(history, 2, 3.0)
+    _give(history, 4, 50.0)
+    assert [] == _compacted_names(history)
+    _commit(history, 4, 5.0)
+    assert ["1 of partition 0, the first is 3"] == _compacted_names(history)
+
+
+def test_the_end_passes_everything() -> None:
+    """Nothing was given behind the tombstone, and the group was through with it all the same."""
+    history = _compacted(end_s=12.0)
+    _give(history, 2, 3.0)
+    assert ["2 of partition 0, the first is 3"] == _compacted_names(history)
+    _give(history, 4, 50.0)
+    assert ["1 of partition 0, the first is 3"] == _compacted_names(history)

@@ -1,5 +1,7 @@
 """What copies come to: the verdict, and when it is good."""
 
+from dataclasses import replace
+
 import pytest
 
 from cluster.client.verifying import CopyState, ReplicaCopy, Verification
@@ -33,6 +35,9 @@ def copy(node: int, state: str, checksum: int = 1, term: int = 1) -> ReplicaCopy
         ("absent absent absent", False, "no replica has offset 5"),
         ("held trimmed absent unreachable unreachable", False, "3 are a majority"),
         ("held", True, "1 of 1"),
+        ("held compacted held", True, "removed by compaction on node 2; 2 of 3 replicas hold it"),
+        ("compacted compacted compacted", True, "removed by compaction on nodes 1, 2 and 3; 0 of 3"),
+        ("compacted absent absent", False, "2 are a majority"),
     ],
 )
 def test_the_verdict(states: str, safe: object, words: str) -> None:
@@ -44,6 +49,16 @@ def test_the_verdict(states: str, safe: object, words: str) -> None:
 
     assert safe == found.is_safe
     assert words in found.verdict()
+
+
+def test_what_is_left_of_a_compacted_batch_is_compared_by_its_record() -> None:
+    """Its checksum is another one; the record's is the same, or something is wrong."""
+    whole = replace(copy(1, "held"), record_checksum=7)
+    thin = replace(copy(2, "held", checksum=2), compacted=True, record_checksum=7)
+    wrong = replace(thin, record_checksum=8)
+
+    assert Verification(offset=Offset(5), copies=[whole, thin, whole]).is_safe
+    assert not Verification(offset=Offset(5), copies=[whole, wrong, whole]).is_safe
 
 
 @pytest.mark.parametrize("other", [{"checksum": 2}, {"term": 2}])

@@ -4,7 +4,7 @@ A sample is written once, when a format lands, and never again: later code must 
 """
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import msgspec
 from cluster.config import LogOptions
 from cluster.controller.quorum.journal import DurableJournal
 from cluster.log import Log, ReplicaIdentity
+from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.write import perform
 from cluster.raft import Member, Membership, Vote
 from cluster.real.disk import RealDisk
 from cluster.records import Entry, EntryKind, Header, Record
 from cluster.types import ClusterId, Codec, Index, NodeId, PartitionId, ProducerId, ReplicaId, Term, TopicId
+from cluster.wire.compacting import without_records
 from cluster.wire.records import decode_batch, make_batch
 from cluster.world import Disk
 
@@ -61,6 +63,8 @@ def _entry_facts(entry: Entry) -> dict[str, Any]:
         "producer": None if batch is None else [batch.producer_id, batch.producer_epoch, batch.base_sequence],
         "codec": None if batch is None else batch.codec.name,
         "records": [] if batch is None else [asdict(record) for record in decode_batch(batch, entry.base_offset)],
+        **({"compacted": batch.compacted} if batch is not None and batch.compacted else {}),
+        **({"hole": asdict(entry.hole)} if entry.hole is not None else {}),
     }
 
 
@@ -73,6 +77,7 @@ def write(disk: Disk) -> None:
         if number % 4 == 0:
             _append(log, disk, number, None)
         _append(log, disk, number, codec)
+    _compact(log, disk)
     log.close()
     journal = DurableJournal(disk, JOURNAL)
     journal.add(b"first", 1, 0)
@@ -110,6 +115,29 @@ def _append(log: Log, disk: Disk, number: int, codec: Codec | None) -> None:
     assert taken is not None
     perform(disk, {0: taken})
     log.written(taken, full=False)
+
+
+def _compact(log: Log, disk: Disk) -> None:
+    """The first segments become one: a batch without its second record, then a hole."""
+    old = log.sealed(log.last_index, log.last_index)[:2]
+    rewriting = Rewriting(disk, old[0], IDENTITY)
+    for segment in old:
+        place = 0
+        while place < len(segment.rows.indexes):
+            entries, place = read_sealed(segment, place, IDENTITY.partition, bytes_max=1)
+            rewriting.add([_thinned(entry) for entry in entries])
+    assert log.replace(old, rewriting.finish(old[-1]))
+    taken = log.take_write()
+    assert taken is not None
+    perform(disk, {0: taken})
+    log.written(taken, full=False)
+
+
+def _thinned(entry: Entry) -> Entry:
+    if entry.batch is None:
+        return entry
+    batch = without_records(entry.batch, entry.base_offset, lambda offset, *_: offset == 0)
+    return replace(entry, batch=batch)
 
 
 if __name__ == "__main__":

@@ -37,13 +37,13 @@ def filled(disk: SimDisk, count: int = 60) -> Log:
 
 def rewritten(disk: SimDisk, old: Sequence[Segment], survives: Survives) -> Segment:
     """One file with what survives of `old`."""
-    rewriting = Rewriting(disk, old, IDENTITY)
+    rewriting = Rewriting(disk, old[0], IDENTITY)
     for segment in old:
         place = 0
         while place < len(segment.rows.indexes):
             entries, place = read_sealed(segment, place, IDENTITY.partition, bytes_max=500)
             rewriting.add([thinned(item, survives) for item in entries])
-    return rewriting.finish()
+    return rewriting.finish(old[-1])
 
 
 def thinned(item: Entry, survives: Survives) -> Entry:
@@ -139,7 +139,7 @@ def test_a_trimmed_or_reinstalled_log_refuses_the_successor() -> None:
     disk = fresh_disk(3)
     log = filled(disk)
     sealed = log.sealed(log.last_index, log.last_index)
-    new = Rewriting(disk, sealed[:2], IDENTITY)
+    new = Rewriting(disk, sealed[0], IDENTITY)
     promised = type("P", (), {"entries": {}, "start": Offset(0)})()
     trim(log, disk, promised, 30)
 

@@ -9,6 +9,8 @@ A line is a command; the indented lines below it are what it led to, in order:
     propose 1 [2]   entries at the leader
     transfer 1 3    leadership is handed over
     barrier 1       a read barrier is asked for
+    floor 1 5       replica 1's driver has dropped content up to entry 5
+    restart 3       replica 3 starts again from what is on its disk; `damaged 2`: all behind entry 2 is lost
     write 1         what waits for replica 1's disk is on it
     deliver [1>3]   what is under way arrives (on one link, or everywhere), once; what it leads to is under way again
     drop [1>3]      it is lost
@@ -45,6 +47,8 @@ class Script:
         self.cores: dict[int, Raft] = {}
         self.mail: list[RaftMessage] = []
         self.tickets: dict[int, list[Ticket]] = {}
+        self.asked: dict[int, bool] = {}
+        """Who was made to begin anew, and so remembers that it recovers."""
         self.said: list[str] = []
 
     def run(self, line: str) -> list[str]:
@@ -87,7 +91,7 @@ class Script:
                 options=raft,
                 draw_election_ticks=lambda: ELECTION_TICKS,
             )
-            self.tickets[number] = []
+            self.tickets[number], self.asked[number] = [], False
 
     def do_campaign(self, number: str) -> None:
         """See the module."""
@@ -113,6 +117,28 @@ class Script:
     def do_barrier(self, number: str) -> None:
         """See the module."""
         self.said.append(f"barrier {self.cores[int(number)].read_barrier()}")
+
+    def do_floor(self, number: str, index: str) -> None:
+        """See the module."""
+        self.cores[int(number)].floor = Index(int(index))
+
+    def do_restart(self, number: str, *damaged: str) -> None:
+        """See the module."""
+        old = self.cores[int(number)]
+        last = min(old.durable_index, Index(int(damaged[1]) if damaged else old.durable_index))
+        terms = [old.terms.term_at(Index(index)) or Term(0) for index in range(1, last + 1)]
+        self.cores[int(number)] = Raft(
+            me=old.me,
+            membership=Membership(
+                voters=tuple(Member(replica=replica, node=NodeId(replica)) for replica in old.voters)
+            ),
+            vote=old.writes.durable_vote,
+            log=LogState(term_starts=_runs([int(term) for term in terms]), last_index=last),
+            options=old.options,
+            draw_election_ticks=old.draw_election_ticks,
+            recovering=bool(damaged) or (self.asked[int(number)] and old.recovering),
+        )
+        self.tickets[int(number)] = []
 
     def do_write(self, number: str) -> None:
         """See the module."""
@@ -150,6 +176,7 @@ class Script:
             self.said.append(
                 f"{number} {core.role.value} term {core.term} of {core.leader or '-'}, "
                 f"commit {core.commit}, durable {core.durable_index}, log {terms or '-'}"
+                f"{', recovering' if core.recovering else ''}{', catching up' if core.catching_up else ''}"
             )
 
     # --- what they lead to
@@ -169,6 +196,7 @@ class Script:
                 self.mail.append(message)
             if ready.ticket is not None:
                 self.tickets[number].append(ready.ticket)
+                self.asked[number] |= ready.fold is not None and ready.fold.beginning > 0
 
     @staticmethod
     def _said(number: int, ready: Ready) -> Iterator[str]:
@@ -178,6 +206,8 @@ class Script:
             yield f"want {number} vote {ready.vote.voted_for or '-'} in term {ready.vote.term}"
         if ready.truncate_from is not None:
             yield f"want {number} truncated from {ready.truncate_from}"
+        if ready.fold is not None:
+            yield f"want {number} fold {ready.fold.index}/{ready.fold.last_term}"
         if ready.entries:
             yield f"want {number} entries {_entries(ready.entries)}"
         if ready.commit is not None:
@@ -201,6 +231,8 @@ def _entries(entries: object) -> str:
 def _told(message: RaftMessage) -> str:
     """A message in a line: index/term pairs, as the paper counts."""
     head = f"{message.sender}>{message.to} {type(message).__name__} term {message.term}"
+    number = getattr(message, "beginning", 0)
+    tail = (" recovering" if getattr(message, "recovering", False) else "") + (f" beginning {number}" if number else "")
     match message:
         case RequestVote():
             kind = "pre " if message.pre else "by transfer " if message.transfer else ""
@@ -209,16 +241,17 @@ def _told(message: RaftMessage) -> str:
             return f"{head} {'pre ' if message.pre else ''}{'granted' if message.granted else 'refused'}"
         case AppendEntries():
             content = f"entries {_entries(message.entries)} " if message.entries else ""
-            return f"{head} after {message.prev_index}/{message.prev_term} {content}commit {message.commit}"
+            return f"{head} after {message.prev_index}/{message.prev_term} {content}commit {message.commit}{tail}"
         case AppendReply():
             rejected = f" rejected {message.rejected_prev}, try {message.hint_index}/{message.hint_term}"
-            return head + (rejected if message.rejected else f" match {message.match}")
+            return head + (rejected if message.rejected else f" match {message.match}") + tail
         case Heartbeat():
             return f"{head} commit {message.commit} barrier {message.barrier}"
         case HeartbeatReply():
-            return f"{head} match {message.match} barrier {message.barrier}"
+            return f"{head} match {message.match} barrier {message.barrier}{tail}"
         case InstallFold():
-            return f"{head} fold {message.index}/{message.last_term}"
+            floor = f" floor {message.floor}" if number else ""
+            return f"{head} fold {message.index}/{message.last_term}{floor}{tail}"
         case TimeoutNow():
             return head
         case _:

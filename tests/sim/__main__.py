@@ -52,6 +52,9 @@ SOMETIMES = (
     "member_vanished",
     "group_skipped",
     "receipts_verified",
+    "compacted",
+    "tombstones_dropped",
+    "began_anew",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

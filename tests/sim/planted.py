@@ -3,14 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+from cluster.broker.compaction.compacting import Compacting, Job
 from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.state import Groups
 from cluster.broker.publishing import Publishing
 from cluster.broker.requests import Publish
 from cluster.broker.trimming import Trimming
 from cluster.errors import OffsetConflict
-from cluster.log import Log
+from cluster.log import Log, Segment
 from cluster.log.fold import Fold, ProducerState, decode_fold
+from cluster.raft import Raft
 from cluster.records import Batch, Entry
 from cluster.types import Index, Term
 from tests.sim.invariants import CheckedReplica
@@ -117,7 +119,30 @@ class NeverLetsGo(Groups):
         return Answer()
 
 
-Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups]
+class TombstonesEarly(Compacting):
+    """Tombstones go with the first pass that sees them: nobody has to give a word for it."""
+
+    def job(self) -> Job | None:
+        """As if all of them were old."""
+        job = super().job()
+        return replace(job, drop_upto=job.sealed[-1].last_index) if job is not None and job.sealed else job
+
+
+class CompactsUncommitted(Log):
+    """Segments are written anew that may yet be cut."""
+
+    def sealed(self, commit: Index, durable: Index) -> list[Segment]:
+        """As if all that is here were committed and on disk."""
+        return super().sealed(max(commit, self.last_index), max(durable, self._written))
+
+
+class NoFloor(Raft):
+    """Followers go on without the tombstones that they never had."""
+
+    floor = property(lambda _: Index(0), lambda _, __: None)  # type: ignore[assignment]
+
+
+Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups] | type[Compacting] | type[Raft]
 
 
 def cluster_with(bug: Bug) -> type[PlannedCluster]:
@@ -127,11 +152,15 @@ def cluster_with(bug: Bug) -> type[PlannedCluster]:
         def __init__(self, *, around: Any, log: Any, **arguments: Any) -> None:
             if issubclass(bug, Publishing):
                 around = replace(around, publishing_class=bug)
+            if issubclass(bug, Raft):
+                around = replace(around, raft_class=bug)
             if issubclass(bug, Log):
                 log.__class__ = bug
             super().__init__(around=around, log=log, **arguments)
             if issubclass(bug, Trimming):
                 self.trimming.__class__ = bug
+            if issubclass(bug, Compacting):
+                self.compacting.__class__ = bug
 
     class BuggyCluster(PlannedCluster):
         replica_class = BuggyReplica
@@ -149,4 +178,7 @@ BUGS: dict[str, Bug] = {
     "trims_early": TrimsEarly,
     "snapshot_forgets": SnapshotForgets,
     "never_lets_go": NeverLetsGo,
+    "tombstones_early": TombstonesEarly,
+    "compacts_uncommitted": CompactsUncommitted,
+    "no_floor": NoFloor,
 }

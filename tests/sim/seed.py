@@ -19,7 +19,6 @@ from cluster.client.delivery import Delivery
 from cluster.client.verifying import CopyState
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError
-from cluster.metadata import TopicConfig
 from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
@@ -36,6 +35,10 @@ READY_S_MAX = 30.0
 HEAL_S_MAX = 60.0
 VERIFIED = 5
 """Records of each partition whose copies are looked at on all disks at the end."""
+TOMBSTONE_SHARE = 0.15
+"""Of the records that are produced to a compacted topic: they delete their key."""
+IDENTITY = "id"
+"""The header that tells one tombstone from another."""
 WRONG_SHARE = 0.2
 """Of the conditions: they expect more than is there, and may come true while the request is under way."""
 
@@ -76,6 +79,9 @@ class PlannedCluster(SimCluster):
                 retention_check_s=1.0,
                 segment_age_s_min=1.0,
                 group_partitions=1,
+                compaction_check_s=1.0,
+                compaction_chunk_bytes=1_000,
+                compaction_keys_max=self.plan.compaction_keys,
             ),
             log=replace(
                 config.log,
@@ -141,12 +147,14 @@ class Seed:
                 value, key = f"{number}.{count}", f"k{self.random.randrange(12)}"
                 count += 1
                 partition = _partition(key, self.plan.partitions)
-                operation = self.history.invoke(
-                    f"p{number}", "send", self.loop.now_s, partition=partition, key=key, value=value
-                )
+                tombstone = bool(self.plan.limits.compacted) and self.random.random() < TOMBSTONE_SHARE
+                said = {"partition": partition, "key": key, "value": value} | ({"tombstone": True} if tombstone else {})
+                operation = self.history.invoke(f"p{number}", "send", self.loop.now_s, **said)
                 self.outcome.sent += 1
+                headers = {IDENTITY: value.encode()} if tombstone else {}
+                body = b"" if tombstone else value.encode()
                 try:
-                    delivery = await client.produce(TOPIC, value.encode(), key=key.encode())
+                    delivery = await client.produce(TOPIC, body, key=key.encode(), headers=headers)
                 except RiverrunError as error:
                     self._ended(operation, f"p{number}", error)
                     continue
@@ -325,15 +333,16 @@ class Seed:
     async def _verify(self, client: Client, partition: int, offset: int) -> None:
         """Every replica has it on its disk, with one checksum."""
         found = await client.verify(TOPIC, partition, offset)
-        if any(copy.state is CopyState.TRIMMED for copy in found.copies) and self.plan.limits != TopicConfig():
+        if any(copy.state is CopyState.TRIMMED for copy in found.copies) and self.plan.has_retention:
             return  # its limits have deleted it since it was read
-        if not found.is_safe or {copy.state for copy in found.copies} != {CopyState.HELD}:
+        if not found.is_safe or {copy.state for copy in found.copies} - {CopyState.HELD, CopyState.COMPACTED}:
             raise SeedFailure(f"partition {partition}: {found.verdict()}: {found.copies}")
         self.outcome.counts["receipts_verified"] += 1
 
     def _judge(self) -> None:
-        anomalies = check_log(self.history.events, retention=self.plan.limits != TopicConfig())
-        anomalies += check_group(self.history.events)
+        compaction = {"compacted": bool(self.plan.limits.compacted), "tombstone_s": self.plan.tombstone_s}
+        anomalies = check_log(self.history.events, retention=self.plan.has_retention, **compaction)
+        anomalies += check_group(self.history.events, **compaction)
         if anomalies:
             raise SeedFailure("; ".join(f"{a.name}: {a.detail}" for a in anomalies[:3]))
         counts = self.outcome.counts
@@ -341,6 +350,7 @@ class Seed:
         counts["turns"] = self.cluster.invariants.turns
         counts["redelivered"] = redelivered(self.history.events)
         counts["reinstalled"] = self.cluster.invariants.reinstalled
+        counts.update(self.cluster.invariants.counts)
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
                 counts["trimmed"] += run.replica.log.first_index > 1
@@ -355,8 +365,9 @@ class Seed:
 
 
 def _plain(record: ReadRecord) -> list[int | str]:
-    """As histories have it."""
-    return [record.offset, (record.key or b"").decode(), record.value.decode()]
+    """As histories have it; all records of the seeds have keys."""
+    identity = record.value or next(header.value for header in record.headers if header.name == IDENTITY)
+    return [record.offset, (record.key or b"").decode(), identity.decode()]
 
 
 def _partition(key: str, partitions: int) -> int:

@@ -53,6 +53,19 @@ class Plan:
     """Of the topic; small ones, and then segments are small, too."""
     deletes_every_s: float
     """Somebody deletes the beginning of a partition so often; 0: never."""
+    compaction_keys: int
+    """How many keys a pass of compaction keeps in memory."""
+
+    @property
+    def has_retention(self) -> bool:
+        """Whether the topic's limits delete records."""
+        return self.limits.retention_ms is not None or self.limits.retention_bytes is not None
+
+    @property
+    def tombstone_s(self) -> float | None:
+        """How long a tombstone is sure to stay; None: it may go at once, for clocks are set ahead."""
+        life_ms = self.limits.tombstone_life_ms
+        return life_ms / 1000 if life_ms is not None and "clock_jump" not in self.faults else None
 
     @property
     def log_bytes(self) -> int:
@@ -71,6 +84,10 @@ LIMITS = (
     TopicConfig(retention_bytes=12 << 10),
     TopicConfig(retention_ms=8_000, lagging_bytes_max=8 << 10),
     TopicConfig(retention_ms=20_000, retention_bytes=8 << 10, lagging_bytes_max=1),
+    TopicConfig(compacted=True, tombstone_ms=3_000, lagging_bytes_max=2 << 10),
+    TopicConfig(compacted=True, tombstone_ms=10_000),
+    TopicConfig(compacted=True),
+    TopicConfig(compacted=True, tombstone_ms=3_000, retention_ms=30_000, lagging_bytes_max=1),
 )
 
 
@@ -101,4 +118,5 @@ def draw(rng: random.Random) -> Plan:
         appenders=rng.randint(0, 2),
         limits=rng.choice(LIMITS),
         deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
+        compaction_keys=rng.choice((4, 1000, 1000)),
     )

@@ -58,8 +58,10 @@ MESSAGES: list[RaftMessage] = [
         hint_term=Term(2),
         recovering=True,
     ),
+    AppendReply(**WHO, match=Index(4), recovering=True, beginning=3),
     Heartbeat(**WHO, commit=Index(9), barrier=4, sleep=True),
     HeartbeatReply(**WHO, barrier=4, match=Index(9)),
+    HeartbeatReply(**WHO, match=Index(4), beginning=3),
     TimeoutNow(**WHO),
     TailQuery(**WHO, index=Index(5)),
     TailReply(**WHO, index=Index(5), state=2, entry_term=Term(2)),
@@ -76,12 +78,31 @@ ENVELOPES: list[PeerMessage] = [
     ReplicaEnvelope(
         partition=PARTITION,
         message=AppendEntries(
-            **WHO, prev_index=Index(7), prev_term=Term(1), entries=(), commit=Index(6), last_index=Index(12)
+            **WHO,
+            prev_index=Index(7),
+            prev_term=Term(1),
+            entries=(),
+            commit=Index(6),
+            last_index=Index(12),
+            beginning=3,
         ),
     ),
     ReplicaEnvelope(
         partition=PARTITION,
-        message=InstallFold(**WHO, index=Index(9), last_term=Term(2), commit=Index(9)),
+        message=InstallFold(**WHO, index=Index(9), last_term=Term(2), commit=Index(9), last_index=Index(12)),
+        fold=b"folded",
+    ),
+    ReplicaEnvelope(
+        partition=PARTITION,
+        message=InstallFold(
+            **WHO,
+            index=Index(0),
+            last_term=Term(0),
+            commit=Index(9),
+            last_index=Index(12),
+            floor=Index(7),
+            beginning=3,
+        ),
         fold=b"folded",
     ),
     QuorumEnvelope(configuration=1, body=b"opaque"),
@@ -126,7 +147,7 @@ def test_content_travels_in_bulk_and_the_rest_does_not_wait_for_it() -> None:
     """Votes, heartbeats and acknowledgements have a lane of their own."""
     bulk = [item for item in ENVELOPES if lane_of(item) is Lane.BULK]
 
-    assert ["AppendEntries", "InstallFold"] == [type(item.message).__name__ for item in bulk]  # type: ignore[union-attr]
+    assert ["AppendEntries", "InstallFold", "InstallFold"] == [type(item.message).__name__ for item in bulk]  # type: ignore[union-attr]
 
 
 def test_sizes_are_about_right() -> None:

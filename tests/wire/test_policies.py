@@ -2,14 +2,21 @@
 
 import pytest
 
-from cluster.errors import InvalidRequest, RiverrunError, Unsupported
+from cluster.errors import InvalidRequest
 from cluster.metadata import TopicConfig
 from cluster.wire.api import topic_pb2
 from cluster.wire.policies import config_from_pb, config_to_pb, unset_from_pb
 
 
 @pytest.mark.parametrize(
-    "config", [TopicConfig(), TopicConfig(retention_ms=1), TopicConfig(retention_bytes=2, lagging_bytes_max=1 << 62)]
+    "config",
+    [
+        TopicConfig(),
+        TopicConfig(retention_ms=1),
+        TopicConfig(retention_bytes=2, lagging_bytes_max=1 << 62),
+        TopicConfig(compacted=True, tombstone_ms=1),
+        TopicConfig(compacted=False),
+    ],
 )
 def test_limits_travel_and_so_does_that_there_is_none(config: TopicConfig):
     """There and back."""
@@ -17,17 +24,16 @@ def test_limits_travel_and_so_does_that_there_is_none(config: TopicConfig):
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    "message",
     [
-        (InvalidRequest, topic_pb2.TopicConfig(retention_ms=0)),
-        (InvalidRequest, topic_pb2.TopicConfig(retention_bytes=-5)),
-        (Unsupported, topic_pb2.TopicConfig(compacted=True)),
-        (Unsupported, topic_pb2.TopicConfig(tombstone_ms=5)),
+        topic_pb2.TopicConfig(retention_ms=0),
+        topic_pb2.TopicConfig(retention_bytes=-5),
+        topic_pb2.TopicConfig(compacted=True, tombstone_ms=0),
     ],
 )
-def test_what_is_no_limit_or_not_there_yet_is_refused(error: type[RiverrunError], message: topic_pb2.TopicConfig):
+def test_what_is_no_limit_is_refused(message: topic_pb2.TopicConfig):
     """By its type."""
-    with pytest.raises(error):
+    with pytest.raises(InvalidRequest):
         config_from_pb(message)
 
 
@@ -39,9 +45,7 @@ def test_what_is_no_limit_does_not_travel(value: int):
 
 
 def test_only_settings_can_be_unset():
-    """Those of compaction are not there yet."""
-    assert ["retention_ms"] == unset_from_pb(["retention_ms"])
+    """By their names."""
+    assert ["retention_ms", "compacted"] == unset_from_pb(["retention_ms", "compacted"])
     with pytest.raises(InvalidRequest, match="colour"):
         unset_from_pb(["colour"])
-    with pytest.raises(Unsupported):
-        unset_from_pb(["compacted"])

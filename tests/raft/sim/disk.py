@@ -13,7 +13,7 @@ from random import Random
 
 from cluster.raft import Vote
 from cluster.types import Index, Term, Ticket
-from tests.raft.sim.stored import Command, Fold, StoredLog
+from tests.raft.sim.stored import Content, Fold, StoredLog
 
 
 @dataclass(slots=True)
@@ -25,8 +25,11 @@ class Write:
     cut: bool = False
     """The doubtful bytes at the tail go."""
     truncate_from: Index | None = None
+    recovering: bool = False
+    """Entries go that may have been promised: that is remembered before they do, with what the log ended with."""
+    owes: tuple[Index, Term] | None = None
     fold: Fold | None = None
-    entries: list[tuple[Index, Term, Command]] = field(default_factory=list)
+    entries: list[tuple[Index, Term, Content]] = field(default_factory=list)
     held: list[object] = field(default_factory=list)
 
 
@@ -38,6 +41,7 @@ class Disk:
         self.vote = Vote(term=Term(0), voted_for=None)
         self.doubtful: tuple[Index, Term] | None = None
         self.recovering = False
+        self.owes: tuple[Index, Term] | None = None
         self.flipped = False
         """The doubtful entry was durable once."""
         self.damaged: dict[Index, Term] = {}
@@ -48,7 +52,12 @@ class Disk:
     @property
     def is_damaged(self) -> bool:
         """Whether something that was durable is missing."""
-        return self.recovering or self.flipped
+        return self.has_lost or self.flipped
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether what it had promised is missing and not known."""
+        return self.recovering and self.owes is None
 
     def holds(self, index: int, term: int | None) -> bool:
         """Whether the entry is durable here, was folded, or was durable before damage that is not healed."""
@@ -81,15 +90,23 @@ class Disk:
             self._doubt_is_over()
         if write.truncate_from is not None and write.truncate_from <= self.image.last_index:
             self.image.truncate_from(write.truncate_from)
+        if write.recovering:
+            self._mark_recovering(write.owes)
         if write.fold is not None:
             self.image.install(write.fold)
             self._doubt_is_over()
-        for index, term, command in write.entries[:entries]:
+        for index, term, (command, whole) in write.entries[:entries]:
             assert index == self.image.last_index + 1, f"a write of {index} after {self.image.last_index}"
-            self.image.append(term, command)
+            self.image.append(term, command, whole=whole)
             self.damaged.pop(index, None)
             if self.doubtful is not None and self.doubtful[0] <= index:
                 self._doubt_is_over()
+
+    def _mark_recovering(self, owes: tuple[Index, Term] | None) -> None:
+        """What is here counts as damaged from now on, until it is here again."""
+        self.recovering, self.owes = True, owes
+        for index in range(self.image.fold.index + 1, self.image.last_index + 1):
+            self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
 
     def _doubt_is_over(self) -> None:
         self.doubtful = None
@@ -97,7 +114,7 @@ class Disk:
 
     def heal(self) -> None:
         """A leader has brought the log to where it may vote again."""
-        self.recovering = False
+        self.recovering, self.owes = False, None
         self.damaged.clear()
 
     # --- crashes
@@ -108,7 +125,8 @@ class Disk:
         self.queue.clear()
         if not torn:
             return False
-        for write in group[: random.randint(0, len(group))]:
+        count = random.randint(0, len(group))
+        for write in group[:count]:
             kept = random.randint(0, len(write.entries))
             self._apply(write, kept)
             if kept < len(write.entries):
@@ -116,6 +134,8 @@ class Disk:
                     self._doubt(write.entries[kept][0], write.entries[kept][1], random)
                     return True
                 return False
+        if group[count:] and group[count].recovering:
+            self.recovering, self.owes = True, group[count].owes  # the mark was made, and nothing else
         return False
 
     def _doubt(self, index: Index, term: Term, random: Random) -> None:
@@ -128,7 +148,7 @@ class Disk:
 
     def flip_last(self, random: Random) -> bool:
         """Damage the last durable entry; False if there is none or the tail is doubtful already."""
-        if not self.image.terms or self.doubtful is not None or self.recovering:
+        if not self.image.terms or self.doubtful is not None or self.has_lost:
             return False
         index, term = self.image.last_index, self.image.last_term
         self.image.truncate_from(index)
@@ -139,11 +159,11 @@ class Disk:
 
     def corrupt(self, random: Random) -> bool:
         """Damage an entry further down: the log ends before it and its replica is recovering."""
-        if len(self.image.terms) < 2 or self.doubtful is not None or self.recovering:
+        if len(self.image.terms) < 2 or self.doubtful is not None or self.has_lost:
             return False
         first = Index(self.image.last_index - random.randint(1, min(20, len(self.image.terms)) - 1))
         for index in range(first, self.image.last_index + 1):
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
         self.image.truncate_from(first)
-        self.recovering = True
+        self.recovering, self.owes = True, None
         return True

@@ -83,7 +83,7 @@ class Faults:
         damaged = sum(disk.is_damaged for disk in others)
         if host.disk.is_damaged or host.disk.doubtful is not None or damaged >= world.minority:
             return
-        recovering = sum(disk.recovering for disk in others)
+        recovering = sum(disk.has_lost for disk in others)
         flipped = any(disk.flipped for disk in others)
         doubtful = any(disk.doubtful is not None for disk in others)
         if random.random() < mix.flip:
@@ -97,7 +97,7 @@ class Faults:
     def _may_doubt(self, host: Host) -> bool:
         """Whether a torn tail can be decided by asking: enough others must be able to answer."""
         others = [other.disk for other in self._world.hosts if other is not host]
-        return sum(disk.recovering for disk in others) < self._world.minority
+        return sum(disk.has_lost for disk in others) < self._world.minority
 
     # --- cuts
 

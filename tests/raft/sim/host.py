@@ -12,7 +12,7 @@ from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessag
 from cluster.raft import Raft, Ready, Role
 from cluster.types import Index, ReplicaId, Term, Ticket
 from tests.raft.sim.disk import Disk, Write
-from tests.raft.sim.stored import NO_OP, Command, Fold, StoredLog
+from tests.raft.sim.stored import NO_OP, Command, Content, Fold, StoredLog
 
 if TYPE_CHECKING:
     from tests.raft.sim.world import World
@@ -23,7 +23,7 @@ class Packet:
     """A message with what travels beside it."""
 
     message: RaftMessage
-    commands: tuple[Command, ...] = ()
+    contents: tuple[Content, ...] = ()
     fold: Fold | None = None
 
 
@@ -79,14 +79,17 @@ class Host:
             draw_election_ticks=world.draw_election_ticks,
             may_vote=self.may_vote,
             recovering=disk.recovering,
+            owes=disk.owes,
             doubtful=disk.doubtful,
         )
+        self.core.floor = self.log.floor_at(self.log.last_index)
         self.doubtful = disk.doubtful
         self.role = Role.FOLLOWER
         self.asleep = False
+        self.compacted = Index(0)
         self.waiting: dict[Index, Waiting] = {}
         self.barriers: dict[int, Index] = {}
-        self.incoming: dict[tuple[Index, Term], Command] = {}
+        self.incoming: dict[tuple[Index, Term], Content] = {}
         self.incoming_folds: dict[tuple[Index, Term], Fold] = {}
         world.invariants.restarted(self)
 
@@ -133,6 +136,7 @@ class Host:
         self.incoming.clear()
         self.incoming_folds.clear()
         self._trim()
+        self._compact()
         self._notice()
         self.world.invariants.after_turn(self)
 
@@ -141,8 +145,9 @@ class Host:
         if message.term < self.core.term:
             world.count("stale_terms_received")
         if isinstance(message, AppendEntries):
-            for header, command in zip(message.entries, packet.commands, strict=True):
-                self.incoming[header.index, header.term] = command
+            for header, content in zip(message.entries, packet.contents, strict=True):
+                if self.core.takes(message, header):
+                    self.incoming[header.index, header.term] = content
         elif isinstance(message, InstallFold):
             assert packet.fold is not None, "a fold travels with its bytes"
             self.incoming_folds[message.index, message.last_term] = packet.fold
@@ -158,7 +163,11 @@ class Host:
             ours, theirs = (self.core.last_term, self.core.last_index), (message.last_term, message.last_index)
             if message.term >= self.core.term and theirs < ours:
                 world.count("votes_refused_for_the_log")
+        begun = self.core.beginning
         self.core.step(message)
+        if self.core.beginning > begun:
+            world.count("begun_anew")
+            self.commit_seen = Index(0)
 
     def _propose(self, publish: Publish) -> None:
         """Decide as a leader: append, wait for the first append of a duplicate, or refuse."""
@@ -201,10 +210,11 @@ class Host:
             self._tell(ready)
         return busy
 
-    def _append(self, index: Index, term: Term, command: Command) -> None:
-        self.world.invariants.appending(self, index, term, command)
+    def _append(self, index: Index, term: Term, command: Command, *, whole: bool = True) -> None:
+        self.world.invariants.appending(self, index, term, command, whole=whole)
         assert index == self.log.last_index + 1, f"{index} does not follow {self.log.last_index}"
-        self.log.append(term, command)
+        self.log.append(term, command, whole=whole)
+        self.core.floor = self.log.floor_at(index)
 
     def _write(self, ready: Ready) -> Write | None:
         """Memory at once, the disk when it comes to it."""
@@ -219,22 +229,25 @@ class Host:
             self.world.invariants.truncating(self, ready.truncate_from)
             self.world.count("conflicts_truncated")
             self.log.truncate_from(ready.truncate_from)
+            self.core.floor = self.log.floor_at(self.log.last_index)
         if ready.fold is not None:
             fold = self.incoming_folds[ready.fold.index, ready.fold.last_term]
             self.world.invariants.folded(self, fold)
             self.world.count("folds_installed")
             self.log.install(fold)
-            write.fold = fold
+            self.core.floor = fold.floor
+            write.fold, write.recovering, write.owes = fold, self.core.recovering, self.core.owes
         for header in ready.entries:
             if header.index > self.log.last_index:
-                command = self.incoming.get((header.index, header.term))
-                if command is None:
+                content = self.incoming.get((header.index, header.term))
+                if content is None:
                     # It may have won and lost office in one turn: that it leads now is not to be asked.
                     assert not header.size_bytes, f"{self.me} was never sent the content of {header}"
-                    command = NO_OP
-                self._append(header.index, header.term, command)
+                    content = NO_OP, True
+                self._append(header.index, header.term, content[0], whole=content[1])
             assert self.log.term_at(header.index) == header.term, f"{self.me} holds another entry than {header}"
-            write.entries.append((header.index, header.term, self.log.command_at(header.index)))
+            content = self.log.contents_between(header.index, header.index)[0]
+            write.entries.append((header.index, header.term, content))
         self.disk.queue.append(write)
         self.world.sync(self)
         return write
@@ -243,7 +256,7 @@ class Host:
         if isinstance(message, AppendEntries) and message.entries:
             first, last = message.entries[0].index, message.entries[-1].index
             assert all(self.log.term_at(entry.index) == entry.term for entry in message.entries)
-            return Packet(message, tuple(self.log.commands_between(first, last)))
+            return Packet(message, tuple(self.log.contents_between(first, last)))
         if isinstance(message, InstallFold):
             fold = self.log.fold
             if (fold.index, fold.term) != (message.index, message.last_term):
@@ -316,6 +329,30 @@ class Host:
         self.world.invariants.folded(self, self.disk.image.fold)
         self.world.count("logs_trimmed")
         self.core.log_trimmed(index, term)
+
+    def _compact(self) -> None:
+        """Drop what was deleted, as far as it is committed and durable; tombstones only if nobody is catching up."""
+        core, mix = self.core, self.world.mix
+        if not mix.floor_us_mean or core.commit <= self.compacted or self.world.chance.random() > mix.compaction:
+            return
+        upto = min(core.commit, core.durable_index)
+        floor = Index(0) if core.catching_up else self.log.floor_at(core.commit)
+        self.world.counts["tombstones_dropped"] += self.log.compact(upto, floor)
+        self.disk.image.compact(upto, floor)
+        self.compacted = core.commit
+
+    def raise_floor(self) -> None:
+        """Say, as a leader, that old tombstones may be dropped."""
+        core = self.core
+        floor = Index(core.commit - self.world.chance.randint(0, self.world.mix.floor_lag_max))
+        if floor <= core.floor or not core.is_leader:
+            return
+        self._carry_out()
+        header = core.propose(10)
+        if header is not None:
+            self.world.count("floors_raised")
+            self._append(header.index, header.term, (0, floor))
+        self.finish_turn()
 
     def _notice(self) -> None:
         """Facts about the core that nobody announces."""

@@ -9,7 +9,8 @@ Of the paper (figure 3), over all hosts and all of time:
   term may miss newer ones, and that is right);
 - state-machine safety: `chosen[index]` never changes, and nobody drops an entry that was chosen.
 And: term and commit never fall, terms not even over a restart; a confirmed read barrier sees every commit from before
-it was asked; folds add up to what was chosen; each producer's commands are there once and in order.
+it was asked; folds add up to what was chosen; each producer's commands are there once and in order; and nobody has a
+record whose tombstone it has without content.
 
 Of our own contract (`obligations`): nothing is said before it is durable; the leader commits what a majority has on
 its disks; the core never believes in a copy that the disk does not hold. A planted bug must be found even without
@@ -23,7 +24,7 @@ from cluster.messages import AppendReply, HeartbeatReply, RaftMessage, RequestVo
 from cluster.raft import Raft, Vote
 from cluster.types import Index, ReplicaId, Term
 from tests.raft.sim.disk import Disk
-from tests.raft.sim.stored import Command, Fold, StoredLog, digest_after
+from tests.raft.sim.stored import Command, Fold, StoredLog, deleted_by, digest_after
 
 
 class Violation(Exception):
@@ -67,7 +68,7 @@ class Invariants:
 
     # --- logs
 
-    def appending(self, host: Host, index: Index, term: Term, command: Command) -> None:
+    def appending(self, host: Host, index: Index, term: Term, command: Command, *, whole: bool) -> None:
         """Just before `host` has this entry in memory."""
         before = host.log.last_term
         known = self._written.setdefault((index, term), (command, before))
@@ -78,6 +79,9 @@ class Invariants:
             )
         if command[0] and host.log.expected[command[0]] != command[1]:
             raise Violation(f"sequences: {command} at {index} where {host.log.expected[command[0]]} was expected")
+        deleted = deleted_by(index)
+        if not whole and deleted is not None and host.log.is_whole(deleted):
+            raise Violation(f"back from the dead: {host.me} has record {deleted}, and not its tombstone at {index}")
 
     def truncating(self, host: Host, index: Index) -> None:
         """Just before `host` drops the entry at `index` and all after it."""

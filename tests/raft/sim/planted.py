@@ -193,6 +193,53 @@ class FoldRegresses(Raft):
         super().step(message)
 
 
+class FloorIgnored(Raft):
+    """A follower that ends below the floor is sent what comes next, as ever."""
+
+    @property
+    def floor(self) -> Index:
+        """There is none."""
+        return Index(0)
+
+    @floor.setter
+    def floor(self, floor: Index) -> None:
+        """Not heard."""
+
+
+class CleanWithoutAnswer(Raft):
+    """A follower counts as begun anew as soon as the fold was sent."""
+
+    def ready(self) -> Ready | None:
+        ready = super().ready()
+        for progress in self.progress.values():
+            begun = progress.beginning
+            if begun is not None and not begun.acknowledged:
+                begun.acknowledged = True
+                progress.start_over(begun.fold_index)
+        return ready
+
+
+class DropsWhileCatchingUp(Raft):
+    """The leader goes on dropping tombstones while a follower is half-way to them."""
+
+    @property
+    def catching_up(self) -> bool:
+        """Nobody ever is."""
+        return False
+
+
+class BegunAnewVotes(Raft):
+    """Whoever threw its log away goes on voting, by what it has again."""
+
+    def step(self, message: RaftMessage) -> None:
+        super().step(message)
+        if isinstance(message, InstallFold) and message.beginning:
+            self.recovering = False
+
+    def validate(self) -> None:
+        """Its own check would tell; the world must."""
+
+
 CLASSICS: dict[str, type[Raft]] = {
     "acknowledge_before_sync": AcknowledgeBeforeSync,
     "vote_not_persisted": VoteNotPersisted,
@@ -213,6 +260,10 @@ OTHERS: dict[str, type[Raft]] = {
     "doubt_ignored": DoubtIgnored,
     "doubt_ends_early": DoubtEndsEarly,
     "fold_regresses": FoldRegresses,
+    "floor_ignored": FloorIgnored,
+    "clean_without_answer": CleanWithoutAnswer,
+    "drops_while_catching_up": DropsWhileCatchingUp,
+    "begun_anew_votes": BegunAnewVotes,
 }
 """Of what is ours beyond the paper."""
 

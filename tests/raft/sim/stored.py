@@ -3,6 +3,10 @@
 A command stands for a batch: (producer, sequence), producers from 1, sequences dense from 0. A leader's no-op is
 (0, 0). The fold is what the log adds up to at an index: each producer's next sequence, and a digest of everything
 before, so that two folds of one index can be compared with the entries that they stand for.
+
+Keys and their tombstones are places: an entry in an odd block of `BLOCK` entries deletes the one that stands a block
+before it. An entry that is not *whole* has lost its content to compaction. (0, D) is the entry that says that from now
+on tombstones up to D may be dropped: the floor. Whoever has a record whole, and its tombstone not, has raised the dead.
 """
 
 from dataclasses import dataclass
@@ -11,7 +15,15 @@ from cluster.raft import LogState
 from cluster.types import Index, Term
 
 Command = tuple[int, int]
+Content = tuple[Command, bool]
+"""A command, and whether it is whole."""
 NO_OP: Command = (0, 0)
+BLOCK = 8
+
+
+def deleted_by(index: int) -> int | None:
+    """The entry that a tombstone at `index` deletes; None if there is none there."""
+    return index - BLOCK if index // BLOCK % 2 else None
 
 
 def digest_after(digest: int, term: Term, command: Command) -> int:
@@ -27,12 +39,13 @@ class Fold:
     term: Term
     digest: int
     expected: tuple[int, ...]
+    floor: Index = Index(0)
 
 
 class StoredLog:
     """Entries after a fold."""
 
-    __slots__ = ("commands", "expected", "fold", "places", "terms")
+    __slots__ = ("commands", "expected", "floors", "fold", "places", "terms", "whole")
 
     def __init__(self, fold: Fold) -> None:
         self.install(fold)
@@ -42,6 +55,9 @@ class StoredLog:
         self.fold = fold
         self.terms: list[Term] = []
         self.commands: list[Command] = []
+        self.whole: list[bool] = []
+        self.floors: list[tuple[Index, Index]] = []
+        """(index, floor) of the entries that raised it."""
         self.expected = list(fold.expected)
         self.places: dict[Command, Index] = {}
         """Where each command since the fold is."""
@@ -51,6 +67,8 @@ class StoredLog:
         other = StoredLog(self.fold)
         other.terms = self.terms.copy()
         other.commands = self.commands.copy()
+        other.whole = self.whole.copy()
+        other.floors = self.floors.copy()
         other.expected = self.expected.copy()
         other.places = self.places.copy()
         return other
@@ -76,19 +94,43 @@ class StoredLog:
         """The content of an entry after the fold."""
         return self.commands[index - self.fold.index - 1]
 
-    def commands_between(self, first: int, last: int) -> list[Command]:
-        """The content of entries `first` … `last`, all after the fold."""
-        assert first > self.fold.index, "these entries were trimmed"
-        return self.commands[first - self.fold.index - 1 : last - self.fold.index]
+    def is_whole(self, index: int) -> bool:
+        """Whether the entry is here with its content."""
+        return index > self.fold.index and self.whole[index - self.fold.index - 1]
 
-    def append(self, term: Term, command: Command) -> None:
+    def contents_between(self, first: int, last: int) -> list[Content]:
+        """The content of entries `first` … `last`, all after the fold, and whether it is whole."""
+        assert first > self.fold.index, "these entries were trimmed"
+        places = slice(first - self.fold.index - 1, last - self.fold.index)
+        return list(zip(self.commands[places], self.whole[places], strict=True))
+
+    def floor_at(self, index: int) -> Index:
+        """The floor, as far as entries up to `index` have raised it."""
+        return max((floor for at, floor in self.floors if at <= index), default=self.fold.floor)
+
+    def compact(self, upto: Index, floor: Index) -> int:
+        """Drop what entries up to `upto` have deleted, and tombstones up to `floor`; how many of these."""
+        dropped = 0
+        for index in range(self.fold.index + 1, upto + 1):
+            place, deleted = index - self.fold.index - 1, deleted_by(index)
+            if deleted is None:
+                self.whole[place] &= index + BLOCK > upto
+            elif index <= floor and not self.is_whole(deleted):
+                dropped += self.whole[place]
+                self.whole[place] = False
+        return dropped
+
+    def append(self, term: Term, command: Command, *, whole: bool = True) -> None:
         """One more entry."""
         self.terms.append(term)
         self.commands.append(command)
-        if command != NO_OP:
-            producer, sequence = command
+        self.whole.append(whole)
+        producer, sequence = command
+        if producer:
             self.expected[producer] = sequence + 1
             self.places[command] = self.last_index
+        elif sequence:
+            self.floors.append((self.last_index, Index(sequence)))
 
     def truncate_from(self, index: int) -> None:
         """Drop the entry at `index` and all after it; what they added up to is undone."""
@@ -96,10 +138,13 @@ class StoredLog:
         while self.last_index >= index:
             self.terms.pop()
             command = self.commands.pop()
-            if command != NO_OP:
-                producer, sequence = command
+            self.whole.pop()
+            producer, sequence = command
+            if producer:
                 self.expected[producer] = sequence
                 self.places.pop(command, None)
+            elif sequence:
+                self.floors.pop()
 
     def trim_to(self, index: int) -> None:
         """Fold entries up to and including `index`."""
@@ -108,11 +153,13 @@ class StoredLog:
         digest, expected = self.fold.digest, list(self.fold.expected)
         for term, command in zip(self.terms[:count], self.commands[:count], strict=True):
             digest = digest_after(digest, term, command)
-            if command != NO_OP:
+            if command[0]:
                 expected[command[0]] = command[1] + 1
                 self.places.pop(command, None)
-        self.fold = Fold(Index(index), self.term_at(index) or Term(0), digest, tuple(expected))
-        del self.terms[:count], self.commands[:count]
+        floor = self.floor_at(index)
+        self.fold = Fold(Index(index), self.term_at(index) or Term(0), digest, tuple(expected), floor)
+        self.floors = [(at, raised) for at, raised in self.floors if at > index]
+        del self.terms[:count], self.commands[:count], self.whole[:count]
 
     def runs(self) -> tuple[tuple[Index, Term], ...]:
         """(first index, term) of each run of one term."""

@@ -68,10 +68,17 @@ class Mix:
     """Somebody is told who is away. 0: never."""
     late_voters: float
     """The chance that a host is not allowed to vote from the start."""
+    # compaction
+    floor_us_mean: int
+    """Tombstones are given up so often. 0: never, and nothing is compacted."""
+    floor_lag_max: int
+    """Up to so many entries below the commit."""
+    compaction: float
+    """The chance that a host compacts after a turn in which the commit moved."""
 
 
-def draw(random: Random) -> Mix:
-    """A point in the space of everything that can be different."""
+def draw(random: Random, chance: Random) -> Mix:
+    """A point in the space of everything that can be different; `chance` is for what came later than the rest."""
     nodes = 3 if random.random() < 0.65 else 5
     speed = random.choice((60, 100, 150)) * MS
     wild = random.random() < 0.15
@@ -110,6 +117,9 @@ def draw(random: Random) -> Mix:
         barrier_us_mean=random.choice((300 * MS, 2 * SECOND)),
         hint_us_mean=random.choice((0, 500 * MS, 3 * SECOND)),
         late_voters=random.choice((0, 0, 0, 0.4)),
+        floor_us_mean=chance.choice((0, 500 * MS, 2 * SECOND)),
+        floor_lag_max=chance.choice((0, 10, 60)),
+        compaction=chance.choice((0.1, 1)),
     )
 
 
@@ -165,6 +175,9 @@ SOMETIMES = (
     "tails_fetched_again",
     "corruptions",
     "recoveries_done",
+    "floors_raised",
+    "tombstones_dropped",
+    "begun_anew",
     "groups_asleep",
     "sleepers_woken",
     "voters_allowed_late",

@@ -63,6 +63,7 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
         "stale_append_truncates",
         "leader_counts_unsynced",
         "old_ticket_vouches_for_new",
+        "begun_anew_votes",
     ],
 )
 def test_a_planted_bug_is_found(bug):
@@ -72,7 +73,16 @@ def test_a_planted_bug_is_found(bug):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bug", ["acknowledge_before_sync", "vote_without_log_check", "fold_regresses"])
+@pytest.mark.parametrize(
+    "bug",
+    [
+        "acknowledge_before_sync",
+        "vote_without_log_check",
+        "fold_regresses",
+        "floor_ignored",
+        "clean_without_answer",
+    ],
+)
 def test_a_planted_bug_is_found_by_its_harm(bug):
     """Without a look at disks and promises: by what Raft must never let happen."""
     outcome, _ = find(bug, seeds_max=100, obligations=False)

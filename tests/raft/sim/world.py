@@ -32,7 +32,8 @@ class World:
     def __init__(self, seed: int, *, core: type[Raft] = Raft, obligations: bool = True, trace: bool = False) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.mix: Mix = draw(self.random)
+        self.chance = Random(f"{seed} compaction")
+        self.mix: Mix = draw(self.random, self.chance)
         self.core_class = core
         self.now = 0
         self.events = 0
@@ -83,6 +84,8 @@ class World:
         self.after(mix.barrier_us_mean, self._ask_barrier)
         if mix.hint_us_mean:
             self.after(mix.hint_us_mean, self._hint)
+        if mix.floor_us_mean:
+            self.after(mix.floor_us_mean, self._raise_floor)
         self.after(mix.stormy_us, self._calm)
         heap = self._heap
         while heap:
@@ -265,6 +268,14 @@ class World:
                 host.ask_barrier()
         if self.stormy:
             self.after(int(self.mix.barrier_us_mean * self.random.uniform(0.3, 2)), self._ask_barrier)
+
+    def _raise_floor(self) -> None:
+        """A leader finds its tombstones old enough."""
+        for host in self.hosts:
+            if host.up and host.core.is_leader and host.paused_until <= self.now:
+                host.raise_floor()
+        if self.stormy:
+            self.after(int(self.mix.floor_us_mean * self.chance.uniform(0.3, 2)), self._raise_floor)
 
     def _hint(self) -> None:
         """Somebody is told, rightly or wrongly, who is away."""

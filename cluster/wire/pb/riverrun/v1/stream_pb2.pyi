@@ -63,6 +63,8 @@ class _CopyStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CopyState.Va
     """On its disk, and damaged."""
     COPY_STATE_UNREACHABLE: _CopyState.ValueType  # 6
     """The node did not answer."""
+    COPY_STATE_COMPACTED: _CopyState.ValueType  # 7
+    """Compaction has removed it: a newer record has its key, or it was a tombstone that had been kept for its time."""
 
 class CopyState(_CopyState, metaclass=_CopyStateEnumTypeWrapper):
     """What a replica answers about an offset."""
@@ -81,6 +83,8 @@ COPY_STATE_DAMAGED: CopyState.ValueType  # 5
 """On its disk, and damaged."""
 COPY_STATE_UNREACHABLE: CopyState.ValueType  # 6
 """The node did not answer."""
+COPY_STATE_COMPACTED: CopyState.ValueType  # 7
+"""Compaction has removed it: a newer record has its key, or it was a tombstone that had been kept for its time."""
 
 @typing.final
 class PublishRequest(message.Message):
@@ -663,6 +667,8 @@ class ReplicaCopy(message.Message):
     TERM_FIELD_NUMBER: builtins.int
     CHECKSUM_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
+    COMPACTED_FIELD_NUMBER: builtins.int
+    RECORD_CHECKSUM_FIELD_NUMBER: builtins.int
     node: builtins.int
     """Where the replica is …"""
     replica: builtins.int
@@ -676,9 +682,15 @@ class ReplicaCopy(message.Message):
     term: builtins.int
     """The term in which it was appended."""
     checksum: builtins.int
-    """CRC32C over the batch's fields and payload, computed anew: equal on all replicas that hold it."""
+    """CRC32C over the batch's fields and payload, computed anew: equal on all replicas that hold it as it was published."""
     detail: builtins.str
     """For people, where there is nothing to compare: what went wrong."""
+    compacted: builtins.bool
+    """Compaction has removed records of the batch on this replica; each does that at its own time."""
+    record_checksum: builtins.int
+    """CRC32C over the record itself: equal on all replicas that hold it, whatever is left of the batch around it. 0 if
+    the batch cannot be decoded.
+    """
     def __init__(
         self,
         *,
@@ -690,9 +702,11 @@ class ReplicaCopy(message.Message):
         term: builtins.int = ...,
         checksum: builtins.int = ...,
         detail: builtins.str = ...,
+        compacted: builtins.bool = ...,
+        record_checksum: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["base_offset", b"base_offset", "checksum", b"checksum", "detail", b"detail", "node", b"node", "record_count", b"record_count", "replica", b"replica", "state", b"state", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["base_offset", b"base_offset", "checksum", b"checksum", "compacted", b"compacted", "detail", b"detail", "node", b"node", "record_checksum", b"record_checksum", "record_count", b"record_count", "replica", b"replica", "state", b"state", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

@@ -267,13 +267,11 @@ class TopicConfig(message.Message):
     retention_bytes: builtins.int
     """The oldest may go while a partition takes more bytes than this on each of its replicas."""
     compacted: builtins.bool
-    """Of each key only the newest record is kept; one with an empty value (a tombstone) deletes its key. Offsets stay.
-    Not there yet: asking for it is refused as UNSUPPORTED.
+    """Of each key only the newest record is kept; one with an empty value (a tombstone) deletes its key. Offsets stay, so
+    there are holes between them. Records without a key stay. Older ones go some time later, never at once.
     """
     tombstone_ms: builtins.int
-    """With `compacted`: how long a tombstone stays, so that every reader can see it; not set: a day.
-    Not there yet, as `compacted`.
-    """
+    """With `compacted`: how long a tombstone stays, at least, so that every reader can see it; not set: a day."""
     lagging_bytes_max: builtins.int
     """A replica that is further behind than this does not keep the others from trimming: it starts again from the
     log's new start. Not set: 1 GiB.
@@ -283,14 +281,16 @@ class TopicConfig(message.Message):
         *,
         retention_ms: builtins.int | None = ...,
         retention_bytes: builtins.int | None = ...,
-        compacted: builtins.bool = ...,
+        compacted: builtins.bool | None = ...,
         tombstone_ms: builtins.int | None = ...,
         lagging_bytes_max: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_compacted", b"_compacted", "_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "compacted", b"compacted", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "compacted", b"compacted", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_compacted", b"_compacted", "_lagging_bytes_max", b"_lagging_bytes_max", "_retention_bytes", b"_retention_bytes", "_retention_ms", b"_retention_ms", "_tombstone_ms", b"_tombstone_ms", "compacted", b"compacted", "lagging_bytes_max", b"lagging_bytes_max", "retention_bytes", b"retention_bytes", "retention_ms", b"retention_ms", "tombstone_ms", b"tombstone_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__compacted: _TypeAlias = typing.Literal["compacted"]  # noqa: Y015
+    _WhichOneofArgType__compacted: _TypeAlias = typing.Literal["_compacted", b"_compacted"]  # noqa: Y015
     _WhichOneofReturnType__lagging_bytes_max: _TypeAlias = typing.Literal["lagging_bytes_max"]  # noqa: Y015
     _WhichOneofArgType__lagging_bytes_max: _TypeAlias = typing.Literal["_lagging_bytes_max", b"_lagging_bytes_max"]  # noqa: Y015
     _WhichOneofReturnType__retention_bytes: _TypeAlias = typing.Literal["retention_bytes"]  # noqa: Y015
@@ -299,6 +299,8 @@ class TopicConfig(message.Message):
     _WhichOneofArgType__retention_ms: _TypeAlias = typing.Literal["_retention_ms", b"_retention_ms"]  # noqa: Y015
     _WhichOneofReturnType__tombstone_ms: _TypeAlias = typing.Literal["tombstone_ms"]  # noqa: Y015
     _WhichOneofArgType__tombstone_ms: _TypeAlias = typing.Literal["_tombstone_ms", b"_tombstone_ms"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compacted) -> _WhichOneofReturnType__compacted | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lagging_bytes_max) -> _WhichOneofReturnType__lagging_bytes_max | None: ...
     @typing.overload

@@ -298,6 +298,7 @@ class AppendEntries(message.Message):
     ENTRIES_FIELD_NUMBER: builtins.int
     COMMIT_FIELD_NUMBER: builtins.int
     LAST_INDEX_FIELD_NUMBER: builtins.int
+    BEGINNING_FIELD_NUMBER: builtins.int
     prev_index: builtins.int
     """The entry before the first."""
     prev_term: builtins.int
@@ -306,6 +307,8 @@ class AppendEntries(message.Message):
     """The leader's commit."""
     last_index: builtins.int
     """The leader's last index."""
+    beginning: builtins.int
+    """Only for a follower that has begun anew with this number; 0: for all."""
     @builtins.property
     def entries(self) -> containers.RepeatedCompositeFieldContainer[Entry]:
         """With their content."""
@@ -318,10 +321,11 @@ class AppendEntries(message.Message):
         entries: abc.Iterable[Entry] | None = ...,
         commit: builtins.int = ...,
         last_index: builtins.int = ...,
+        beginning: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -383,6 +387,7 @@ class AppendReply(message.Message):
     HINT_INDEX_FIELD_NUMBER: builtins.int
     HINT_TERM_FIELD_NUMBER: builtins.int
     RECOVERING_FIELD_NUMBER: builtins.int
+    BEGINNING_FIELD_NUMBER: builtins.int
     match: builtins.int
     """Equal and synced up to here."""
     rejected: builtins.bool
@@ -395,6 +400,8 @@ class AppendReply(message.Message):
     """Its term."""
     recovering: builtins.bool
     """The sender lost acknowledged entries."""
+    beginning: builtins.int
+    """The last that the sender has obeyed."""
     def __init__(
         self,
         *,
@@ -404,10 +411,11 @@ class AppendReply(message.Message):
         hint_index: builtins.int = ...,
         hint_term: builtins.int = ...,
         recovering: builtins.bool = ...,
+        beginning: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,19 +455,23 @@ class HeartbeatReply(message.Message):
 
     BARRIER_FIELD_NUMBER: builtins.int
     MATCH_FIELD_NUMBER: builtins.int
+    BEGINNING_FIELD_NUMBER: builtins.int
     barrier: builtins.int
     """The round."""
     match: builtins.int
     """Equal and synced up to here."""
+    beginning: builtins.int
+    """The last that the sender has obeyed."""
     def __init__(
         self,
         *,
         barrier: builtins.int = ...,
         match: builtins.int = ...,
+        beginning: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["barrier", b"barrier", "match", b"match"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["barrier", b"barrier", "beginning", b"beginning", "match", b"match"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -488,6 +500,9 @@ class InstallFold(message.Message):
     LAST_TERM_FIELD_NUMBER: builtins.int
     COMMIT_FIELD_NUMBER: builtins.int
     FOLD_FIELD_NUMBER: builtins.int
+    LAST_INDEX_FIELD_NUMBER: builtins.int
+    FLOOR_FIELD_NUMBER: builtins.int
+    BEGINNING_FIELD_NUMBER: builtins.int
     index: builtins.int
     """As of."""
     last_term: builtins.int
@@ -496,6 +511,12 @@ class InstallFold(message.Message):
     """The leader's commit."""
     fold: builtins.bytes
     """The fold, encoded by the log."""
+    last_index: builtins.int
+    """The leader's last index."""
+    floor: builtins.int
+    """Of a beginning: what lies at or below it may be incomplete."""
+    beginning: builtins.int
+    """The follower has to begin anew, for the n-th time that this leader told anybody to; 0: it is behind the log's start."""
     def __init__(
         self,
         *,
@@ -503,10 +524,13 @@ class InstallFold(message.Message):
         last_term: builtins.int = ...,
         commit: builtins.int = ...,
         fold: builtins.bytes = ...,
+        last_index: builtins.int = ...,
+        floor: builtins.int = ...,
+        beginning: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["commit", b"commit", "fold", b"fold", "index", b"index", "last_term", b"last_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "floor", b"floor", "fold", b"fold", "index", b"index", "last_index", b"last_index", "last_term", b"last_term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

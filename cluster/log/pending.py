@@ -1,0 +1,49 @@
+"""One log's disk work that is not done yet: queued in order, taken as one write, kept if the disk was full."""
+
+from cluster.log.segment import Segment
+from cluster.log.write import Put, Remove, Replace, Step, Write
+
+
+class Pending:
+    """`bytes` of frames wait, taken or not; one write at a time is `under_way`."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.under_way: Write | None = None
+        self._steps: list[Step] = []
+        self._failed: Write | None = None
+
+    def add(self, *steps: Step) -> None:
+        """To be done after everything before."""
+        self._steps += steps
+
+    def put(self, segment: Segment, position: int, buffers: list[bytes], size: int) -> None:
+        """Frames to be written there, together with those before them if they follow."""
+        self.bytes += size
+        last = self._steps[-1] if self._steps else None
+        if isinstance(last, Put) and last.segment is segment and last.position + last.size == position:
+            last.buffers.extend(buffers)
+            last.size += size
+        else:
+            self._steps.append(Put(segment, position, buffers, size))
+
+    def take(self) -> list[Step]:
+        """All of it; what met a full disk comes first. None is left."""
+        steps, self._steps = self._steps, []
+        if self._failed is not None:
+            steps = [*self._failed.steps, *steps]
+            self._failed = None
+        return steps
+
+    def written(self, write: Write, *, full: bool) -> None:
+        """What was taken is on disk; or, `full`, it waits."""
+        self.under_way = None
+        if full:
+            self._failed = write
+        else:
+            self.bytes -= write.bytes
+
+    def leaving(self) -> list[Segment]:
+        """Segments that are no part of the log any more, and whose files are there until the work is done."""
+        removed = [step.segment for step in self._steps if isinstance(step, Remove)]
+        return removed + [segment for step in self._steps if isinstance(step, Replace) for segment in step.old]
