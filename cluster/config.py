@@ -49,7 +49,8 @@ class BrokerOptions:
 
     tick_s: float = 0.05
     record_bytes_max: int = 1 * MIB
-    batch_bytes_max: int = 4 * MIB
+    batch_bytes_max: int = 4 * MIB - 64 * KIB
+    """Of its payload. With all that stands around it a message stays below 4 MiB, which is what gRPC's clients take."""
     records_per_batch_max: int = 100_000
     mailbox_messages_max: int = 10_000
     uncommitted_bytes_max: int = 64 * MIB
@@ -80,6 +81,9 @@ class BrokerOptions:
     stream_retry_s: float = 0.05
     """A read that lost its leader looks for the new one this often."""
     read_chunk_bytes_max: int = 1 * MIB
+    """Read from the log at once; a larger batch comes alone."""
+    read_message_bytes_max: int = 2 * MIB
+    """Of one message to a reader, decoded or decompressed: but for a larger record, or batch as published, alone."""
     read_window_bytes_max: int = 8 * MIB
     barrier_wait_s_max: float = 5.0
     verify_wait_s_max: float = 5.0
@@ -93,6 +97,8 @@ class BrokerOptions:
     group_replicas_max: int = 3
     member_commits_max: int = 256
     """Commits of one member without an answer; beyond it the node does not read on."""
+    uncommitted_records_max: int = 100_000
+    """Delivered to a member and not committed, of each partition, where it does not say it: the largest batch."""
     member_messages_max: int = 4
     """Messages with records that wait for one member to take them."""
 

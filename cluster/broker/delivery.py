@@ -1,81 +1,150 @@
-"""Entries of a partition as a reader asked for them: decoded records, or batches as their producer sealed them."""
+"""Entries of a partition as a reader asked for them: decoded records, or batches as their producer sealed them.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Rules:
+1. A message holds at most `read_message_bytes_max`, so that a client takes it whose gRPC is as it came (4 MiB), and as
+   many records as its reader wants at most. A larger record, or batch as it was published, comes alone.
+2. So a batch that grows when it is decoded, or decompressed for a reader who cannot, comes in several messages. Each
+   says the position behind its last record, and a reader goes on from there after a break, within a batch as well.
+3. What can be read is given before the error about what cannot.
+"""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from cluster.config import BrokerOptions
 from cluster.errors import RiverrunError
-from cluster.records import Batch, Entry
+from cluster.records import Batch, Entry, Record
 from cluster.types import Codec, Offset
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
-from cluster.wire.records import decode_batch, decompress, seal_batch
+from cluster.wire.records import decode_batch
+from cluster.wire.splitting import split_batch
+
+NO_LIMIT = 1 << 32
+"""More records than a reader can name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An encoded ReadResponse, the position behind it, and whether it is the read's last one."""
+
+    position: Offset
+    message: bytes
+    done: bool = False
 
 
 class Delivery:
     """Makes the answers of one partition of one read."""
 
-    def __init__(self, partition: int, request: stream_pb2.ReadRequest, stop: Offset | None) -> None:
+    def __init__(
+        self, partition: int, request: stream_pb2.ReadRequest, stop: Offset | None, *, options: BrokerOptions
+    ) -> None:
         self._partition = partition
         self._batches = request.format == stream_pb2.READ_FORMAT_BATCHES
         self._codecs = {Codec.NONE, *(api.codec_from_pb(number) for number in request.codecs)}
         self._stop = stop
+        self._bytes_max = min(request.window_bytes or options.read_message_bytes_max, options.read_message_bytes_max)
+        self._records_max = request.records_max or NO_LIMIT
 
-    def answer(self, entries: Sequence[Entry], position: Offset, end: Offset) -> tuple[Offset, bytes, bool]:
-        """The next position, the encoded answer, and whether it is the last one."""
-        response = stream_pb2.ReadResponse(partition=self._partition)
+    def answers(self, entries: Sequence[Entry], position: Offset, end: Offset) -> Iterator[Answer]:
+        """All that the entries hold from `position` on; at least one answer."""
+        making = self._making(position, end)
         for entry in entries:
             if self._stop is not None and entry.base_offset >= self._stop:
                 break
-            if entry.batch is None or (entry.batch.compacted and not entry.batch.payload):
-                pass  # a hole
-            elif self._batches:
-                api.stored_batch_to_pb(self._acceptable(entry), response.batches.add())
-            else:
-                self._add_records(entry, position, response)
-            position = entry.end_offset
-        done = self._stop is not None and position >= self._stop
+            try:
+                if entry.batch is None or (entry.batch.compacted and not entry.batch.payload):
+                    pass  # a hole
+                elif self._batches:
+                    self._add_batches(entry, entry.batch, position, making)
+                else:
+                    self._add_records(entry, entry.batch, position, making)
+            except RiverrunError as error:
+                error.metadata["offset"] = str(entry.base_offset)
+                error.metadata["next"] = str(entry.end_offset)
+                if making.position > position:
+                    yield from making.take()
+                    yield making.sealed()
+                raise
+            making.position = entry.end_offset
+            if making.full:
+                yield from making.take()
+        done = self._stop is not None and making.position >= self._stop
         if done and self._stop is not None:
-            position = self._stop
-        return position, self._sealed(response, position, end, finished=done), done
+            making.position = self._stop
+        yield making.sealed(done=done)
 
     def finished(self, position: Offset, end: Offset) -> bytes:
         """There is nothing to read before the stop."""
-        return self._sealed(stream_pb2.ReadResponse(partition=self._partition), position, end, finished=True)
+        return self._making(position, end).sealed(done=True).message
 
     def standing(self, position: Offset, end: Offset) -> bytes:
         """Nothing new yet."""
-        return self._sealed(stream_pb2.ReadResponse(partition=self._partition), position, end, finished=False)
+        return self._making(position, end).sealed().message
 
-    @staticmethod
-    def _sealed(response: stream_pb2.ReadResponse, position: Offset, end: Offset, *, finished: bool) -> bytes:
-        response.position, response.end, response.finished = position, end, finished
-        return response.SerializeToString()
+    def _making(self, position: Offset, end: Offset) -> "_Making":
+        return _Making(self._partition, position, end, bytes_max=self._bytes_max, records_max=self._records_max)
 
-    def _add_records(self, entry: Entry, position: Offset, response: stream_pb2.ReadResponse) -> None:
-        assert entry.batch is not None
-        try:
-            records = decode_batch(entry.batch, entry.base_offset)
-        except RiverrunError as error:
-            error.metadata["offset"] = str(entry.base_offset)
-            error.metadata["next"] = str(entry.end_offset)
-            raise
-        for record in records:
-            if record.offset >= position and (self._stop is None or record.offset < self._stop):
-                response.records.append(api.record_to_pb(record))
+    def _add_records(self, entry: Entry, batch: Batch, position: Offset, making: "_Making") -> None:
+        for record in decode_batch(batch, entry.base_offset):
+            if record.offset < position:
+                continue
+            if self._stop is not None and record.offset >= self._stop:
+                break
+            making.add_record(record)
 
-    def _acceptable(self, entry: Entry) -> Entry:
-        """The entry with a batch in a codec that the reader named; decompressed and sealed anew if need be."""
-        batch = entry.batch
-        assert batch is not None
+    def _add_batches(self, entry: Entry, batch: Batch, position: Offset, making: "_Making") -> None:
         if batch.codec in self._codecs:
-            return entry
-        plain: Batch = seal_batch(
-            decompress(batch),
-            record_count=batch.record_count,
-            min_timestamp_ns=batch.min_timestamp_ns,
-            max_timestamp_ns=batch.max_timestamp_ns,
-            producer_id=batch.producer_id,
-            producer_epoch=batch.producer_epoch,
-            base_sequence=batch.base_sequence,
-        )
-        return replace(entry, batch=replace(plain, compacted=batch.compacted))
+            making.add_batch(entry)
+            return
+        for base, part in split_batch(batch, entry.base_offset, max(self._bytes_max - api.BATCH_FRAME_BYTES_MAX, 1)):
+            if base + part.record_count <= position:
+                continue
+            if self._stop is not None and base >= self._stop:
+                break
+            making.add_batch(replace(entry, base_offset=base, batch=part))
+
+
+class _Making:
+    """The answer that is being filled, and those that are full. `position` is behind all that was added."""
+
+    def __init__(self, partition: int, position: Offset, end: Offset, *, bytes_max: int, records_max: int) -> None:
+        self.position = position
+        self.full: list[Answer] = []
+        self._response = stream_pb2.ReadResponse(partition=partition)
+        self._partition = partition
+        self._end = end
+        self._bytes_max = bytes_max
+        self._records_max = records_max
+        self._bytes = self._records = 0
+
+    def add_record(self, record: Record) -> None:
+        """The next one."""
+        self._make_room(api.record_bytes(record), 1)
+        api.add_record(record, self._response)
+        self.position = Offset(record.offset + 1)
+
+    def add_batch(self, entry: Entry) -> None:
+        """The next one."""
+        self._make_room(entry.size_bytes + api.BATCH_FRAME_BYTES_MAX, entry.record_count)
+        api.stored_batch_to_pb(entry, self._response.batches.add())
+        self.position = entry.end_offset
+
+    def _make_room(self, size: int, records: int) -> None:
+        """What does not fit is the first of a new answer."""
+        self._bytes += size
+        self._records += records
+        if (self._bytes > self._bytes_max or self._records > self._records_max) and self._records > records:
+            self.full.append(self.sealed())
+            self._response = stream_pb2.ReadResponse(partition=self._partition)
+            self._bytes, self._records = size, records
+
+    def take(self) -> Sequence[Answer]:
+        """Those that are full, once."""
+        full, self.full = self.full, []
+        return full
+
+    def sealed(self, *, done: bool = False) -> Answer:
+        """The answer as it is now."""
+        self._response.position, self._response.end, self._response.finished = self.position, self._end, done
+        return Answer(self.position, self._response.SerializeToString(), done)

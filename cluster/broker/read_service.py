@@ -131,7 +131,10 @@ class ReadService:
 
 
 class PartitionRead:
-    """One partition of one read, wherever it is led. `position` is behind what was yielded, `end` the end as known."""
+    """One partition of one read, wherever it is led.
+
+    `part` is what was yielded last; `position` is behind it, `end` the end as known.
+    """
 
     def __init__(
         self,
@@ -143,6 +146,7 @@ class PartitionRead:
         forwarded: bool = False,
     ) -> None:
         self.position = self.end = Offset(0)
+        self.part = stream_pb2.ReadResponse()
         self._service = service
         self._partition = partition
         self._forwarded = forwarded
@@ -157,7 +161,7 @@ class PartitionRead:
         while True:
             try:
                 async for data in self._source():
-                    part = stream_pb2.ReadResponse.FromString(data)
+                    part = self.part = stream_pb2.ReadResponse.FromString(data)
                     self._request.start.offset = part.position
                     self.position, self.end = Offset(part.position), Offset(part.end)
                     yield data
@@ -184,7 +188,7 @@ class PartitionRead:
         stop = stop_offset(replica, self._request.until if self._request.HasField("until") else None, end)
         if stop is not None:
             self._request.until.offset = stop  # "latest" means the end as it was when the request arrived
-        delivery = Delivery(self._partition.number, self._request, stop)
+        delivery = Delivery(self._partition.number, self._request, stop, options=self._service.options)
         position = begin
         if stop is not None and position >= stop:
             yield delivery.finished(position, end)
@@ -198,10 +202,11 @@ class PartitionRead:
             if not replica.raft.is_leader:
                 raise replica.not_leader()
             entries = replica.log.read(position, last=replica.raft.commit, bytes_max=bytes_max)
-            position, message, done = delivery.answer(entries, position, replica.readers.end)
-            yield message
-            if done:
-                return
+            for answer in delivery.answers(entries, position, replica.readers.end):
+                position = answer.position
+                yield answer.message
+                if answer.done:
+                    return
 
 
 async def merged(streams: Sequence[AsyncIterator[bytes]]) -> AsyncIterator[bytes]:

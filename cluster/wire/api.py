@@ -14,6 +14,7 @@ from cluster.types import Codec, Durability, Offset, ProducerId, Term
 from cluster.wire.pb.riverrun.v1 import cluster_pb2, group_pb2, records_pb2, stream_pb2, topic_pb2
 
 __all__ = [
+    "add_record",
     "batch_from_pb",
     "batch_to_pb",
     "cluster_pb2",
@@ -25,6 +26,7 @@ __all__ = [
     "parse",
     "receipt_from_pb",
     "receipt_to_pb",
+    "record_bytes",
     "record_from_pb",
     "record_to_pb",
     "records_pb2",
@@ -34,6 +36,12 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=Message)
+
+RECORD_FRAME_BYTES_MAX = 40
+"""Of a record's own 4 tags and lengths, and two numbers of 64 bits."""
+HEADER_FRAME_BYTES_MAX = 18
+BATCH_FRAME_BYTES_MAX = 160
+"""A stored batch but for its payload."""
 
 _CODEC_TO_PB = {
     Codec.NONE: records_pb2.CODEC_NONE,
@@ -124,6 +132,14 @@ def stored_batch_to_pb(entry: Entry, target: records_pb2.StoredBatch) -> None:
     target.term = entry.term
 
 
+def record_bytes(record: Record) -> int:
+    """At most so many bytes does a record take in a message."""
+    size = len(record.value) + len(record.key or b"") + RECORD_FRAME_BYTES_MAX
+    for header in record.headers:
+        size += len(header.name.encode()) + len(header.value) + HEADER_FRAME_BYTES_MAX
+    return size
+
+
 def record_to_pb(record: Record) -> records_pb2.Record:
     """A record for the wire."""
     return records_pb2.Record(
@@ -133,6 +149,15 @@ def record_to_pb(record: Record) -> records_pb2.Record:
         timestamp_ns=record.timestamp_ns,
         offset=max(record.offset, 0),
     )
+
+
+def add_record(record: Record, target: stream_pb2.ReadResponse) -> None:
+    """A record that was read, as one more of an answer: made in its place, not copied there."""
+    added = target.records.add(
+        value=record.value, key=record.key, timestamp_ns=record.timestamp_ns, offset=record.offset
+    )
+    for header in record.headers:
+        added.headers.add(name=header.name, value=header.value)
 
 
 def record_from_pb(message: records_pb2.Record, offset: Offset) -> Record:

@@ -22,14 +22,14 @@ Survives = Callable[[Offset, bytes | None, bool], bool]
 
 def keyed_offsets(batch: Batch, base_offset: Offset) -> Iterator[tuple[Offset, bytes]]:
     """Where each record with a key stands; CorruptBatch if the batch cannot be decoded."""
-    for offset, item in _items(batch, base_offset):
+    for offset, item in items_of(decompress(batch), base_offset):
         if item.HasField("key"):
             yield offset, item.key
 
 
 def without_records(batch: Batch, base_offset: Offset, survives: Survives) -> Batch:
     """The batch with the records that survive: itself if all do, an empty one if none does."""
-    items = list(_items(batch, base_offset))
+    items = list(items_of(decompress(batch), base_offset))
     kept = [
         (offset, item)
         for offset, item in items
@@ -60,9 +60,10 @@ def without_records(batch: Batch, base_offset: Offset, survives: Survives) -> Ba
     return replace(left, compacted=True)
 
 
-def _items(batch: Batch, base_offset: Offset) -> Iterator[tuple[Offset, records_pb2.Record]]:
+def items_of(encoded: bytes, base_offset: Offset) -> Iterator[tuple[Offset, records_pb2.Record]]:
+    """The records of an encoded `Records` message with their offsets; CorruptBatch if it is none."""
     try:
-        message = records_pb2.Records.FromString(decompress(batch))
+        message = records_pb2.Records.FromString(encoded)
     except DecodeError as error:
         raise CorruptBatch(f"the batch at offset {base_offset} is not a Records message") from error
     offset = base_offset

@@ -87,6 +87,7 @@ class SubscribeService:
             delivery=join.delivery,
             codecs=list(join.codecs),
             window_bytes=join.window_bytes or self._options.read_window_bytes_max,
+            uncommitted_records_max=join.uncommitted_records_max or self._options.uncommitted_records_max,
         )
         if groups_topic(self._broker) is None:
             await self._make_topic(GROUPS_TOPIC)

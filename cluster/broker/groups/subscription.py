@@ -32,8 +32,10 @@ from cluster.wire.api import group_pb2, stream_pb2
 from cluster.wire.attach import coordinator_pb2, held_from_pb
 from cluster.wire.encoding import varint
 
-RECORDS_TAG = b"\x1a"
-"""`SubscribeResponse.records`, field 3, length-delimited: an answer of a read goes in as it is."""
+DELIVERED_TAG = b"\x1a"
+"""`SubscribeResponse.delivered`, field 3, length-delimited."""
+READ_TAG = b"\x12"
+"""`Delivered.read`, field 2, length-delimited: an answer of a read goes in as it is."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,7 @@ class Wishes:
     delivery: "group_pb2.Delivery.ValueType"
     codecs: list[Any] = field(default_factory=list)
     window_bytes: int = 0
+    uncommitted_records_max: int = 0
 
 
 class Subscription:
@@ -88,7 +91,10 @@ class Subscription:
         self._control: deque[group_pb2.SubscribeResponse] = deque()
         self._filled = asyncio.Event()
         self._delivering = Delivering(
-            messages_max=options.member_messages_max, on_filled=self._filled.set, on_skipped=self._skipped
+            messages_max=options.member_messages_max,
+            uncommitted_records_max=wishes.uncommitted_records_max,
+            on_filled=self._filled.set,
+            on_skipped=self._skipped,
         )
         self._commits_room = asyncio.Semaphore(options.member_commits_max)
         self._commits = 0
@@ -116,7 +122,7 @@ class Subscription:
                     raise failure
                 item = self._delivering.take()
                 if item is not None:
-                    yield self._records(*item)
+                    yield self._delivered(*item)
                 elif not self._control:
                     await self._filled.wait()
         finally:
@@ -125,11 +131,12 @@ class Subscription:
             await self._delivering.close()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _records(self, partition: PartitionId, position: Offset, end: Offset, message: bytes) -> bytes:
+    def _delivered(self, partition: PartitionId, position: Offset, end: Offset, message: bytes) -> bytes:
         told = self._told[partition]
         told.delivered, told.end = position, max(told.end, end)
-        held = group_pb2.SubscribeResponse(held=self._held(partition, told.generation)).SerializeToString()
-        return b"".join((RECORDS_TAG, varint(len(message)), message, held))
+        held = group_pb2.Delivered(held=self._held(partition, told.generation)).SerializeToString()
+        head = b"".join((held, READ_TAG, varint(len(message))))
+        return b"".join((DELIVERED_TAG, varint(len(head) + len(message)), head, message))
 
     def _say(self, response: group_pb2.SubscribeResponse) -> None:
         self._control.append(response)
@@ -248,6 +255,7 @@ class Subscription:
             format=stream_pb2.READ_FORMAT_BATCHES if batches else stream_pb2.READ_FORMAT_RECORDS,
             codecs=self._wishes.codecs,
             window_bytes=self._wishes.window_bytes // max(len(self._told), 1),
+            records_max=(self._wishes.uncommitted_records_max + 1) // 2,  # one is worked on while the next one comes
         )
         return PartitionRead(self._reading, topic, partition, request)
 
@@ -259,7 +267,7 @@ class Subscription:
             case "commit":
                 await self._commits_room.acquire()
                 self._commits += 1
-                self._start(self._told_commit(request.commit.correlation, await self._commit(request.commit)))
+                self._start(self._told_commit(request.commit, await self._commit(request.commit)))
             case "release":
                 partitions = [self._partition(held) for held in request.release.partitions]
                 self._release([p for p, generation in partitions if self._is_told(p, generation)])
@@ -310,9 +318,10 @@ class Subscription:
             if self._is_told(partition, generation):
                 told = self._told[partition]
                 told.committed = max(told.committed, position)
+                self._delivering.committed(partition, position)
 
-    async def _told_commit(self, correlation: int, answer: "asyncio.Future[None]") -> None:
-        committed = group_pb2.Committed(correlation=correlation)
+    async def _told_commit(self, commit: group_pb2.Commit, answer: "asyncio.Future[None]") -> None:
+        committed = group_pb2.Committed(correlation=commit.correlation, positions=commit.positions)
         try:
             await answer
         except RiverrunError as error:

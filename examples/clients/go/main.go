@@ -19,7 +19,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
-	pb "riverrun-example/riverrunv1"
+	pb "riverrun-example/riverrun/v1"
 )
 
 const (
@@ -101,11 +101,12 @@ func publish(c *Cluster, topic string, count int) {
 type Member struct {
 	group, topic string
 	wanted       int
-	session      []byte                // Says to the next node who we are: our partitions stay ours.
-	correlation  uint64                // Of the newest commit.
-	unanswered   map[uint64]*pb.Commit // They are said again to the next node, …
-	processed    map[[2]uint64]int64   // … and what it delivers again below these positions is passed over.
+	session      []byte // Says to the next node who we are: our partitions stay ours.
+	// By partition and generation. They are said again to the next node, and what it delivers below is passed over.
+	processed map[[2]uint64]*pb.CommitPosition
 }
+
+func key(held *pb.Held) [2]uint64 { return [2]uint64{uint64(held.Partition), held.Generation} }
 
 // talk is one stream, from join to drained, or to the node's death: then it is the next node's turn.
 func (m *Member) talk(c *Cluster, workMs int) error {
@@ -116,8 +117,12 @@ func (m *Member) talk(c *Cluster, workMs int) error {
 	say := func(request *pb.SubscribeRequest) { stream.Send(request) } // Recv tells what became of a broken stream.
 	join := &pb.Join{Group: m.group, Topics: []string{m.topic}, Client: "example in Go", Session: m.session}
 	say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Join{Join: join}})
-	for _, commit := range m.unanswered {
+	commit := func(position *pb.CommitPosition) {
+		commit := &pb.Commit{Positions: []*pb.CommitPosition{position}}
 		say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Commit{Commit: commit}})
+	}
+	for _, position := range m.processed {
+		commit(position)
 	}
 	for draining := false; ; {
 		if m.wanted <= 0 && !draining {
@@ -132,29 +137,26 @@ func (m *Member) talk(c *Cluster, workMs int) error {
 		switch it := response.Response.(type) {
 		case *pb.SubscribeResponse_Joined:
 			m.session = it.Joined.Session
-		case *pb.SubscribeResponse_Records:
-			of := [2]uint64{uint64(response.Held.Partition), response.Held.Generation}
-			for _, record := range it.Records.Records {
-				if record.Offset < m.processed[of] {
+		case *pb.SubscribeResponse_Delivered:
+			held, read := it.Delivered.Held, it.Delivered.Read
+			begin := m.processed[key(held)].GetPosition()
+			for _, record := range read.Records {
+				if record.Offset < begin {
 					continue
 				}
 				time.Sleep(time.Duration(workMs) * time.Millisecond) // This is the application.
-				fmt.Println("record", it.Records.Partition, record.Offset, string(record.Key), string(record.Value))
+				fmt.Println("record", held.Partition, record.Offset, string(record.Key), string(record.Value))
 				m.wanted--
 			}
-			m.processed[of] = max(it.Records.Position, m.processed[of])
-			m.correlation++
-			positions := []*pb.CommitPosition{{Held: response.Held, Position: m.processed[of]}}
-			commit := &pb.Commit{Correlation: m.correlation, Positions: positions}
-			m.unanswered[m.correlation] = commit
-			say(&pb.SubscribeRequest{Request: &pb.SubscribeRequest_Commit{Commit: commit}})
+			m.processed[key(held)] = &pb.CommitPosition{Held: held, Position: max(read.Position, begin)}
+			commit(m.processed[key(held)])
 		case *pb.SubscribeResponse_Committed:
-			said := m.unanswered[it.Committed.Correlation].Positions[0]
-			delete(m.unanswered, it.Committed.Correlation)
+			said := it.Committed.Positions[0]
 			if it.Committed.Error == nil {
 				fmt.Println("committed", said.Held.Partition, said.Position)
 			} else { // The partition is somebody else's by now, and so are its records.
 				log.Println("not committed:", it.Committed.Error.Message)
+				delete(m.processed, key(said.Held))
 			}
 		case *pb.SubscribeResponse_Revoke: // What came of them was processed, and its commits were said before this.
 			release := &pb.Release{Partitions: it.Revoke.Partitions}
@@ -180,7 +182,6 @@ func main() {
 	cluster := new(Cluster)
 	for server := range strings.SplitSeq(*servers, ",") {
 		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()),
-			grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(32<<20)), // As the nodes have it; gRPC's own is 4 MiB.
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 		if err != nil {
 			log.Fatal(err)
@@ -191,8 +192,8 @@ func main() {
 		publish(cluster, *topic, *count)
 	}
 	if *wanted > 0 {
-		member := &Member{group: *group, topic: *topic, wanted: *wanted, unanswered: make(map[uint64]*pb.Commit),
-			processed: make(map[[2]uint64]int64)}
+		member := &Member{group: *group, topic: *topic, wanted: *wanted,
+			processed: make(map[[2]uint64]*pb.CommitPosition)}
 		for err := member.talk(cluster, *workMs); err != nil; err = member.talk(cluster, *workMs) {
 			cluster.failed(err)
 		}

@@ -8,15 +8,11 @@ import java.util.concurrent.*;
 import java.util.function.*;
 import java.util.zip.CRC32C;
 import riverrun.v1.*;
-import riverrun.v1.GroupOuterClass.*;
-import riverrun.v1.RecordsOuterClass.Record;
-import riverrun.v1.Stream.*;
-import riverrun.v1.TopicOuterClass.CreateTopicRequest;
+import riverrun.v1.Record; // Not that of java.lang.
 
 /** A topic, keyed records and a group, on code generated from proto/riverrun/v1 alone; ../README.md: how to run it. */
 public class Example {
     static final int TOPIC_PARTITIONS = 12;
-    static final int MESSAGE_BYTES_MAX = 32 << 20; // As the nodes have it; gRPC's own limit is 4 MiB.
     static final int FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 
     /** Others are tried again, at another node; NOT_FOUND, too: news of a topic takes a moment to reach every node. */
@@ -32,8 +28,7 @@ public class Example {
         Cluster(String... servers) {
             for (var server : servers) {
                 channels.add(Grpc.newChannelBuilder(server, InsecureChannelCredentials.create())
-                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS)
-                        .maxInboundMessageSize(MESSAGE_BYTES_MAX).build());
+                        .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS).build());
             }
         }
 
@@ -102,9 +97,7 @@ public class Example {
     static class Member {
         private final Join.Builder join; // With the session, which tells the next node who we are.
         private int wanted, workMs;
-        private long correlation; // Of the newest commit.
-        private final Map<Long, Commit> unanswered = new LinkedHashMap<>(); // They are said again to the next node, …
-        private final Map<Held, Long> processed = new HashMap<>(); // … and what comes again below is passed over.
+        private final Map<Held, Long> processed = new HashMap<>(); // Said again to the next node; passed over below.
 
         Member(String group, String topic, int wanted, int workMs) {
             this.join = Join.newBuilder().setGroup(group).addTopics(topic).setClient("example in Java");
@@ -127,7 +120,9 @@ public class Example {
             var stream = (ClientCallStreamObserver<SubscribeRequest>) stub.subscribe(incoming);
             Consumer<SubscribeRequest.Builder> say = request -> stream.onNext(request.build()); // Never waits.
             say.accept(SubscribeRequest.newBuilder().setJoin(join));
-            for (Commit commit : unanswered.values()) say.accept(SubscribeRequest.newBuilder().setCommit(commit));
+            BiConsumer<Held, Long> commit = (held, position) -> say.accept(SubscribeRequest.newBuilder().setCommit(
+                    Commit.newBuilder().addPositions(CommitPosition.newBuilder().setHeld(held).setPosition(position))));
+            processed.forEach(commit);
             for (boolean draining = false; ; ) {
                 Object item = inbox.take();
                 if (item instanceof StatusRuntimeException error) throw error;
@@ -136,13 +131,10 @@ public class Example {
                 cluster.failures = 0;
                 switch (response.getResponseCase()) {
                     case JOINED -> join.setSession(response.getJoined().getSession());
-                    case RECORDS -> {
-                        process(response.getHeld(), response.getRecords());
-                        var position = CommitPosition.newBuilder().setHeld(response.getHeld())
-                                .setPosition(processed.get(response.getHeld()));
-                        var commit = Commit.newBuilder().setCorrelation(++correlation).addPositions(position).build();
-                        unanswered.put(correlation, commit);
-                        say.accept(SubscribeRequest.newBuilder().setCommit(commit));
+                    case DELIVERED -> {
+                        Held held = response.getDelivered().getHeld();
+                        process(held, response.getDelivered().getRead());
+                        commit.accept(held, processed.get(held));
                     }
                     case COMMITTED -> committed(response.getCommitted());
                     // What came of these was processed, and its commits were said before this.
@@ -163,7 +155,7 @@ public class Example {
             for (Record record : read.getRecordsList()) {
                 if (record.getOffset() < processed.getOrDefault(held, 0L)) continue;
                 Thread.sleep(workMs);
-                System.out.printf("record %d %d %s %s%n", read.getPartition(), record.getOffset(),
+                System.out.printf("record %d %d %s %s%n", held.getPartition(), record.getOffset(),
                         record.getKey().toStringUtf8(), record.getValue().toStringUtf8());
                 wanted--;
             }
@@ -171,10 +163,13 @@ public class Example {
         }
 
         private void committed(Committed answer) {
-            CommitPosition position = unanswered.remove(answer.getCorrelation()).getPositions(0);
-            // With an error the partition is somebody else's by now, and so are its records.
-            if (answer.hasError()) System.err.println("not committed: " + answer.getError().getMessage());
-            else System.out.printf("committed %d %d%n", position.getHeld().getPartition(), position.getPosition());
+            CommitPosition said = answer.getPositions(0);
+            if (!answer.hasError()) {
+                System.out.printf("committed %d %d%n", said.getHeld().getPartition(), said.getPosition());
+            } else { // The partition is somebody else's by now, and so are its records.
+                System.err.println("not committed: " + answer.getError().getMessage());
+                processed.remove(said.getHeld());
+            }
         }
     }
 

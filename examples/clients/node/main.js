@@ -12,7 +12,6 @@ const TOPIC_PARTITIONS = 12;
 const TIMEOUT_MS = 5_000; // A node gets so long for one request.
 const FAILURES_MAX = 150; // After so many in a row there is no cluster: half a minute at least.
 const CHANNEL = {
-  "grpc.max_receive_message_length": 32 << 20, // as the nodes have it; gRPC's own limit is 4 MiB
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 2_000,
 };
@@ -111,12 +110,12 @@ async function publish(cluster, topic, count) {
   console.log(JSON.stringify({ receipts: count, duplicates }));
 }
 
+const keyOf = ({ partition, generation }) => `${partition} ${generation}`;
+
 /** One member of a group, whichever node it talks to. */
 class Member {
   session = Buffer.alloc(0); // Says to the next node who we are: our partitions stay ours.
-  correlation = 0; // of the newest commit
-  unanswered = new Map(); // Commits by correlation; they are said again to the next node, …
-  processed = new Map(); // … and what it delivers again below these positions is passed over.
+  processed = new Map(); // Said again to the next node, and what it delivers below these positions is passed over.
 
   constructor(options) {
     Object.assign(this, options); // group, topic, wanted, workMs
@@ -127,15 +126,14 @@ class Member {
     const stream = cluster.client(GroupService).Subscribe();
     const join = { group: this.group, topics: [this.topic], client: "example in Node.js", session: this.session };
     stream.write({ join });
-    for (const commit of this.unanswered.values()) stream.write({ commit });
+    for (const position of this.processed.values()) stream.write({ commit: { positions: [position] } });
     let draining = false;
     for await (const response of stream) {
       cluster.failures = 0;
       switch (response.response) {
         case "joined": this.session = response.joined.session; break;
-        case "records":
-          await this.process(response.held, response.records);
-          stream.write({ commit: this.commit(response.held, response.records.position) });
+        case "delivered":
+          stream.write({ commit: { positions: [await this.process(response.delivered)] } });
           break;
         case "committed": this.committed(response.committed); break;
         case "revoke": // What came of them was processed, and its commits were said before this.
@@ -150,30 +148,27 @@ class Member {
     }
   }
 
-  /** The application. */
-  async process(held, { partition, records, position }) {
-    const of = `${partition} ${held.generation}`;
-    for (const { offset, key, value } of records) {
-      if (+offset < (this.processed.get(of) ?? 0)) continue;
+  /** The application; how far it is. */
+  async process({ held, read }) {
+    const begin = this.processed.get(keyOf(held))?.position ?? 0;
+    for (const { offset, key, value } of read.records) {
+      if (+offset < begin) continue;
       if (this.workMs) await sleep(this.workMs);
-      console.log(`record ${partition} ${offset} ${key} ${value}`);
+      console.log(`record ${held.partition} ${offset} ${key} ${value}`);
       this.wanted -= 1;
     }
-    this.processed.set(of, Math.max(position, this.processed.get(of) ?? 0));
+    const processed = { held, position: Math.max(read.position, begin) };
+    this.processed.set(keyOf(held), processed);
+    return processed;
   }
 
-  commit(held, position) {
-    const commit = { correlation: ++this.correlation, positions: [{ held, position }] };
-    this.unanswered.set(String(this.correlation), commit);
-    return commit;
-  }
-
-  committed({ correlation, error }) {
-    const [{ held, position }] = this.unanswered.get(correlation).positions;
-    this.unanswered.delete(correlation);
-    // With an error the partition is somebody else's by now, and so are its records.
-    if (error) console.error(`not committed: ${error.message}`);
-    else console.log(`committed ${held.partition} ${position}`);
+  committed({ positions: [{ held, position }], error }) {
+    if (!error) {
+      console.log(`committed ${held.partition} ${position}`);
+    } else { // The partition is somebody else's by now, and so are its records.
+      console.error(`not committed: ${error.message}`);
+      this.processed.delete(keyOf(held));
+    }
   }
 }
 

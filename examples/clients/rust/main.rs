@@ -4,7 +4,7 @@ use pb::group_service_client::GroupServiceClient;
 use pb::stream_service_client::StreamServiceClient;
 use pb::topic_service_client::TopicServiceClient;
 use pb::{subscribe_request::Request, subscribe_response::Response};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::{error::Error, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -113,9 +113,7 @@ struct Member {
     join: pb::Join, // With the session, which tells the next node who we are.
     wanted: i64,
     work: Duration,
-    correlation: u64,                      // Of the newest commit.
-    unanswered: BTreeMap<u64, pb::Commit>, // They are said again to the next node, …
-    processed: HashMap<pb::Held, i64>,     // … and what it delivers again below these positions is passed over.
+    processed: HashMap<pb::Held, i64>, // Said again to the next node, and what it delivers below is passed over.
 }
 
 impl Member {
@@ -124,37 +122,40 @@ impl Member {
         let (requests, outgoing) = mpsc::unbounded_channel();
         let say = |request| _ = requests.send(pb::SubscribeRequest { request: Some(request) });
         say(Request::Join(self.join.clone()));
-        self.unanswered.values().for_each(|commit| say(Request::Commit(commit.clone())));
-        // 32 MiB as the nodes have it; gRPC's own limit is 4.
-        let mut node = GroupServiceClient::new(cluster.channels[0].1.clone()).max_decoding_message_size(32 << 20);
+        let commit = |held: &pb::Held, position| {
+            let positions = vec![pb::CommitPosition { held: Some(held.clone()), position }];
+            say(Request::Commit(pb::Commit { positions, ..Default::default() }));
+        };
+        self.processed.iter().for_each(|(held, position)| commit(held, *position));
+        let mut node = GroupServiceClient::new(cluster.channels[0].1.clone());
         let mut stream = node.subscribe(UnboundedReceiverStream::new(outgoing)).await?.into_inner();
         let mut draining = false;
-        while let Some(pb::SubscribeResponse { response, held }) = stream.message().await? {
+        while let Some(pb::SubscribeResponse { response }) = stream.message().await? {
             cluster.failures = 0;
             match response {
                 Some(Response::Joined(joined)) => self.join.session = joined.session,
-                Some(Response::Records(read)) => {
-                    let processed = self.processed.entry(held.clone().unwrap_or_default()).or_default();
+                Some(Response::Delivered(pb::Delivered { held, read })) => {
+                    let (held, read) = (held.unwrap_or_default(), read.unwrap_or_default());
+                    let processed = self.processed.entry(held.clone()).or_default();
                     for record in read.records.iter().filter(|record| record.offset >= *processed) {
                         sleep(self.work).await; // This is the application.
                         let (key, value) =
                             (String::from_utf8_lossy(record.key()), String::from_utf8_lossy(&record.value));
-                        println!("record {} {} {key} {value}", read.partition, record.offset);
+                        println!("record {} {} {key} {value}", held.partition, record.offset);
                         self.wanted -= 1;
                     }
                     *processed = read.position.max(*processed);
-                    self.correlation += 1;
-                    let positions = vec![pb::CommitPosition { held, position: *processed }];
-                    let commit = pb::Commit { correlation: self.correlation, positions };
-                    self.unanswered.insert(self.correlation, commit.clone());
-                    say(Request::Commit(commit));
+                    commit(&held, *processed);
                 }
-                Some(Response::Committed(pb::Committed { correlation, error })) => {
-                    for said in self.unanswered.remove(&correlation).unwrap_or_default().positions {
-                        match &error {
-                            None => println!("committed {} {}", said.held.unwrap_or_default().partition, said.position),
-                            Some(error) => eprintln!("not committed: {}", error.message), // It is another's by now.
-                        }
+                Some(Response::Committed(pb::Committed { positions, error, .. })) => {
+                    for pb::CommitPosition { held, position } in positions {
+                        let held = held.unwrap_or_default();
+                        let Some(error) = &error else {
+                            println!("committed {} {position}", held.partition);
+                            continue;
+                        };
+                        eprintln!("not committed: {}", error.message); // It is somebody else's by now.
+                        self.processed.remove(&held);
                     }
                 }
                 // What came of them was processed, and its commits were said before this.

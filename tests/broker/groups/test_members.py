@@ -146,6 +146,54 @@ async def test_a_slow_member_holds_up_nobody(cluster: SimCluster) -> None:
 
 
 @in_a_cluster
+async def test_who_does_not_commit_gets_so_much_and_goes_on_after_a_commit(cluster: SimCluster) -> None:
+    """Each partition for itself, two records a message; to commit the same again, or less, changes nothing."""
+    for delivery in (group_pb2.DELIVERY_RECORDS, group_pb2.DELIVERY_BATCHES):
+        group = f"bounded-{delivery}"
+        member = await ThinMember(cluster, 1, group=group, delivery=delivery, uncommitted_records_max=4).open()
+        taking = asyncio.create_task(member.take_on())
+        await asyncio.sleep(GRACE_S)
+        ends = {part.partition: part.end for part in (await describe(cluster, 1, group)).partitions}
+        assert {number: min(4, end) for number, end in ends.items()} == member.position
+        full = max(ends, key=lambda number: ends[number])
+        assert ends[full] >= 8
+        for committed, delivered in ((2, 6), (3, 6), (3, 6), (1, 6), (4, 8)):
+            assert "" == await commit_beside(member, full, committed)
+            await asyncio.sleep(1)
+            assert delivered == member.position[full]
+        while member.position != ends:
+            for number, position in list(member.position.items()):
+                assert "" == await commit_beside(member, number, position)
+        taking.cancel()
+        member.break_stream()
+
+
+@in_a_cluster
+async def test_who_is_held_up_gives_back_and_leaves_as_others_do(cluster: SimCluster) -> None:
+    """Whoever gets its partitions begins at the committed positions, and counts from there."""
+    held_up = await ThinMember(cluster, 1, uncommitted_records_max=2).open()
+    await held_up.take_records(2 * PARTITIONS)
+    other = await ThinMember(cluster, 2, uncommitted_records_max=2).open()
+    await asyncio.gather(held_up.take_until_held(PARTITIONS // 2), other.take_until_held(PARTITIONS // 2))
+    for number in held_up.held:
+        assert "" == await held_up.commit(number, 2)
+    await held_up.finish()
+    await other.take_until_held(PARTITIONS)
+    await other.take_records(2 * PARTITIONS)
+
+    assert {(number, offset) for number in range(PARTITIONS) for offset in (2, 3)} == set(other.records)
+
+
+async def commit_beside(member: ThinMember, number: int, position: int) -> str:
+    """A commit while somebody else takes what comes."""
+    correlation = await member.say_commit(number, position)
+    while correlation not in member.answers:
+        member.news.clear()
+        await member.news.wait()
+    return member.answers[correlation]
+
+
+@in_a_cluster
 async def test_what_makes_no_sense_is_refused(cluster: SimCluster) -> None:
     """A typed error each; a wrong commit does not end the stream."""
     for wrong, error in (
@@ -163,6 +211,7 @@ async def test_what_makes_no_sense_is_refused(cluster: SimCluster) -> None:
     assert "STALE_GENERATION" == await member.commit(0, 1, generation=1)
     assert "INVALID_REQUEST" == await member.commit(0, -1)
     assert "" == await member.commit(0, 1)
+    assert [(0, 10_000), (0, 1), (0, -1), (0, 1)] == member.answered
     await member.say(group_pb2.SubscribeRequest(join=group_pb2.Join(group="g", topics=[TOPIC])))
     with pytest.raises(RiverrunError, match="after its join"):
         await member.take_records(1_000_000)

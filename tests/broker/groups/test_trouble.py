@@ -85,7 +85,7 @@ async def test_a_topic_that_is_gone_does_not_come_back_with_a_new_coordinator(cl
     client = cluster.client("admin")
     await client.create_topic("other", partitions=2, replicas=3)
     member = await ThinMember(cluster, 1, topics=[TOPIC, "other"], delivery=group_pb2.DELIVERY_NONE).open()
-    taking = asyncio.create_task(take_on(member))
+    taking = asyncio.create_task(member.take_on())
     await asyncio.sleep(GRACE_S)
     gone = cluster.running[1].broker.directory.topic("other").id
     await client.delete_topic("other")
@@ -106,12 +106,6 @@ async def test_a_topic_that_is_gone_does_not_come_back_with_a_new_coordinator(cl
     assert not taking.done()
     taking.cancel()
     await client.abandon()
-
-
-async def take_on(member: ThinMember) -> None:
-    """Whatever comes."""
-    while True:
-        await member.take()
 
 
 def topics_held(cluster: SimCluster) -> set[TopicId]:

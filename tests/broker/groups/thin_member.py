@@ -1,5 +1,6 @@
 """A member of a group with nothing but the .proto file."""
 
+import asyncio
 from collections import deque
 
 from cluster.sim.cluster import SimCluster
@@ -11,7 +12,10 @@ SUBSCRIBE = "/riverrun.v1.GroupService/Subscribe"
 
 
 class ThinMember:
-    """One stream to one node. `records` are (partition, offset); `position` is behind what came, by partition."""
+    """One stream to one node. `records` are (partition, offset); `position` is behind what came, by partition.
+
+    `answers` are the reasons of refusals (none: "") by correlation, `answered` the (partition, position) in them.
+    """
 
     def __init__(
         self, cluster: SimCluster, node: int, *, group: str = "g", session: bytes = b"", **join: object
@@ -24,9 +28,11 @@ class ThinMember:
         self.position: dict[int, int] = {}
         self.records: list[tuple[int, int]] = []
         self.answers: dict[int, str] = {}
+        self.answered: list[tuple[int, int]] = []
         self.revoked: deque[group_pb2.Held] = deque()
         self.lost: set[int] = set()
         self.drained = False
+        self.news = asyncio.Event()
 
     async def open(self) -> "ThinMember":
         """Join; return when the node has answered."""
@@ -55,11 +61,12 @@ class ThinMember:
                 for part in response.assign.partitions:
                     self.held[part.held.partition] = part.held.generation
                     self.position.setdefault(part.held.partition, part.position)
-            case "records":
-                number = response.records.partition
-                assert self.held.get(number) == response.held.generation, "records of what is not held"
-                self.records += [(number, record.offset) for record in response.records.records]
-                self.position[number] = response.records.position
+            case "delivered":
+                held, read = response.delivered.held, response.delivered.read
+                assert read.partition == held.partition
+                assert self.held.get(held.partition) == held.generation, "records of what is not held"
+                self.records += [(held.partition, record.offset) for record in read.records]
+                self.position[held.partition] = read.position
             case "revoke":
                 self.revoked.extend(response.revoke.partitions)
             case "lose":
@@ -68,12 +75,21 @@ class ThinMember:
                     self.lost.add(held.partition)
             case "committed":
                 self.answers[response.committed.correlation] = response.committed.error.reason
+                self.answered += [(item.held.partition, item.position) for item in response.committed.positions]
             case "drained":
                 self.drained = True
+        self.news.set()
         return response
 
     async def commit(self, number: int, position: int, *, generation: int | None = None) -> str:
         """Commit one position; the reason of the refusal, or nothing."""
+        correlation = await self.say_commit(number, position, generation=generation)
+        while correlation not in self.answers:
+            await self.take()
+        return self.answers[correlation]
+
+    async def say_commit(self, number: int, position: int, *, generation: int | None = None) -> int:
+        """Say that one position is to be committed; the correlation of the answer."""
         correlation = len(self.answers) + 1
         generation = self.held[number] if generation is None else generation
         held = group_pb2.Held(topic=TOPIC, partition=number, generation=generation)
@@ -81,9 +97,7 @@ class ThinMember:
         await self.say(
             group_pb2.SubscribeRequest(commit=group_pb2.Commit(correlation=correlation, positions=positions))
         )
-        while correlation not in self.answers:
-            await self.take()
-        return self.answers[correlation]
+        return correlation
 
     async def give_back(self) -> None:
         """Commit and release what was asked for."""
@@ -102,6 +116,11 @@ class ThinMember:
     async def take_records(self, count: int) -> None:
         """Until so many have come."""
         while len(self.records) < count:
+            await self.take()
+
+    async def take_on(self) -> None:
+        """Whatever comes."""
+        while True:
             await self.take()
 
     async def leave(self) -> None:

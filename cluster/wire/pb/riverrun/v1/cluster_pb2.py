@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19riverrun/v1/cluster.proto\x12\x0briverrun.v1\"\x13\n\x11GetClusterRequest\"\xd4\x01\n\x12GetClusterResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12 \n\x05nodes\x18\x02 \x03(\x0b\x32\x11.riverrun.v1.Node\x12\x12\n\ncontroller\x18\x03 \x01(\r\x12\x18\n\x10metadata_version\x18\x04 \x01(\x04\x12\x0e\n\x06topics\x18\x05 \x01(\r\x12\x12\n\npartitions\x18\x06 \x01(\r\x12!\n\x19partitions_without_leader\x18\x07 \x01(\r\x12\x13\n\x0b\x61nswered_by\x18\x08 \x01(\r\"\x9b\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_address\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.NodeState\x12\x0f\n\x07leaders\x18\x04 \x01(\r\x12\x10\n\x08replicas\x18\x05 \x01(\r\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x14\n\x0cpeer_address\x18\x07 \x01(\t*R\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10NODE_STATE_ALIVE\x10\x01\x12\x13\n\x0fNODE_STATE_DEAD\x10\x02\x32_\n\x0e\x43lusterService\x12M\n\nGetCluster\x12\x1e.riverrun.v1.GetClusterRequest\x1a\x1f.riverrun.v1.GetClusterResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19riverrun/v1/cluster.proto\x12\x0briverrun.v1\"\x13\n\x11GetClusterRequest\"\xd4\x01\n\x12GetClusterResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12 \n\x05nodes\x18\x02 \x03(\x0b\x32\x11.riverrun.v1.Node\x12\x12\n\ncontroller\x18\x03 \x01(\r\x12\x18\n\x10metadata_version\x18\x04 \x01(\x04\x12\x0e\n\x06topics\x18\x05 \x01(\r\x12\x12\n\npartitions\x18\x06 \x01(\r\x12!\n\x19partitions_without_leader\x18\x07 \x01(\r\x12\x13\n\x0b\x61nswered_by\x18\x08 \x01(\r\"\x9b\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_address\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.NodeState\x12\x0f\n\x07leaders\x18\x04 \x01(\r\x12\x10\n\x08replicas\x18\x05 \x01(\r\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x14\n\x0cpeer_address\x18\x07 \x01(\t*R\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10NODE_STATE_ALIVE\x10\x01\x12\x13\n\x0fNODE_STATE_DEAD\x10\x02\x32_\n\x0e\x43lusterService\x12M\n\nGetCluster\x12\x1e.riverrun.v1.GetClusterRequest\x1a\x1f.riverrun.v1.GetClusterResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.wire.pb.riverrun.v1.cluster_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\013riverrun.v1P\001Z\026riverrun/v1;riverrunv1'
   _globals['_NODESTATE']._serialized_start=436
   _globals['_NODESTATE']._serialized_end=518
   _globals['_GETCLUSTERREQUEST']._serialized_start=42

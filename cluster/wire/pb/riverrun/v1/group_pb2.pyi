@@ -104,6 +104,7 @@ class Join(message.Message):
     DELIVERY_FIELD_NUMBER: builtins.int
     CODECS_FIELD_NUMBER: builtins.int
     WINDOW_BYTES_FIELD_NUMBER: builtins.int
+    UNCOMMITTED_RECORDS_MAX_FIELD_NUMBER: builtins.int
     group: builtins.str
     """The group's name: 1 to 249 characters of a–z A–Z 0–9 . _ -. It is made when its first member joins."""
     client: builtins.str
@@ -114,6 +115,12 @@ class Join(message.Message):
     """What is delivered."""
     window_bytes: builtins.int
     """See ReadRequest.window_bytes."""
+    uncommitted_records_max: builtins.int
+    """At most so many records of each partition are delivered beyond what is committed of it; then nothing of it comes
+    until a commit does. So much is processed again at most when the member dies. A batch that holds more (with
+    DELIVERY_BATCHES) comes when all before it is committed. 0: the node's limit, 100,000 (uncommitted_records_max).
+    With DELIVERY_NONE the node has no part in it: the member alone bounds what it reads and does not commit.
+    """
     @builtins.property
     def topics(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """Names of topics; at least one."""
@@ -137,10 +144,11 @@ class Join(message.Message):
         delivery: Delivery.ValueType = ...,
         codecs: abc.Iterable[records_pb2.Codec.ValueType] | None = ...,
         window_bytes: builtins.int = ...,
+        uncommitted_records_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["start", b"start"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "codecs", b"codecs", "delivery", b"delivery", "group", b"group", "session", b"session", "start", b"start", "topics", b"topics", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "codecs", b"codecs", "delivery", b"delivery", "group", b"group", "session", b"session", "start", b"start", "topics", b"topics", "uncommitted_records_max", b"uncommitted_records_max", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -174,7 +182,9 @@ class Held(message.Message):
 
 @typing.final
 class Commit(message.Message):
-    """Positions: everything before them was processed."""
+    """Positions: everything before them was processed. A position never goes back, so a commit without an answer can be
+    said again, to another node as well.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -271,13 +281,12 @@ class SubscribeResponse(message.Message):
 
     JOINED_FIELD_NUMBER: builtins.int
     ASSIGN_FIELD_NUMBER: builtins.int
-    RECORDS_FIELD_NUMBER: builtins.int
+    DELIVERED_FIELD_NUMBER: builtins.int
     REVOKE_FIELD_NUMBER: builtins.int
     LOSE_FIELD_NUMBER: builtins.int
     COMMITTED_FIELD_NUMBER: builtins.int
     DRAINED_FIELD_NUMBER: builtins.int
     SKIPPED_FIELD_NUMBER: builtins.int
-    HELD_FIELD_NUMBER: builtins.int
     @builtins.property
     def joined(self) -> Joined:
         """The first one; again if the member was away for too long and came back as a new one."""
@@ -287,7 +296,7 @@ class SubscribeResponse(message.Message):
         """These partitions are the member's from now on."""
 
     @builtins.property
-    def records(self) -> stream_pb2.ReadResponse:
+    def delivered(self) -> Delivered:
         """Records of one of them. The first message of a partition comes at once, with no records if there are none yet."""
 
     @builtins.property
@@ -310,28 +319,23 @@ class SubscribeResponse(message.Message):
     def skipped(self) -> Skipped:
         """Records that the group had not processed were deleted by their topic's limits: it goes on behind them."""
 
-    @builtins.property
-    def held(self) -> Held:
-        """With `records`: whose they are."""
-
     def __init__(
         self,
         *,
         joined: Joined | None = ...,
         assign: Assign | None = ...,
-        records: stream_pb2.ReadResponse | None = ...,
+        delivered: Delivered | None = ...,
         revoke: Revoke | None = ...,
         lose: Lose | None = ...,
         committed: Committed | None = ...,
         drained: Drained | None = ...,
         skipped: Skipped | None = ...,
-        held: Held | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "delivered", b"delivered", "drained", b"drained", "joined", b"joined", "lose", b"lose", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "drained", b"drained", "held", b"held", "joined", b"joined", "lose", b"lose", "records", b"records", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["assign", b"assign", "committed", b"committed", "delivered", b"delivered", "drained", b"drained", "joined", b"joined", "lose", b"lose", "response", b"response", "revoke", b"revoke", "skipped", b"skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "records", "revoke", "lose", "committed", "drained", "skipped"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = typing.Literal["joined", "assign", "delivered", "revoke", "lose", "committed", "drained", "skipped"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -422,6 +426,34 @@ class AssignedPartition(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class Delivered(message.Message):
+    """See SubscribeResponse.delivered."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HELD_FIELD_NUMBER: builtins.int
+    READ_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def held(self) -> Held:
+        """Whose: what a commit of these records names."""
+
+    @builtins.property
+    def read(self) -> stream_pb2.ReadResponse:
+        """As a read of this partition gives it; its `position` is what to commit when all of it is processed."""
+
+    def __init__(
+        self,
+        *,
+        held: Held | None = ...,
+        read: stream_pb2.ReadResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["held", b"held", "read", b"read"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["held", b"held", "read", b"read"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class Revoke(message.Message):
     """See SubscribeResponse.revoke."""
 
@@ -473,21 +505,27 @@ class Committed(message.Message):
 
     CORRELATION_FIELD_NUMBER: builtins.int
     ERROR_FIELD_NUMBER: builtins.int
+    POSITIONS_FIELD_NUMBER: builtins.int
     correlation: builtins.int
     """As in the commit."""
     @builtins.property
     def error(self) -> stream_pb2.Error:
         """Absent: the positions are on a majority's disks."""
 
+    @builtins.property
+    def positions(self) -> containers.RepeatedCompositeFieldContainer[CommitPosition]:
+        """As in the commit."""
+
     def __init__(
         self,
         *,
         correlation: builtins.int = ...,
         error: stream_pb2.Error | None = ...,
+        positions: abc.Iterable[CommitPosition] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["correlation", b"correlation", "error", b"error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["correlation", b"correlation", "error", b"error", "positions", b"positions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

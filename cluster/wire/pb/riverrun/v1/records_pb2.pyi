@@ -174,6 +174,10 @@ class Records(message.Message):
 class Batch(message.Message):
     """Records encoded once by their producer. Every node stores and forwards `payload` unchanged, but for compaction.
 
+    Limits (a node's batch_bytes_max, records_per_batch_max): 4 MiB less 64 KiB of `payload`, so that a message with one
+    batch stays below gRPC's own limit of 4 MiB; 64 MiB of `uncompressed_size`; 100,000 records. What is beyond them is
+    refused as RECORD_TOO_LARGE.
+
     `checksum` is CRC32C (Castagnoli) over these fields, little-endian, then `payload`:
       u8 codec (0 none, 1 zstd, 2 lz4), u32 record_count, u64 uncompressed_size, i64 min_timestamp_ns,
       i64 max_timestamp_ns, u64 producer_id, u32 producer_epoch, u64 base_sequence

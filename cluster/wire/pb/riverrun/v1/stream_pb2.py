@@ -25,19 +25,20 @@ _sym_db = _symbol_database.Default()
 from cluster.wire.pb.riverrun.v1 import records_pb2 as riverrun_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18riverrun/v1/stream.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\"\x8e\x02\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x16\n\tpartition\x18\x02 \x01(\rH\x00\x88\x01\x01\x12$\n\x07records\x18\x03 \x03(\x0b\x32\x13.riverrun.v1.Record\x12+\n\ndurability\x18\x04 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x13\n\x0bproducer_id\x18\x05 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x06 \x01(\r\x12\x15\n\rbase_sequence\x18\x07 \x01(\x04\x12\x19\n\x0c\x65xpected_end\x18\x08 \x01(\x03H\x01\x88\x01\x01\x42\x0c\n\n_partitionB\x0f\n\r_expected_endJ\x04\x08\t\x10\x10\"9\n\x0fPublishResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.riverrun.v1.Receipt\"\xe1\x01\n\x14PublishStreamRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12!\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12+\n\ndurability\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x10\n\x08topic_id\x18\x06 \x01(\x0c\x12\x19\n\x0c\x65xpected_end\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_expected_endJ\x04\x08\x08\x10\x10\"\x84\x01\n\x15PublishStreamResponse\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.riverrun.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.riverrun.v1.ErrorH\x00\x42\x08\n\x06result\"\x8d\x01\n\x05\x45rror\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .riverrun.v1.Error.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08Position\x12\x10\n\x06offset\x18\x01 \x01(\x03H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x03 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ns\x18\x04 \x01(\x03H\x00\x12\x18\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\xf7\x01\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12$\n\x05start\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12$\n\x05until\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.ReadFormat\x12\"\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x07 \x01(\r\x12\x10\n\x08topic_id\x18\x08 \x01(\x0cJ\x04\x08\t\x10\x10\"\xa9\x01\n\x0cReadResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12$\n\x07records\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Record\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.riverrun.v1.StoredBatch\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x03\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08J\x04\x08\x07\x10\x10\"#\n\x13OpenProducerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x14OpenProducerResponse\x12\x13\n\x0bproducer_id\x18\x01 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x02 \x01(\r\"n\n\x11GetOffsetsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12!\n\x02\x61t\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x13\n\x0bproducer_id\x18\x04 \x01(\x04\"G\n\x12GetOffsetsResponse\x12\x31\n\npartitions\x18\x01 \x03(\x0b\x32\x1d.riverrun.v1.PartitionOffsets\"\xbd\x01\n\x10PartitionOffsets\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x03\x12\x0f\n\x02\x61t\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rnext_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x1e\n\x11\x61t_append_time_ns\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\x05\n\x03_atB\x10\n\x0e_next_sequenceB\x14\n\x12_at_append_time_ns\"A\n\rVerifyRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x03\":\n\x0eVerifyResponse\x12(\n\x06\x63opies\x18\x01 \x03(\x0b\x32\x18.riverrun.v1.ReplicaCopy\"\xda\x01\n\x0bReplicaCopy\x12\x0c\n\x04node\x18\x01 \x01(\r\x12\x0f\n\x07replica\x18\x02 \x01(\x04\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.CopyState\x12\x13\n\x0b\x62\x61se_offset\x18\x04 \x01(\x03\x12\x14\n\x0crecord_count\x18\x05 \x01(\r\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x07 \x01(\x07\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x11\n\tcompacted\x18\t \x01(\x08\x12\x17\n\x0frecord_checksum\x18\n \x01(\x07*[\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13READ_FORMAT_RECORDS\x10\x01\x12\x17\n\x13READ_FORMAT_BATCHES\x10\x02*\xd4\x01\n\tCopyState\x12\x1a\n\x16\x43OPY_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OPY_STATE_HELD\x10\x01\x12\x19\n\x15\x43OPY_STATE_NOT_SYNCED\x10\x02\x12\x16\n\x12\x43OPY_STATE_TRIMMED\x10\x03\x12\x15\n\x11\x43OPY_STATE_ABSENT\x10\x04\x12\x16\n\x12\x43OPY_STATE_DAMAGED\x10\x05\x12\x1a\n\x16\x43OPY_STATE_UNREACHABLE\x10\x06\x12\x18\n\x14\x43OPY_STATE_COMPACTED\x10\x07\x32\xd7\x03\n\rStreamService\x12\x44\n\x07Publish\x12\x1b.riverrun.v1.PublishRequest\x1a\x1c.riverrun.v1.PublishResponse\x12Z\n\rPublishStream\x12!.riverrun.v1.PublishStreamRequest\x1a\".riverrun.v1.PublishStreamResponse(\x01\x30\x01\x12=\n\x04Read\x12\x18.riverrun.v1.ReadRequest\x1a\x19.riverrun.v1.ReadResponse0\x01\x12S\n\x0cOpenProducer\x12 .riverrun.v1.OpenProducerRequest\x1a!.riverrun.v1.OpenProducerResponse\x12M\n\nGetOffsets\x12\x1e.riverrun.v1.GetOffsetsRequest\x1a\x1f.riverrun.v1.GetOffsetsResponse\x12\x41\n\x06Verify\x12\x1a.riverrun.v1.VerifyRequest\x1a\x1b.riverrun.v1.VerifyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18riverrun/v1/stream.proto\x12\x0briverrun.v1\x1a\x19riverrun/v1/records.proto\"\x8e\x02\n\x0ePublishRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x16\n\tpartition\x18\x02 \x01(\rH\x00\x88\x01\x01\x12$\n\x07records\x18\x03 \x03(\x0b\x32\x13.riverrun.v1.Record\x12+\n\ndurability\x18\x04 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x13\n\x0bproducer_id\x18\x05 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x06 \x01(\r\x12\x15\n\rbase_sequence\x18\x07 \x01(\x04\x12\x19\n\x0c\x65xpected_end\x18\x08 \x01(\x03H\x01\x88\x01\x01\x42\x0c\n\n_partitionB\x0f\n\r_expected_endJ\x04\x08\t\x10\x10\"9\n\x0fPublishResponse\x12&\n\x08receipts\x18\x01 \x03(\x0b\x32\x14.riverrun.v1.Receipt\"\xe1\x01\n\x14PublishStreamRequest\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\r\n\x05topic\x18\x02 \x01(\t\x12\x11\n\tpartition\x18\x03 \x01(\r\x12!\n\x05\x62\x61tch\x18\x04 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12+\n\ndurability\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.Durability\x12\x10\n\x08topic_id\x18\x06 \x01(\x0c\x12\x19\n\x0c\x65xpected_end\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_expected_endJ\x04\x08\x08\x10\x10\"\x84\x01\n\x15PublishStreamResponse\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\'\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.riverrun.v1.ReceiptH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.riverrun.v1.ErrorH\x00\x42\x08\n\x06result\"\x8d\x01\n\x05\x45rror\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x32\n\x08metadata\x18\x03 \x03(\x0b\x32 .riverrun.v1.Error.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"z\n\x08Position\x12\x10\n\x06offset\x18\x01 \x01(\x03H\x00\x12\x12\n\x08\x65\x61rliest\x18\x02 \x01(\x08H\x00\x12\x10\n\x06latest\x18\x03 \x01(\x08H\x00\x12\x16\n\x0ctimestamp_ns\x18\x04 \x01(\x03H\x00\x12\x18\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03H\x00\x42\x04\n\x02\x61t\"\x8c\x02\n\x0bReadRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12$\n\x05start\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12$\n\x05until\x18\x04 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\'\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x17.riverrun.v1.ReadFormat\x12\"\n\x06\x63odecs\x18\x06 \x03(\x0e\x32\x12.riverrun.v1.Codec\x12\x14\n\x0cwindow_bytes\x18\x07 \x01(\r\x12\x10\n\x08topic_id\x18\x08 \x01(\x0c\x12\x13\n\x0brecords_max\x18\t \x01(\rJ\x04\x08\n\x10\x10\"\xa9\x01\n\x0cReadResponse\x12\x11\n\tpartition\x18\x01 \x01(\r\x12$\n\x07records\x18\x02 \x03(\x0b\x32\x13.riverrun.v1.Record\x12)\n\x07\x62\x61tches\x18\x03 \x03(\x0b\x32\x18.riverrun.v1.StoredBatch\x12\x10\n\x08position\x18\x04 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x03\x12\x10\n\x08\x66inished\x18\x06 \x01(\x08J\x04\x08\x07\x10\x10\"#\n\x13OpenProducerRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"C\n\x14OpenProducerResponse\x12\x13\n\x0bproducer_id\x18\x01 \x01(\x04\x12\x16\n\x0eproducer_epoch\x18\x02 \x01(\r\"n\n\x11GetOffsetsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\x12!\n\x02\x61t\x18\x03 \x01(\x0b\x32\x15.riverrun.v1.Position\x12\x13\n\x0bproducer_id\x18\x04 \x01(\x04\"G\n\x12GetOffsetsResponse\x12\x31\n\npartitions\x18\x01 \x03(\x0b\x32\x1d.riverrun.v1.PartitionOffsets\"\xbd\x01\n\x10PartitionOffsets\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05\x66irst\x18\x02 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x03\x12\x0f\n\x02\x61t\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rnext_sequence\x18\x05 \x01(\x04H\x01\x88\x01\x01\x12\x1e\n\x11\x61t_append_time_ns\x18\x06 \x01(\x03H\x02\x88\x01\x01\x42\x05\n\x03_atB\x10\n\x0e_next_sequenceB\x14\n\x12_at_append_time_ns\"A\n\rVerifyRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06offset\x18\x03 \x01(\x03\":\n\x0eVerifyResponse\x12(\n\x06\x63opies\x18\x01 \x03(\x0b\x32\x18.riverrun.v1.ReplicaCopy\"\xda\x01\n\x0bReplicaCopy\x12\x0c\n\x04node\x18\x01 \x01(\r\x12\x0f\n\x07replica\x18\x02 \x01(\x04\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.CopyState\x12\x13\n\x0b\x62\x61se_offset\x18\x04 \x01(\x03\x12\x14\n\x0crecord_count\x18\x05 \x01(\r\x12\x0c\n\x04term\x18\x06 \x01(\x04\x12\x10\n\x08\x63hecksum\x18\x07 \x01(\x07\x12\x0e\n\x06\x64\x65tail\x18\x08 \x01(\t\x12\x11\n\tcompacted\x18\t \x01(\x08\x12\x17\n\x0frecord_checksum\x18\n \x01(\x07*[\n\nReadFormat\x12\x1b\n\x17READ_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13READ_FORMAT_RECORDS\x10\x01\x12\x17\n\x13READ_FORMAT_BATCHES\x10\x02*\xd4\x01\n\tCopyState\x12\x1a\n\x16\x43OPY_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43OPY_STATE_HELD\x10\x01\x12\x19\n\x15\x43OPY_STATE_NOT_SYNCED\x10\x02\x12\x16\n\x12\x43OPY_STATE_TRIMMED\x10\x03\x12\x15\n\x11\x43OPY_STATE_ABSENT\x10\x04\x12\x16\n\x12\x43OPY_STATE_DAMAGED\x10\x05\x12\x1a\n\x16\x43OPY_STATE_UNREACHABLE\x10\x06\x12\x18\n\x14\x43OPY_STATE_COMPACTED\x10\x07\x32\xd7\x03\n\rStreamService\x12\x44\n\x07Publish\x12\x1b.riverrun.v1.PublishRequest\x1a\x1c.riverrun.v1.PublishResponse\x12Z\n\rPublishStream\x12!.riverrun.v1.PublishStreamRequest\x1a\".riverrun.v1.PublishStreamResponse(\x01\x30\x01\x12=\n\x04Read\x12\x18.riverrun.v1.ReadRequest\x1a\x19.riverrun.v1.ReadResponse0\x01\x12S\n\x0cOpenProducer\x12 .riverrun.v1.OpenProducerRequest\x1a!.riverrun.v1.OpenProducerResponse\x12M\n\nGetOffsets\x12\x1e.riverrun.v1.GetOffsetsRequest\x1a\x1f.riverrun.v1.GetOffsetsResponse\x12\x41\n\x06Verify\x12\x1a.riverrun.v1.VerifyRequest\x1a\x1b.riverrun.v1.VerifyResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.wire.pb.riverrun.v1.stream_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\013riverrun.v1P\001Z\026riverrun/v1;riverrunv1'
   _globals['_ERROR_METADATAENTRY']._loaded_options = None
   _globals['_ERROR_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_READFORMAT']._serialized_start=2284
-  _globals['_READFORMAT']._serialized_end=2375
-  _globals['_COPYSTATE']._serialized_start=2378
-  _globals['_COPYSTATE']._serialized_end=2590
+  _globals['_READFORMAT']._serialized_start=2305
+  _globals['_READFORMAT']._serialized_end=2396
+  _globals['_COPYSTATE']._serialized_start=2399
+  _globals['_COPYSTATE']._serialized_end=2611
   _globals['_PUBLISHREQUEST']._serialized_start=69
   _globals['_PUBLISHREQUEST']._serialized_end=339
   _globals['_PUBLISHRESPONSE']._serialized_start=341
@@ -53,25 +54,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSITION']._serialized_start=907
   _globals['_POSITION']._serialized_end=1029
   _globals['_READREQUEST']._serialized_start=1032
-  _globals['_READREQUEST']._serialized_end=1279
-  _globals['_READRESPONSE']._serialized_start=1282
-  _globals['_READRESPONSE']._serialized_end=1451
-  _globals['_OPENPRODUCERREQUEST']._serialized_start=1453
-  _globals['_OPENPRODUCERREQUEST']._serialized_end=1488
-  _globals['_OPENPRODUCERRESPONSE']._serialized_start=1490
-  _globals['_OPENPRODUCERRESPONSE']._serialized_end=1557
-  _globals['_GETOFFSETSREQUEST']._serialized_start=1559
-  _globals['_GETOFFSETSREQUEST']._serialized_end=1669
-  _globals['_GETOFFSETSRESPONSE']._serialized_start=1671
-  _globals['_GETOFFSETSRESPONSE']._serialized_end=1742
-  _globals['_PARTITIONOFFSETS']._serialized_start=1745
-  _globals['_PARTITIONOFFSETS']._serialized_end=1934
-  _globals['_VERIFYREQUEST']._serialized_start=1936
-  _globals['_VERIFYREQUEST']._serialized_end=2001
-  _globals['_VERIFYRESPONSE']._serialized_start=2003
-  _globals['_VERIFYRESPONSE']._serialized_end=2061
-  _globals['_REPLICACOPY']._serialized_start=2064
-  _globals['_REPLICACOPY']._serialized_end=2282
-  _globals['_STREAMSERVICE']._serialized_start=2593
-  _globals['_STREAMSERVICE']._serialized_end=3064
+  _globals['_READREQUEST']._serialized_end=1300
+  _globals['_READRESPONSE']._serialized_start=1303
+  _globals['_READRESPONSE']._serialized_end=1472
+  _globals['_OPENPRODUCERREQUEST']._serialized_start=1474
+  _globals['_OPENPRODUCERREQUEST']._serialized_end=1509
+  _globals['_OPENPRODUCERRESPONSE']._serialized_start=1511
+  _globals['_OPENPRODUCERRESPONSE']._serialized_end=1578
+  _globals['_GETOFFSETSREQUEST']._serialized_start=1580
+  _globals['_GETOFFSETSREQUEST']._serialized_end=1690
+  _globals['_GETOFFSETSRESPONSE']._serialized_start=1692
+  _globals['_GETOFFSETSRESPONSE']._serialized_end=1763
+  _globals['_PARTITIONOFFSETS']._serialized_start=1766
+  _globals['_PARTITIONOFFSETS']._serialized_end=1955
+  _globals['_VERIFYREQUEST']._serialized_start=1957
+  _globals['_VERIFYREQUEST']._serialized_end=2022
+  _globals['_VERIFYRESPONSE']._serialized_start=2024
+  _globals['_VERIFYRESPONSE']._serialized_end=2082
+  _globals['_REPLICACOPY']._serialized_start=2085
+  _globals['_REPLICACOPY']._serialized_end=2303
+  _globals['_STREAMSERVICE']._serialized_start=2614
+  _globals['_STREAMSERVICE']._serialized_end=3085
 # @@protoc_insertion_point(module_scope)

@@ -118,7 +118,9 @@ class PublishRequest(message.Message):
     """
     @builtins.property
     def records(self) -> containers.RepeatedCompositeFieldContainer[records_pb2.Record]:
-        """At least one."""
+        """At least one, and of each at most 1 MiB: value, key and headers. Those for one partition become a batch, so they
+        have the limits of one: see Batch.
+        """
 
     def __init__(
         self,
@@ -351,6 +353,7 @@ class ReadRequest(message.Message):
     CODECS_FIELD_NUMBER: builtins.int
     WINDOW_BYTES_FIELD_NUMBER: builtins.int
     TOPIC_ID_FIELD_NUMBER: builtins.int
+    RECORDS_MAX_FIELD_NUMBER: builtins.int
     topic: builtins.str
     """The topic's name."""
     format: ReadFormat.ValueType
@@ -359,6 +362,8 @@ class ReadRequest(message.Message):
     """At most so many payload bytes under way to the reader; 0: the node's own limit."""
     topic_id: builtins.bytes
     """The topic's id, if the client knows it."""
+    records_max: builtins.int
+    """At most so many records in a message; 0: as many as fit. A batch that holds more comes alone."""
     @builtins.property
     def partitions(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Which; none: all of them."""
@@ -386,16 +391,22 @@ class ReadRequest(message.Message):
         codecs: abc.Iterable[records_pb2.Codec.ValueType] | None = ...,
         window_bytes: builtins.int = ...,
         topic_id: builtins.bytes = ...,
+        records_max: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["start", b"start", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "partitions", b"partitions", "start", b"start", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["codecs", b"codecs", "format", b"format", "partitions", b"partitions", "records_max", b"records_max", "start", b"start", "topic", b"topic", "topic_id", b"topic_id", "until", b"until", "window_bytes", b"window_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class ReadResponse(message.Message):
-    """Some records of one partition, in order."""
+    """Some records of one partition, in order.
+
+    A message has at most 2 MiB (a node's read_message_bytes_max), but for a larger record or batch, which comes alone.
+    So gRPC's own limit of 4 MiB is enough for a reader, unless somebody publishes batches with records that are larger
+    than that when they are decompressed. A batch that grows so comes in several messages.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -408,7 +419,7 @@ class ReadResponse(message.Message):
     partition: builtins.int
     """The partition's number."""
     position: builtins.int
-    """Where to continue after a break: the next offset."""
+    """Where to continue after a break: the next offset. It may lie within a batch."""
     end: builtins.int
     """The partition's end (next offset to be written, committed) as known when this left: position against end is lag."""
     finished: builtins.bool
@@ -420,7 +431,7 @@ class ReadResponse(message.Message):
     @builtins.property
     def batches(self) -> containers.RepeatedCompositeFieldContainer[records_pb2.StoredBatch]:
         """With READ_FORMAT_BATCHES. The first may begin before, and the last end after, the range that was asked for:
-        the reader drops what lies outside of it.
+        the reader drops what lies outside of it. One that a node had to decompress is sealed anew, perhaps in parts.
         """
 
     def __init__(
