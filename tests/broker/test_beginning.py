@@ -26,7 +26,7 @@ async def lagging(cluster: Trims, client: Client) -> int:
     cluster.crash(away)
     await fill(client, 20, 80)
     leader = replica_on(cluster, cluster.leader())
-    leader.raft.floor = Index(leader.raft.commit - 10)
+    leader.log.fold.tombstones_upto = Index(leader.raft.commit - 10)
     return away
 
 
@@ -69,7 +69,7 @@ async def test_a_replica_that_has_the_floor_keeps_its_log(cluster: Trims, client
     """It only lags: what it needs lies above."""
     away = await lagging(cluster, client)
     leader = replica_on(cluster, cluster.leader())
-    leader.raft.floor = Index(10)
+    leader.log.fold.tombstones_upto = Index(10)
     with capture_logs() as logs:
         await cluster.start(away)
         await until_equal(cluster, client, 80)
@@ -90,7 +90,7 @@ async def test_power_losses_while_it_begins_anew(cluster: Trims, client: Client)
             cluster.crash(away)
         marked += any(path.endswith(MARK_FILE) for path in disk.paths())
         leader = replica_on(cluster, cluster.leader())
-        leader.raft.floor = Index(leader.raft.commit - 10)
+        leader.log.fold.tombstones_upto = Index(leader.raft.commit - 10)
     assert marked > 2, "some came between its mark and its end"
     await cluster.start(away)
     await until_equal(cluster, client, 80)

@@ -13,6 +13,7 @@ from chaos.checkers.groups import check_group, redelivered
 from chaos.checkers.log import check_log
 from chaos.history import History, Kind
 from cluster.broker.groups.state import Groups
+from cluster.broker.replica import Replica
 from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
@@ -24,6 +25,7 @@ from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
 from cluster.types import PartitionId
+from tests.sim.contents import first_difference, table_of
 from tests.sim.group_load import GroupLoad
 from tests.sim.invariants import CheckedReplica, Invariants, look_at_all
 from tests.sim.nemesis import Nemesis
@@ -308,9 +310,22 @@ class Seed:
                 len(found) == 1 and len(set(next(iter(found))[:2])) == 1 for found in states.values()
             ):
                 self.check()
+                self._same_tables()
                 return
             await asyncio.sleep(0.2)
         raise SeedFailure(f"replicas did not become equal: {states}")
+
+    def _same_tables(self) -> None:
+        """A key that was deleted is deleted everywhere, and whoever compacted has lost nothing else."""
+        replicas: dict[PartitionId, list[Replica]] = {}
+        for running in self.cluster.running.values():
+            for partition, run in running.broker.running.items():
+                if run.config.compacted:
+                    replicas.setdefault(partition, []).append(run.replica)
+        for partition, copies in replicas.items():
+            differs = first_difference([table_of(replica) for replica in copies])
+            if differs is not None:
+                raise SeedFailure(f"partition {partition.number}: key {differs[0]!r} is {differs[1]} on its replicas")
 
     async def _read_all(self, client: Client) -> None:
         for partition in range(self.plan.partitions):
