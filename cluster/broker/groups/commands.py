@@ -5,6 +5,7 @@ Decoding checks every field. Limits are constants, not options: every replica mu
 
 import msgspec
 
+from cluster.errors import RefusedToStart
 from cluster.types import Offset, PartitionId, TopicId
 
 
@@ -79,5 +80,10 @@ def encode(command: Command) -> bytes:
 
 
 def decode(data: bytes) -> Command:
-    """The inverse. What is in a log was encoded by `encode`."""
-    return _decoder.decode(data)
+    """The inverse. What is in a log was encoded by `encode`; RefusedToStart: by that of another version of riverrun."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise RefusedToStart(
+            f"a command for groups was written by another version of riverrun, and is not known here: {error}"
+        ) from error

@@ -1,6 +1,7 @@
 """The groups of one partition of `__groups`: a fold of commands. Pure, deterministic, total.
 
-`apply` never raises: what cannot be done is an answer with a reason. See the package for the rules.
+What cannot be done is an answer with a reason; `apply` raises for nothing but a command that another version of
+riverrun wrote, which would be folded differently here. See the package for the rules.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import msgspec
 from cluster.broker.groups import commands
 from cluster.broker.groups.assignment import plan
 from cluster.broker.groups.commands import Answer
+from cluster.errors import RefusedToStart
 from cluster.types import NO_INDEX, Index, Offset, PartitionId, TopicId
 
 FORMAT = 2
@@ -61,6 +63,7 @@ class Groups:
 
     `retired`: a new group's generations and members are numbered from here, so that nobody who was in a deleted group
     of that name is taken for a member.
+    RefusedToStart: the state, or a command, was written by another version of riverrun, in a way not known here.
     """
 
     def __init__(self, encoded: bytes = b"") -> None:
@@ -245,7 +248,8 @@ def _plain(group: Group) -> tuple[object, ...]:
 
 
 def _decode(encoded: bytes) -> tuple[dict[str, Group], int]:
-    assert encoded[0] == FORMAT, f"groups of format {encoded[0]}"
+    if encoded[0] != FORMAT:
+        raise RefusedToStart(f"groups were written by another version of riverrun (format {encoded[0]}, not {FORMAT})")
     groups, retired = msgspec.msgpack.decode(encoded[1:])
     return {name: _group(plain) for name, plain in groups.items()}, retired
 
