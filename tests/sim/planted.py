@@ -12,7 +12,7 @@ from cluster.errors import OffsetConflict
 from cluster.log import Log
 from cluster.log.fold import Fold, ProducerState, decode_fold
 from cluster.records import Batch, Entry
-from cluster.types import Index, Term
+from cluster.types import Index, Offset, PartitionId, Term
 from tests.sim.invariants import CheckedReplica
 from tests.sim.seed import PlannedCluster
 
@@ -117,6 +117,20 @@ class NeverLetsGo(Groups):
         return Answer()
 
 
+class AnyGeneration(Groups):
+    """A member's commit is taken whoever holds the partition by now: nobody is fenced."""
+
+    def _commit(self, name: str, number: int, positions: list[tuple[PartitionId, int, Offset]], index: Index) -> Answer:
+        group = self.by_name.get(name)
+        if group is None or number not in group.members:
+            return super()._commit(name, number, positions, index)
+        for partition, _, position in positions:
+            if partition not in group.positions:
+                group.changed = self.touched[name] = index
+            group.positions[partition] = max(position, group.positions.get(partition, Offset(0)))
+        return Answer()
+
+
 Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups]
 
 
@@ -149,4 +163,5 @@ BUGS: dict[str, Bug] = {
     "trims_early": TrimsEarly,
     "snapshot_forgets": SnapshotForgets,
     "never_lets_go": NeverLetsGo,
+    "any_generation": AnyGeneration,
 }

@@ -98,7 +98,7 @@ class Seed:
         self.outcome = Seen()
         self.stopping = False
         self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
-        self.group = GroupLoad(loop, self.cluster, TOPIC, self.history, self.outcome, self.random)
+        self.group = GroupLoad(loop, self.cluster, TOPIC, self.history, self.outcome, self.random, cut_off=plan.cut_off)
 
     async def run(self) -> Seen:
         """The whole seed; SeedFailure if something is wrong."""

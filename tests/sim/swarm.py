@@ -53,6 +53,8 @@ class Plan:
     """Of the topic; small ones, and then segments are small, too."""
     deletes_every_s: float
     """Somebody deletes the beginning of a partition so often; 0: never."""
+    cut_off: float
+    """How likely a member is cut off from all nodes once, mostly for longer than its grace, and commits late."""
 
     @property
     def log_bytes(self) -> int:
@@ -101,4 +103,5 @@ def draw(rng: random.Random) -> Plan:
         appenders=rng.randint(0, 2),
         limits=rng.choice(LIMITS),
         deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
+        cut_off=rng.choice((0.0, 0.3, 0.7)),
     )
