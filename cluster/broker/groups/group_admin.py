@@ -11,7 +11,7 @@ from cluster.broker.groups.home import check_name, decide, groups_topic, home_he
 from cluster.broker.groups.state import Group, Groups
 from cluster.broker.read_service import ReadService
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownGroup
+from cluster.errors import InvalidRequest, RiverrunError, TopicDeleted, Unavailable, UnknownGroup
 from cluster.metadata import Topic
 from cluster.types import Offset, PartitionId
 from cluster.wire import api
@@ -110,10 +110,9 @@ class GroupAdmin:
         if group is None:
             raise UnknownGroup(f"there is no group {request.group!r}")
         described = self._described(home, request.group, group)
-        partitions = sorted({*group.positions, *group.holdings})
-        described.partitions.extend(
-            await asyncio.gather(*(self._partition(group, p) for p in partitions if self._topic_of(p) is not None))
-        )
+        topics = self._broker.directory.topics
+        found = [(topics[p.topic], p) for p in sorted({*group.positions, *group.holdings}) if p.topic in topics]
+        described.partitions.extend(await asyncio.gather(*(self._partition(group, topic, p) for topic, p in found)))
         return group_pb2.DescribeGroupResponse(group=described).SerializeToString()
 
     async def reset_group(self, data: bytes, call: Call) -> bytes:
@@ -130,9 +129,11 @@ class GroupAdmin:
         offsets = await asyncio.gather(*(self._reading.offsets_of(topic, n, request.to) for n in numbers))
         positions = [(p, Offset(found.at)) for p, found in zip(partitions, offsets, strict=True)]
         await decide(running, commands.Reset(request.group, positions))
+        if topic.id in self._broker.directory.deleted:
+            raise TopicDeleted(f"the topic {topic.name!r} was deleted meanwhile")
         group = _state(running).by_name.get(request.group, Group())
         return group_pb2.ResetGroupResponse(
-            partitions=await asyncio.gather(*(self._partition(group, p) for p in partitions))
+            partitions=await asyncio.gather(*(self._partition(group, topic, p) for p in partitions))
         ).SerializeToString()
 
     async def delete_group(self, data: bytes, call: Call) -> bytes:
@@ -178,12 +179,8 @@ class GroupAdmin:
             ],
         )
 
-    def _topic_of(self, partition: PartitionId) -> Topic | None:
-        return self._broker.directory.topics.get(partition.topic)
-
-    async def _partition(self, group: Group, partition: PartitionId) -> group_pb2.GroupPartition:
-        topic = self._topic_of(partition)
-        assert topic is not None
+    async def _partition(self, group: Group, topic: Topic, partition: PartitionId) -> group_pb2.GroupPartition:
+        """`topic` as it was when it was looked up: it may be gone by the time that this is carried out."""
         holding, position = group.holdings.get(partition), group.positions.get(partition)
         found = group_pb2.GroupPartition(
             topic=topic.name,

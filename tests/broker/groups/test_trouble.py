@@ -7,13 +7,13 @@ import pytest
 from cluster.broker.groups.home import groups_topic, home_of
 from cluster.broker.groups.state import Groups
 from cluster.broker.requests import TransferLeadership
-from cluster.errors import Unavailable
+from cluster.errors import TopicDeleted, Unavailable, UnknownTopic
 from cluster.sim.cluster import SimCluster
 from cluster.types import NodeId, TopicId
-from cluster.wire.api import group_pb2
-from tests.broker.groups.test_members import GRACE_S, describe
+from cluster.wire.api import group_pb2, stream_pb2
+from tests.broker.groups.test_members import DESCRIBE, GRACE_S, RESET, describe
 from tests.broker.groups.thin_member import ThinMember
-from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster
+from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster, thin_channel
 
 pytestmark = pytest.mark.slow
 
@@ -122,3 +122,33 @@ def topics_held(cluster: SimCluster) -> set[TopicId]:
     machine = broker.running[home_of(topic, "g")].replica.log.fold.machine
     assert isinstance(machine, Groups)
     return {partition.topic for partition in machine.by_name["g"].holdings}
+
+
+@in_a_cluster
+async def test_a_topic_that_goes_while_its_group_is_looked_at(cluster: SimCluster) -> None:
+    """Described without it, or reset with a typed error: at whatever moment it goes."""
+    client = cluster.client("admin")
+    to = stream_pb2.Position(earliest=True)
+    for number in range(12):
+        name = f"gone-{number}"
+        await client.create_topic(name, partitions=2, replicas=3)
+        member = await ThinMember(cluster, 1, group=name, topics=[name], delivery=group_pb2.DELIVERY_NONE).open()
+        await member.take_until_held(2)
+        await member.leave()
+        channel = thin_channel(cluster, 1 + number % 3)
+        describing = group_pb2.DescribeGroupRequest(group=name).SerializeToString()
+        resetting = group_pb2.ResetGroupRequest(group=name, topic=name, to=to).SerializeToString()
+        deleting = asyncio.create_task(client.delete_topic(name))
+        while not deleting.done():
+            described, reset = await asyncio.gather(
+                channel.call(DESCRIBE, describing, timeout_s=10),
+                channel.call(RESET, resetting, timeout_s=10),
+                return_exceptions=True,
+            )
+            assert not isinstance(described, BaseException), described
+            parts = group_pb2.DescribeGroupResponse.FromString(described).group.partitions
+            assert [part.topic for part in parts] in ([name] * 2, [])
+            assert isinstance(reset, bytes | UnknownTopic | TopicDeleted | Unavailable), reset
+            assert [] == cluster.fabric.failed
+        await deleting
+    await client.abandon()
