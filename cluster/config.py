@@ -82,7 +82,7 @@ class BrokerOptions:
     """Of the internal topic that keeps the groups: it is made with the first group."""
     group_replicas_max: int = 3
     member_commits_max: int = 256
-    """Commits of one member without an answer; beyond it the node does not read on."""
+    """Commits (and, at the coordinator, releases) of one member under way; beyond it the node does not read on."""
     member_messages_max: int = 4
     """Messages with records that wait for one member to take them."""
 

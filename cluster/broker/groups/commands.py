@@ -26,11 +26,18 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
 
 
 class Release(msgspec.Struct, frozen=True, tag="release"):
-    """A member works on these no more; of (partition, generation)."""
+    """A member works on these no more; of (partition, generation). As ReleaseAll; only logs of before have it."""
 
     group: str
     member: int
     held: list[tuple[PartitionId, int]]
+
+
+class ReleaseAll(msgspec.Struct, frozen=True, tag="release_all"):
+    """Members work on these no more: by member, of (partition, generation)."""
+
+    group: str
+    released: list[tuple[int, list[tuple[PartitionId, int]]]]
 
 
 class Commit(msgspec.Struct, frozen=True, tag="commit"):
@@ -60,7 +67,7 @@ class ForgetTopic(msgspec.Struct, frozen=True, tag="forget_topic"):
     topic: TopicId
 
 
-Command = Join | Leave | Release | Commit | Reset | Delete | ForgetTopic
+Command = Join | Leave | Release | ReleaseAll | Commit | Reset | Delete | ForgetTopic
 
 
 class Answer(msgspec.Struct, frozen=True):

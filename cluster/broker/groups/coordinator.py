@@ -13,6 +13,7 @@ import structlog
 from cluster.broker.broker import Broker, Running
 from cluster.broker.groups import commands
 from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
+from cluster.broker.groups.releasing import Releasing
 from cluster.broker.groups.session import Session
 from cluster.broker.groups.state import Group, Groups
 from cluster.broker.replica import Replica
@@ -40,6 +41,8 @@ class Coordinator:
         """By group and member: a change of one group costs nothing for the sessions of the others."""
         self._graces: dict[PartitionId, dict[Who, asyncio.TimerHandle]] = defaultdict(dict)
         self._led: dict[PartitionId, Term] = {}
+        self._releasing: dict[tuple[PartitionId, str], Releasing] = {}
+        """By home and group: where something is being released now."""
         self._tasks: set[asyncio.Task[None]] = set()
         broker.on_folded = self._folded
         broker.on_deleted = self._topic_deleted
@@ -128,8 +131,8 @@ class Coordinator:
                     session.answer_when_done(request.commit.correlation, reply)
                 case "release":
                     held = [held_from_pb(item) for item in request.release.held]
-                    reply = await propose(running, commands.Release(group, member, held))
-                    reply.add_done_callback(session.must_succeed)
+                    await session.room()
+                    self._release(running, session, held)
                 case "leave":
                     session.left = True
                     await decide(running, commands.Leave(group, member))
@@ -137,6 +140,20 @@ class Coordinator:
                     return
                 case _:
                     raise InvalidRequest("a member's stream says commit, release or leave")
+
+    def _release(self, running: Running, session: Session, held: list[tuple[PartitionId, int]]) -> None:
+        whose = running.replica.partition, session.who[0]
+        releasing = self._releasing.get(whose)
+        if releasing is None:
+            releasing = self._releasing[whose] = Releasing(running, session.who[0])
+            self._start(self._release_all(whose, releasing))
+        releasing.add(session, held)
+
+    async def _release_all(self, whose: tuple[PartitionId, str], releasing: Releasing) -> None:
+        try:
+            await releasing.run()
+        finally:
+            del self._releasing[whose]
 
     # --- who is told what
 

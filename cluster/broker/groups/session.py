@@ -15,7 +15,10 @@ from cluster.wire.attach import coordinator_pb2
 
 
 class Session:
-    """Messages to the member's node. Unanswered commits are bounded; what it holds is told as a whole, newest last."""
+    """Messages to the member's node; commits and releases under way are bounded.
+
+    What the member holds is told as a whole, newest last.
+    """
 
     def __init__(self, who: tuple[str, int], commits_max: int) -> None:
         self.who = who
@@ -47,7 +50,7 @@ class Session:
             self._out.put_nowait(coordinator_pb2.AttachResponse(holdings=holdings).SerializeToString())
 
     async def room(self) -> None:
-        """Wait while too many commits have no answer."""
+        """Wait while too many commits and releases are under way."""
         await self._room.acquire()
 
     def answer_when_done(self, correlation: int, reply: "asyncio.Future[Answer]") -> None:
@@ -68,8 +71,9 @@ class Session:
 
         reply.add_done_callback(done)
 
-    def must_succeed(self, reply: "asyncio.Future[Answer]") -> None:
-        """A release: where it failed the stream ends, and the node says it again elsewhere."""
+    def released(self, reply: "asyncio.Future[Answer]") -> None:
+        """What became of a release: where it failed the stream ends, and the node says it again elsewhere."""
+        self._room.release()
         if reply.cancelled():
             return
         error = reply.exception()

@@ -84,7 +84,9 @@ class Groups:
             case commands.Leave(group=name, member=member):
                 return self._leave(name, member, index)
             case commands.Release(group=name, member=member, held=held):
-                return self._release(name, member, held, index)
+                return self._release(name, [(member, held)], index)
+            case commands.ReleaseAll(group=name, released=released):
+                return self._release(name, released, index)
             case commands.Commit(group=name, member=member, positions=positions):
                 return self._commit(name, member, positions, index)
             case commands.Reset(group=name, positions=positions):
@@ -136,14 +138,15 @@ class Groups:
 
     # --- what they hold
 
-    def _release(self, name: str, number: int, held: list[tuple[PartitionId, int]], index: Index) -> Answer:
+    def _release(self, name: str, released: list[tuple[int, list[tuple[PartitionId, int]]]], index: Index) -> Answer:
         group = self.by_name.get(name)
-        if group is None or number not in group.members:
-            return _unknown_member(name)
-        released = [p for p, generation in held if _is_held(group, p, number, generation)]
-        for partition in released:
+        if group is None:
+            return Answer()
+        said = [(p, number, generation) for number, held in released for p, generation in held]
+        free = [p for p, number, generation in said if _is_held(group, p, number, generation)]
+        for partition in free:
             group.holdings.pop(partition, None)
-        if released:
+        if free:
             self._rebalance(name, group, index)
         return Answer()  # what was not held needs no release
 

@@ -58,6 +58,10 @@ def test_a_state_of_another_format_is_refused() -> None:
             commands.Reset("g", [(P, Offset(7))]),
             f"83a474797065a57265736574a567726f7570a167a9706f736974696f6e73919292{T_HEX}0007",
         ),
+        (
+            commands.ReleaseAll("g", [(1, [(P, 2)])]),
+            f"83a474797065ab72656c656173655f616c6ca567726f7570a167a872656c6561736564919201919292{T_HEX}0002",
+        ),
         (commands.Delete("g"), "82a474797065a664656c657465a567726f7570a167"),
         (commands.ForgetTopic(T), f"82a474797065ac666f726765745f746f706963a5746f706963{T_HEX}"),
     ],

@@ -53,7 +53,7 @@ async def test_a_commit_or_release_that_fails_as_nobody_foresaw_ends_the_stream(
     """The same, where the answer of a replica is awaited."""
     for wait in (
         lambda s, reply: s.answer_when_done(1, reply),
-        lambda s, reply: reply.add_done_callback(s.must_succeed),
+        lambda s, reply: reply.add_done_callback(s.released),
     ):
         session = Session(("g", 1), 8)
         reply = asyncio.get_running_loop().create_future()

@@ -58,6 +58,22 @@ def test_one_then_two_then_one() -> None:
     assert "0:2.6 1:2.6 2:2.6 3:2.4" == script.told()
 
 
+def test_what_several_members_release_goes_together() -> None:
+    """By one plan, with one new generation; what one of them does not hold is no matter for the others."""
+    script = Script()
+    script.join("a", 6)
+    script.join("b", 6)
+    script.release_all_asked()
+    script.join("c", 6)
+    assert "0:1.2 1:1.2 2:1.2! 3:2.4 4:2.5 5:2.6!" == script.told()
+    first, second, nobody = (
+        (number, [(PartitionId(T, partition), generation)])
+        for number, partition, generation in [(1, 2, 2), (2, 5, 6), (9, 0, 2)]
+    )
+    assert "" == script.do(commands.ReleaseAll("g", [first, nobody, second])).reason
+    assert "0:1.2 1:1.2 2:3.8 3:2.4 4:2.5 5:3.8" == script.told()
+
+
 def test_who_comes_back_with_its_session_keeps_everything() -> None:
     """The same member, and no new generation."""
     script = Script()
@@ -114,7 +130,9 @@ def test_a_position_never_goes_back_but_by_a_reset() -> None:
     [
         (commands.Commit("nobody", 1, []), "UNKNOWN_MEMBER"),
         (commands.Commit("g", 9, []), "UNKNOWN_MEMBER"),
-        (commands.Release("g", 9, []), "UNKNOWN_MEMBER"),
+        (commands.ReleaseAll("g", [(9, [(PartitionId(T, 0), 2)])]), ""),
+        (commands.ReleaseAll("nobody", [(1, [(PartitionId(T, 0), 2)])]), ""),
+        (commands.ReleaseAll("g", [(1, [(PartitionId(T, 0), 1)])]), ""),
         (commands.Reset("nobody", []), "UNKNOWN_GROUP"),
         (commands.Delete("nobody"), "UNKNOWN_GROUP"),
         (commands.Delete("g"), "GROUP_NOT_EMPTY"),
@@ -180,6 +198,7 @@ anything = st.one_of(
     st.builds(commands.Join, st.just("g"), sessions, st.just(""), st.just({T: 4})),
     st.builds(commands.Leave, st.just("g"), numbers),
     st.builds(commands.Release, st.just("g"), numbers, held),
+    st.builds(commands.ReleaseAll, st.just("g"), st.lists(st.tuples(numbers, held), max_size=3)),
     st.builds(
         commands.Commit,
         st.just("g"),
