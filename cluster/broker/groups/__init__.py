@@ -11,7 +11,7 @@ Where what is decided:
 
 Rules:
 1. The open stream is the lease. A member that lost its stream keeps what it has for `session_grace_s`; who comes back
-   with its session is the same member and nothing moves.
+   with its session is the same member and nothing moves, however long its join takes to be decided.
 2. A partition has one holder. To move it is asked back; it goes to another member only after its holder has released
    it, or has left. Only what must move is asked back.
 3. Each time that a partition changes hands its generation rises. A commit or release of another generation is refused.

@@ -52,6 +52,45 @@ async def test_of_two_streams_with_one_session_the_newer_stays(cluster: SimClust
     assert "" == await newer.commit(0, 1)
 
 
+@in_a_cluster
+async def test_who_is_on_its_way_back_is_not_let_go(cluster: SimCluster) -> None:
+    """It came within its grace, but the disks are slow: that is no fault of its."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    member.break_stream()
+    await asyncio.sleep(GRACE_S - 1)
+    for disk in cluster.disks.values():
+        disk.latency_s = 1.5
+    again = await ThinMember(cluster, 2, session=member.joined.session, delivery=group_pb2.DELIVERY_NONE).open()
+    for disk in cluster.disks.values():
+        disk.latency_s = 0.001
+
+    assert member.joined.member == again.joined.member
+    assert member.held == {held.partition: held.generation for held in again.joined.held}
+    await asyncio.sleep(2 * GRACE_S)
+    assert [again.joined.member] == [known.id for known in (await describe(cluster, 1)).members]
+
+
+@in_a_cluster
+async def test_who_vanishes_on_its_way_back_is_let_go(cluster: SimCluster) -> None:
+    """From then on it has its grace once more, and not for ever."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    member.break_stream()
+    await asyncio.sleep(GRACE_S - 1)
+    for disk in cluster.disks.values():
+        disk.latency_s = 1.5
+    again = ThinMember(cluster, 2, session=member.joined.session)
+    await again.begin()
+    await asyncio.sleep(0.1)
+    again.break_stream()
+    for disk in cluster.disks.values():
+        disk.latency_s = 0.001
+    await asyncio.sleep(2 * GRACE_S)
+
+    assert [] == list((await describe(cluster, 1)).members)
+
+
 def said(cluster: SimCluster) -> int:
     """How many entries the groups' partitions have."""
     broker = cluster.running[1].broker
