@@ -25,6 +25,13 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
     member: int
 
 
+class LeaveSession(msgspec.Struct, frozen=True, tag="leave_session"):
+    """The member of this session goes, if it is there still: said again by who was not answered."""
+
+    group: str
+    session: bytes
+
+
 class Release(msgspec.Struct, frozen=True, tag="release"):
     """A member works on these no more; of (partition, generation). As ReleaseAll; only logs of before have it."""
 
@@ -67,7 +74,7 @@ class ForgetTopic(msgspec.Struct, frozen=True, tag="forget_topic"):
     topic: TopicId
 
 
-Command = Join | Leave | Release | ReleaseAll | Commit | Reset | Delete | ForgetTopic
+Command = Join | Leave | LeaveSession | Release | ReleaseAll | Commit | Reset | Delete | ForgetTopic
 
 
 class Answer(msgspec.Struct, frozen=True):

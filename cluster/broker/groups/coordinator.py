@@ -14,7 +14,7 @@ from cluster.broker.broker import Broker, Running
 from cluster.broker.groups import commands
 from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
 from cluster.broker.groups.releasing import Releasing
-from cluster.broker.groups.session import Session
+from cluster.broker.groups.session import LEFT, Session
 from cluster.broker.groups.state import Group, Groups, Member
 from cluster.broker.replica import Replica
 from cluster.config import BrokerOptions
@@ -69,6 +69,10 @@ class Coordinator:
         self._check(*introduction(attach))
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
+        if attach.leaving:
+            await decide(running, commands.LeaveSession(attach.group, attach.session))
+            yield LEFT
+            return
         gone = self._broker.directory.deleted  # the node names what it was asked for, when that was there
         topics = {topic: count for topic, count in topics_of(attach).items() if topic not in gone}
         join = commands.Join(attach.group, attach.session, attach.client, topics)

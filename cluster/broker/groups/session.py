@@ -13,6 +13,9 @@ from cluster.types import Index
 from cluster.wire import api
 from cluster.wire.attach import coordinator_pb2
 
+LEFT = coordinator_pb2.AttachResponse(left=coordinator_pb2.LeftGroup()).SerializeToString()
+"""The last message to a member that has gone."""
+
 
 class Session:
     """Messages to the member's node; commits and releases under way are bounded.
@@ -84,7 +87,7 @@ class Session:
 
     def say_left(self) -> None:
         """The member has gone, as it wished."""
-        self._out.put_nowait(coordinator_pb2.AttachResponse(left=coordinator_pb2.LeftGroup()).SerializeToString())
+        self._out.put_nowait(LEFT)
 
     def end_with(self, taking: "asyncio.Task[None]") -> None:
         """Nothing more is taken from the member's node."""

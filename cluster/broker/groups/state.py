@@ -53,6 +53,10 @@ class Group:
     holdings: dict[PartitionId, Holding] = field(default_factory=dict)
     positions: dict[PartitionId, Offset] = field(default_factory=dict)
 
+    def member_of(self, session: bytes) -> int:
+        """The number of the member with that session; 0: there is none."""
+        return next((number for number, member in self.members.items() if member.session == session), 0)
+
     def held_by(self, member: int) -> dict[PartitionId, Holding]:
         """What a member holds."""
         return {partition: holding for partition, holding in self.holdings.items() if holding.member == member}
@@ -83,6 +87,8 @@ class Groups:
                 return self._join(join, index)
             case commands.Leave(group=name, member=member):
                 return self._leave(name, member, index)
+            case commands.LeaveSession(group=name, session=session):
+                return self._leave(name, self.by_name.get(name, Group()).member_of(session), index)
             case commands.Release(group=name, member=member, held=held):
                 return self._release(name, [(member, held)], index)
             case commands.ReleaseAll(group=name, released=released):
@@ -106,7 +112,7 @@ class Groups:
                     "OVERLOADED", f"there are {GROUPS_MAX} groups here already; delete some that are not used"
                 )
             group = Group(generation=self.retired, next_member=max(self.retired, 1))
-        number = next((n for n, member in group.members.items() if member.session == join.session), 0)
+        number = group.member_of(join.session)
         known = group.members.get(number)
         if known is not None and known.topics == join.topics:
             known.client = join.client

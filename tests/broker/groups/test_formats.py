@@ -47,6 +47,10 @@ def test_a_state_of_another_format_is_refused() -> None:
         ),
         (commands.Leave("g", 1), "83a474797065a56c65617665a567726f7570a167a66d656d62657201"),
         (
+            commands.LeaveSession("g", b"s"),
+            "83a474797065ad6c656176655f73657373696f6ea567726f7570a167a773657373696f6ec40173",
+        ),
+        (
             commands.Release("g", 1, [(P, 2)]),
             f"84a474797065a772656c65617365a567726f7570a167a66d656d62657201a468656c64919292{T_HEX}0002",
         ),

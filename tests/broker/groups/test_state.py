@@ -131,6 +131,8 @@ def test_a_position_never_goes_back_but_by_a_reset() -> None:
         (commands.Commit("nobody", 1, []), "UNKNOWN_MEMBER"),
         (commands.Commit("g", 9, []), "UNKNOWN_MEMBER"),
         (commands.ReleaseAll("g", [(9, [(PartitionId(T, 0), 2)])]), ""),
+        (commands.LeaveSession("g", b"somebody else"), ""),
+        (commands.LeaveSession("nobody", b"a"), ""),
         (commands.ReleaseAll("nobody", [(1, [(PartitionId(T, 0), 2)])]), ""),
         (commands.ReleaseAll("g", [(1, [(PartitionId(T, 0), 1)])]), ""),
         (commands.Reset("nobody", []), "UNKNOWN_GROUP"),
@@ -197,6 +199,7 @@ held = st.lists(st.tuples(partitions, st.integers(1, 12)), max_size=3)
 anything = st.one_of(
     st.builds(commands.Join, st.just("g"), sessions, st.just(""), st.just({T: 4})),
     st.builds(commands.Leave, st.just("g"), numbers),
+    st.builds(commands.LeaveSession, st.just("g"), sessions),
     st.builds(commands.Release, st.just("g"), numbers, held),
     st.builds(commands.ReleaseAll, st.just("g"), st.lists(st.tuples(numbers, held), max_size=3)),
     st.builds(

@@ -91,6 +91,31 @@ async def test_who_vanishes_on_its_way_back_is_let_go(cluster: SimCluster) -> No
     assert [] == list((await describe(cluster, 1)).members)
 
 
+@in_a_cluster
+async def test_a_farewell_whose_answer_was_lost_is_no_new_member(cluster: SimCluster) -> None:
+    """It is said again to the next coordinator, without coming back for that: nothing moves once more."""
+    await (await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()).leave()
+    coordinator = (await describe(cluster, 1)).coordinator
+    own, other = (node for node in cluster.nodes if node != coordinator)
+    stays = await ThinMember(cluster, other, delivery=group_pb2.DELIVERY_NONE).open()
+    await stays.take_until_held(PARTITIONS)
+    goes = await ThinMember(cluster, own, delivery=group_pb2.DELIVERY_NONE).open()
+    await asyncio.gather(stays.take_until_held(PARTITIONS // 2), goes.take_until_held(PARTITIONS // 2))
+    cluster.cut(coordinator, own, both=False)
+    leaving = asyncio.create_task(goes.leave())
+    await stays.take_until_held(PARTITIONS)
+    generation = (await describe(cluster, other)).generation
+    assert not leaving.done()
+    topic = groups_topic(cluster.running[other].broker)
+    assert topic is not None
+    home = cluster.running[coordinator].broker.running[home_of(topic, "g")]
+    await home.ref.tell(TransferLeadership(NodeId(other)))
+    await leaving
+    group = await describe(cluster, other)
+
+    assert (other, generation, 1) == (group.coordinator, group.generation, len(group.members))
+
+
 def said(cluster: SimCluster) -> int:
     """How many entries the groups' partitions have."""
     broker = cluster.running[1].broker
