@@ -35,7 +35,9 @@ class LogOptions:
 
     segment_bytes_max: int = 64 * MIB
     folded_segment_bytes_max: int = 4 * MIB
-    """Of a partition that folds into a state: each segment begins with all of that state, and those before it go."""
+    """Of a partition that folds into a state: each segment begins with all of that state, and those before it go.
+    Where the state is large, a segment takes at least as many bytes of entries, whatever this says.
+    """
     allocate_bytes_min: int = 64 * KIB
     allocate_bytes_max: int = 8 * MIB
     """Space is reserved ahead in steps that double between these."""
