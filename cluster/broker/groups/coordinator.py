@@ -12,10 +12,11 @@ import structlog
 
 from cluster.broker.broker import Broker, Running
 from cluster.broker.groups import commands
+from cluster.broker.groups.group import Group, Member
 from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
 from cluster.broker.groups.releasing import Releasing
 from cluster.broker.groups.session import LEFT, Session
-from cluster.broker.groups.state import Group, Groups, Member
+from cluster.broker.groups.state import Groups
 from cluster.broker.replica import Replica
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownMember

@@ -8,8 +8,9 @@ from cluster.broker.broker import Broker, Running
 from cluster.broker.forwarding import Forwarding, is_forwarded
 from cluster.broker.groups import commands
 from cluster.broker.groups.coordinator import Coordinator
+from cluster.broker.groups.group import Group
 from cluster.broker.groups.home import check_name, decide, groups_topic, home_here, home_of
-from cluster.broker.groups.state import Group, Groups
+from cluster.broker.groups.state import Groups
 from cluster.broker.read_service import ReadService
 from cluster.config import MIB, BrokerOptions
 from cluster.errors import InvalidRequest, RiverrunError, TopicDeleted, Unavailable, UnknownGroup
