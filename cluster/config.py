@@ -35,7 +35,9 @@ class LogOptions:
 
     segment_bytes_max: int = 64 * MIB
     folded_segment_bytes_max: int = 4 * MIB
-    """Of a partition that folds into a state: each segment begins with all of that state, and those before it go."""
+    """Of a partition that folds into a state: each segment begins with all of that state, and those before it go.
+    Where the state is large, a segment takes at least as many bytes of entries, whatever this says.
+    """
     allocate_bytes_min: int = 64 * KIB
     allocate_bytes_max: int = 8 * MIB
     """Space is reserved ahead in steps that double between these."""
@@ -96,7 +98,7 @@ class BrokerOptions:
     """Of the internal topic that keeps the groups: it is made with the first group."""
     group_replicas_max: int = 3
     member_commits_max: int = 256
-    """Commits of one member without an answer; beyond it the node does not read on."""
+    """Commits (and, at the coordinator, releases) of one member under way; beyond it the node does not read on."""
     uncommitted_records_max: int = 100_000
     """Delivered to a member and not committed, of each partition, where it does not say it: the largest batch."""
     member_messages_max: int = 4

@@ -77,6 +77,12 @@ class Overloaded(RiverrunError):
     reason, code, retry = "OVERLOADED", "RESOURCE_EXHAUSTED", True
 
 
+class LimitReached(RiverrunError):
+    """What is asked for is more than the cluster keeps of its kind; the message says what makes room."""
+
+    reason, code, fault = "LIMIT_REACHED", "RESOURCE_EXHAUSTED", Fault.CALLER
+
+
 class DiskFull(RiverrunError):
     """The node's disk has no room for records; votes and trimming go on."""
 

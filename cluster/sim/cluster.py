@@ -12,6 +12,7 @@ from cluster.errors import RiverrunError
 from cluster.node import Node
 from cluster.sim.clock import Host, SimClock, SimLoop
 from cluster.sim.disk import SimDisk
+from cluster.sim.fabric import after
 from cluster.sim.network import Fabric, SimNetwork
 from cluster.sim.world import sim_world
 
@@ -116,7 +117,7 @@ class SimCluster:
     # --- clients
 
     def client(self, name: str, options: ClientOptions | None = None) -> Client:
-        """A client on a host of its own, reached by no fault; it still has to be opened."""
+        """A client on a host of its own, reached by no fault but `cut_off`; it still has to be opened."""
         host = Host(name)
         return Client(
             [self._address(node) for node in self.nodes],
@@ -125,6 +126,13 @@ class SimCluster:
             random=random.Random(self.loop.random.getrandbits(64)),
             options=options,
         )
+
+    def cut_off(self, client: str, seconds: float) -> None:
+        """For so long nothing gets from a client to any node, nor back."""
+        for node in self.nodes:
+            for pair in ((client, f"node-{node}"), (f"node-{node}", client)):
+                self.fabric.cut(*pair)
+                after(seconds, self.fabric.mend, *pair)
 
     def _ended(self, number: int, host: Host, error: BaseException) -> None:
         if host.alive:

@@ -110,6 +110,10 @@ class Fabric:
                 if stream.server is not None and {stream.client.name, stream.server.name} == set(pair):
                     stream.broken()
 
+    def mend(self, source: str, target: str) -> None:
+        """What is sent from one to the other gets there again."""
+        self.cuts.pop((source, target), None)
+
     def heal(self) -> None:
         """Everything gets everywhere."""
         self.cuts.clear()

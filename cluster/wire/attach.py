@@ -24,9 +24,16 @@ __all__ = [
 
 
 def attach_request(
-    hello: Hello, incarnation: int, *, group: str, session: bytes, client: str, topics: Iterable[tuple[TopicId, int]]
+    hello: Hello,
+    incarnation: int,
+    *,
+    group: str,
+    session: bytes,
+    client: str,
+    topics: Iterable[tuple[TopicId, int]],
+    leaving: bool = False,
 ) -> bytes:
-    """The first message of a member's stream; `topics` with their partition counts."""
+    """The first message of a member's stream; `topics` with their partition counts; `leaving`: only to be gone."""
     return coordinator_pb2.AttachRequest(
         attach=coordinator_pb2.AttachMember(
             hello=hello_to_pb(hello),
@@ -35,6 +42,7 @@ def attach_request(
             session=session,
             client=client,
             topics=[coordinator_pb2.WantedTopic(topic_id=topic, partitions=count) for topic, count in topics],
+            leaving=leaving,
         )
     ).SerializeToString()
 

@@ -1,10 +1,12 @@
 """Which replicas' files are opened, made, refused, or tried again when there is room."""
 
 import random
+from dataclasses import replace
 
+from cluster.broker.groups.state import Groups
 from cluster.broker.opening import Missing, directory_of, open_or_create
 from cluster.config import LogOptions
-from cluster.errors import CorruptStorage, DiskFull
+from cluster.errors import CorruptStorage, DiskFull, RefusedToStart
 from cluster.log import Log, ReplicaIdentity
 from cluster.metadata import Replica
 from cluster.raft import Member, Membership
@@ -53,3 +55,17 @@ def test_without_room_new_ones_wait_and_known_ones_open():
     assert [Log, DiskFull] == [type(log) for log in open_or_create(disk, [missing(0), missing(1)], LogOptions())]
     disk.capacity_bytes = 1 << 30
     assert [Log] == [type(log) for log in open_or_create(disk, [missing(1)], LogOptions())]
+
+
+def test_a_state_of_another_version_is_refused():
+    """By a typed error; its files stay as they are."""
+    disk = SimDisk(random.Random(1))
+    item = missing(0)
+
+    def of_another_version(encoded: bytes) -> Groups:
+        return Groups(b"\x01" + encoded)
+
+    open_or_create(disk, [replace(item, machine_of=Groups)], LogOptions())
+    refused = open_or_create(disk, [replace(item, machine_of=of_another_version)], LogOptions())
+    again = open_or_create(disk, [replace(item, machine_of=Groups)], LogOptions())
+    assert [RefusedToStart, Log] == [type(log) for log in [*refused, *again]]

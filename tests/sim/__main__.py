@@ -50,6 +50,8 @@ SOMETIMES = (
     "redelivered",
     "member_left",
     "member_vanished",
+    "member_cut_off",
+    "commit_fenced",
     "group_skipped",
     "receipts_verified",
     "compacted",

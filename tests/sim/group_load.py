@@ -1,4 +1,8 @@
-"""Members of a group in a seed: they come, process, commit, go or vanish; what they saw is judged by chaos.checkers."""
+"""Members of a group in a seed: they come, process, commit, go or vanish; what they saw is judged by chaos.checkers.
+
+Some are cut off from all nodes for a while, go on with what they have, and commit it when the group has long given
+their partitions to others: such a commit must be refused.
+"""
 
 import asyncio
 import random
@@ -6,7 +10,7 @@ import random
 from chaos.history import History, Kind
 from cluster.client.subscription import Subscription
 from cluster.config import ClientOptions
-from cluster.errors import OffsetOutOfRange, Outcome, RiverrunError
+from cluster.errors import OffsetOutOfRange, Outcome, RiverrunError, StaleGeneration, UnknownMember
 from cluster.sim.clock import SimLoop
 from cluster.sim.cluster import SimCluster
 from tests.sim.seen import Seen
@@ -14,13 +18,24 @@ from tests.sim.seen import Seen
 GROUP = "workers"
 FINISH_S_MAX = 60.0
 LOOK_S = 0.1
+CUT_OFF_S = (3.0, 16.0)
+LATE_S_MAX = 40.0
+"""A member that is cut off lives for so long, and so long its commit may take."""
 
 
 class GroupLoad:
     """All members of one group over the seed's topic."""
 
     def __init__(
-        self, loop: SimLoop, cluster: SimCluster, topic: str, history: History, outcome: Seen, chance: random.Random
+        self,
+        loop: SimLoop,
+        cluster: SimCluster,
+        topic: str,
+        history: History,
+        outcome: Seen,
+        chance: random.Random,
+        *,
+        cut_off: float,
     ) -> None:
         self._loop = loop
         self._cluster = cluster
@@ -28,6 +43,7 @@ class GroupLoad:
         self._history = history
         self._outcome = outcome
         self._random = chance
+        self._cut_off = cut_off
         self.stopping = False
 
     async def member(self, number: int) -> None:
@@ -40,9 +56,10 @@ class GroupLoad:
                 process, ClientOptions(commit_interval_s=self._random.choice((0.2, 1.0, 5.0)))
             )
             subscription = client.subscribe(self._topic, group=GROUP, name=process)
+            cut_off = bool(self._cut_off) and self._random.random() < self._cut_off
             try:
-                async with asyncio.timeout(self._random.uniform(1.0, 20.0)):
-                    await self._work(subscription, process)
+                async with asyncio.timeout(LATE_S_MAX if cut_off else self._random.uniform(1.0, 20.0)):
+                    await self._work(subscription, process, cut_off=cut_off)
             except TimeoutError:
                 pass
             except RiverrunError:
@@ -84,7 +101,7 @@ class GroupLoad:
             )
         await client.abandon()
 
-    async def _work(self, subscription: Subscription, process: str) -> None:
+    async def _work(self, subscription: Subscription, process: str, *, cut_off: bool = False) -> None:
         given: dict[int, tuple[int, int]] = {}
         while True:
             try:
@@ -106,23 +123,45 @@ class GroupLoad:
                         await asyncio.sleep(self._random.uniform(0.0, 0.5))
                     if self._random.random() < 0.05:
                         await self._commit(subscription, process, given)
+                    if cut_off and self._random.random() < 0.05:
+                        cut_off = False
+                        await self._be_cut_off(subscription, process, given)
             except OffsetOutOfRange as error:
                 if "next" not in error.metadata:
                     raise
                 self._outcome.counts["group_skipped"] += 1
 
-    async def _commit(self, subscription: Subscription, process: str, given: dict[int, tuple[int, int]]) -> None:
-        """The history has a commit for each partition: some of them may be done when another is refused."""
-        mine = {number for _, number in subscription.assignment}
+    async def _be_cut_off(self, subscription: Subscription, process: str, given: dict[int, tuple[int, int]]) -> None:
+        """It knows nothing of that, and commits at some time what it had been given before."""
+        self._outcome.counts["member_cut_off"] += 1
+        cut_off_s = self._random.uniform(*CUT_OFF_S)
+        self._cluster.cut_off(process, cut_off_s)
+        await asyncio.sleep(self._random.uniform(0.5, 1.0) * cut_off_s)
+        await self._commit(subscription, process, given, timeout_s=LATE_S_MAX)
+
+    async def _commit(
+        self,
+        subscription: Subscription,
+        process: str,
+        given: dict[int, tuple[int, int]],
+        *,
+        timeout_s: float | None = None,
+    ) -> None:
+        """The history has a commit for each partition: some of them may be done when another is refused.
+
+        What is committed already is not asked for again: nothing is learned about it now.
+        """
         begun = []
         for number, (generation, position) in given.items():
-            if number in mine and subscription.generation_of(self._topic, number) == generation:
+            part = subscription._parts.get((self._topic, number))
+            if part is not None and not part.asked_back and part.held[2] == generation and part.committed < position:
                 value = {"partition": number, "generation": generation, "position": position}
                 operation = self._history.invoke(process, "commit", self._loop.now_s, **value)
                 begun.append((operation, value))
         try:
-            await subscription.commit()
+            await subscription.commit(timeout_s=timeout_s)
         except (RiverrunError, TimeoutError) as error:
+            self._outcome.counts["commit_fenced"] += isinstance(error, StaleGeneration | UnknownMember)
             unknown = isinstance(error, TimeoutError) or error.outcome is Outcome.UNKNOWN or len(begun) > 1
             for operation, value in begun:
                 kind = Kind.INFO if unknown else Kind.FAIL

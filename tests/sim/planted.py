@@ -14,7 +14,7 @@ from cluster.log import Log, Segment
 from cluster.log.fold import Fold, ProducerState, decode_fold
 from cluster.raft import Raft
 from cluster.records import Batch, Entry
-from cluster.types import Index, Term
+from cluster.types import Index, Offset, PartitionId, Term
 from tests.sim.invariants import CheckedReplica
 from tests.sim.seed import PlannedCluster
 
@@ -142,6 +142,20 @@ class NoFloor(Raft):
     floor = property(lambda _: Index(0), lambda _, __: None)  # type: ignore[assignment]
 
 
+class AnyGeneration(Groups):
+    """A member's commit is taken whoever holds the partition by now: nobody is fenced."""
+
+    def _commit(self, name: str, number: int, positions: list[tuple[PartitionId, int, Offset]], index: Index) -> Answer:
+        group = self.by_name.get(name)
+        if group is None or number not in group.members:
+            return super()._commit(name, number, positions, index)
+        for partition, _, position in positions:
+            if partition not in group.positions:
+                group.changed = self.touched[name] = index
+            group.positions[partition] = max(position, group.positions.get(partition, Offset(0)))
+        return Answer()
+
+
 Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups] | type[Compacting] | type[Raft]
 
 
@@ -181,4 +195,5 @@ BUGS: dict[str, Bug] = {
     "tombstones_early": TombstonesEarly,
     "compacts_uncommitted": CompactsUncommitted,
     "no_floor": NoFloor,
+    "any_generation": AnyGeneration,
 }

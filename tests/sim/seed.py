@@ -6,7 +6,6 @@ ended by itself. At the end: clients' histories (chaos.checkers), all replicas e
 
 import asyncio
 import random
-from collections import Counter
 from dataclasses import replace
 
 from chaos.checkers.groups import check_group, redelivered
@@ -15,11 +14,9 @@ from chaos.history import History, Kind
 from cluster.broker.groups.state import Groups
 from cluster.broker.replica import Replica
 from cluster.client.client import Client
-from cluster.client.decoding import ReadRecord
-from cluster.client.delivery import Delivery
 from cluster.client.verifying import CopyState
-from cluster.config import ClientOptions, NodeConfig
-from cluster.errors import CorruptStorage, OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError
+from cluster.config import NodeConfig
+from cluster.errors import CorruptStorage, OffsetOutOfRange, RiverrunError
 from cluster.node import Node
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
@@ -28,21 +25,15 @@ from cluster.types import PartitionId
 from tests.sim.contents import first_difference, table_of
 from tests.sim.group_load import GroupLoad
 from tests.sim.invariants import CheckedReplica, Invariants, look_at_all
+from tests.sim.load import TOPIC, Load, plain
 from tests.sim.nemesis import Nemesis
 from tests.sim.seen import Seen
 from tests.sim.swarm import Plan, draw
 
-TOPIC = "t"
 READY_S_MAX = 30.0
 HEAL_S_MAX = 60.0
 VERIFIED = 5
 """Records of each partition whose copies are looked at on all disks at the end."""
-TOMBSTONE_SHARE = 0.15
-"""Of the records that are produced to a compacted topic: they delete their key."""
-IDENTITY = "id"
-"""The header that tells one tombstone from another."""
-WRONG_SHARE = 0.2
-"""Of the conditions: they expect more than is there, and may come true while the request is under way."""
 
 
 class SeedFailure(Exception):
@@ -104,9 +95,9 @@ class Seed:
         self.cluster = cluster_class(loop, plan)
         self.history = History()
         self.outcome = Seen()
-        self.stopping = False
         self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
-        self.group = GroupLoad(loop, self.cluster, TOPIC, self.history, self.outcome, self.random)
+        self.load = Load(loop, plan, self.cluster, self.history, self.outcome, self.random)
+        self.group = GroupLoad(loop, self.cluster, TOPIC, self.history, self.outcome, self.random, cut_off=plan.cut_off)
 
     async def run(self) -> Seen:
         """The whole seed; SeedFailure if something is wrong."""
@@ -114,17 +105,17 @@ class Seed:
         admin = self.cluster.client("admin")
         await self._ready(admin)
         await admin.create_topic(TOPIC, partitions=self.plan.partitions, replicas=3, config=self.plan.limits)
-        producers = [asyncio.create_task(self._produce(number)) for number in range(self.plan.producers)]
-        producers += [asyncio.create_task(self._append(number)) for number in range(self.plan.appenders)]
+        producers = [asyncio.create_task(self.load.produce(number)) for number in range(self.plan.producers)]
+        producers += [asyncio.create_task(self.load.append(number)) for number in range(self.plan.appenders)]
         watcher = asyncio.create_task(self._watch())
-        others = [asyncio.create_task(self._delete())] if self.plan.deletes_every_s else []
-        readers = [asyncio.create_task(self._read(number)) for number in range(self.plan.readers)]
+        others = [asyncio.create_task(self.load.delete())] if self.plan.deletes_every_s else []
+        readers = [asyncio.create_task(self.load.read(number)) for number in range(self.plan.readers)]
         members = [asyncio.create_task(self.group.member(number)) for number in range(self.plan.members)]
         await self.nemesis.run(self.check)
         await self._heal()
         before = self.outcome.acknowledged
         await asyncio.sleep(5)
-        self.stopping = self.group.stopping = True
+        self.load.stopping = self.group.stopping = True
         await asyncio.wait_for(asyncio.gather(*producers, *readers, *others, *members), HEAL_S_MAX)
         if self.outcome.acknowledged <= before:
             raise SeedFailure("no progress after everything was healed")
@@ -136,130 +127,6 @@ class Seed:
         self._judge()
         self.outcome.steps, self.outcome.virtual_s = self.loop.steps, self.loop.now_s
         return self.outcome
-
-    # --- load
-
-    async def _produce(self, number: int) -> None:
-        options = ClientOptions(linger_s=self.plan.linger_s, delivery_timeout_s=200.0)
-        client = self.cluster.client(f"producer-{number}", options)
-        pending: set[asyncio.Task[None]] = set()
-        count = 0
-        while not self.stopping:
-            for _ in range(self.random.randint(1, 6)):
-                value, key = f"{number}.{count}", f"k{self.random.randrange(12)}"
-                count += 1
-                partition = _partition(key, self.plan.partitions)
-                tombstone = bool(self.plan.limits.compacted) and self.random.random() < TOMBSTONE_SHARE
-                said = {"partition": partition, "key": key, "value": value} | ({"tombstone": True} if tombstone else {})
-                operation = self.history.invoke(f"p{number}", "send", self.loop.now_s, **said)
-                self.outcome.sent += 1
-                headers = {IDENTITY: value.encode()} if tombstone else {}
-                body = b"" if tombstone else value.encode()
-                try:
-                    delivery = await client.produce(TOPIC, body, key=key.encode(), headers=headers)
-                except RiverrunError as error:
-                    self._ended(operation, f"p{number}", error)
-                    continue
-                task = asyncio.create_task(self._await(operation, f"p{number}", delivery))
-                pending.add(task)
-                task.add_done_callback(pending.discard)
-            await asyncio.sleep(self.random.uniform(0.05, self.plan.think_s))
-            while len(pending) > 200:
-                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if pending:
-            await asyncio.wait(pending)
-        await client.abandon()
-
-    async def _await(self, operation: int, process: str, delivery: Delivery) -> None:
-        try:
-            receipt = await delivery
-        except RiverrunError as error:
-            self._ended(operation, process, error)
-            return
-        self.outcome.acknowledged += 1
-        self.outcome.counts["duplicate_answered"] += receipt.duplicate
-        self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
-
-    async def _append(self, number: int) -> None:
-        """Read the end, append if it is still there; one after the other."""
-        client = self.cluster.client(f"appender-{number}", ClientOptions(delivery_timeout_s=20.0))
-        process, count = f"a{number}", 0
-        while not self.stopping:
-            await asyncio.sleep(self.random.uniform(0.1, self.plan.think_s))
-            partition, value = self.random.randrange(self.plan.partitions), f"a{number}.{count}"
-            count += 1
-            try:
-                end = (await client.offsets(TOPIC, [partition]))[partition].end
-            except RiverrunError:
-                continue
-            end += self.random.random() < WRONG_SHARE
-            place = {"partition": partition, "key": "c", "value": value, "expected_end": end}
-            operation = self.history.invoke(process, "send", self.loop.now_s, **place)
-            self.outcome.sent += 1
-            try:
-                receipt = await client.publish(TOPIC, value.encode(), key=b"c", partition=partition, expected_end=end)
-            except RiverrunError as error:
-                self.outcome.counts["conflict"] += isinstance(error, OffsetConflict)
-                self._ended(operation, process, error)
-                continue
-            self.outcome.acknowledged += 1
-            self.outcome.counts["appended_on_condition"] += 1
-            self.history.end(operation, process, Kind.OK, "send", self.loop.now_s, offset=receipt.offset)
-        await client.abandon()
-
-    async def _read(self, number: int) -> None:
-        """Follow partitions while everything happens; what was read before an error was read all the same."""
-        client = self.cluster.client(f"reader-{number}")
-        process, positions = f"r{number}", Counter[int]()
-        while not self.stopping:
-            await asyncio.sleep(self.random.uniform(0.1, 2 * self.plan.think_s))
-            partition = self.random.randrange(self.plan.partitions)
-            operation = self.history.invoke(process, "read", self.loop.now_s, partition=partition)
-            records, told = [], {}
-            try:
-                async with asyncio.timeout(20):
-                    async for record in client.read(
-                        TOPIC, partitions=[partition], start=positions[partition], until="latest"
-                    ):
-                        records.append(_plain(record))  # noqa: PERF401  what came before an error counts
-            except OffsetOutOfRange as error:
-                self.outcome.counts["read_out_of_range"] += 1
-                told = {"first": int(error.metadata["first"])}
-            except (RiverrunError, TimeoutError):
-                self.outcome.counts["reads_broken"] += 1
-            positions[partition] = max(records[-1][0] + 1 if records else positions[partition], *told.values(), 0)
-            self.outcome.counts["records_read"] += len(records)
-            self.history.end(
-                operation, process, Kind.OK, "read", self.loop.now_s, partition=partition, records=records, **told
-            )
-        await client.abandon()
-
-    async def _delete(self) -> None:
-        """Now and then somebody deletes records, from the beginning to anywhere."""
-        client = self.cluster.client("deleter")
-        while not self.stopping:
-            await asyncio.sleep(self.random.uniform(0.1, 2 * self.plan.deletes_every_s))
-            partition = self.random.randrange(self.plan.partitions)
-            try:
-                place = (await client.offsets(TOPIC, [partition]))[partition]
-            except RiverrunError:
-                continue
-            before = self.random.randint(place.first, place.end)
-            operation = self.history.invoke("d", "delete", self.loop.now_s, partition=partition, before=before)
-            kind = Kind.OK
-            try:
-                first = await client.delete_records(TOPIC, partition, before=before)
-                if first < before:
-                    raise SeedFailure(f"deleted before {before}, and told that {first} is left")
-            except RiverrunError as error:
-                kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
-            self.outcome.counts["deleted"] += kind is Kind.OK
-            self.history.end(operation, "d", kind, "delete", self.loop.now_s, partition=partition, before=before)
-        await client.abandon()
-
-    def _ended(self, operation: int, process: str, error: RiverrunError) -> None:
-        kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL
-        self.history.end(operation, process, kind, "send", self.loop.now_s, error=error.reason)
 
     async def _heal(self) -> None:
         await self.nemesis.heal()
@@ -334,7 +201,7 @@ class Seed:
                 first = (await client.offsets(TOPIC, [partition]))[partition].first
                 reader = client.read(TOPIC, partitions=[partition], start=first, until="latest")
                 try:
-                    records = [_plain(record) async for record in reader]
+                    records = [plain(record) async for record in reader]
                 except OffsetOutOfRange:
                     continue  # trimmed in between
                 break
@@ -377,18 +244,6 @@ class Seed:
                         run.replica.log.first_index, last=run.replica.raft.commit, bytes_max=1 << 40, count_max=1 << 40
                     )
                 )
-
-
-def _plain(record: ReadRecord) -> list[int | str]:
-    """As histories have it; all records of the seeds have keys."""
-    identity = record.value or next(header.value for header in record.headers if header.name == IDENTITY)
-    return [record.offset, (record.key or b"").decode(), identity.decode()]
-
-
-def _partition(key: str, partitions: int) -> int:
-    from cluster.client.routing import partition_of_key  # noqa: PLC0415
-
-    return partition_of_key(key.encode(), partitions)
 
 
 def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) -> Seen:

@@ -55,6 +55,8 @@ class Plan:
     """Somebody deletes the beginning of a partition so often; 0: never."""
     compaction_keys: int
     """How many keys a pass of compaction keeps in memory."""
+    cut_off: float
+    """How likely a member is cut off from all nodes once, mostly for longer than its grace, and commits late."""
 
     @property
     def has_retention(self) -> bool:
@@ -124,4 +126,5 @@ def draw(rng: random.Random) -> Plan:
         limits=rng.choice(LIMITS),
         deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
         compaction_keys=rng.choice((4, 1000, 1000)),
+        cut_off=rng.choice((0.0, 0.3, 0.7)),
     )

@@ -1,7 +1,8 @@
 """A member's node's stream to the coordinator of its group, through every change of coordinator.
 
 Whatever was said and not answered is said again after a break: a commit can be repeated, for a position never goes
-back; so can a release, for it names its generation. What the member holds always comes as a whole.
+back; so can a release, for it names its generation; for a farewell the member does not come back first. What it
+holds always comes as a whole.
 """
 
 import asyncio
@@ -110,7 +111,7 @@ class Attachment:
             await asyncio.sleep(self._options.stream_retry_s)
 
     async def _attached(self) -> None:
-        node = self._coordinator()
+        node, leaving = self._coordinator(), self._leaving is not None
         stream = self._channel(node).stream(ATTACH)
         sending: asyncio.Task[None] | None = None
         try:
@@ -121,6 +122,7 @@ class Attachment:
                 session=self._presence.session,
                 client=self._presence.client,
                 topics=self._presence.topics.items(),
+                leaving=leaving,
             )
             async with asyncio.timeout(self._options.barrier_wait_s_max):
                 await stream.send(first)
@@ -130,8 +132,8 @@ class Attachment:
                 outbox.put_nowait(said)
             if self._releases:
                 outbox.put_nowait(_release(list(self._releases.items())))
-            if self._leaving is not None:
-                outbox.put_nowait(LEAVE)
+            if self._leaving is not None and not leaving:
+                outbox.put_nowait(LEAVE)  # said while the stream was being made
             self._outbox = outbox
             sending = asyncio.create_task(_send_all(stream, outbox))
             while message is not None:

@@ -5,6 +5,7 @@ Decoding checks every field. Limits are constants, not options: every replica mu
 
 import msgspec
 
+from cluster.errors import RefusedToStart
 from cluster.types import Offset, PartitionId, TopicId
 
 
@@ -24,12 +25,26 @@ class Leave(msgspec.Struct, frozen=True, tag="leave"):
     member: int
 
 
+class LeaveSession(msgspec.Struct, frozen=True, tag="leave_session"):
+    """The member of this session goes, if it is there still: said again by who was not answered."""
+
+    group: str
+    session: bytes
+
+
 class Release(msgspec.Struct, frozen=True, tag="release"):
-    """A member works on these no more; of (partition, generation)."""
+    """A member works on these no more; of (partition, generation). As ReleaseAll; only logs of before have it."""
 
     group: str
     member: int
     held: list[tuple[PartitionId, int]]
+
+
+class ReleaseAll(msgspec.Struct, frozen=True, tag="release_all"):
+    """Members work on these no more: by member, of (partition, generation)."""
+
+    group: str
+    released: list[tuple[int, list[tuple[PartitionId, int]]]]
 
 
 class Commit(msgspec.Struct, frozen=True, tag="commit"):
@@ -59,7 +74,7 @@ class ForgetTopic(msgspec.Struct, frozen=True, tag="forget_topic"):
     topic: TopicId
 
 
-Command = Join | Leave | Release | Commit | Reset | Delete | ForgetTopic
+Command = Join | Leave | LeaveSession | Release | ReleaseAll | Commit | Reset | Delete | ForgetTopic
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -79,5 +94,10 @@ def encode(command: Command) -> bytes:
 
 
 def decode(data: bytes) -> Command:
-    """The inverse. What is in a log was encoded by `encode`."""
-    return _decoder.decode(data)
+    """The inverse. What is in a log was encoded by `encode`; RefusedToStart: by that of another version of riverrun."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise RefusedToStart(
+            f"a command for groups was written by another version of riverrun, and is not known here: {error}"
+        ) from error

@@ -5,16 +5,18 @@ members from the state, gives each of them the grace to come back, and tells eac
 """
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
 import structlog
 
 from cluster.broker.broker import Broker
 from cluster.broker.groups import commands
+from cluster.broker.groups.group import Group, Member
 from cluster.broker.groups.home import answered, check_name, decide, home_here, propose
-from cluster.broker.groups.session import Session
-from cluster.broker.groups.state import Group, Groups
+from cluster.broker.groups.releasing import Releasing
+from cluster.broker.groups.session import LEFT, Session
+from cluster.broker.groups.state import Groups
 from cluster.broker.replica import Replica
 from cluster.broker.running import Running
 from cluster.config import BrokerOptions
@@ -41,6 +43,10 @@ class Coordinator:
         """By group and member: a change of one group costs nothing for the sessions of the others."""
         self._graces: dict[PartitionId, dict[Who, asyncio.TimerHandle]] = defaultdict(dict)
         self._led: dict[PartitionId, Term] = {}
+        self._on_their_way: Counter[tuple[PartitionId, str, bytes]] = Counter()
+        """By home, group and session: whose join is not decided yet. They have come in time, whenever that is."""
+        self._releasing: dict[tuple[PartitionId, str], Releasing] = {}
+        """By home and group: where something is being released now."""
         self._tasks: set[asyncio.Task[None]] = set()
         broker.on_folded = self._folded
         broker.on_deleted = self._topic_deleted
@@ -65,6 +71,10 @@ class Coordinator:
         self._check(*introduction(attach))
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
+        if attach.leaving:
+            await decide(running, commands.LeaveSession(attach.group, attach.session))
+            yield LEFT
+            return
         gone = self._broker.directory.deleted  # the node names what it was asked for, when that was there
         topics = {topic: count for topic, count in topics_of(attach).items() if topic not in gone}
         join = commands.Join(attach.group, attach.session, attach.client, topics)
@@ -91,9 +101,16 @@ class Coordinator:
             if self._is_member(home, who) and self._session(home, who) is None:
                 self._miss(home, who)
 
-        reply = await propose(running, join)
-        reply.add_done_callback(decided)
-        return answered(await asyncio.shield(reply))
+        on_its_way = home, join.group, join.session
+        self._on_their_way[on_its_way] += 1
+        try:
+            reply = await propose(running, join)
+            reply.add_done_callback(decided)
+            return answered(await asyncio.shield(reply))
+        finally:
+            self._on_their_way[on_its_way] -= 1
+            if not self._on_their_way[on_its_way]:
+                del self._on_their_way[on_its_way]
 
     def _arrived(self, home: PartitionId, session: Session) -> None:
         group, member = session.who
@@ -129,8 +146,8 @@ class Coordinator:
                     session.answer_when_done(request.commit.correlation, reply)
                 case "release":
                     held = [held_from_pb(item) for item in request.release.held]
-                    reply = await propose(running, commands.Release(group, member, held))
-                    reply.add_done_callback(session.must_succeed)
+                    await session.room()
+                    self._release(running, session, held)
                 case "leave":
                     session.left = True
                     await decide(running, commands.Leave(group, member))
@@ -138,6 +155,20 @@ class Coordinator:
                     return
                 case _:
                     raise InvalidRequest("a member's stream says commit, release or leave")
+
+    def _release(self, running: Running, session: Session, held: list[tuple[PartitionId, int]]) -> None:
+        whose = running.replica.partition, session.who[0]
+        releasing = self._releasing.get(whose)
+        if releasing is None:
+            releasing = self._releasing[whose] = Releasing(running, session.who[0])
+            self._start(self._release_all(whose, releasing))
+        releasing.add(session, held)
+
+    async def _release_all(self, whose: tuple[PartitionId, str], releasing: Releasing) -> None:
+        try:
+            await releasing.run()
+        finally:
+            del self._releasing[whose]
 
     # --- who is told what
 
@@ -206,22 +237,30 @@ class Coordinator:
     def _let_go(self, home: PartitionId, who: Who) -> None:
         self._graces[home].pop(who, None)
         if home in self._led:
-            log_event.info("member_lost", group=who[0], member=who[1])
             self._start(self._remove(home, who))
 
     async def _remove(self, home: PartitionId, who: Who) -> None:
-        await self._decide_if_led(home, commands.Leave(*who))
+        member = self._member(home, who)
+        if member is None or self._session(home, who) is not None:
+            return
+        if not self._on_their_way[home, who[0], member.session]:
+            log_event.info("member_lost", group=who[0], member=who[1])
+            await self._decide_if_led(home, commands.Leave(*who))
         if self._is_member(home, who) and self._session(home, who) is None:
-            self._miss(home, who)  # it could not be decided now
+            self._miss(home, who)  # it could not be decided now, or the member is on its way back
 
     def _is_member(self, home: PartitionId, who: Who) -> bool:
+        return self._member(home, who) is not None
+
+    def _member(self, home: PartitionId, who: Who) -> Member | None:
+        """As this leader has it, committed or not; None as well if it leads no more."""
         running = self._broker.running.get(home)
         if running is None or home not in self._led:
-            return False
+            return None
         machine = running.replica.log.fold.machine
         assert isinstance(machine, Groups)
         group = machine.by_name.get(who[0])
-        return group is not None and who[1] in group.members
+        return group.members.get(who[1]) if group is not None else None
 
     # --- topics that are gone
 

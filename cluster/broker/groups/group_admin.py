@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterable, Sequence
 
 from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding, is_forwarded
 from cluster.broker.groups import commands
 from cluster.broker.groups.coordinator import Coordinator
+from cluster.broker.groups.group import Group
 from cluster.broker.groups.home import check_name, decide, groups_topic, home_here, home_of
-from cluster.broker.groups.state import Group, Groups
+from cluster.broker.groups.state import Groups
 from cluster.broker.read_service import ReadService
 from cluster.broker.running import Running
-from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest, RiverrunError, Unavailable, UnknownGroup
+from cluster.config import MIB, BrokerOptions
+from cluster.errors import InvalidRequest, RiverrunError, TopicDeleted, Unavailable, UnknownGroup
 from cluster.metadata import Topic
 from cluster.types import Offset, PartitionId
 from cluster.wire import api
@@ -24,6 +26,8 @@ DESCRIBE = "/riverrun.v1.GroupService/DescribeGroup"
 RESET = "/riverrun.v1.GroupService/ResetGroup"
 DELETE = "/riverrun.v1.GroupService/DeleteGroup"
 PAGE_GROUPS_MAX = 1_000
+PAGE_BYTES_MAX = 4 * MIB
+"""The group that reaches it is the last one of its page."""
 NS_PER_MS = 1_000_000
 
 
@@ -50,23 +54,17 @@ class GroupAdmin:
     # --- all groups
 
     async def list_groups(self, data: bytes, call: Call) -> bytes:
-        """See the proto. The page token is the last name of the page before."""
+        """See the proto. The page token is the last name of the page before; each node answers with a page of its."""
         request = api.parse(group_pb2.ListGroupsRequest, data)
         topic = groups_topic(self._broker)
         if topic is None:
             return group_pb2.ListGroupsResponse().SerializeToString()
         if is_forwarded(call):
-            return group_pb2.ListGroupsResponse(groups=self._groups_here(topic)).SerializeToString()
+            return self._page_here(topic, request).SerializeToString()
         await self._all_led(topic)
-        found = self._groups_here(topic)
-        for answer in await asyncio.gather(*(self._ask(address, call) for address in self._others(topic))):
-            found += answer.groups
-        found = sorted((group for group in found if group.name > request.page_token), key=lambda group: group.name)
-        size = min(request.page_size or PAGE_GROUPS_MAX, PAGE_GROUPS_MAX)
-        page = found[:size]
-        return group_pb2.ListGroupsResponse(
-            groups=page, next_page_token=page[-1].name if len(found) > size else ""
-        ).SerializeToString()
+        pages = [self._page_here(topic, request)]
+        pages += await asyncio.gather(*(self._ask(address, data, call) for address in self._others(topic)))
+        return merged(pages, _count_max(request)).SerializeToString()
 
     async def _all_led(self, topic: Topic) -> None:
         """Wait until it is known who keeps each group; whoever lists too early is told by `_others`."""
@@ -76,14 +74,16 @@ class GroupAdmin:
                 while not all(self._broker.leaders.get(home) for home in homes):
                     await self._broker.wait_leader_change()
 
-    def _groups_here(self, topic: Topic) -> list[group_pb2.Group]:
+    def _page_here(self, topic: Topic, request: group_pb2.ListGroupsRequest) -> group_pb2.ListGroupsResponse:
         found = []
         for placement in topic.partitions:
             home = PartitionId(topic.id, placement.number)
             running = self._broker.running.get(home)
             if running is not None and running.replica.raft.is_leader:
-                found += [self._described(home, name, group) for name, group in _state(running).by_name.items()]
-        return found
+                groups = _state(running).by_name.items()
+                found += [(name, home, group) for name, group in groups if name > request.page_token]
+        found.sort(key=lambda item: item[0])
+        return page((self._described(home, name, group) for name, home, group in found), _count_max(request))
 
     def _others(self, topic: Topic) -> set[str]:
         """The other nodes that keep groups; Unavailable while it is not known who keeps some of them."""
@@ -95,8 +95,8 @@ class GroupAdmin:
                 found.add(self._forwarding.leader_address(home))
         return found
 
-    async def _ask(self, address: str, call: Call) -> group_pb2.ListGroupsResponse:
-        answer = await self._forwarding.call(address, LIST, b"", call)
+    async def _ask(self, address: str, request: bytes, call: Call) -> group_pb2.ListGroupsResponse:
+        answer = await self._forwarding.call(address, LIST, request, call)
         return group_pb2.ListGroupsResponse.FromString(answer)
 
     # --- one group
@@ -111,10 +111,9 @@ class GroupAdmin:
         if group is None:
             raise UnknownGroup(f"there is no group {request.group!r}")
         described = self._described(home, request.group, group)
-        partitions = sorted({*group.positions, *group.holdings})
-        described.partitions.extend(
-            await asyncio.gather(*(self._partition(group, p) for p in partitions if self._topic_of(p) is not None))
-        )
+        topics = self._broker.directory.topics
+        found = [(topics[p.topic], p) for p in sorted({*group.positions, *group.holdings}) if p.topic in topics]
+        described.partitions.extend(await asyncio.gather(*(self._partition(group, topic, p) for topic, p in found)))
         return group_pb2.DescribeGroupResponse(group=described).SerializeToString()
 
     async def reset_group(self, data: bytes, call: Call) -> bytes:
@@ -131,9 +130,11 @@ class GroupAdmin:
         offsets = await asyncio.gather(*(self._reading.offsets_of(topic, n, request.to) for n in numbers))
         positions = [(p, Offset(found.at)) for p, found in zip(partitions, offsets, strict=True)]
         await decide(running, commands.Reset(request.group, positions))
+        if topic.id in self._broker.directory.deleted:
+            raise TopicDeleted(f"the topic {topic.name!r} was deleted meanwhile")
         group = _state(running).by_name.get(request.group, Group())
         return group_pb2.ResetGroupResponse(
-            partitions=await asyncio.gather(*(self._partition(group, p) for p in partitions))
+            partitions=await asyncio.gather(*(self._partition(group, topic, p) for p in partitions))
         ).SerializeToString()
 
     async def delete_group(self, data: bytes, call: Call) -> bytes:
@@ -179,12 +180,8 @@ class GroupAdmin:
             ],
         )
 
-    def _topic_of(self, partition: PartitionId) -> Topic | None:
-        return self._broker.directory.topics.get(partition.topic)
-
-    async def _partition(self, group: Group, partition: PartitionId) -> group_pb2.GroupPartition:
-        topic = self._topic_of(partition)
-        assert topic is not None
+    async def _partition(self, group: Group, topic: Topic, partition: PartitionId) -> group_pb2.GroupPartition:
+        """`topic` as it was when it was looked up: it may be gone by the time that this is carried out."""
         holding, position = group.holdings.get(partition), group.positions.get(partition)
         found = group_pb2.GroupPartition(
             topic=topic.name,
@@ -203,6 +200,33 @@ class GroupAdmin:
         appended_ns = offsets.at_append_time_ns if offsets.HasField("at_append_time_ns") else 0
         found.lag_ms = max(self._clock.wall_ns() - appended_ns, 0) // NS_PER_MS if appended_ns else 0
         return found
+
+
+def page(groups: Iterable[group_pb2.Group], count_max: int) -> group_pb2.ListGroupsResponse:
+    """The first of these, which come by name: at most so many, and no more once they have PAGE_BYTES_MAX."""
+    answer, size = group_pb2.ListGroupsResponse(), 0
+    for group in groups:
+        if len(answer.groups) == count_max or size >= PAGE_BYTES_MAX:
+            answer.next_page_token = answer.groups[-1].name
+            break
+        answer.groups.append(group)
+        size += group.ByteSize()
+    return answer
+
+
+def merged(pages: Sequence[group_pb2.ListGroupsResponse], count_max: int) -> group_pb2.ListGroupsResponse:
+    """One page of several nodes': nothing behind the end of a page that does not say what comes next."""
+    ends = [answer.next_page_token for answer in pages if answer.next_page_token]
+    found = sorted((group for answer in pages for group in answer.groups), key=lambda group: group.name)
+    known = [group for group in found if not ends or group.name <= min(ends)]
+    answer = page(known, count_max)
+    if ends and not answer.next_page_token:
+        answer.next_page_token = min(ends)
+    return answer
+
+
+def _count_max(request: group_pb2.ListGroupsRequest) -> int:
+    return min(request.page_size or PAGE_GROUPS_MAX, PAGE_GROUPS_MAX)
 
 
 def _state(running: Running) -> Groups:

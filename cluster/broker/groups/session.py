@@ -1,24 +1,33 @@
-"""One member's stream, as its coordinator has it: what is said to it, in order, and how it ends."""
+"""One member's stream, as its coordinator has it: what is said to it, in order, and how it ends.
+
+An error that nobody foresaw is a bug: it ends the stream and is raised by who serves it. Raised in a callback it would
+end nothing, and the member would wait for ever.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.home import refusal
-from cluster.errors import RiverrunError
 from cluster.types import Index
 from cluster.wire import api
 from cluster.wire.attach import coordinator_pb2
 
+LEFT = coordinator_pb2.AttachResponse(left=coordinator_pb2.LeftGroup()).SerializeToString()
+"""The last message to a member that has gone."""
+
 
 class Session:
-    """Messages to the member's node. Unanswered commits are bounded; what it holds is told as a whole, newest last."""
+    """Messages to the member's node; commits and releases under way are bounded.
+
+    What the member holds is told as a whole, newest last.
+    """
 
     def __init__(self, who: tuple[str, int], commits_max: int) -> None:
         self.who = who
         self.left = False
         """It wishes to leave: what it holds is of no interest to it any more."""
-        self._out: asyncio.Queue[bytes | RiverrunError | None] = asyncio.Queue()
+        self._out: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
         self._room = asyncio.Semaphore(commits_max)
         self._told: Index | None = None
         self._held: list[tuple[bytes, int, int, bool]] | None = None
@@ -26,7 +35,7 @@ class Session:
     async def messages(self) -> AsyncIterator[bytes]:
         """What to send, until the end; raises the error that ends it."""
         while (item := await self._out.get()) is not None:
-            if isinstance(item, RiverrunError):
+            if isinstance(item, BaseException):
                 raise item
             yield item
 
@@ -44,7 +53,7 @@ class Session:
             self._out.put_nowait(coordinator_pb2.AttachResponse(holdings=holdings).SerializeToString())
 
     async def room(self) -> None:
-        """Wait while too many commits have no answer."""
+        """Wait while too many commits and releases are under way."""
         await self._room.acquire()
 
     def answer_when_done(self, correlation: int, reply: "asyncio.Future[Answer]") -> None:
@@ -56,7 +65,6 @@ class Session:
                 return
             error = reply.exception()
             if error is not None:
-                assert isinstance(error, RiverrunError), error
                 self.end(error)
                 return
             outcome = coordinator_pb2.CommitOutcome(correlation=correlation)
@@ -66,27 +74,25 @@ class Session:
 
         reply.add_done_callback(done)
 
-    def must_succeed(self, reply: "asyncio.Future[Answer]") -> None:
-        """A release: where it failed the stream ends, and the node says it again elsewhere."""
+    def released(self, reply: "asyncio.Future[Answer]") -> None:
+        """What became of a release: where it failed the stream ends, and the node says it again elsewhere."""
+        self._room.release()
         if reply.cancelled():
             return
         error = reply.exception()
         if error is None and reply.result().reason:
             error = refusal(reply.result())
-        if isinstance(error, RiverrunError):
+        if error is not None:
             self.end(error)
 
     def say_left(self) -> None:
         """The member has gone, as it wished."""
-        self._out.put_nowait(coordinator_pb2.AttachResponse(left=coordinator_pb2.LeftGroup()).SerializeToString())
+        self._out.put_nowait(LEFT)
 
     def end_with(self, taking: "asyncio.Task[None]") -> None:
         """Nothing more is taken from the member's node."""
-        error = None if taking.cancelled() else taking.exception()
-        if error is not None and not isinstance(error, RiverrunError):
-            raise error
-        self.end(error)
+        self.end(None if taking.cancelled() else taking.exception())
 
-    def end(self, error: RiverrunError | None) -> None:
+    def end(self, error: BaseException | None) -> None:
         """Nothing more is said."""
         self._out.put_nowait(error)

@@ -1,17 +1,18 @@
 """The groups of one partition of `__groups`: a fold of commands. Pure, deterministic, total.
 
-`apply` never raises: what cannot be done is an answer with a reason. See the package for the rules.
+What cannot be done is an answer with a reason; `apply` raises for nothing but a command that another version of
+riverrun wrote, which would be folded differently here. See the package for the rules.
 """
-
-from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 
 from cluster.broker.groups import commands
 from cluster.broker.groups.assignment import plan
 from cluster.broker.groups.commands import Answer
-from cluster.types import NO_INDEX, Index, Offset, PartitionId, TopicId
+from cluster.broker.groups.group import Group, Holding, Member, group_of, plain_of
+from cluster.broker.groups.weight import PARTITION_BYTES, Weights, bytes_max, weight_of
+from cluster.errors import RefusedToStart
+from cluster.types import Index, Offset, PartitionId, TopicId
 
 FORMAT = 2
 GROUPS_MAX = 10_000
@@ -19,41 +20,8 @@ GROUPS_MAX = 10_000
 MEMBERS_MAX = 1_000
 """In one group."""
 HELD_MAX = 100_000
-"""Partitions that a member may want in all."""
-
-
-@dataclass(slots=True)
-class Member:
-    """A reader: its session says who it is, `topics` what it wants (with the partitions of each)."""
-
-    session: bytes
-    client: str
-    topics: dict[TopicId, int]
-
-
-@dataclass(slots=True)
-class Holding:
-    """Who holds a partition, since which generation, and whether it was asked back."""
-
-    member: int
-    generation: int
-    asked_back: bool = False
-
-
-@dataclass(slots=True)
-class Group:
-    """One group. `changed` is the last entry that changed its members or what they hold."""
-
-    generation: int = 0
-    next_member: int = 1
-    changed: Index = NO_INDEX
-    members: dict[int, Member] = field(default_factory=dict)
-    holdings: dict[PartitionId, Holding] = field(default_factory=dict)
-    positions: dict[PartitionId, Offset] = field(default_factory=dict)
-
-    def held_by(self, member: int) -> dict[PartitionId, Holding]:
-        """What a member holds."""
-        return {partition: holding for partition, holding in self.holdings.items() if holding.member == member}
+"""Partitions that a member may want in all. See `weight` as well."""
+LIMIT = "LIMIT_REACHED"
 
 
 class Groups:
@@ -61,16 +29,18 @@ class Groups:
 
     `retired`: a new group's generations and members are numbered from here, so that nobody who was in a deleted group
     of that name is taken for a member.
+    RefusedToStart: the state, or a command, was written by another version of riverrun, in a way not known here.
     """
 
     def __init__(self, encoded: bytes = b"") -> None:
         self.by_name: dict[str, Group]
         self.by_name, self.retired = _decode(encoded) if encoded else ({}, 0)
         self.touched: dict[str, Index] = {}
+        self._weights = Weights(self.by_name)
 
     def encode(self) -> bytes:
         """See `cluster.log.fold.Machine`."""
-        groups = {name: _plain(group) for name, group in self.by_name.items()}
+        groups = {name: plain_of(group) for name, group in self.by_name.items()}
         return bytes([FORMAT]) + bytes(msgspec.msgpack.encode((groups, self.retired)))
 
     def apply(self, command: bytes, index: Index) -> Answer:
@@ -80,8 +50,12 @@ class Groups:
                 return self._join(join, index)
             case commands.Leave(group=name, member=member):
                 return self._leave(name, member, index)
+            case commands.LeaveSession(group=name, session=session):
+                return self._leave(name, self.by_name.get(name, Group()).member_of(session), index)
             case commands.Release(group=name, member=member, held=held):
-                return self._release(name, member, held, index)
+                return self._release(name, [(member, held)], index)
+            case commands.ReleaseAll(group=name, released=released):
+                return self._release(name, released, index)
             case commands.Commit(group=name, member=member, positions=positions):
                 return self._commit(name, member, positions, index)
             case commands.Reset(group=name, positions=positions):
@@ -94,28 +68,35 @@ class Groups:
     # --- members
 
     def _join(self, join: commands.Join, index: Index) -> Answer:
-        group = self.by_name.get(join.group)
-        if group is None:
-            if len(self.by_name) >= GROUPS_MAX:
-                return Answer(
-                    "OVERLOADED", f"there are {GROUPS_MAX} groups here already; delete some that are not used"
-                )
-            group = Group(generation=self.retired, next_member=max(self.retired, 1))
-        number = next((n for n, member in group.members.items() if member.session == join.session), 0)
+        is_new = join.group not in self.by_name
+        if is_new and len(self.by_name) >= GROUPS_MAX:
+            return Answer(LIMIT, f"there are {GROUPS_MAX} groups here already: delete some that are not used")
+        group = Group(self.retired, max(self.retired, 1)) if is_new else self.by_name[join.group]
+        number = group.member_of(join.session)
         known = group.members.get(number)
-        if known is not None and known.topics == join.topics:
-            known.client = join.client
+        same = known is not None and known.topics == join.topics
+        if known is not None and same and known.client == join.client:
             return Answer(member=number)
         if sum(join.topics.values()) > HELD_MAX:
             return Answer("INVALID_REQUEST", f"a member can want {HELD_MAX} partitions, not more")
-        if known is None:
-            if len(group.members) >= MEMBERS_MAX:
-                return Answer("OVERLOADED", f"the group {join.group!r} has its {MEMBERS_MAX} members already")
-            number = group.next_member
-            group.next_member += 1
-        self.by_name[join.group] = group
+        if known is None and len(group.members) >= MEMBERS_MAX:
+            return Answer(LIMIT, f"the group {join.group!r} has its {MEMBERS_MAX} members already")
+        number = number or group.next_member
+        before, total = self._weights.of(join.group, self.by_name), self._weights.total(self.by_name)
         group.members[number] = Member(join.session, join.client, dict(join.topics))
-        self._members_changed(join.group, group, index)
+        weight = weight_of(join.group, group)
+        more, room = weight.bytes - before.bytes, bytes_max(new=weight.partitions > before.partitions) - total
+        if more > max(room, 0):
+            if known is None:
+                del group.members[number]
+            else:
+                group.members[number] = known
+            return Answer(member=number) if same else _no_room(join.group, total)  # its new name alone is no reason
+        group.next_member = max(group.next_member, number + 1)
+        self.by_name[join.group] = group
+        self._weights.weighed(join.group, weight)
+        if not same:
+            self._members_changed(join.group, group, index)
         return Answer(member=number)
 
     def _leave(self, name: str, number: int, index: Index) -> Answer:
@@ -124,6 +105,7 @@ class Groups:
             return Answer()  # it has left already
         for partition in group.held_by(number):
             del group.holdings[partition]
+        self._weights.changed(name)
         self._members_changed(name, group, index)
         return Answer()
 
@@ -133,14 +115,16 @@ class Groups:
 
     # --- what they hold
 
-    def _release(self, name: str, number: int, held: list[tuple[PartitionId, int]], index: Index) -> Answer:
+    def _release(self, name: str, released: list[tuple[int, list[tuple[PartitionId, int]]]], index: Index) -> Answer:
         group = self.by_name.get(name)
-        if group is None or number not in group.members:
-            return _unknown_member(name)
-        released = [p for p, generation in held if _is_held(group, p, number, generation)]
-        for partition in released:
+        if group is None:
+            return Answer()
+        said = [(p, number, generation) for number, held in released for p, generation in held]
+        free = [p for p, number, generation in said if _is_held(group, p, number, generation)]
+        for partition in free:
             group.holdings.pop(partition, None)
-        if released:
+        if free:
+            self._weights.changed(name)
             self._rebalance(name, group, index)
         return Answer()  # what was not held needs no release
 
@@ -184,7 +168,12 @@ class Groups:
             return _unknown_group(name)
         if group.members:
             return _not_empty(name, group)
+        more = PARTITION_BYTES * len({partition for partition, _ in positions}.difference(group.positions))
+        total = self._weights.total(self.by_name)
+        if more and total + more > bytes_max(new=True):
+            return _no_room(name, total)
         group.positions.update(positions)
+        self._weights.changed(name)
         return Answer()
 
     # --- ends
@@ -197,10 +186,12 @@ class Groups:
             return _not_empty(name, group)
         self.retired = max(self.retired, group.generation, group.next_member)
         del self.by_name[name]
+        self._weights.changed(name)
         return Answer()
 
     def _forget(self, topic: TopicId, index: Index) -> Answer:
         for name, group in self.by_name.items():
+            self._weights.changed(name)
             for partition in [p for p in group.positions if p.topic == topic]:
                 del group.positions[partition]
             wanting = [member for member in group.members.values() if topic in member.topics]
@@ -227,38 +218,22 @@ def _unknown_member(name: str) -> Answer:
     return Answer("UNKNOWN_MEMBER", f"this member is not in the group {name!r} any more; join again")
 
 
+def _no_room(name: str, total: int) -> Answer:
+    return Answer(
+        LIMIT,
+        f"there is no room for more of the group {name!r}: the groups kept with it weigh {total} bytes, of at most "
+        f"{bytes_max(new=True)}; delete groups that are not used, or join for fewer partitions",
+    )
+
+
 def _not_empty(name: str, group: Group) -> Answer:
     return Answer(
         "GROUP_NOT_EMPTY", f"the group {name!r} has {len(group.members)} members now; stop them first, then try again"
     )
 
 
-def _plain(group: Group) -> tuple[object, ...]:
-    return (
-        group.generation,
-        group.next_member,
-        group.changed,
-        [(number, m.session, m.client, list(m.topics.items())) for number, m in group.members.items()],
-        [(*p, h.member, h.generation, h.asked_back) for p, h in group.holdings.items()],
-        [(*p, position) for p, position in group.positions.items()],
-    )
-
-
 def _decode(encoded: bytes) -> tuple[dict[str, Group], int]:
-    assert encoded[0] == FORMAT, f"groups of format {encoded[0]}"
+    if encoded[0] != FORMAT:
+        raise RefusedToStart(f"groups were written by another version of riverrun (format {encoded[0]}, not {FORMAT})")
     groups, retired = msgspec.msgpack.decode(encoded[1:])
-    return {name: _group(plain) for name, plain in groups.items()}, retired
-
-
-def _group(plain: Any) -> Group:
-    generation, next_member, changed, members, holdings, positions = plain
-    return Group(
-        generation=generation,
-        next_member=next_member,
-        changed=Index(changed),
-        members={
-            n: Member(session, client, {TopicId(t): c for t, c in topics}) for n, session, client, topics in members
-        },
-        holdings={PartitionId(TopicId(t), n): Holding(member, made, asked) for t, n, member, made, asked in holdings},
-        positions={PartitionId(TopicId(t), n): Offset(position) for t, n, position in positions},
-    )
+    return {name: group_of(plain) for name, plain in groups.items()}, retired

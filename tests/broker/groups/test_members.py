@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from cluster.broker.forwarding import FORWARDED
 from cluster.errors import InvalidRequest, RiverrunError, UnknownGroup, UnknownTopic
 from cluster.sim.cluster import SimCluster
 from cluster.wire.api import group_pb2, stream_pb2
@@ -264,3 +265,23 @@ async def test_groups_are_listed_described_reset_and_deleted(cluster: SimCluster
     await channel.call(DELETE, group_pb2.DeleteGroupRequest(group="g").SerializeToString(), timeout_s=10)
     with pytest.raises(UnknownGroup):
         await describe(cluster, 1)
+
+
+@in_a_cluster
+async def test_groups_are_listed_page_by_page(cluster: SimCluster) -> None:
+    """All of them, each once, by name; no node is asked for more of its own than a page."""
+    names = [f"g{number:02}" for number in range(20)]
+    for number, name in enumerate(names):
+        await (await ThinMember(cluster, 1 + number % 3, group=name, delivery=group_pb2.DELIVERY_NONE).open()).leave()
+    listed: list[str] = []
+    request = group_pb2.ListGroupsRequest(page_size=3)
+    while not listed or request.page_token:
+        asking = request.SerializeToString()
+        for node in cluster.nodes:
+            answer = await thin_channel(cluster, node).call(LIST, asking, timeout_s=10, metadata={FORWARDED: "1"})
+            assert 3 >= len(group_pb2.ListGroupsResponse.FromString(answer).groups)
+        page = group_pb2.ListGroupsResponse.FromString(await thin_channel(cluster, 2).call(LIST, asking, timeout_s=10))
+        listed += [group.name for group in page.groups]
+        request.page_token = page.next_page_token
+
+    assert names == listed

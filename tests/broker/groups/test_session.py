@@ -1,5 +1,9 @@
 """What a coordinator says to one member."""
 
+import asyncio
+
+import pytest
+
 from cluster.broker.groups.session import Session
 from cluster.types import Index, Offset, PartitionId, TopicId
 from cluster.wire.attach import coordinator_pb2, held_to_pb
@@ -23,3 +27,38 @@ async def test_a_member_is_told_only_what_is_new_to_it() -> None:
     assert [[], [(5, False)], [(5, True)], [(9, False)]] == [
         [(held.generation, held.asked_back) for held in holdings.held] for holdings in said
     ]
+
+
+async def fail() -> None:
+    """As a bug would."""
+    raise ZeroDivisionError
+
+
+async def ended(session: Session) -> list[bytes]:
+    """Everything that is said until the end."""
+    async with asyncio.timeout(1):
+        return [message async for message in session.messages()]
+
+
+async def test_what_nobody_foresaw_ends_the_stream() -> None:
+    """Raised in a callback it would end nothing, and the member would wait for ever."""
+    session = Session(("g", 1), 8)
+    taking = asyncio.create_task(fail())
+    taking.add_done_callback(session.end_with)
+    with pytest.raises(ZeroDivisionError):
+        await ended(session)
+
+
+async def test_a_commit_or_release_that_fails_as_nobody_foresaw_ends_the_stream() -> None:
+    """The same, where the answer of a replica is awaited."""
+    for wait in (
+        lambda s, reply: s.answer_when_done(1, reply),
+        lambda s, reply: reply.add_done_callback(s.released),
+    ):
+        session = Session(("g", 1), 8)
+        reply = asyncio.get_running_loop().create_future()
+        await session.room()
+        wait(session, reply)
+        reply.set_exception(ZeroDivisionError())
+        with pytest.raises(ZeroDivisionError):
+            await ended(session)

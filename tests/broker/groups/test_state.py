@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.broker.groups import commands
+from cluster.broker.groups import commands, weight
 from cluster.broker.groups.commands import Answer, Command
-from cluster.broker.groups.state import Group, Groups
+from cluster.broker.groups.group import Group
+from cluster.broker.groups.state import Groups
+from cluster.broker.groups.weight import weight_of
 from cluster.types import Index, Offset, PartitionId, TopicId
 
 T = TopicId(b"t" * 16)
+HEAD_BYTES = 32
+"""Of a state: its format, and what is kept besides the groups."""
 
 
 class Script:
@@ -56,6 +60,22 @@ def test_one_then_two_then_one() -> None:
     assert "0:1.2 1:1.2 2:1.2! 3:2.4" == script.told()
     script.do(commands.Leave("g", 1))
     assert "0:2.6 1:2.6 2:2.6 3:2.4" == script.told()
+
+
+def test_what_several_members_release_goes_together() -> None:
+    """By one plan, with one new generation; what one of them does not hold is no matter for the others."""
+    script = Script()
+    script.join("a", 6)
+    script.join("b", 6)
+    script.release_all_asked()
+    script.join("c", 6)
+    assert "0:1.2 1:1.2 2:1.2! 3:2.4 4:2.5 5:2.6!" == script.told()
+    first, second, nobody = (
+        (number, [(PartitionId(T, partition), generation)])
+        for number, partition, generation in [(1, 2, 2), (2, 5, 6), (9, 0, 2)]
+    )
+    assert "" == script.do(commands.ReleaseAll("g", [first, nobody, second])).reason
+    assert "0:1.2 1:1.2 2:3.8 3:2.4 4:2.5 5:3.8" == script.told()
 
 
 def test_who_comes_back_with_its_session_keeps_everything() -> None:
@@ -114,7 +134,11 @@ def test_a_position_never_goes_back_but_by_a_reset() -> None:
     [
         (commands.Commit("nobody", 1, []), "UNKNOWN_MEMBER"),
         (commands.Commit("g", 9, []), "UNKNOWN_MEMBER"),
-        (commands.Release("g", 9, []), "UNKNOWN_MEMBER"),
+        (commands.ReleaseAll("g", [(9, [(PartitionId(T, 0), 2)])]), ""),
+        (commands.LeaveSession("g", b"somebody else"), ""),
+        (commands.LeaveSession("nobody", b"a"), ""),
+        (commands.ReleaseAll("nobody", [(1, [(PartitionId(T, 0), 2)])]), ""),
+        (commands.ReleaseAll("g", [(1, [(PartitionId(T, 0), 1)])]), ""),
         (commands.Reset("nobody", []), "UNKNOWN_GROUP"),
         (commands.Delete("nobody"), "UNKNOWN_GROUP"),
         (commands.Delete("g"), "GROUP_NOT_EMPTY"),
@@ -172,14 +196,59 @@ def test_a_group_that_is_made_again_knows_nobody_of_before() -> None:
     assert "UNKNOWN_MEMBER" == script.do(old).reason
 
 
+def test_what_is_new_is_refused_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new group, more partitions, positions that were not there; members of what is there come and go as before."""
+    script = Script()
+    script.join("a")
+    script.do(commands.Commit("g", 1, [(PartitionId(T, 0), 2, Offset(7))]))
+    monkeypatch.setattr(weight, "NEW_BYTES_MAX", weight_of_all(script.groups))
+    before = script.groups.encode()
+    for new in (
+        commands.Join("h", b"b", "b", {T: 1}),
+        commands.Join("g", b"b", "b", {T: 5}),
+        commands.Join("g", b"a", "a", {T: 5}),
+    ):
+        assert "LIMIT_REACHED" == script.do(new).reason
+        assert before == script.groups.encode()
+    assert 2 == script.join("b")
+    script.release_all_asked()
+    for partition, holding in script.group.holdings.items():
+        held = partition, holding.generation, Offset(9)
+        assert "" == script.do(commands.Commit("g", holding.member, [held])).reason
+    script.do(commands.Leave("g", 1))
+    script.do(commands.Leave("g", 2))
+    assert "LIMIT_REACHED" == script.do(commands.Reset("g", [(PartitionId(T, 4), Offset(2))])).reason
+    assert "" == script.do(commands.Reset("g", [(PartitionId(T, 3), Offset(2))])).reason
+    assert 3 == script.join("c"), "a group that had all of this comes back"
+    assert "0:3" in script.told()
+
+
+def test_even_members_of_what_is_there_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is there already keeps its place, though not with a longer name."""
+    script = Script()
+    script.join("a")
+    monkeypatch.setattr(weight, "NEW_BYTES_MAX", 0)
+    monkeypatch.setattr(weight, "BYTES_MAX", weight_of_all(script.groups))
+    refused = script.do(commands.Join("g", b"b", "b", {T: 4}))
+    longer = script.do(commands.Join("g", b"a", "a longer name", {T: 4}))
+
+    assert ("LIMIT_REACHED", "") == (refused.reason, longer.reason)
+    assert (1, "a") == (longer.member, script.group.members[1].client)
+    assert [1] == list(script.group.members)
+
+
+names, clients = st.sampled_from(["g", "g", "h"]), st.sampled_from(["", "a client"])
+wanted = st.sampled_from([{T: 4}, {T: 4}, {T: 2}])
 sessions = st.sampled_from([b"a", b"b", b"c"])
 numbers = st.integers(1, 5)
 partitions = st.builds(PartitionId, st.just(T), st.integers(0, 3))
 held = st.lists(st.tuples(partitions, st.integers(1, 12)), max_size=3)
 anything = st.one_of(
-    st.builds(commands.Join, st.just("g"), sessions, st.just(""), st.just({T: 4})),
+    st.builds(commands.Join, names, sessions, clients, wanted),
     st.builds(commands.Leave, st.just("g"), numbers),
+    st.builds(commands.LeaveSession, st.just("g"), sessions),
     st.builds(commands.Release, st.just("g"), numbers, held),
+    st.builds(commands.ReleaseAll, st.just("g"), st.lists(st.tuples(numbers, held), max_size=3)),
     st.builds(
         commands.Commit,
         st.just("g"),
@@ -192,22 +261,34 @@ anything = st.one_of(
 )
 
 
-@given(st.lists(anything, max_size=40), st.data())
+@given(st.lists(anything, max_size=40), st.sampled_from([300, 600, 1 << 20]), st.data())
 @settings(max_examples=300, deadline=None)
-def test_whatever_is_said_the_rules_hold(said: list[Command], data: st.DataObject) -> None:
+def test_whatever_is_said_the_rules_hold(said: list[Command], bytes_max: int, data: st.DataObject) -> None:
     """One holder who is a member, generations that rise, positions that do not fall; a snapshot continues alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weight, "NEW_BYTES_MAX", bytes_max)
+        patch.setattr(weight, "BYTES_MAX", bytes_max + 40)
+        hold(said, data.draw(st.integers(0, len(said))))
+
+
+def hold(said: list[Command], cut: int) -> None:
+    """The rules, after each command; at `cut` a replica begins with a snapshot."""
     script = Script()
     generations: dict[PartitionId, int] = {}
-    cut = data.draw(st.integers(0, len(said)))
     other: Groups | None = None
     for place, command in enumerate(said):
         if place == cut:
             other = Groups(script.groups.encode())
         before = {name: dict(group.positions) for name, group in script.groups.by_name.items()}
+        weighed = weight_of_all(script.groups)
         answer = script.do(command)
         if other is not None:
             assert answer == other.apply(script.said[-1], Index(len(script.said)))
             assert script.groups.encode() == other.encode()
+        assert len(script.groups.encode()) <= weight_of_all(script.groups) + HEAD_BYTES
+        assert weight_of_all(script.groups) <= max(weighed, weight.BYTES_MAX)
+        if not isinstance(command, commands.Join | commands.Reset):
+            assert weight_of_all(script.groups) <= weighed
         for name, group in script.groups.by_name.items():
             for holding in group.holdings.values():
                 assert holding.member in group.members
@@ -219,3 +300,10 @@ def test_whatever_is_said_the_rules_hold(said: list[Command], data: st.DataObjec
         for partition, holding in script.groups.by_name.get("g", Group()).holdings.items():
             assert holding.generation >= generations.get(partition, 0)
             generations[partition] = holding.generation
+
+
+def weight_of_all(groups: Groups) -> int:
+    """Weighed anew, and as the state has it."""
+    total = sum(weight_of(name, group).bytes for name, group in groups.by_name.items())
+    assert total == groups._weights.total(groups.by_name)
+    return total

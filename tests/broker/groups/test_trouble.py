@@ -7,13 +7,13 @@ import pytest
 from cluster.broker.groups.home import groups_topic, home_of
 from cluster.broker.groups.state import Groups
 from cluster.broker.requests import TransferLeadership
-from cluster.errors import Unavailable
+from cluster.errors import TopicDeleted, Unavailable, UnknownTopic
 from cluster.sim.cluster import SimCluster
 from cluster.types import NodeId, TopicId
-from cluster.wire.api import group_pb2
-from tests.broker.groups.test_members import GRACE_S, describe
+from cluster.wire.api import group_pb2, stream_pb2
+from tests.broker.groups.test_members import DESCRIBE, GRACE_S, RESET, describe
 from tests.broker.groups.thin_member import ThinMember
-from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster
+from tests.broker.thin import PARTITIONS, TOPIC, in_a_cluster, thin_channel
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +50,70 @@ async def test_of_two_streams_with_one_session_the_newer_stays(cluster: SimClust
     assert before == said(cluster), "nobody joins any more"
     assert older.held == newer.held
     assert "" == await newer.commit(0, 1)
+
+
+@in_a_cluster
+async def test_who_is_on_its_way_back_is_not_let_go(cluster: SimCluster) -> None:
+    """It came within its grace, but the disks are slow: that is no fault of its."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    member.break_stream()
+    await asyncio.sleep(GRACE_S - 1)
+    for disk in cluster.disks.values():
+        disk.latency_s = 1.5
+    again = await ThinMember(cluster, 2, session=member.joined.session, delivery=group_pb2.DELIVERY_NONE).open()
+    for disk in cluster.disks.values():
+        disk.latency_s = 0.001
+
+    assert member.joined.member == again.joined.member
+    assert member.held == {held.partition: held.generation for held in again.joined.held}
+    await asyncio.sleep(2 * GRACE_S)
+    assert [again.joined.member] == [known.id for known in (await describe(cluster, 1)).members]
+
+
+@in_a_cluster
+async def test_who_vanishes_on_its_way_back_is_let_go(cluster: SimCluster) -> None:
+    """From then on it has its grace once more, and not for ever."""
+    member = await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()
+    await member.take_until_held(PARTITIONS)
+    member.break_stream()
+    await asyncio.sleep(GRACE_S - 1)
+    for disk in cluster.disks.values():
+        disk.latency_s = 1.5
+    again = ThinMember(cluster, 2, session=member.joined.session)
+    await again.begin()
+    await asyncio.sleep(0.1)
+    again.break_stream()
+    for disk in cluster.disks.values():
+        disk.latency_s = 0.001
+    await asyncio.sleep(2 * GRACE_S)
+
+    assert [] == list((await describe(cluster, 1)).members)
+
+
+@in_a_cluster
+async def test_a_farewell_whose_answer_was_lost_is_no_new_member(cluster: SimCluster) -> None:
+    """It is said again to the next coordinator, without coming back for that: nothing moves once more."""
+    await (await ThinMember(cluster, 1, delivery=group_pb2.DELIVERY_NONE).open()).leave()
+    coordinator = (await describe(cluster, 1)).coordinator
+    own, other = (node for node in cluster.nodes if node != coordinator)
+    stays = await ThinMember(cluster, other, delivery=group_pb2.DELIVERY_NONE).open()
+    await stays.take_until_held(PARTITIONS)
+    goes = await ThinMember(cluster, own, delivery=group_pb2.DELIVERY_NONE).open()
+    await asyncio.gather(stays.take_until_held(PARTITIONS // 2), goes.take_until_held(PARTITIONS // 2))
+    cluster.cut(coordinator, own, both=False)
+    leaving = asyncio.create_task(goes.leave())
+    await stays.take_until_held(PARTITIONS)
+    generation = (await describe(cluster, other)).generation
+    assert not leaving.done()
+    topic = groups_topic(cluster.running[other].broker)
+    assert topic is not None
+    home = cluster.running[coordinator].broker.running[home_of(topic, "g")]
+    await home.ref.tell(TransferLeadership(NodeId(other)))
+    await leaving
+    group = await describe(cluster, other)
+
+    assert (other, generation, 1) == (group.coordinator, group.generation, len(group.members))
 
 
 def said(cluster: SimCluster) -> int:
@@ -116,3 +180,33 @@ def topics_held(cluster: SimCluster) -> set[TopicId]:
     machine = broker.running[home_of(topic, "g")].replica.log.fold.machine
     assert isinstance(machine, Groups)
     return {partition.topic for partition in machine.by_name["g"].holdings}
+
+
+@in_a_cluster
+async def test_a_topic_that_goes_while_its_group_is_looked_at(cluster: SimCluster) -> None:
+    """Described without it, or reset with a typed error: at whatever moment it goes."""
+    client = cluster.client("admin")
+    to = stream_pb2.Position(earliest=True)
+    for number in range(12):
+        name = f"gone-{number}"
+        await client.create_topic(name, partitions=2, replicas=3)
+        member = await ThinMember(cluster, 1, group=name, topics=[name], delivery=group_pb2.DELIVERY_NONE).open()
+        await member.take_until_held(2)
+        await member.leave()
+        channel = thin_channel(cluster, 1 + number % 3)
+        describing = group_pb2.DescribeGroupRequest(group=name).SerializeToString()
+        resetting = group_pb2.ResetGroupRequest(group=name, topic=name, to=to).SerializeToString()
+        deleting = asyncio.create_task(client.delete_topic(name))
+        while not deleting.done():
+            described, reset = await asyncio.gather(
+                channel.call(DESCRIBE, describing, timeout_s=10),
+                channel.call(RESET, resetting, timeout_s=10),
+                return_exceptions=True,
+            )
+            assert not isinstance(described, BaseException), described
+            parts = group_pb2.DescribeGroupResponse.FromString(described).group.partitions
+            assert [part.topic for part in parts] in ([name] * 2, [])
+            assert isinstance(reset, bytes | UnknownTopic | TopicDeleted | Unavailable), reset
+            assert [] == cluster.fabric.failed
+        await deleting
+    await client.abandon()

@@ -26,7 +26,7 @@ from cluster.wire.pb.riverrun.internal.v1 import peer_pb2 as riverrun_dot_intern
 from cluster.wire.pb.riverrun.v1 import stream_pb2 as riverrun_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&riverrun/internal/v1/coordinator.proto\x12\x14riverrun.internal.v1\x1a\x1friverrun/internal/v1/peer.proto\x1a\x18riverrun/v1/stream.proto\"\xed\x01\n\rAttachRequest\x12\x34\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\".riverrun.internal.v1.AttachMemberH\x00\x12\x32\n\x06\x63ommit\x18\x02 \x01(\x0b\x32 .riverrun.internal.v1.CommitHeldH\x00\x12\x34\n\x07release\x18\x03 \x01(\x0b\x32!.riverrun.internal.v1.ReleaseHeldH\x00\x12\x31\n\x05leave\x18\x04 \x01(\x0b\x32 .riverrun.internal.v1.LeaveGroupH\x00\x42\t\n\x07request\"\xb2\x01\n\x0c\x41ttachMember\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0f\n\x07session\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\x12\x31\n\x06topics\x18\x06 \x03(\x0b\x32!.riverrun.internal.v1.WantedTopic\"3\n\x0bWantedTopic\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x12\n\npartitions\x18\x02 \x01(\r\"\x80\x01\n\rHeldPartition\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x15\n\x08position\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nasked_back\x18\x05 \x01(\x08\x42\x0b\n\t_position\"Y\n\nCommitHeld\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\x36\n\tpositions\x18\x02 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"@\n\x0bReleaseHeld\x12\x31\n\x04held\x18\x01 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"\x0c\n\nLeaveGroup\"\xb9\x01\n\x0e\x41ttachResponse\x12\x32\n\x08holdings\x18\x01 \x01(\x0b\x32\x1e.riverrun.internal.v1.HoldingsH\x00\x12\x36\n\x07outcome\x18\x02 \x01(\x0b\x32#.riverrun.internal.v1.CommitOutcomeH\x00\x12/\n\x04left\x18\x03 \x01(\x0b\x32\x1f.riverrun.internal.v1.LeftGroupH\x00\x42\n\n\x08response\"M\n\x08Holdings\x12\x0e\n\x06member\x18\x01 \x01(\x04\x12\x31\n\x04held\x18\x02 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"G\n\rCommitOutcome\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.riverrun.v1.Error\"\x0b\n\tLeftGroup2m\n\x12\x43oordinatorService\x12W\n\x06\x41ttach\x12#.riverrun.internal.v1.AttachRequest\x1a$.riverrun.internal.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&riverrun/internal/v1/coordinator.proto\x12\x14riverrun.internal.v1\x1a\x1friverrun/internal/v1/peer.proto\x1a\x18riverrun/v1/stream.proto\"\xed\x01\n\rAttachRequest\x12\x34\n\x06\x61ttach\x18\x01 \x01(\x0b\x32\".riverrun.internal.v1.AttachMemberH\x00\x12\x32\n\x06\x63ommit\x18\x02 \x01(\x0b\x32 .riverrun.internal.v1.CommitHeldH\x00\x12\x34\n\x07release\x18\x03 \x01(\x0b\x32!.riverrun.internal.v1.ReleaseHeldH\x00\x12\x31\n\x05leave\x18\x04 \x01(\x0b\x32 .riverrun.internal.v1.LeaveGroupH\x00\x42\t\n\x07request\"\xc3\x01\n\x0c\x41ttachMember\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\x12\r\n\x05group\x18\x03 \x01(\t\x12\x0f\n\x07session\x18\x04 \x01(\x0c\x12\x0e\n\x06\x63lient\x18\x05 \x01(\t\x12\x31\n\x06topics\x18\x06 \x03(\x0b\x32!.riverrun.internal.v1.WantedTopic\x12\x0f\n\x07leaving\x18\x07 \x01(\x08\"3\n\x0bWantedTopic\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x12\n\npartitions\x18\x02 \x01(\r\"\x80\x01\n\rHeldPartition\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x15\n\x08position\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nasked_back\x18\x05 \x01(\x08\x42\x0b\n\t_position\"Y\n\nCommitHeld\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12\x36\n\tpositions\x18\x02 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"@\n\x0bReleaseHeld\x12\x31\n\x04held\x18\x01 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"\x0c\n\nLeaveGroup\"\xb9\x01\n\x0e\x41ttachResponse\x12\x32\n\x08holdings\x18\x01 \x01(\x0b\x32\x1e.riverrun.internal.v1.HoldingsH\x00\x12\x36\n\x07outcome\x18\x02 \x01(\x0b\x32#.riverrun.internal.v1.CommitOutcomeH\x00\x12/\n\x04left\x18\x03 \x01(\x0b\x32\x1f.riverrun.internal.v1.LeftGroupH\x00\x42\n\n\x08response\"M\n\x08Holdings\x12\x0e\n\x06member\x18\x01 \x01(\x04\x12\x31\n\x04held\x18\x02 \x03(\x0b\x32#.riverrun.internal.v1.HeldPartition\"G\n\rCommitOutcome\x12\x13\n\x0b\x63orrelation\x18\x01 \x01(\x04\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.riverrun.v1.Error\"\x0b\n\tLeftGroup2m\n\x12\x43oordinatorService\x12W\n\x06\x41ttach\x12#.riverrun.internal.v1.AttachRequest\x1a$.riverrun.internal.v1.AttachResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,25 +36,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTACHREQUEST']._serialized_start=124
   _globals['_ATTACHREQUEST']._serialized_end=361
   _globals['_ATTACHMEMBER']._serialized_start=364
-  _globals['_ATTACHMEMBER']._serialized_end=542
-  _globals['_WANTEDTOPIC']._serialized_start=544
-  _globals['_WANTEDTOPIC']._serialized_end=595
-  _globals['_HELDPARTITION']._serialized_start=598
-  _globals['_HELDPARTITION']._serialized_end=726
-  _globals['_COMMITHELD']._serialized_start=728
-  _globals['_COMMITHELD']._serialized_end=817
-  _globals['_RELEASEHELD']._serialized_start=819
-  _globals['_RELEASEHELD']._serialized_end=883
-  _globals['_LEAVEGROUP']._serialized_start=885
-  _globals['_LEAVEGROUP']._serialized_end=897
-  _globals['_ATTACHRESPONSE']._serialized_start=900
-  _globals['_ATTACHRESPONSE']._serialized_end=1085
-  _globals['_HOLDINGS']._serialized_start=1087
-  _globals['_HOLDINGS']._serialized_end=1164
-  _globals['_COMMITOUTCOME']._serialized_start=1166
-  _globals['_COMMITOUTCOME']._serialized_end=1237
-  _globals['_LEFTGROUP']._serialized_start=1239
-  _globals['_LEFTGROUP']._serialized_end=1250
-  _globals['_COORDINATORSERVICE']._serialized_start=1252
-  _globals['_COORDINATORSERVICE']._serialized_end=1361
+  _globals['_ATTACHMEMBER']._serialized_end=559
+  _globals['_WANTEDTOPIC']._serialized_start=561
+  _globals['_WANTEDTOPIC']._serialized_end=612
+  _globals['_HELDPARTITION']._serialized_start=615
+  _globals['_HELDPARTITION']._serialized_end=743
+  _globals['_COMMITHELD']._serialized_start=745
+  _globals['_COMMITHELD']._serialized_end=834
+  _globals['_RELEASEHELD']._serialized_start=836
+  _globals['_RELEASEHELD']._serialized_end=900
+  _globals['_LEAVEGROUP']._serialized_start=902
+  _globals['_LEAVEGROUP']._serialized_end=914
+  _globals['_ATTACHRESPONSE']._serialized_start=917
+  _globals['_ATTACHRESPONSE']._serialized_end=1102
+  _globals['_HOLDINGS']._serialized_start=1104
+  _globals['_HOLDINGS']._serialized_end=1181
+  _globals['_COMMITOUTCOME']._serialized_start=1183
+  _globals['_COMMITOUTCOME']._serialized_end=1254
+  _globals['_LEFTGROUP']._serialized_start=1256
+  _globals['_LEFTGROUP']._serialized_end=1267
+  _globals['_COORDINATORSERVICE']._serialized_start=1269
+  _globals['_COORDINATORSERVICE']._serialized_end=1378
 # @@protoc_insertion_point(module_scope)

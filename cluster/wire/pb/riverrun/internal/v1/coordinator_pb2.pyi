@@ -74,6 +74,7 @@ class AttachMember(message.Message):
     SESSION_FIELD_NUMBER: builtins.int
     CLIENT_FIELD_NUMBER: builtins.int
     TOPICS_FIELD_NUMBER: builtins.int
+    LEAVING_FIELD_NUMBER: builtins.int
     incarnation: builtins.int
     """The node's run, for the hello's proof."""
     group: builtins.str
@@ -82,6 +83,8 @@ class AttachMember(message.Message):
     """Who the member is, across its streams."""
     client: builtins.str
     """For people."""
+    leaving: builtins.bool
+    """It has said that it leaves, and was not answered: it does not come back for that. The answer is `left`."""
     @builtins.property
     def hello(self) -> peer_pb2.Hello:
         """Which node speaks, and for whom it takes the receiver."""
@@ -99,10 +102,11 @@ class AttachMember(message.Message):
         session: builtins.bytes = ...,
         client: builtins.str = ...,
         topics: abc.Iterable[WantedTopic] | None = ...,
+        leaving: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "group", b"group", "hello", b"hello", "incarnation", b"incarnation", "session", b"session", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "group", b"group", "hello", b"hello", "incarnation", b"incarnation", "leaving", b"leaving", "session", b"session", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,41 @@
+"""A log whose commands fold into a state that stands at the head of each of its segments."""
+
+import random
+from dataclasses import replace
+
+from cluster.log import Log
+from cluster.records import EntryKind
+from cluster.sim.disk import SimDisk
+from cluster.types import Index
+from tests.log.test_crash import DIRECTORY, IDENTITY, MEMBERS, OPTIONS, entry, flush
+
+STATE_BYTES = 10_000
+COMMAND_BYTES = 500
+FRAME_BYTES_MAX = 600
+
+
+class Large:
+    """A state that is larger than a segment is to be."""
+
+    def apply(self, command: bytes, index: Index) -> None:
+        """It stays as it is."""
+
+    def encode(self) -> bytes:
+        """All of it."""
+        return bytes(STATE_BYTES)
+
+
+def test_a_state_larger_than_a_segment_is_not_written_with_each_entry() -> None:
+    """What is written of the state is no more than what is written of the entries."""
+    disk = SimDisk(random.Random(1))
+    Log.create(disk, [(DIRECTORY, IDENTITY, MEMBERS)])
+    options = replace(OPTIONS, folded_segment_bytes_max=4_096)
+    log = Log.open(disk, DIRECTORY, IDENTITY, options, lambda _: Large())
+    for _ in range(200):
+        command = replace(entry(log, 1), kind=EntryKind.COMMAND, batch=None, control=bytes(COMMAND_BYTES))
+        log.append([command])
+        flush(log, disk)
+    segments = sum(name.endswith(".log") for name in disk.list(DIRECTORY))
+
+    assert 2 < segments <= 2 + 200 * FRAME_BYTES_MAX // STATE_BYTES
+    assert log.last_index == Log.open(disk, DIRECTORY, IDENTITY, options, lambda _: Large()).last_index
