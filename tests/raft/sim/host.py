@@ -335,7 +335,7 @@ class Host:
         core, mix = self.core, self.world.mix
         if not mix.floor_us_mean or core.commit <= self.compacted or self.world.chance.random() > mix.compaction:
             return
-        upto = min(core.commit, core.durable_index)
+        upto = min(core.commit, core.durable_index, self.disk.image.last_index)
         floor = Index(0) if core.catching_up else self.log.floor_at(core.commit)
         self.world.counts["tombstones_dropped"] += self.log.compact(upto, floor)
         self.disk.image.compact(upto, floor)

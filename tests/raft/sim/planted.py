@@ -186,7 +186,8 @@ class FoldRegresses(Raft):
     """A late fold replaces a log that already holds what it stands for."""
 
     def step(self, message: RaftMessage) -> None:
-        if isinstance(message, InstallFold) and message.term == self.term and message.index < self.commit:
+        late = isinstance(message, InstallFold) and not message.beginning and message.index < self.commit
+        if late and message.term == self.term:
             self.terms.reset(message.index, message.last_term)
             self.writes.installed(message)
             self.matched = self.commit = message.index
