@@ -294,8 +294,7 @@ class Replica(Actor):
     # --- what the core asks for
 
     def _carry_out(self) -> None:
-        self.raft.floor = self.log.fold.tombstones_upto
-        while (ready := self.raft.ready()) is not None:
+        while (ready := self._ready()) is not None:
             self._write(ready)
             self._send(ready.messages)
             self._send(ready.promises)
@@ -304,6 +303,10 @@ class Replica(Actor):
             self._recovering = False
             self.log.whole_again()
             self._around.writer.submit(self.log, lambda _: None)
+
+    def _ready(self) -> Ready | None:
+        self.raft.floor = self.log.fold.tombstones_upto
+        return self.raft.ready()
 
     def _write(self, ready: Ready) -> None:
         """Bring log and vote to where the core is, in memory at once, on disk by the writer's next group."""

@@ -125,8 +125,8 @@ class Compacting:
             return None
         life_ms = self._config.tombstone_life_ms
         before_ns = self._trimming.now_ns() - (life_ms or 0) * NS_PER_MS
-        if life_ms is None or oldest[1] >= before_ns:
-            return None
+        if life_ms is None or oldest[1] >= before_ns or self._raft.catching_up:
+            return None  # where the floor rises, whoever is on its way to it begins once more
         upto = min(self._log.last_index_before(before_ns), self._raft.commit)
         lagging = self._config.lagging_bytes_max or self._options.lagging_bytes_max
         limit = old_enough(upto, self._trimming.followers(), lagging)
