@@ -18,6 +18,8 @@ from tests.sim.swarm import Plan
 TOPIC = "t"
 TOMBSTONE_SHARE = 0.15
 """Of the records that are produced to a compacted topic: they delete their key."""
+MORTAL_SHARE = 0.1
+"""Of the records that are produced to a compacted topic: they are the first of a key that is then deleted for good."""
 IDENTITY = "id"
 """The header that tells one tombstone from another."""
 WRONG_SHARE = 0.2
@@ -42,13 +44,14 @@ class Load:
         options = ClientOptions(linger_s=self._plan.linger_s, delivery_timeout_s=200.0)
         client = self._cluster.client(f"producer-{number}", options)
         pending: set[asyncio.Task[None]] = set()
+        mortal: list[str] = []
         count = 0
         while not self.stopping:
             for _ in range(self._random.randint(1, 6)):
-                value, key = f"{number}.{count}", f"k{self._random.randrange(12)}"
+                value = f"{number}.{count}"
+                key, tombstone = self._next_key(value, mortal)
                 count += 1
                 partition = partition_of_key(key.encode(), self._plan.partitions)
-                tombstone = bool(self._plan.limits.compacted) and self._random.random() < TOMBSTONE_SHARE
                 said = {"partition": partition, "key": key, "value": value} | ({"tombstone": True} if tombstone else {})
                 operation = self._history.invoke(f"p{number}", "send", self._loop.now_s, **said)
                 self._outcome.sent += 1
@@ -68,6 +71,17 @@ class Load:
         if pending:
             await asyncio.wait(pending)
         await client.abandon()
+
+    def _next_key(self, value: str, mortal: list[str]) -> tuple[str, bool]:
+        """Whose record is next, and whether it deletes its key: some of the keys come once and are deleted for good."""
+        chance = self._random.random() if self._plan.limits.compacted else 1.0
+        if chance < MORTAL_SHARE:
+            mortal.append(f"m{value}")
+            return mortal[-1], False
+        if chance < 2 * MORTAL_SHARE and mortal:
+            return mortal.pop(0), True
+        tombstone = bool(self._plan.limits.compacted) and self._random.random() < TOMBSTONE_SHARE
+        return f"k{self._random.randrange(12)}", tombstone
 
     async def _await(self, operation: int, process: str, delivery: Delivery) -> None:
         try:
