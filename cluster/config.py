@@ -73,10 +73,10 @@ class BrokerOptions:
     """Of the sealed segments' bytes: so much has to be new for a pass."""
     compaction_keys_max: int = 1_000_000
     """Keys that one pass keeps in memory, about 150 bytes each; the next one goes on where it was full."""
-    compaction_chunk_bytes: int = 256 * KIB
-    """Read, and thinned out, in one piece of disk work: others' writes wait meanwhile."""
+    compaction_chunk_bytes: int = 128 * KIB
+    """Read, and thinned out, in one piece of disk work: others' writes wait meanwhile, some 10 ms at most."""
     compaction_bytes_per_s_max: int = 32 * MIB
-    """Read for compaction, on a node; each pass reads everything twice at most."""
+    """Read for compaction, on a node, in at most half of the time; each pass reads everything twice at most."""
     publish_wait_s_max: float = 30.0
     stream_requests_max: int = 256
     """Unanswered requests of one PublishStream; beyond it the node does not read on."""

@@ -126,7 +126,7 @@ class Pass:
 
     async def _through(self, segments: Sequence[Segment], take: Callable[[list[Entry]], None]) -> None:
         """Hand all entries to `take`, which runs where the disk's work does."""
-        size = self._options.compaction_chunk_bytes
+        size, loop = self._options.compaction_chunk_bytes, asyncio.get_running_loop()
 
         def some(segment: Segment, place: int) -> int:
             entries, after = read_sealed(segment, place, self._log.identity.partition, bytes_max=size)
@@ -136,8 +136,11 @@ class Pass:
         for segment in segments:
             place = 0
             while place < len(segment.rows.positions):
+                begun_s, position = loop.time(), segment.rows.positions[place]
                 place = await self._piece([segment], partial(some, segment, place))
-                await asyncio.sleep(size / self._options.compaction_bytes_per_s_max)
+                end = segment.rows.positions[place] if place < len(segment.rows.positions) else segment.size
+                rest_s = (end - position) / self._options.compaction_bytes_per_s_max
+                await asyncio.sleep(max(rest_s, loop.time() - begun_s))  # as long as others waited
 
     async def _piece(self, needed: Sequence[Segment], work: Callable[[], T]) -> T:
         """Do it among the writer's work. _MovedOn if it failed and the segments are not there any more."""
