@@ -91,6 +91,9 @@ class Verification:
         if self.is_safe and len(held) < len(self._kept()):
             gone = _nodes(self._in(CopyState.COMPACTED))
             return f"offset {self.offset} was removed by compaction on {gone}; {len(held)} of {of} replicas hold it"
+        if self.is_safe and any(copy.compacted for copy in held):
+            same = "the record is the same on each, and compaction has thinned out what was beside it"
+            return f"offset {self.offset} is on the disks of {len(held)} of {of} replicas; {same}"
         if self.is_safe:
             return f"offset {self.offset} is on the disks of {len(held)} of {of} replicas, with one checksum"
         if len(self._in(CopyState.ABSENT)) == of:

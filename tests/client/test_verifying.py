@@ -57,7 +57,9 @@ def test_what_is_left_of_a_compacted_batch_is_compared_by_its_record() -> None:
     thin = replace(copy(2, "held", checksum=2), compacted=True, record_checksum=7)
     wrong = replace(thin, record_checksum=8)
 
-    assert Verification(offset=Offset(5), copies=[whole, thin, whole]).is_safe
+    found = Verification(offset=Offset(5), copies=[whole, thin, whole])
+    assert found.is_safe
+    assert "the record is the same on each" in found.verdict()
     assert not Verification(offset=Offset(5), copies=[whole, wrong, whole]).is_safe
 
 
