@@ -57,6 +57,7 @@ SOMETIMES = (
     "compacted",
     "tombstones_dropped",
     "began_anew",
+    "topic_remade",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
 LARGE = 100

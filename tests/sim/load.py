@@ -1,21 +1,25 @@
 """Clients of a seed that produce, append on a condition, read and delete; its history says what they did and saw."""
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 
 from chaos.history import History, Kind
+from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.delivery import Delivery
 from cluster.client.routing import partition_of_key
 from cluster.config import ClientOptions
-from cluster.errors import OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError
+from cluster.errors import OffsetConflict, OffsetOutOfRange, Outcome, RiverrunError, UnknownTopic
+from cluster.metadata import TopicConfig
 from cluster.sim.clock import SimLoop
 from cluster.sim.cluster import SimCluster
 from tests.sim.seen import Seen
 from tests.sim.swarm import Plan
 
 TOPIC = "t"
+AGAIN = "again"
 TOMBSTONE_SHARE = 0.15
 """Of the records that are produced to a compacted topic: they delete their key."""
 MORTAL_SHARE = 0.1
@@ -169,6 +173,34 @@ class Load:
             self._outcome.counts["deleted"] += kind is Kind.OK
             self._history.end(operation, "d", kind, "delete", self._loop.now_s, partition=partition, before=before)
         await client.abandon()
+
+    async def remake(self) -> None:
+        """A topic is made, written to, read and deleted, over and over: one of that name inherits nothing."""
+        lives = 0
+        while not self.stopping:
+            lives += 1
+            client = self._cluster.client(f"remaker-{lives}", ClientOptions(delivery_timeout_s=20.0))
+            try:
+                async with asyncio.timeout(30):
+                    await self._one_life(client, b"%d." % lives)
+                self._outcome.counts["topic_remade"] += 1
+            except (RiverrunError, TimeoutError):
+                await asyncio.sleep(self._random.uniform(0.0, 1.0))
+            await client.abandon()
+
+    async def _one_life(self, client: Client, mark: bytes) -> None:
+        with contextlib.suppress(UnknownTopic):
+            await client.delete_topic(AGAIN)  # whatever became of the one before
+        config = TopicConfig(compacted=True, tombstone_ms=2_000)
+        await client.create_topic(AGAIN, partitions=1, replicas=3, config=config)
+        for number in range(self._random.randint(1, 60)):
+            await client.publish(AGAIN, mark + b"%d" % number, key=b"k%d" % (number % 5))
+        records = [record.value async for record in client.read(AGAIN, until="latest")]
+        foreign = [value for value in records if not value.startswith(mark)]
+        if foreign or not records:
+            raise AssertionError(f"a topic that was made anew as {mark!r} has {records}")
+        await asyncio.sleep(self._random.uniform(0.0, 3.0))
+        await client.delete_topic(AGAIN)
 
     def _ended(self, operation: int, process: str, error: RiverrunError) -> None:
         kind = Kind.INFO if error.outcome is Outcome.UNKNOWN else Kind.FAIL

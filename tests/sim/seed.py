@@ -109,6 +109,7 @@ class Seed:
         producers += [asyncio.create_task(self.load.append(number)) for number in range(self.plan.appenders)]
         watcher = asyncio.create_task(self._watch())
         others = [asyncio.create_task(self.load.delete())] if self.plan.deletes_every_s else []
+        others += [asyncio.create_task(self.load.remake())] if self.plan.remakes else []
         readers = [asyncio.create_task(self.load.read(number)) for number in range(self.plan.readers)]
         members = [asyncio.create_task(self.group.member(number)) for number in range(self.plan.members)]
         await self.nemesis.run(self.check)

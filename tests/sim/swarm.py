@@ -53,6 +53,8 @@ class Plan:
     """Of the topic; small ones, and then segments are small, too."""
     deletes_every_s: float
     """Somebody deletes the beginning of a partition so often; 0: never."""
+    remakes: bool
+    """Somebody makes a topic and deletes it, over and over."""
     compaction_keys: int
     """How many keys a pass of compaction keeps in memory."""
     cut_off: float
@@ -126,5 +128,6 @@ def draw(rng: random.Random) -> Plan:
         limits=rng.choice(LIMITS),
         deletes_every_s=rng.choice((0.0, 0.0, 0.0, 3.0)),
         compaction_keys=rng.choice((4, 1000, 1000)),
+        remakes=rng.random() < 0.3,
         cut_off=rng.choice((0.0, 0.3, 0.7)),
     )
