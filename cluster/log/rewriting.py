@@ -7,6 +7,7 @@ one and some of the others, which the next start recognises by the new one's fla
 All of this blocks. Entries that hold nothing any more are put together to holes while they are written.
 """
 
+import contextlib
 import errno
 from collections.abc import Iterable
 
@@ -65,8 +66,12 @@ class Rewriting:
         )
         file = disk.open(self._path, create=True)
         self.segment.file = file
-        file.truncate(0)
-        file.write(0, [encode_head(self.segment, identity)])
+        try:
+            file.truncate(0)
+            file.write(0, [encode_head(self.segment, identity)])
+        except OSError:
+            self.drop()
+            raise
 
     def add(self, entries: Iterable[Entry]) -> None:
         """The next entries, in order."""
@@ -101,7 +106,8 @@ class Rewriting:
         if self.segment.file is not None:
             self.segment.file.close()
             self.segment.file = None
-            self._disk.remove(self._path)
+            with contextlib.suppress(FileNotFoundError):  # the topic was deleted, and its directory with it
+                self._disk.remove(self._path)
 
     def _shorten(self, buffers: list[bytes]) -> None:
         hole = hole_of(self._run)

@@ -23,6 +23,7 @@ class Compacting(SimCluster):
     """Small segments, looked at every second."""
 
     keys_max = 1000
+    bytes_per_s_max = 1 << 25
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
@@ -32,6 +33,7 @@ class Compacting(SimCluster):
                 config.broker,
                 compaction_check_s=1.0,
                 compaction_chunk_bytes=500,
+                compaction_bytes_per_s_max=self.bytes_per_s_max,
                 segment_age_s_min=1.0,
                 compaction_keys_max=self.keys_max,
             ),
@@ -56,7 +58,9 @@ class Compacting(SimCluster):
         return [sum(facts.bytes for facts in replica.log.segments()) for replica in self.replicas()]
 
 
-def compacted(*, keys_max: int = 1000, **limits: int) -> Callable[[Body], Callable[[], None]]:
+def compacted(
+    *, keys_max: int = 1000, bytes_per_s_max: int = 1 << 25, **limits: int
+) -> Callable[[Body], Callable[[], None]]:
     """A test on three nodes with a compacted topic of one partition."""
 
     def decorate(body: Body) -> Callable[[], None]:
@@ -64,7 +68,7 @@ def compacted(*, keys_max: int = 1000, **limits: int) -> Callable[[Body], Callab
             loop = asyncio.get_running_loop()
             assert isinstance(loop, SimLoop)
             cluster = Compacting(loop)
-            cluster.keys_max = keys_max
+            cluster.keys_max, cluster.bytes_per_s_max = keys_max, bytes_per_s_max
             await cluster.start_all()
             client = cluster.client("writer")
             await asyncio.sleep(3)  # of virtual time: they choose a controller
@@ -219,3 +223,17 @@ async def test_it_can_be_turned_off_and_on(cluster: Compacting, client: Client) 
     await asyncio.sleep(5)
     assert len(await all_records(client)) < 70
     assert max(cluster.bytes_of_logs()) < 8_000
+
+
+@compacted(bytes_per_s_max=500)
+async def test_a_topic_may_be_deleted_while_it_is_compacted(cluster: Compacting, client: Client) -> None:
+    """A pass whose files are gone ends quietly, wherever it was: while it looked for keys, or with a file in the making."""
+    for wait_s in (25.0, 35.0, 43.3):
+        writer = cluster.client(f"writer {wait_s}")
+        await fill(writer, 0, 120)
+        await asyncio.sleep(wait_s)
+        await writer.delete_topic(TOPIC)
+        await writer.abandon()
+        await asyncio.sleep(40)
+        assert [] == cluster.fatal
+        await client.create_topic(TOPIC, partitions=1, replicas=3, config=TopicConfig(compacted=True))

@@ -13,7 +13,7 @@ from cluster.broker.compaction.survivors import Newest, Survivors
 from cluster.broker.requests import Compacted, LookAtTombstones, SegmentsRewritten
 from cluster.broker.running import Running
 from cluster.config import BrokerOptions, LogOptions
-from cluster.errors import DiskFailed
+from cluster.errors import Closed, DiskFailed
 from cluster.log import Segment
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.write import FULL
@@ -45,7 +45,7 @@ class Compactor:
         while True:
             await asyncio.sleep(self._options.compaction_check_s)
             for running in list(self._running.values()):
-                if not running.config.compacted:
+                if not running.config.compacted or running.replica.log.closed:
                     continue
                 if running.replica.compacting.wants_look() and not running.ref.waiting:
                     running.ref.tell_nowait(LookAtTombstones())
@@ -58,7 +58,8 @@ class Compactor:
         before = sum(segment.size for segment in job.sealed)
         try:
             survivors, clean_upto, after = await Pass(running, job, self._disk, self._options, self._log_options).run()
-        except _MovedOn:
+            await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone))
+        except (_MovedOn, Closed):
             log_event.info("compaction_cut_short", partition=partition)
             return
         except OSError as error:
@@ -66,7 +67,6 @@ class Compactor:
                 raise DiskFailed(f"the disk failed: {error}") from error
             log_event.warning("compaction_waits", partition=partition, reason="the disk is full")
             return
-        await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone))
         log_event.info(
             "compacted", partition=partition, records=survivors.removed, bytes_before=before, bytes_after=after
         )
