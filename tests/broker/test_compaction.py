@@ -227,7 +227,7 @@ async def test_it_can_be_turned_off_and_on(cluster: Compacting, client: Client) 
 
 @compacted(bytes_per_s_max=500)
 async def test_a_topic_may_be_deleted_while_it_is_compacted(cluster: Compacting, client: Client) -> None:
-    """A pass whose files are gone ends quietly, wherever it was: while it looked for keys, or with a file in the making."""
+    """A pass whose files are gone ends quietly, wherever it was: looking for keys, or with a file in the making."""
     for wait_s in (25.0, 35.0, 43.3):
         writer = cluster.client(f"writer {wait_s}")
         await fill(writer, 0, 120)
@@ -237,3 +237,15 @@ async def test_a_topic_may_be_deleted_while_it_is_compacted(cluster: Compacting,
         await asyncio.sleep(40)
         assert [] == cluster.fatal
         await client.create_topic(TOPIC, partitions=1, replicas=3, config=TopicConfig(compacted=True))
+
+
+@compacted(keys_max=5)
+async def test_one_segment_may_have_more_keys_than_fit_into_memory(cluster: Compacting, client: Client) -> None:
+    """Each pass goes on behind the one before, within a segment as well, and does not begin that one again."""
+    await fill(client, 0, 30, keys=30)
+    newest = await fill(client, 30, 150, keys=30)
+    await asyncio.sleep(60)
+    found = await all_records(client)
+    assert {key: (offset, value) for offset, key, value in found} == newest
+    assert len(found) < 75
+    assert max(cluster.bytes_of_logs()) < 20_000

@@ -85,11 +85,10 @@ class Pass:
 
     async def run(self) -> tuple[Survivors, Index, int]:
         """What was learned, up to where every key was seen, and how many bytes are left."""
-        newest = Newest(self._options.compaction_keys_max)
+        newest = Newest(self._options.compaction_keys_max, self._job.clean_upto)
         for segment in self._job.sealed:
             if segment.last_index > self._job.clean_upto and not newest.is_full:
                 await self._through([segment], newest.add)
-        newest.upto = max(newest.upto, self._job.clean_upto)
         survivors = Survivors(newest, self._job.drop_upto)
         seen = [segment for segment in self._job.sealed if segment.base_index <= newest.upto]
         after = sum(segment.size for segment in self._job.sealed if segment.base_index > newest.upto)
