@@ -8,6 +8,7 @@ import pytest
 
 from cluster import TopicConfig
 from cluster.broker.replica import Replica
+from cluster.broker.requests import Compacted
 from cluster.client.client import Client
 from cluster.config import NodeConfig
 from cluster.records import EntryKind
@@ -249,3 +250,19 @@ async def test_one_segment_may_have_more_keys_than_fit_into_memory(cluster: Comp
     assert {key: (offset, value) for offset, key, value in found} == newest
     assert len(found) < 75
     assert max(cluster.bytes_of_logs()) < 20_000
+
+
+@compacted(bytes_per_s_max=1)
+async def test_what_a_pass_saw_says_nothing_of_the_next_log(cluster: Compacting, client: Client) -> None:
+    """A log that begins anew while a pass of the old one ends is all dirty: or old records of its keys would stay."""
+    await fill(client, 0, 60)
+    compacting = cluster.replicas()[0].compacting
+    first = compacting.job()
+    assert first is not None
+    compacting.begin_anew()
+    compacting.done(Compacted(first.sealed[-1].last_index, None, first.log_number))
+    job = compacting.job()
+    assert job is not None
+    assert 0 == job.clean_upto
+    compacting.done(Compacted(job.sealed[-1].last_index, None, job.log_number))
+    assert compacting.job() is None

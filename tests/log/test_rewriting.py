@@ -7,7 +7,7 @@ import pytest
 
 from cluster.errors import CorruptStorage
 from cluster.log import Log
-from cluster.log.fold import encode_fold
+from cluster.log.fold import encode_fold, encode_trim
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
 from cluster.records import Entry, EntryKind, Record
@@ -217,3 +217,31 @@ def test_a_truncated_log_still_finds_everything() -> None:
     assert before[cut - 2] == all_of(log)[-1]
     again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     assert all_of(log) == all_of(again)
+
+
+def trim_of_all(log: Log, term: int) -> Entry:
+    """It begins a new segment."""
+    return replace(entry(log, term), kind=EntryKind.TRIM_TO, batch=None, control=encode_trim(log.end_offset))
+
+
+def test_a_segment_that_takes_entries_again_is_not_replaced() -> None:
+    """What followed it was cut while it was written anew: its successor would lack what came to it since."""
+    disk = fresh_disk(7)
+    log = filled(disk, 5)
+    log.append([trim_of_all(log, 1)])  # of everything: a segment of its own, that is never committed
+    flush(log, disk)
+    committed = Index(log.last_index - 1)
+    sealed = log.sealed(committed, committed)
+    assert log.segments()[-2].last_index == committed == sealed[-1].last_index
+    new = rewritten(disk, sealed, lambda _: False)
+    log.truncate_from(Index(committed + 1))
+    assert not log.holds(sealed)
+    assert not log.replace(sealed, new)
+    log.append([entry(log, 2, 10)])
+    assert not log.replace(sealed, new)
+    flush(log, disk)
+    log.append([trim_of_all(log, 2)])
+    flush(log, disk)
+    assert log.holds(sealed)
+    assert not log.replace(sealed, new), "it is longer now"
+    assert (committed + 1, committed + 2) == tuple(item.index for item in all_of(log)[-2:])

@@ -58,7 +58,7 @@ class Compactor:
         before = sum(segment.size for segment in job.sealed)
         try:
             survivors, clean_upto, after = await Pass(running, job, self._disk, self._options, self._log_options).run()
-            await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone))
+            await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone, job.log_number))
         except (_MovedOn, Closed):
             log_event.info("compaction_cut_short", partition=partition)
             return
@@ -82,6 +82,7 @@ class Pass:
         self._disk = disk
         self._options = options
         self._bytes_max = log_options.segment_bytes_max
+        self._ends = {id(segment): segment.last_index for segment in job.sealed}
 
     async def run(self) -> tuple[Survivors, Index, int]:
         """What was learned, up to where every key was seen, and how many bytes are left."""
@@ -139,10 +140,16 @@ class Pass:
                 await asyncio.sleep(size / self._options.compaction_bytes_per_s_max)
 
     async def _piece(self, needed: Sequence[Segment], work: Callable[[], T]) -> T:
-        """Do it among the writer's work. _MovedOn if it failed and the segments are not there any more."""
+        """Do it among the writer's work. _MovedOn if the segments are not there any more, or not as they were."""
+        if not self._is_there(needed):
+            raise _MovedOn
         try:
             return await self._disk.run(work)
-        except OSError as error:
-            if error.errno in FULL or self._log.holds(needed):
+        except Exception as error:
+            if (isinstance(error, OSError) and error.errno in FULL) or self._is_there(needed):
                 raise
             raise _MovedOn from error
+
+    def _is_there(self, needed: Sequence[Segment]) -> bool:
+        """One that takes entries again, since what came behind it was cut, may hold some that are not committed."""
+        return self._log.holds(needed) and all(s.last_index == self._ends[id(s)] for s in needed)
