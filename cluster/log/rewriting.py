@@ -56,6 +56,7 @@ class Rewriting:
         self._identity = identity
         self._path = first.path + REWRITTEN
         self._run: list[Entry] = []
+        self._run_bytes = 0
         self.segment = Segment(
             first.path,
             base_index=first.base_index,
@@ -80,7 +81,8 @@ class Rewriting:
         for entry in entries:
             if is_empty(entry):
                 self._run.append(entry)
-                if len(self._run) >= RUN_MAX:
+                self._run_bytes += entry.size_bytes  # holes of an earlier pass may be large already
+                if len(self._run) >= RUN_MAX or self._run_bytes > HOLE_BYTES_MAX:
                     self._shorten(buffers)
             else:
                 self._end_run(buffers)
@@ -111,14 +113,14 @@ class Rewriting:
 
     def _shorten(self, buffers: list[bytes]) -> None:
         hole = hole_of(self._run)
-        self._run = [hole]
+        self._run, self._run_bytes = [hole], hole.size_bytes
         if hole.size_bytes > HOLE_BYTES_MAX:
             self._end_run(buffers)
 
     def _end_run(self, buffers: list[bytes]) -> None:
         if self._run:
             self._frame(self._run[0] if len(self._run) == 1 else hole_of(self._run), buffers)
-            self._run = []
+            self._run, self._run_bytes = [], 0
 
     def _frame(self, entry: Entry, buffers: list[bytes]) -> None:
         head, content = encode_frame(entry, self._identity.partition, (entry.last_index, entry.last_term))

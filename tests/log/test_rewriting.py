@@ -12,7 +12,7 @@ from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
-from cluster.types import Index, Offset, Term
+from cluster.types import Index, Offset, ProducerId, Term
 from cluster.wire.compacting import without_records
 from cluster.wire.records import make_batch
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, entry, flush, fresh_disk, trim
@@ -245,3 +245,22 @@ def test_a_segment_that_takes_entries_again_is_not_replaced() -> None:
     assert log.holds(sealed)
     assert not log.replace(sealed, new), "it is longer now"
     assert (committed + 1, committed + 2) == tuple(item.index for item in all_of(log)[-2:])
+
+
+def test_holes_do_not_grow_beyond_their_bound_in_later_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones that follow one another stay several, or a follower's pieces would cost more with each pass."""
+    monkeypatch.setattr("cluster.log.rewriting.RUN_MAX", 10)
+    monkeypatch.setattr("cluster.log.rewriting.HOLE_BYTES_MAX", 400)
+    disk = fresh_disk(8)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    for number in range(120):
+        batch = make_batch([Record(value=b"x", timestamp_ns=1)], producer_id=ProducerId(1000 + number))
+        log.append([replace(entry(log, 1), batch=batch)])
+    flush(log, disk)
+    for _ in range(3):
+        sealed = log.sealed(log.last_index, log.last_index)
+        assert log.replace(sealed, rewritten(disk, sealed, lambda _: False))
+        flush(log, disk)
+        sizes = [item.size_bytes for item in all_of(log) if item.kind is EntryKind.HOLE]
+        assert 2 < len(sizes)
+        assert max(sizes) < 1_000
