@@ -14,7 +14,7 @@ DIGEST_BYTES = 16
 
 
 class Newest:
-    """The newest offset of each key, over entries behind `clean_upto` up to `upto`; at most so many keys and one entry's.
+    """The newest offset of each key, behind `clean_upto` and up to `upto`; at most so many keys and one entry's.
 
     What was clean before takes no room again: a pass of a segment with more keys than that would never come further.
     """
