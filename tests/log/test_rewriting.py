@@ -1,5 +1,6 @@
 """Sealed segments written anew: the log is the same but for what was taken out, and a crash anywhere loses nothing."""
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from cluster.log import Log
 from cluster.log.fold import encode_fold, encode_trim
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
+from cluster.log.write import perform
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
 from cluster.types import Index, Offset, ProducerId, Term
@@ -264,3 +266,28 @@ def test_holes_do_not_grow_beyond_their_bound_in_later_passes(monkeypatch: pytes
         sizes = [item.size_bytes for item in all_of(log) if item.kind is EntryKind.HOLE]
         assert 2 < len(sizes)
         assert max(sizes) < 1_000
+
+
+def test_a_cut_that_waits_for_room_may_be_of_a_segment_that_was_replaced_since() -> None:
+    """Its end was committed, the full disk made the cut wait, and the successor took its place to make room."""
+    disk = fresh_disk(9)
+    log = filled(disk, 40)
+    base = Index(log.sealed(log.last_index, log.last_index)[-1].last_index + 1)
+    log.truncate_from(base)
+    log.append([entry(log, 30, 10)])
+
+    def full() -> None:
+        disk.fail["write"] = errno.ENOSPC
+        write = log.take_write()
+        assert write is not None
+        assert {0} == perform(disk, {0: write})
+        log.written(write, full=True)
+
+    full()
+    last = log.sealed(Index(base - 1), Index(base - 1))[-1:]
+    assert log.replace(last, rewritten(disk, last, lambda _: False))
+    full()
+    flush(log, disk)
+    again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    assert all_of(log) == all_of(again)
+    assert base == again.last_index
