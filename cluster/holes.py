@@ -6,7 +6,9 @@ the fold). Everything else is gone for good; so a hole costs the same, however m
 
 A hole is committed, and so equal wherever it is; but each replica makes its own, at its own time. Where a leader sends
 some of a hole's indices, the follower does not learn which offset lies between them: its piece ends where its log
-ended already, until the piece with the hole's end comes. There are no records in between, so nobody can tell.
+ended already, until the piece with the hole's end comes. There are no records in between, so nobody can tell. If the
+rest comes from another leader, who has no hole there, the next entry says where it begins: behind a hole that may be
+further on (`Fold.open_end`), and the offsets between belong to nobody.
 """
 
 from collections.abc import Iterable, Sequence

@@ -93,6 +93,8 @@ class Compacted:
 
     clean_upto: Index
     oldest_tombstone: tuple[Index, int] | None
+    log_number: int
+    """Of the pass's `Job`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,11 +67,14 @@ class Fold:
     """Tombstones at or below this index may be gone: whoever has not had them must not go on from there."""
     answer: Any = None
     """What the machine made of the newest command."""
+    open_end: bool = field(default=False, compare=False)
+    """The last entry is a hole, perhaps a piece that does not know where it ends: the next may begin further on."""
 
     def apply(self, entry: Entry) -> None:
         """One entry further."""
         assert entry.index == self.index + 1, f"entry {entry.index} does not follow {self.index}"
-        assert entry.base_offset == self.end_offset, f"offset {entry.base_offset} does not follow {self.end_offset}"
+        follows = entry.base_offset == self.end_offset or (self.open_end and entry.base_offset > self.end_offset)
+        assert follows, f"offset {entry.base_offset} does not follow {self.end_offset}"
         match entry.kind:
             case EntryKind.NO_OP:
                 pass
@@ -92,7 +95,7 @@ class Fold:
             case EntryKind.DROP_TOMBSTONES:
                 self.tombstones_upto = max(self.tombstones_upto, tombstone_limit(entry))
         self.index, self.term = entry.last_index, entry.last_term
-        self.end_offset = entry.end_offset
+        self.end_offset, self.open_end = entry.end_offset, entry.hole is not None
         self.last_append_time_ns = max(self.last_append_time_ns, entry.append_time_ns)
 
     def _apply_batch(self, entry: Entry) -> None:
@@ -177,6 +180,7 @@ def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
         producers={ProducerId(int(producer)): _producer(known) for producer, known in producers.items()},
         machine=machine_of(rest[0] if rest else b"") if machine_of is not None else None,
         tombstones_upto=Index(rest[1] if len(rest) > 1 else 0),
+        open_end=index > 0,  # what its last entry was is not written down
     )
 
 

@@ -258,8 +258,8 @@ class Log:
         return self._segments.sealed(min(commit, durable))
 
     def holds(self, segments: Sequence[Segment]) -> bool:
-        """Whether all of these are still parts of it."""
-        return not self.closed and all(any(own is segment for own in self._segments) for segment in segments)
+        """Whether all of these are still parts of it, and none of them the last one."""
+        return not self.closed and all(any(own is segment for own in self._segments[:-1]) for segment in segments)
 
     def replace(self, old: Sequence[Segment], new: Segment) -> bool:
         """Put a rewritten segment in the place of sealed ones; False if the log has moved on from any of these."""

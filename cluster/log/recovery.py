@@ -37,13 +37,13 @@ def scan(
     entries: list[Entry] = []
     position = segment.head_bytes
     index = segment.base_index
-    offset = segment.base_offset
+    offset, open_end = segment.base_offset, True
     while (entry := decode_frame(data, position, partition)) is not None:
-        if entry.index != index or entry.base_offset != offset:
+        if entry.index != index or entry.base_offset < offset or (entry.base_offset > offset and not open_end):
             break
         entries.append(entry)
         position += HEADER_BYTES + entry.size_bytes
-        index, offset = Index(entry.last_index + 1), entry.end_offset
+        index, offset, open_end = Index(entry.last_index + 1), entry.end_offset, entry.hole is not None
     if not any(data[position:]) and (more_segments or position < len(data)):
         return entries, None  # of a segment before the last one the next one's base shows whether something is missing
     known = decode_header(data, position, partition)

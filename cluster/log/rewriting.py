@@ -7,6 +7,7 @@ one and some of the others, which the next start recognises by the new one's fla
 All of this blocks. Entries that hold nothing any more are put together to holes while they are written.
 """
 
+import contextlib
 import errno
 from collections.abc import Iterable
 
@@ -57,6 +58,7 @@ class Rewriting:
         self._identity = identity
         self._path = first.path + REWRITTEN
         self._run: list[Entry] = []
+        self._run_bytes = 0
         self.segment = Segment(
             first.path,
             base_index=first.base_index,
@@ -67,8 +69,12 @@ class Rewriting:
         )
         file = disk.open(self._path, create=True)
         self.segment.file = file
-        file.truncate(0)
-        file.write(0, [encode_head(self.segment, identity)])
+        try:
+            file.truncate(0)
+            file.write(0, [encode_head(self.segment, identity)])
+        except OSError:
+            self.drop()
+            raise
 
     def add(self, entries: Iterable[Entry]) -> None:
         """The next entries, in order."""
@@ -77,7 +83,8 @@ class Rewriting:
         for entry in entries:
             if is_empty(entry):
                 self._run.append(entry)
-                if len(self._run) >= RUN_MAX:
+                self._run_bytes += entry.size_bytes  # holes of an earlier pass may be large already
+                if len(self._run) >= RUN_MAX or self._run_bytes > HOLE_BYTES_MAX:
                     self._shorten(buffers)
             else:
                 self._end_run(buffers)
@@ -103,18 +110,19 @@ class Rewriting:
         if self.segment.file is not None:
             self.segment.file.close()
             self.segment.file = None
-            self._disk.remove(self._path)
+            with contextlib.suppress(FileNotFoundError):  # the topic was deleted, and its directory with it
+                self._disk.remove(self._path)
 
     def _shorten(self, buffers: list[bytes]) -> None:
         hole = hole_of(self._run)
-        self._run = [hole]
+        self._run, self._run_bytes = [hole], hole.size_bytes
         if hole.size_bytes > HOLE_BYTES_MAX:
             self._end_run(buffers)
 
     def _end_run(self, buffers: list[bytes]) -> None:
         if self._run:
             self._frame(self._run[0] if len(self._run) == 1 else hole_of(self._run), buffers)
-            self._run = []
+            self._run, self._run_bytes = [], 0
 
     def _frame(self, entry: Entry, buffers: list[bytes]) -> None:
         head, content = encode_frame(entry, self._identity.partition, (entry.last_index, entry.last_term))

@@ -143,7 +143,7 @@ class Segment:
             self._term_starts[len(rows.indexes)] = entry.hole.term_starts
         rows.indexes.append(entry.index)
         rows.terms.append(entry.last_term)
-        rows.offsets.append(self.end_offset)
+        rows.offsets.append(entry.base_offset)
         rows.latest_times.append(max(latest_time, rows.latest_times[-1]) if rows.latest_times else latest_time)
         rows.append_times.append(entry.append_time_ns)
         rows.positions.append(position)
@@ -211,8 +211,8 @@ class Segment:
         return self.rows.append_times[self.place(index)]
 
     def index_of_offset(self, offset: Offset) -> Index:
-        """The frame that holds the record at `offset`, which is in this segment."""
-        return Index(self.rows.indexes[bisect_right(self.rows.offsets, offset) - 1])
+        """The frame that holds the record at `offset`, which is in this segment, or the first behind it."""
+        return Index(self.rows.indexes[max(bisect_right(self.rows.offsets, offset) - 1, 0)])
 
     def index_of_time(self, timestamp_ns: int, *, append_time: bool) -> Index | None:
         """The first frame that reaches that time."""

@@ -40,9 +40,13 @@ class Segments(list[Segment]):
         return [segment for segment in self[:-1] if segment.last_index <= upto]
 
     def replace(self, old: Sequence[Segment], new: Segment) -> bool:
-        """Put `new` in the place of some that follow one another; False if not all of them are here any more."""
-        first = next((place for place, segment in enumerate(self) if segment is old[0]), None)
-        if first is None or self[first : first + len(old)] != list(old):
+        """Put `new` in the place of some that follow one another; False if they are not all here, and as they were.
+
+        Not the last one: when what followed it is cut, it takes entries again.
+        """
+        sealed = self[:-1]
+        first = next((place for place, segment in enumerate(sealed) if segment is old[0]), None)
+        if first is None or sealed[first : first + len(old)] != list(old) or new.last_index != old[-1].last_index:
             return False
         self[first : first + len(old)] = [new]
         return True

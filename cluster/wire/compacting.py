@@ -6,6 +6,7 @@ would without the holes says where it stood (`offset_delta`), so no reader has t
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 from google.protobuf.message import DecodeError
 
@@ -22,14 +23,14 @@ Survives = Callable[[Offset, bytes | None, bool], bool]
 
 def keyed_offsets(batch: Batch, base_offset: Offset) -> Iterator[tuple[Offset, bytes]]:
     """Where each record with a key stands; CorruptBatch if the batch cannot be decoded."""
-    for offset, item in items_of(decompress(batch), base_offset):
+    for offset, item in _items(batch, base_offset):
         if item.HasField("key"):
             yield offset, item.key
 
 
 def without_records(batch: Batch, base_offset: Offset, survives: Survives) -> Batch:
     """The batch with the records that survive: itself if all do, an empty one if none does."""
-    items = list(items_of(decompress(batch), base_offset))
+    items = _items(batch, base_offset)
     kept = [
         (offset, item)
         for offset, item in items
@@ -58,6 +59,19 @@ def without_records(batch: Batch, base_offset: Offset, survives: Survives) -> Ba
         base_sequence=batch.base_sequence,
     )
     return replace(left, compacted=True)
+
+
+def _items(batch: Batch, base_offset: Offset) -> list[tuple[Offset, records_pb2.Record]]:
+    """All of its records; CorruptBatch as well if they do not stand where the batch says: nobody can read them."""
+    items = list(items_of(decompress(batch), base_offset))
+    stands = all(one < other for (one, _), (other, _) in pairwise(items))
+    if not stands or (items and items[-1][0] >= base_offset + batch.record_count):
+        raise CorruptBatch(f"the batch at offset {base_offset} reaches beyond its own span")
+    if not batch.compacted and len(items) != batch.record_count:
+        raise CorruptBatch(
+            f"the batch at offset {base_offset} holds {len(items)} records and says {batch.record_count}"
+        )
+    return items
 
 
 def items_of(encoded: bytes, base_offset: Offset) -> Iterator[tuple[Offset, records_pb2.Record]]:

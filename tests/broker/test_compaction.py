@@ -8,6 +8,7 @@ import pytest
 
 from cluster import TopicConfig
 from cluster.broker.replica import Replica
+from cluster.broker.requests import Compacted
 from cluster.client.client import Client
 from cluster.config import NodeConfig
 from cluster.records import EntryKind
@@ -23,6 +24,7 @@ class Compacting(SimCluster):
     """Small segments, looked at every second."""
 
     keys_max = 1000
+    bytes_per_s_max = 1 << 25
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
@@ -32,6 +34,7 @@ class Compacting(SimCluster):
                 config.broker,
                 compaction_check_s=1.0,
                 compaction_chunk_bytes=500,
+                compaction_bytes_per_s_max=self.bytes_per_s_max,
                 segment_age_s_min=1.0,
                 compaction_keys_max=self.keys_max,
             ),
@@ -56,7 +59,9 @@ class Compacting(SimCluster):
         return [sum(facts.bytes for facts in replica.log.segments()) for replica in self.replicas()]
 
 
-def compacted(*, keys_max: int = 1000, **limits: int) -> Callable[[Body], Callable[[], None]]:
+def compacted(
+    *, keys_max: int = 1000, bytes_per_s_max: int = 1 << 25, **limits: int
+) -> Callable[[Body], Callable[[], None]]:
     """A test on three nodes with a compacted topic of one partition."""
 
     def decorate(body: Body) -> Callable[[], None]:
@@ -64,7 +69,7 @@ def compacted(*, keys_max: int = 1000, **limits: int) -> Callable[[Body], Callab
             loop = asyncio.get_running_loop()
             assert isinstance(loop, SimLoop)
             cluster = Compacting(loop)
-            cluster.keys_max = keys_max
+            cluster.keys_max, cluster.bytes_per_s_max = keys_max, bytes_per_s_max
             await cluster.start_all()
             client = cluster.client("writer")
             await asyncio.sleep(3)  # of virtual time: they choose a controller
@@ -219,3 +224,45 @@ async def test_it_can_be_turned_off_and_on(cluster: Compacting, client: Client) 
     await asyncio.sleep(5)
     assert len(await all_records(client)) < 70
     assert max(cluster.bytes_of_logs()) < 8_000
+
+
+@compacted(bytes_per_s_max=500)
+async def test_a_topic_may_be_deleted_while_it_is_compacted(cluster: Compacting, client: Client) -> None:
+    """A pass whose files are gone ends quietly, wherever it was: looking for keys, or with a file in the making."""
+    for wait_s in (25.0, 35.0, 43.3):
+        writer = cluster.client(f"writer {wait_s}")
+        await fill(writer, 0, 120)
+        await asyncio.sleep(wait_s)
+        await writer.delete_topic(TOPIC)
+        await writer.abandon()
+        await asyncio.sleep(40)
+        assert [] == cluster.fatal
+        await client.create_topic(TOPIC, partitions=1, replicas=3, config=TopicConfig(compacted=True))
+
+
+@compacted(keys_max=5)
+async def test_one_segment_may_have_more_keys_than_fit_into_memory(cluster: Compacting, client: Client) -> None:
+    """Each pass goes on behind the one before, within a segment as well, and does not begin that one again."""
+    await fill(client, 0, 30, keys=30)
+    newest = await fill(client, 30, 150, keys=30)
+    await asyncio.sleep(60)
+    found = await all_records(client)
+    assert {key: (offset, value) for offset, key, value in found} == newest
+    assert len(found) < 75
+    assert max(cluster.bytes_of_logs()) < 20_000
+
+
+@compacted(bytes_per_s_max=1)
+async def test_what_a_pass_saw_says_nothing_of_the_next_log(cluster: Compacting, client: Client) -> None:
+    """A log that begins anew while a pass of the old one ends is all dirty: or old records of its keys would stay."""
+    await fill(client, 0, 60)
+    compacting = cluster.replicas()[0].compacting
+    first = compacting.job()
+    assert first is not None
+    compacting.begin_anew()
+    compacting.done(Compacted(first.sealed[-1].last_index, None, first.log_number))
+    job = compacting.job()
+    assert job is not None
+    assert 0 == job.clean_upto
+    compacting.done(Compacted(job.sealed[-1].last_index, None, job.log_number))
+    assert compacting.job() is None

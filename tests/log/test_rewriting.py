@@ -1,5 +1,6 @@
 """Sealed segments written anew: the log is the same but for what was taken out, and a crash anywhere loses nothing."""
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -7,12 +8,13 @@ import pytest
 
 from cluster.errors import CorruptStorage
 from cluster.log import Log
-from cluster.log.fold import encode_fold
+from cluster.log.fold import encode_fold, encode_trim
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
+from cluster.log.write import perform
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
-from cluster.types import Index, Offset, Term
+from cluster.types import Index, Offset, ProducerId, Term
 from cluster.wire.compacting import without_records
 from cluster.wire.records import make_batch
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, entry, flush, fresh_disk, trim
@@ -217,3 +219,75 @@ def test_a_truncated_log_still_finds_everything() -> None:
     assert before[cut - 2] == all_of(log)[-1]
     again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     assert all_of(log) == all_of(again)
+
+
+def trim_of_all(log: Log, term: int) -> Entry:
+    """It begins a new segment."""
+    return replace(entry(log, term), kind=EntryKind.TRIM_TO, batch=None, control=encode_trim(log.end_offset))
+
+
+def test_a_segment_that_takes_entries_again_is_not_replaced() -> None:
+    """What followed it was cut while it was written anew: its successor would lack what came to it since."""
+    disk = fresh_disk(7)
+    log = filled(disk, 5)
+    log.append([trim_of_all(log, 1)])  # of everything: a segment of its own, that is never committed
+    flush(log, disk)
+    committed = Index(log.last_index - 1)
+    sealed = log.sealed(committed, committed)
+    assert log.segments()[-2].last_index == committed == sealed[-1].last_index
+    new = rewritten(disk, sealed, lambda _: False)
+    log.truncate_from(Index(committed + 1))
+    assert not log.holds(sealed)
+    assert not log.replace(sealed, new)
+    log.append([entry(log, 2, 10)])
+    assert not log.replace(sealed, new)
+    flush(log, disk)
+    log.append([trim_of_all(log, 2)])
+    flush(log, disk)
+    assert log.holds(sealed)
+    assert not log.replace(sealed, new), "it is longer now"
+    assert (committed + 1, committed + 2) == tuple(item.index for item in all_of(log)[-2:])
+
+
+def test_holes_do_not_grow_beyond_their_bound_in_later_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large ones that follow one another stay several, or a follower's pieces would cost more with each pass."""
+    monkeypatch.setattr("cluster.log.rewriting.RUN_MAX", 10)
+    monkeypatch.setattr("cluster.log.rewriting.HOLE_BYTES_MAX", 400)
+    disk = fresh_disk(8)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    for number in range(120):
+        batch = make_batch([Record(value=b"x", timestamp_ns=1)], producer_id=ProducerId(1000 + number))
+        log.append([replace(entry(log, 1), batch=batch)])
+    flush(log, disk)
+    for _ in range(3):
+        sealed = log.sealed(log.last_index, log.last_index)
+        assert log.replace(sealed, rewritten(disk, sealed, lambda _: False))
+        flush(log, disk)
+        sizes = [item.size_bytes for item in all_of(log) if item.kind is EntryKind.HOLE]
+        assert 2 < len(sizes)
+        assert max(sizes) < 1_000
+
+
+def test_a_cut_that_waits_for_room_may_be_of_a_segment_that_was_replaced_since() -> None:
+    """Its end was committed, the full disk made the cut wait, and the successor took its place to make room."""
+    disk = fresh_disk(9)
+    log = filled(disk, 40)
+    base = Index(log.sealed(log.last_index, log.last_index)[-1].last_index + 1)
+    log.truncate_from(base)
+    log.append([entry(log, 30, 10)])
+
+    def full() -> None:
+        disk.fail["write"] = errno.ENOSPC
+        write = log.take_write()
+        assert write is not None
+        assert {0} == perform(disk, {0: write})
+        log.written(write, full=True)
+
+    full()
+    last = log.sealed(Index(base - 1), Index(base - 1))[-1:]
+    assert log.replace(last, rewritten(disk, last, lambda _: False))
+    full()
+    flush(log, disk)
+    again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    assert all_of(log) == all_of(again)
+    assert base == again.last_index

@@ -107,3 +107,18 @@ def test_what_is_no_records_message_is_corrupt() -> None:
 
     with pytest.raises(CorruptBatch):
         without_records(poison, BASE, lambda *_: True)
+
+
+def test_a_batch_whose_records_stand_elsewhere_says_nothing_of_any_key() -> None:
+    """No reader can decode it; so what it holds supersedes nothing, and stays."""
+    items = api.records_pb2.Records.FromString(make_batch(RECORDS).payload)
+    more = seal_batch(items.SerializeToString(), record_count=3, min_timestamp_ns=1, max_timestamp_ns=9)
+    items.records[-1].offset_delta = 50
+    beyond = seal_batch(items.SerializeToString(), record_count=9, min_timestamp_ns=1, max_timestamp_ns=9)
+    items.records[-1].offset_delta = 2
+    back = seal_batch(items.SerializeToString(), record_count=9, min_timestamp_ns=1, max_timestamp_ns=9)
+    for batch in (more, beyond, back):
+        with pytest.raises(CorruptBatch):
+            list(keyed_offsets(batch, BASE))
+        with pytest.raises(CorruptBatch):
+            without_records(batch, BASE, lambda *_: False)

@@ -29,6 +29,8 @@ class Job:
     sealed: list[Segment]
     clean_upto: Index
     drop_upto: Index
+    log_number: int
+    """Of the replica's logs: each that begins anew is another one."""
 
 
 class Compacting:
@@ -51,6 +53,7 @@ class Compacting:
         self._options = options
         self._propose = propose
         self._config = TopicConfig()
+        self._log_number = 0
         self._clean_upto = Index(0)
         self._oldest_tombstone: tuple[Index, int] | None = None
         """(index, append time) of the first that the last pass left."""
@@ -63,6 +66,7 @@ class Compacting:
 
     def begin_anew(self) -> None:
         """The log is another one."""
+        self._log_number += 1
         self._clean_upto, self._oldest_tombstone = Index(0), None
 
     # --- between turns
@@ -88,6 +92,7 @@ class Compacting:
             sealed=sealed,
             clean_upto=self._clean_upto,
             drop_upto=Index(0) if self._raft.catching_up else drop_upto,
+            log_number=self._log_number,
         )
 
     def wants_look(self) -> bool:
@@ -112,7 +117,9 @@ class Compacting:
         return self._log.replace(message.old, message.new)
 
     def done(self, message: Compacted) -> None:
-        """A pass is through."""
+        """A pass is through; of what it saw in another log nothing is known of this one."""
+        if message.log_number != self._log_number:
+            return
         self._clean_upto = message.clean_upto
         self._oldest_tombstone = message.oldest_tombstone
 

@@ -13,7 +13,7 @@ from cluster.broker.compaction.survivors import Newest, Survivors
 from cluster.broker.requests import Compacted, LookAtTombstones, SegmentsRewritten
 from cluster.broker.running import Running
 from cluster.config import BrokerOptions, LogOptions
-from cluster.errors import DiskFailed
+from cluster.errors import Closed, DiskFailed
 from cluster.log import Segment
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.write import FULL
@@ -45,7 +45,7 @@ class Compactor:
         while True:
             await asyncio.sleep(self._options.compaction_check_s)
             for running in list(self._running.values()):
-                if not running.config.compacted:
+                if not running.config.compacted or running.replica.log.closed:
                     continue
                 if running.replica.compacting.wants_look() and not running.ref.waiting:
                     running.ref.tell_nowait(LookAtTombstones())
@@ -58,7 +58,8 @@ class Compactor:
         before = sum(segment.size for segment in job.sealed)
         try:
             survivors, clean_upto, after = await Pass(running, job, self._disk, self._options, self._log_options).run()
-        except _MovedOn:
+            await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone, job.log_number))
+        except (_MovedOn, Closed):
             log_event.info("compaction_cut_short", partition=partition)
             return
         except OSError as error:
@@ -66,7 +67,6 @@ class Compactor:
                 raise DiskFailed(f"the disk failed: {error}") from error
             log_event.warning("compaction_waits", partition=partition, reason="the disk is full")
             return
-        await running.ref.tell(Compacted(clean_upto, survivors.oldest_tombstone))
         log_event.info(
             "compacted", partition=partition, records=survivors.removed, bytes_before=before, bytes_after=after
         )
@@ -82,14 +82,14 @@ class Pass:
         self._disk = disk
         self._options = options
         self._bytes_max = log_options.segment_bytes_max
+        self._ends = {id(segment): segment.last_index for segment in job.sealed}
 
     async def run(self) -> tuple[Survivors, Index, int]:
         """What was learned, up to where every key was seen, and how many bytes are left."""
-        newest = Newest(self._options.compaction_keys_max)
+        newest = Newest(self._options.compaction_keys_max, self._job.clean_upto)
         for segment in self._job.sealed:
             if segment.last_index > self._job.clean_upto and not newest.is_full:
                 await self._through([segment], newest.add)
-        newest.upto = max(newest.upto, self._job.clean_upto)
         survivors = Survivors(newest, self._job.drop_upto)
         seen = [segment for segment in self._job.sealed if segment.base_index <= newest.upto]
         after = sum(segment.size for segment in self._job.sealed if segment.base_index > newest.upto)
@@ -143,10 +143,16 @@ class Pass:
                 await asyncio.sleep(max(rest_s, loop.time() - begun_s))  # as long as others waited
 
     async def _piece(self, needed: Sequence[Segment], work: Callable[[], T]) -> T:
-        """Do it among the writer's work. _MovedOn if it failed and the segments are not there any more."""
+        """Do it among the writer's work. _MovedOn if the segments are not there any more, or not as they were."""
+        if not self._is_there(needed):
+            raise _MovedOn
         try:
             return await self._disk.run(work)
-        except OSError as error:
-            if error.errno in FULL or self._log.holds(needed):
+        except Exception as error:
+            if (isinstance(error, OSError) and error.errno in FULL) or self._is_there(needed):
                 raise
             raise _MovedOn from error
+
+    def _is_there(self, needed: Sequence[Segment]) -> bool:
+        """One that takes entries again, since what came behind it was cut, may hold some that are not committed."""
+        return self._log.holds(needed) and all(s.last_index == self._ends[id(s)] for s in needed)

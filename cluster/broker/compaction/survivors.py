@@ -6,7 +6,7 @@ from hashlib import blake2b
 
 from cluster.errors import RiverrunError
 from cluster.records import Entry
-from cluster.types import Index, Offset
+from cluster.types import NO_INDEX, Index, Offset
 from cluster.wire.compacting import keyed_offsets, without_records
 
 DIGEST_BYTES = 16
@@ -14,10 +14,13 @@ DIGEST_BYTES = 16
 
 
 class Newest:
-    """The newest offset of each key, over entries up to `upto`; at most so many keys and one entry's."""
+    """The newest offset of each key, behind `clean_upto` and up to `upto`; at most so many keys and one entry's.
 
-    def __init__(self, keys_max: int) -> None:
-        self.upto = Index(0)
+    What was clean before takes no room again: a pass of a segment with more keys than that would never come further.
+    """
+
+    def __init__(self, keys_max: int, clean_upto: Index = NO_INDEX) -> None:
+        self.upto = self._clean_upto = clean_upto
         self._keys_max = keys_max
         self._offsets: dict[bytes, Offset] = {}
 
@@ -29,6 +32,8 @@ class Newest:
     def add(self, entries: Iterable[Entry]) -> None:
         """The next entries, until it is full."""
         for entry in entries:
+            if entry.last_index <= self._clean_upto:
+                continue
             if self.is_full:
                 return
             if entry.batch is not None:
