@@ -11,7 +11,7 @@ from cluster.log import Log
 from cluster.log.fold import encode_fold, encode_trim
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
-from cluster.log.write import perform
+from cluster.log.write import Remove, perform
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
 from cluster.types import Index, Offset, ProducerId, Term
@@ -309,3 +309,20 @@ def test_a_hole_is_read_once_for_its_pieces() -> None:
     assert log.replace(sealed, rewritten(disk, sealed, lambda _: False))
     (whole,) = log.entries(Index(1), last=sealed[-1].last_index, bytes_max=1, count_max=1)
     assert sealed[-1].last_index == whole.last_index > first.last_index
+
+
+def test_a_log_that_closes_while_its_disk_is_full_leaves_no_file_open() -> None:
+    """What waited for room to be removed is closed with the rest."""
+    disk = fresh_disk(11)
+    log = filled(disk)
+    (gone,) = log.sealed(log.last_index, log.last_index)[-1:]
+    log.truncate_from(gone.base_index)
+    disk.fail["write"] = errno.ENOSPC
+    write = log.take_write()
+    assert write is not None
+    assert {0} == perform(disk, {0: write})
+    log.written(write, full=True)
+    log.close()
+    files = [step.segment.file for step in write.steps if isinstance(step, Remove)]
+    assert files == [None] * len(files)
+    assert len(files) > 0
