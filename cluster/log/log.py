@@ -380,6 +380,8 @@ class Log:
         entry = decode_frame(segment.file.read(position, length), 0, self.identity.partition)
         if entry is None or entry.index != index:
             raise CorruptStorage(f"entry {index} in {segment.path} is damaged")
+        if entry.hole is not None:
+            self._cache.keep(entry)
         return entry
 
     # --- segments and memory

@@ -45,5 +45,6 @@ class Pending:
 
     def leaving(self) -> list[Segment]:
         """Segments that are no part of the log any more, and whose files are there until the work is done."""
-        removed = [step.segment for step in self._steps if isinstance(step, Remove)]
-        return removed + [segment for step in self._steps if isinstance(step, Replace) for segment in step.old]
+        steps = [*(self._failed.steps if self._failed is not None else ()), *self._steps]
+        removed = [step.segment for step in steps if isinstance(step, Remove)]
+        return removed + [segment for step in steps if isinstance(step, Replace) for segment in step.old]

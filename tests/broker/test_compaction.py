@@ -266,3 +266,20 @@ async def test_what_a_pass_saw_says_nothing_of_the_next_log(cluster: Compacting,
     assert 0 == job.clean_upto
     compacting.done(Compacted(job.sealed[-1].last_index, None, job.log_number))
     assert compacting.job() is None
+
+
+@compacted(bytes_per_s_max=500)
+async def test_what_is_turned_off_removes_nothing_more(cluster: Compacting, client: Client) -> None:
+    """Also a pass that is under way: whoever turned it off may want to read what is there."""
+    await fill(client, 0, 120)
+    for _ in range(100):
+        await asyncio.sleep(1)
+        if len(await all_records(client)) < 120:
+            break
+    await client.alter_topic(TOPIC, unset=["compacted"])
+    await asyncio.sleep(1)
+    found = await all_records(client)
+    assert len(found) > 40
+    await asyncio.sleep(60)
+    assert found == await all_records(client)
+    assert [] == cluster.fatal

@@ -11,7 +11,7 @@ from cluster.log import Log
 from cluster.log.fold import encode_fold, encode_trim
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.segment import Segment
-from cluster.log.write import perform
+from cluster.log.write import Remove, perform
 from cluster.records import Entry, EntryKind, Record
 from cluster.sim.disk import SimCrash, SimDisk
 from cluster.types import Index, Offset, ProducerId, Term
@@ -291,3 +291,38 @@ def test_a_cut_that_waits_for_room_may_be_of_a_segment_that_was_replaced_since()
     again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     assert all_of(log) == all_of(again)
     assert base == again.last_index
+
+
+def test_a_hole_is_read_once_for_its_pieces() -> None:
+    """And again when the log has another one in its place, or is cut there."""
+    disk = fresh_disk(10)
+    log = filled(disk)
+    sealed = log.sealed(log.last_index, log.last_index)
+    assert log.replace(sealed[:2], rewritten(disk, sealed[:2], lambda _: False))
+    flush(log, disk)
+    (first,) = log.entries(Index(1), last=sealed[1].last_index, bytes_max=1, count_max=1)
+    read_anew = log.entries(Index(1), last=sealed[1].last_index, bytes_max=1, count_max=1)
+    assert first is read_anew[0]
+    (part,) = log.entries(Index(3), last=Index(4), bytes_max=1, count_max=1)
+    assert (3, 4) == (part.index, part.last_index)
+    sealed = log.sealed(log.last_index, log.last_index)
+    assert log.replace(sealed, rewritten(disk, sealed, lambda _: False))
+    (whole,) = log.entries(Index(1), last=sealed[-1].last_index, bytes_max=1, count_max=1)
+    assert sealed[-1].last_index == whole.last_index > first.last_index
+
+
+def test_a_log_that_closes_while_its_disk_is_full_leaves_no_file_open() -> None:
+    """What waited for room to be removed is closed with the rest."""
+    disk = fresh_disk(11)
+    log = filled(disk)
+    (gone,) = log.sealed(log.last_index, log.last_index)[-1:]
+    log.truncate_from(gone.base_index)
+    disk.fail["write"] = errno.ENOSPC
+    write = log.take_write()
+    assert write is not None
+    assert {0} == perform(disk, {0: write})
+    log.written(write, full=True)
+    log.close()
+    files = [step.segment.file for step in write.steps if isinstance(step, Remove)]
+    assert files == [None] * len(files)
+    assert len(files) > 0

@@ -111,8 +111,11 @@ class Compacting:
             self._propose(self._log.fold.tombstones_upto)  # says nothing new: it begins a new segment, and so seals one
 
     def take(self, message: SegmentsRewritten) -> bool:
-        """Put the new file in its place; False if the log has moved on, or a follower still needs the tombstones."""
-        if message.drops_tombstones and self._raft.catching_up:
+        """Put the new file in its place; False if it may not be any more.
+
+        The log has moved on, a follower still needs the tombstones, or the topic is not compacted now.
+        """
+        if self._config.tombstone_life_ms is None or (message.drops_tombstones and self._raft.catching_up):
             return False
         return self._log.replace(message.old, message.new)
 
