@@ -60,6 +60,7 @@ class Part:
             directory=directory,
             options=options,
             window_bytes=max(options.read_window_bytes_max // PARTS_ASSUMED, 64 * KIB),
+            tell_holes=True,
         )
         await self._pump_all(arrived, self._reader)
 

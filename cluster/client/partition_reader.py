@@ -37,7 +37,10 @@ PASSED_BY = (ChecksumMismatch, CorruptBatch, UnknownCodec)
 
 
 class PartitionReader:
-    """One partition from `position` to `stop`. `end` is the newest committed end that was heard of."""
+    """One partition from `position` to `stop`. `end` is the newest committed end that was heard of.
+
+    `tell_holes`: whoever reads is told of a position that moved over offsets without records, by a batch of none.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class PartitionReader:
         directory: Directory,
         options: ClientOptions,
         window_bytes: int,
+        tell_holes: bool = False,
     ) -> None:
         self.partition = partition
         self.position = span.begin
@@ -59,6 +63,7 @@ class PartitionReader:
         self._directory = directory
         self._options = options
         self._window_bytes = window_bytes
+        self._tell_holes = tell_holes
         self._loop = asyncio.get_running_loop()
         self._backoff = calls.backoff()
         self._stream: Stream | None = None
@@ -187,7 +192,7 @@ class PartitionReader:
     # --- what arrived
 
     def _take(self, response: stream_pb2.ReadResponse) -> ReadBatch | None:
-        self.end = Offset(max(self.end, response.end))
+        self.end, before = Offset(max(self.end, response.end)), self.position
         records: list[ReadRecord] = []
         append_time_ns = 0
         for stored in response.batches:
@@ -211,12 +216,12 @@ class PartitionReader:
             self._move(stored.base_offset + stored.batch.record_count)
         else:
             self._move(response.position)
-        if not records:
+        if not records and not (self._tell_holes and self.position > before):
             return None
         return ReadBatch(
             partition=self.partition,
             records=records,
-            position=self.position if self._raise_next is None else Offset(records[-1].offset + 1),
+            position=self.position if self._raise_next is None or not records else Offset(records[-1].offset + 1),
             end=self.end,
             append_time_ns=append_time_ns,
             topic=self._route.name,

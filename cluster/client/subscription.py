@@ -115,9 +115,8 @@ class Subscription:
     async def __anext__(self) -> ReadRecord:
         self._processed()
         while self._batch is None:
-            part, batch = await self._next_batch()
-            if batch.records:
-                self._batch = part, batch, 0
+            part, batch = await self._next_records()
+            self._batch = part, batch, 0
         part, batch, place = self._batch
         record = batch.records[place]
         last = place + 1 == len(batch.records)
@@ -129,9 +128,17 @@ class Subscription:
         """The records in lists, as they arrived: several times as fast as one by one."""
         while True:
             self._processed()
-            part, batch = await self._next_batch()
+            part, batch = await self._next_records()
             self._given = part, batch.position
             yield batch
+
+    async def _next_records(self) -> tuple[Part, ReadBatch]:
+        """Some records; where there are none left, compaction has removed them, and everything before was processed."""
+        while True:
+            part, batch = await self._next_batch()
+            if batch.records:
+                return part, batch
+            part.processed = max(part.processed, batch.position)
 
     async def commit(self, *, timeout_s: float | None = None, processed: bool = True) -> None:
         """Everything that was given to the application is processed: return when that is on a majority's disks.

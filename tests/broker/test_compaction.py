@@ -10,7 +10,7 @@ from cluster import TopicConfig
 from cluster.broker.replica import Replica
 from cluster.broker.requests import Compacted
 from cluster.client.client import Client
-from cluster.config import NodeConfig
+from cluster.config import ClientOptions, NodeConfig
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
@@ -211,6 +211,34 @@ async def test_a_reader_at_any_place_goes_on(cluster: Compacting, client: Client
     for start in [*range(0, 120, 11), 119, 120]:
         records = [record.offset async for record in client.read(TOPIC, start=start, until="latest")]
         assert [offset for offset, _, _ in found if offset >= start] == records
+
+
+@compacted(tombstone_ms=4_000)
+async def test_a_group_is_through_when_only_a_hole_is_left(cluster: Compacting, client: Client) -> None:
+    """Its position moves over what compaction removed, also at the end: it lags behind nothing."""
+    subscription = client.subscribe(TOPIC, group="g", options=ClientOptions(commit_interval_s=0.5))
+    given: list[bytes | None] = []
+
+    async def work() -> None:
+        async for record in subscription:
+            given.append(record.key)  # noqa: PERF401  seen while it goes on
+
+    await fill(client, 0, 20)
+    for number in range(7):
+        await client.publish(TOPIC, b"", key=b"k%d" % number)
+    await asyncio.sleep(30)
+    assert [] == await all_records(client)
+    assert max(cluster.bytes_of_logs()) < 6_000
+    working = asyncio.create_task(work())
+    await asyncio.sleep(5)
+    assert [] == given
+    (partition,) = (await client.describe_group("g")).partitions
+    assert (27, 27) == (partition.position, partition.end)
+    await client.publish(TOPIC, b"goes on", key=b"new")
+    await asyncio.sleep(1)
+    assert [b"new"] == given
+    working.cancel()
+    await subscription.close()
 
 
 @compacted()
