@@ -1,0 +1,1 @@
+"""Processing: plain Python beside the log."""
