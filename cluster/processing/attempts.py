@@ -252,6 +252,8 @@ class Attempts:
                 if not entry.waiting:
                     del parked[key]
         self._has_parked = bool(parked)
+        if not parked:
+            self._parked.cell(b"").delete()
         self._state.settle()
 
     def _again(self, part: Part, place: int) -> None:

@@ -53,7 +53,7 @@ class Binding(NamedTuple):
         return inspect.iscoroutinefunction(self.function)
 
 
-def bind(function: Callable[..., Any], leading: int, what: str) -> Binding:
+def bind(function: Callable[..., Any], leading: int, what: str, takes: str = "the event") -> Binding:
     """Read the signature: `leading` parameters, then injected ones. InvalidApp says what is wrong with it."""
     try:
         hints = typing.get_type_hints(function)
@@ -67,9 +67,7 @@ def bind(function: Callable[..., Any], leading: int, what: str) -> Binding:
             raise InvalidApp(f"{what}: parameter {parameter.name!r} has no annotation; it says what is handed over")
     first = [hints[parameter.name] for parameter in parameters[:leading]]
     if len(first) < leading or any(_handle(kind) is not None for kind in first):
-        raise InvalidApp(
-            f"{what}: its first {'parameter is' if leading == 1 else f'{leading} parameters are'} the event"
-        )
+        raise InvalidApp(f"{what}: it takes {takes} first, and then what is handed over by its type")
     injected = tuple(_wanted(parameter.name, hints[parameter.name], what) for parameter in parameters[leading:])
     return Binding(function, tuple(first), injected, hints.get("return", inspect.Parameter.empty))
 
@@ -92,9 +90,11 @@ def _wanted(name: str, kind: Any, what: str) -> Wanted:
         raise InvalidApp(f"{what}: parameter {name!r} needs its types: State[int], MapState[str, int], Table[Price]")
     value = arguments[-1]
     try:
-        msgspec.msgpack.Decoder(value)
-    except TypeError as error:
-        raise InvalidApp(f"{what}: {name!r} holds {value!r}, which cannot be encoded: {error}") from error
+        encodable = not isinstance(msgspec.inspect.type_info(value), msgspec.inspect.CustomType)
+    except TypeError:
+        encodable = False
+    if not encodable:
+        raise InvalidApp(f"{what}: {name!r} holds {value!r}, which cannot be encoded; an Event, or plain types")
     return Wanted(name, handle, value)
 
 

@@ -35,6 +35,10 @@ class Surroundings:
         """Parameter → table."""
         self._mine = mine
 
+    def branch(self, draft: Draft, ctx: Ctx) -> "Surroundings":
+        """For calls that run beside others: the same state, another draft."""
+        return Surroundings(self.state, draft, ctx, self._tables, self._mine)
+
     def arguments(self, binding: Binding) -> "Arguments":
         """New handles for a function."""
         handles: list[Any] = []

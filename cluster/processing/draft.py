@@ -119,6 +119,25 @@ class Draft:
         self.stamp_ns = None
         self.timers, self.counts = dict(mark.timers), Counter(mark.counts)
 
+    def branch(self) -> "Draft":
+        """One for calls that run beside others."""
+        draft = Draft(self._forms)
+        draft.begin(self.now_ns)
+        return draft
+
+    def split(self) -> "Draft":
+        """What is in it, taken out of it."""
+        taken = self.branch()
+        taken.outputs, taken.timers, taken.counts = self.outputs, self.timers, self.counts
+        self.begin(self.now_ns)
+        return taken
+
+    def adopt(self, other: "Draft") -> None:
+        """Add what another one holds."""
+        self.outputs += other.outputs
+        self.timers |= other.timers
+        self.counts += other.counts
+
     @property
     def current_key(self) -> bytes | None:
         """The key of the record or timer."""

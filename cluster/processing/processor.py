@@ -23,6 +23,11 @@ from cluster.processing.windows import Window, WindowForm
 
 ALL = "*"
 """As a processor's key: one key for everything."""
+_TAKES = {
+    Kind.FUNCTION: "the event",
+    Kind.WINDOW: "the Window and a list[Event]",
+    Kind.JOIN: "an event of each side",
+}
 _BACK = re.compile(r"-\d+(ms|s|m|h|d)")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?")
 
@@ -124,11 +129,12 @@ class Processor:
     def _checked(self) -> Binding:
         definition, what = self.definition, self._what
         self._check_options()
-        binding = bind(self.function, 1 if definition.kind is Kind.FUNCTION else 2, what)
+        takes = _TAKES[definition.kind]
+        binding = bind(self.function, 1 if definition.kind is Kind.FUNCTION else 2, what, takes)
         source = definition.sources[0]
         if definition.kind is Kind.WINDOW:
             if binding.leading[0] is not Window or not is_many(binding.leading[1]):
-                raise InvalidApp(f"{what}: a window's function takes (Window, list[Event])")
+                raise InvalidApp(f"{what}: it takes {takes} first")
             check_event(binding.leading[1], source.event or element(binding.leading[1]), source.name, what)
         else:
             for annotated, topic in zip(binding.leading, definition.sources, strict=True):

@@ -131,9 +131,13 @@ class RehearsedTask:
             if spec.kind is InputKind.PARKED:
                 ends = [len(log) for log in self._inputs[number].partitions]
                 for partition in range(self._task, len(ends), self._tasks):
-                    while self._positions.get((number, partition), 0) < ends[partition]:
-                        batch = self._batch(number, partition, min(ends[partition], records_max))
+                    while (left := ends[partition] - self._positions.get((number, partition), 0)) > 0:
+                        batch = self._batch(number, partition, min(left, records_max))
                         self._do(self._work_of(now_ns, [batch], []))
+
+    def close(self) -> None:
+        """The task is not needed any more."""
+        self._runner.close()
 
     def owned(self) -> list[tuple[int, int, InputSpec]]:
         """(input, partition, spec) of what is read."""
@@ -223,6 +227,7 @@ class RehearsedTask:
             self._crash_if("ship")
             self._ship(work.now_ns)
         except Crashed:
+            self._runner.close()
             self._runner = self._new_runner()
             self._quiet = ()
             self._ship(work.now_ns)

@@ -13,6 +13,7 @@ from itertools import accumulate
 import msgspec
 
 from cluster.client.routing import partition_of_key
+from cluster.processing.async_calls import AsyncCalls
 from cluster.processing.attempts import Attempts, Operator
 from cluster.processing.calling import Calls, Surroundings, table_store
 from cluster.processing.context import Ctx
@@ -52,13 +53,6 @@ class Runner:
         self._watermarks = Watermarks(TimeState(), (), ())
         self._readings = Readings(spec.inputs, stage.events)
         self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark)
-        self._ctx = Ctx(
-            self._draft,
-            f"{spec.app}.{spec.name}",
-            stage.key_kind,
-            frozenset(stage.timers),
-            self._watermark,
-        )
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE
         }
@@ -80,6 +74,11 @@ class Runner:
     def committed(self, n: int) -> None:
         """All works up to `n` are committed, and `read_state` gives what they changed."""
         self._state.committed(n)
+
+    def close(self) -> None:
+        """The runner is done with: what async functions left on their loop ends."""
+        if isinstance(self._operator, AsyncCalls):
+            self._operator.close()
 
     def _run(self, work: Work) -> Effects:
         draft = self._draft
@@ -147,9 +146,14 @@ class Runner:
     def _is_mine(self, key: bytes) -> bool:
         return partition_of_key(key, self._partitions) % self._tasks == self._task
 
+    def _ctx_at(self, draft: Draft) -> Ctx:
+        spec = self.stage.spec
+        identity = f"{spec.app}.{spec.name}"
+        return Ctx(draft, identity, self.stage.key_kind, frozenset(self.stage.timers), self._watermark)
+
     def _make_operator(self) -> Operator:
         stage, readings = self.stage, self._readings.inputs
-        surroundings = Surroundings(self._state, self._draft, self._ctx, stage.tables, self._is_mine)
+        surroundings = Surroundings(self._state, self._draft, self._ctx_at(self._draft), stage.tables, self._is_mine)
         match stage.spec.kind:
             case Kind.REKEY:
                 return Rekeys(stage, surroundings)
@@ -158,6 +162,8 @@ class Runner:
             case Kind.JOIN:
                 return Joins(stage, surroundings, (readings[0].decode, readings[1].decode))
         assert stage.binding is not None, "a stage with a function has its signature"
+        if stage.binding.is_async:
+            return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at)
         return Calls(stage.binding, stage.timers, surroundings)
 
 

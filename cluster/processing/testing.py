@@ -40,8 +40,11 @@ RECORDS_PER_WORK = 1000
 def rehearse(app: "App", partitions: int, tasks: int, records_per_work: int, now: dt.datetime) -> Iterator["Rehearsal"]:
     """What `App.test` gives; at the end everything that was sent is handled, so a failure shows."""
     rehearsal = Rehearsal(app, partitions, tasks or partitions, records_per_work, datetime_ns(now))
-    yield rehearsal
-    rehearsal.settle()
+    try:
+        yield rehearsal
+        rehearsal.settle()
+    finally:
+        rehearsal.close()
 
 
 class Rehearsal:
@@ -188,6 +191,11 @@ class Rehearsal:
             if not self.step():
                 return
         raise InvalidRequest(f"the app is not done after {STEPS_MAX} works: does it feed itself?")
+
+    def close(self) -> None:
+        """End what async functions ran on."""
+        for task in self._all():
+            task.close()
 
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]
