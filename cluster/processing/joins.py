@@ -57,7 +57,8 @@ class Joins:
             self._arguments.point(key)
             for other_ns, other in others:
                 if abs(other_ns - time_ns) <= self._within_ns:
-                    self._meet(part.input, part.events[place], other)
+                    event = values[place] if self._decoders[part.input] is bytes else part.events[place]
+                    self._meet(part.input, event, other)
             mine.append((time_ns, values[place]))
             forget_ns = time_ns + self._within_ns + 1
             if sides.timer_ns is None or forget_ns < sides.timer_ns:

@@ -259,7 +259,7 @@ class Processor:
         letters, parked = self._dead()
         late = tuple(topic.as_output() for topic in definition.late_to)
         views = binding.leading[-len(definition.sources) :]
-        sources = [source.event or element(view) for source, view in zip(definition.sources, views, strict=True)]
+        sources = [_read_as(source, view) for source, view in zip(definition.sources, views, strict=True)]
         stores = [wanted.name for wanted in binding.injected if wanted.kind in {State, MapState}]
         key = definition.sources[0].key if definition.key is None else definition.key
         return Stage(
@@ -288,6 +288,12 @@ class Processor:
             late=len(definition.outputs) if late else -1,
             dead=len(definition.outputs) + len(late) if letters else -1,
         )
+
+
+def _read_as(source: Topic, view: Any) -> Any:
+    """What records are decoded as: bytes are not, where nothing else wants a field of the event."""
+    raw = element(view) is bytes and not source.time
+    return bytes if raw else source.event or element(view)
 
 
 def _renamed(source: InputSpec, topic: str, key: str) -> InputSpec:

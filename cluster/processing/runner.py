@@ -15,11 +15,12 @@ import msgspec
 from cluster.client.routing import partition_of_key
 from cluster.processing.async_calls import AsyncCalls
 from cluster.processing.attempts import Attempts, Operator
+from cluster.processing.binding import element
 from cluster.processing.calling import Calls, Surroundings, table_store
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
 from cluster.processing.joins import Joins
-from cluster.processing.parts import Broken, Readings, Told
+from cluster.processing.parts import Broken, Decode, Readings, Told
 from cluster.processing.processor import Stage
 from cluster.processing.rekeying import Rekeys, watermark_record
 from cluster.processing.spec import InputKind, Kind
@@ -146,21 +147,29 @@ class Runner:
     def _is_mine(self, key: bytes) -> bool:
         return partition_of_key(key, self._partitions) % self._tasks == self._task
 
+    def _decoders(self, count: int) -> list[Decode]:
+        """How the last `count` views of the function are made of values that were kept."""
+        binding = self.stage.binding
+        assert binding is not None, "a stage with a function has its signature"
+        views = binding.leading[-count:]
+        readings = self._readings.inputs
+        return [bytes if element(view) is bytes else readings[number].decode for number, view in enumerate(views)]
+
     def _ctx_at(self, draft: Draft) -> Ctx:
         spec = self.stage.spec
         identity = f"{spec.app}.{spec.name}"
         return Ctx(draft, identity, self.stage.key_kind, frozenset(self.stage.timers), self._watermark)
 
     def _make_operator(self) -> Operator:
-        stage, readings = self.stage, self._readings.inputs
+        stage = self.stage
         surroundings = Surroundings(self._state, self._draft, self._ctx_at(self._draft), stage.tables, self._is_mine)
         match stage.spec.kind:
             case Kind.REKEY:
                 return Rekeys(stage, surroundings)
             case Kind.WINDOW:
-                return Windows(stage, surroundings, readings[0].decode)
+                return Windows(stage, surroundings, self._decoders(1)[0])
             case Kind.JOIN:
-                return Joins(stage, surroundings, (readings[0].decode, readings[1].decode))
+                return Joins(stage, surroundings, self._decoders(2))
         assert stage.binding is not None, "a stage with a function has its signature"
         if stage.binding.is_async:
             return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at)
