@@ -219,3 +219,24 @@ def test_in_time_order_inputs_are_merged() -> None:
 
     assert [5, 10, 30, 40, 20, 45, 60, 70] == [output.timestamp_ns for output in effects.outputs]
     assert 60 == effects.watermark_ns
+
+
+def test_a_work_of_several_batches_fails_as_a_whole() -> None:
+    """What its first batches have changed is taken back with the last."""
+    _, _, runner = counting(stop())
+    runner.run(work(batch(order(0)), n=1))
+    with pytest.raises(ProcessorFailed):
+        runner.run(work(batch(order(1), base=1), batch(order(2), base=2), batch(order(-1), base=3), n=2))
+    effects = runner.run(work(batch(order(1), base=1), n=2))
+
+    assert [b"2"] == [output.value for output in effects.outputs]
+    assert [2] == [msgspec.msgpack.decode(change.value) for change in effects.state if change.store == "total"]
+
+
+def test_no_more_keys_are_parked_than_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that is everybody's is not put aside key by key: the task stops."""
+    monkeypatch.setattr("cluster.processing.attempts.PARKED_KEYS_MAX", 2)
+    runner = counting(dead_letter(retries=0, park_key=True))[2]
+    runner.run(work(batch(order(-1, "a"), order(-1, "b"), order(1, "a")), n=1))
+    with pytest.raises(ProcessorFailed, match="2 keys are parked, and no more are"):
+        runner.run(work(batch(order(-1, "c"), base=3), n=2))

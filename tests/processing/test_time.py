@@ -10,6 +10,7 @@ from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
 from cluster.processing.watermarks import NO_WRITER, Said, TimeState, Watermarks
+from cluster.processing.windows import Window
 from cluster.processing.work import AFTER_ALL_TIME_NS, BEFORE_ALL_TIME_NS
 
 S = 10**9
@@ -163,3 +164,28 @@ def test_a_timer_without_a_function_cannot_be_set() -> None:
         t.send(ticks, Tick("a"))
 
     assert isinstance(caught.value.__cause__, InvalidApp)
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_windows_of_a_rekeyed_topic_close_without_an_end(partitions: int) -> None:
+    """Each task that reads it hears from all that write it, when they go on, and when they fall silent."""
+    app = App("clock")
+    ticks = app.topic("ticks", Tick, key="who", time="at", idle="30s")
+
+    @app.window(ticks, key="at", tumbling="10s", to="counts")
+    def count(window: Window, ticks: list[Tick]) -> list[int]:
+        return [window.key // S, len(ticks)]
+
+    with app.test(partitions=partitions) as t:
+        t.send(ticks, *[Tick(who, at * S) for at in (100, 101, 102) for who in "abcdefgh"])
+        assert [] == t.read("counts")
+        t.send(ticks, *[Tick(who, 120 * S) for who in "abcdefgh"])
+        assert [8, 100, 8, 101, 8, 102] == sorted_pairs(t.read("counts"))
+        t.advance("45s")
+        assert [8, 100, 8, 101, 8, 102, 8, 120] == sorted_pairs(t.read("counts"))
+        assert "late" not in t.counts(count)
+
+
+def sorted_pairs(numbers: list[int]) -> list[int]:
+    """Of (second, count), by second, the count first."""
+    return [n for pair in sorted(zip(numbers[::2], numbers[1::2], strict=True)) for n in reversed(pair)]
