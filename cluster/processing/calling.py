@@ -80,8 +80,10 @@ class Arguments:
 
     def load(self, keys: Sequence[bytes | None]) -> None:
         """Read what will be wanted, in one go for each store."""
+        wanted = set(keys)
+        wanted.discard(None)
         for _, store in self.states:
-            store.load(key for key in keys if key is not None)
+            store.load(cast("set[bytes]", wanted))
 
     def point(self, key: bytes | None) -> None:
         """The next call is for this key."""

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from msgspec import Struct
+
 from cluster.processing.event import encode_key, encode_value
 from cluster.processing.spec import InputSpec
 from cluster.processing.work import Fired, Output, TimerChange, TimerClock
@@ -15,6 +17,7 @@ from cluster.wire.columns import Columns
 
 SOURCE_HEADER = "rr-source"
 TIMER_HEADER = "rr-timer"
+_MANY = (list, tuple, set, frozenset)
 
 
 def inherited(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
@@ -186,7 +189,9 @@ class Draft:
         """What a function returned: one value, or an iterable of them (text, bytes and dicts are one value)."""
         if not self._forms:
             raise TypeError(f"it returned {result!r:.200} and has no topic to put it: give it `to=`")
-        if isinstance(result, list | tuple | set | frozenset) or hasattr(result, "__next__"):
+        if isinstance(result, Struct):
+            self.emit(0, result)
+        elif isinstance(result, _MANY) or hasattr(result, "__next__"):
             for value in result:
                 if value is not None:
                     self.emit(0, value)

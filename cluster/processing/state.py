@@ -74,7 +74,7 @@ class Store:
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Have these in memory, with one call for those that are not."""
-        missing = [key for key in set(keys) if key not in self.cells]
+        missing = set(keys).difference(self.cells)
         if missing:
             found = self.keyed.read([(self.name, key) for key in missing])
             for key, encoded in zip(missing, found, strict=True):
