@@ -233,6 +233,27 @@ class DiskFailed(RiverrunError):
     reason, code = "DISK_FAILED", "INTERNAL"
 
 
+class InvalidApp(RiverrunError):
+    """A definition of a user's app contradicts itself; the message names the function and what is wrong."""
+
+    reason, code, fault = "INVALID_APP", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class ProcessorFailed(RiverrunError):
+    """User code raised, and its errors are not to be passed over: nothing of the work was done.
+
+    `metadata` has `processor`, `version`, `traceback`, and the record's `topic`, `partition` and `offset` (or `timer`).
+    """
+
+    reason, code, fault = "PROCESSOR_FAILED", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class StateUnreadable(RiverrunError):
+    """A value of keyed state cannot be decoded as the type that the code wants now; nothing of the work was done."""
+
+    reason, code, fault = "STATE_UNREADABLE", "FAILED_PRECONDITION", Fault.CALLER
+
+
 class Closed(RiverrunError):
     """The client, actor or stream was closed by its owner."""
 

@@ -1,0 +1,97 @@
+"""Calling an async function: many records at once, those of one key one after another.
+
+`concurrency` bounds the calls that are under way. Results are put in the order of the records, so what comes out does
+not depend on who was faster. A work ends when all of its calls have; one that raises ends the others.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable
+
+from cluster.processing.binding import Binding, element, is_many
+from cluster.processing.calling import Arguments, Surroundings
+from cluster.processing.context import Ctx
+from cluster.processing.draft import Draft, Part
+from cluster.processing.work import Fired
+
+
+class AsyncCalls:
+    """The operator of an async function. Each key has handles of its own, so calls do not see each other's."""
+
+    knows_place = True
+
+    def __init__(
+        self,
+        binding: Binding,
+        concurrency: int,
+        surroundings: Surroundings,
+        ctx_at: Callable[[Draft], Ctx],
+    ) -> None:
+        self._binding = binding
+        self._concurrency = concurrency
+        self._surroundings = surroundings
+        self._draft = surroundings.draft
+        self._ctx_at = ctx_at
+        self._raw = element(binding.leading[0]) is bytes
+        self._many = is_many(binding.leading[0])
+        self.knows_place = not self._many
+        self._loop: asyncio.Runner | None = None
+
+    def take(self, part: Part, first: int, end: int) -> None:
+        """Call the function for the records from `first` to before `end`, and wait for all."""
+        self._draft.at_record(part, first)
+        if self._loop is None:
+            self._loop = asyncio.Runner()
+        drafts = self._loop.run(self._all(part, first, end))
+        for place in sorted(drafts):
+            self._draft.adopt(drafts[place])
+
+    def fire(self, fired: Fired) -> None:
+        """Async functions have no timers."""
+        raise AssertionError(f"timer {fired.name!r} of an async function")
+
+    def close(self) -> None:
+        """End the loop that the calls ran on."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
+
+    async def _all(self, part: Part, first: int, end: int) -> dict[int, Draft]:
+        room = asyncio.Semaphore(self._concurrency)
+        drafts: dict[int, Draft] = {}
+        chains: dict[object, list[int]] = defaultdict(list)
+        if self._many:
+            chains[None].append(end - 1)
+        else:
+            for place in range(first, end):
+                key = part.keys[place]
+                chains[place if key is None else key].append(place)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for places in chains.values():
+                    group.create_task(self._chain(part, places, (first, end), room, drafts))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return drafts
+
+    async def _chain(
+        self, part: Part, places: list[int], span: tuple[int, int], room: asyncio.Semaphore, drafts: dict[int, Draft]
+    ) -> None:
+        """The records of one key, one after another."""
+        given = part.columns.values if self._raw else part.events
+        draft = self._draft.branch()
+        arguments: Arguments = self._surroundings.branch(draft, self._ctx_at(draft)).arguments(self._binding)
+        for place in places:
+            async with room:
+                draft.at_record(part, place)
+                if arguments.want_key:
+                    arguments.point(part.keys[place])
+                event = list(given[span[0] : span[1]]) if self._many else given[place]
+                try:
+                    result = await self._binding.function(event, *arguments.handles)
+                    if result is not None:
+                        draft.emit_result(result)
+                except Exception:
+                    self._draft.place = place
+                    raise
+                drafts[place] = draft.split()

@@ -1,0 +1,284 @@
+"""What is done when user code raises: find the record, try it again, and then what `on_error` says.
+
+Rules:
+1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody.
+2. A function that takes one record is known to have failed at a record: those before it are done again, then it alone,
+   then those behind it. A function that takes many is bisected. So one record is to blame in the end.
+3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
+   goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`).
+4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
+5. State that does not decode fails the work whatever `on_error` says: the record is not to blame.
+"""
+
+import traceback
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.processing.draft import SOURCE_HEADER, Draft, Part
+from cluster.processing.parking import (
+    ERROR_HEADER,
+    INPUT_HEADER,
+    PARKED_STORE,
+    PROCESSOR_HEADER,
+    VERSION_HEADER,
+    Letter,
+    Parked,
+    header,
+    letter_of,
+)
+from cluster.processing.parts import Broken, Readings
+from cluster.processing.policies import PARKED_KEYS_MAX
+from cluster.processing.processor import Stage
+from cluster.processing.state import KeyedState
+from cluster.processing.work import Fired, Output
+
+
+class Operator(Protocol):
+    """What handles records and timers of a stage."""
+
+    knows_place: bool
+    """Whether `Draft.place` is the record that it failed at."""
+
+    def take(self, part: Part, first: int, end: int) -> None:
+        """Handle the records from `first` to before `end`."""
+
+    def fire(self, fired: Fired) -> None:
+        """Handle a timer."""
+
+
+class Attempts:
+    """Runs an operator's steps so that each is done as a whole, or not at all."""
+
+    def __init__(
+        self, stage: Stage, state: KeyedState, draft: Draft, readings: Readings, watermark: Callable[[], int]
+    ) -> None:
+        self._spec = stage.spec
+        self._policy = stage.policy
+        self._dead = stage.dead
+        self._state = state
+        self._draft = draft
+        self._readings = readings
+        self._watermark = watermark
+        self._version = str(stage.spec.version)
+        self._name = f"{stage.spec.app}.{stage.spec.name}"
+        self._parked = state.store(PARKED_STORE, dict[bytes, Parked], dict)
+        self._has_parked = False
+        self._placed = False
+        """Whether what failed last was at `Draft.place`."""
+
+    def begin(self) -> None:
+        """A work begins."""
+        self._has_parked = bool(self._parked.cell(b"").get())
+        self._state.settle()
+
+    def records(self, operator: Operator, part: Part, first: int, end: int) -> None:
+        """Handle some records. ProcessorFailed or StateUnreadable: the work cannot be done."""
+        todo = [(first, end)]
+        while todo:
+            first, end = todo.pop()
+            aside = self._first_aside(part, first, end)
+            if aside == first:
+                self._put_aside(part, first)
+                todo += [(first + 1, end)] if first + 1 < end else []
+                continue
+            if aside is not None:
+                todo.append((aside, end))
+                end = aside
+            error = self._step(partial(operator.take, part, first, end))
+            if error is None:
+                continue
+            if end - first == 1:
+                self._try_again(operator, part, first, error)
+            elif operator.knows_place and self._placed:
+                place = self._draft.place
+                todo += [pair for pair in ((place + 1, end), (place, place + 1), (first, place)) if pair[0] < pair[1]]
+            else:
+                middle = (first + end) // 2
+                todo += [(middle, end), (first, middle)]
+
+    def timer(self, operator: Operator, fired: Fired) -> None:
+        """Handle a timer. ProcessorFailed or StateUnreadable: the work cannot be done."""
+        for attempt in range(self._policy.retries + 1):
+            error = self._step(partial(operator.fire, fired))
+            if error is None:
+                return
+            if attempt == self._policy.retries:
+                raise self._failed(error, f"timer {fired.name!r} of key {fired.key!r}", timer=fired.name) from error
+
+    def redriven(self, operator: Operator, part: Part) -> None:
+        """Handle dead letters as the records that they were."""
+        for place in range(len(part.keys)):
+            if (
+                header(part, place, PROCESSOR_HEADER) == self._name
+                and header(part, place, VERSION_HEADER) == self._version
+            ):
+                self._redrive(operator, part, place)
+
+    def broken(self, broken: Broken) -> None:
+        """A batch that cannot be read: all of its records at once."""
+        batch = broken.batch
+        topic = self._spec.inputs[batch.input].topic
+        where = f"the batch of {topic}/{batch.partition} at offset {batch.base_offset}"
+        if self._policy.how == "stop":
+            raise self._failed(
+                broken.error, where, topic=topic, partition=str(batch.partition), offset=str(batch.begin)
+            )
+        self._draft.counts["corrupt"] += batch.end - batch.begin
+        if self._policy.how == "dead_letter":
+            source = f"{topic}/{batch.partition}@{batch.base_offset}".encode()
+            said = [
+                (SOURCE_HEADER, source),
+                (ERROR_HEADER, str(broken.error).encode()),
+                ("rr-batch", b"%d" % batch.codec),
+            ]
+            self._draft.outputs.append(
+                Output(output=self._dead, key=None, value=batch.payload, headers=said, timestamp_ns=self._draft.now_ns)
+            )
+
+    def _step(self, step: Callable[[], None]) -> Exception | None:
+        """Do it as a whole; what was raised, if it was not done at all."""
+        mark = self._draft.mark()
+        self._placed = True
+        try:
+            step()
+            self._placed = False  # what cannot be encoded now may be any record's doing
+            self._state.settle()
+        except StateUnreadable:
+            raise
+        except Exception as error:  # noqa: BLE001  it is the user's code
+            self._state.roll_back()
+            self._draft.back_to(mark)
+            return error
+        return None
+
+    def _first_aside(self, part: Part, first: int, end: int) -> int | None:
+        """The first record that no function is to see."""
+        if not part.poison and not self._has_parked:
+            return None
+        parked = self._parked.cell(b"").get() if self._has_parked else {}
+        for place in range(first, end):
+            if place in part.poison or part.keys[place] in parked:
+                return place
+        return None
+
+    def _put_aside(self, part: Part, place: int) -> None:
+        error = part.poison.get(place)
+        if error is not None:
+            self._conclude(part, place, error)
+        else:
+            self._write_letter(part, place, "its key is parked", "")
+            self._draft.counts["parked"] += 1
+            self._park(part.keys[place])
+
+    def _try_again(self, operator: Operator, part: Part, place: int, error: Exception) -> None:
+        for _ in range(self._policy.retries):
+            failed = self._step(partial(operator.take, part, place, place + 1))
+            if failed is None:
+                return
+            error = failed
+        self._conclude(part, place, error)
+
+    def _conclude(self, part: Part, place: int, error: Exception) -> None:
+        """A record is to blame for good."""
+        topic, partition, offset = part.position(place)
+        where = {"topic": topic, "partition": str(partition), "offset": str(offset)}
+        if self._policy.how == "stop":
+            raise self._failed(error, f"the record of {topic}/{partition} at offset {offset}", **where) from error
+        if self._policy.how == "skip":
+            self._draft.counts["skipped"] += 1
+            return
+        self._draft.counts["dead_lettered"] += 1
+        self._write_letter(part, place, f"{type(error).__name__}: {error}", _traceback(error))
+        if self._policy.park_key:
+            self._park(part.keys[place])
+
+    def _write_letter(self, part: Part, place: int, error: str, trace: str) -> None:
+        letter = Letter(
+            error=error,
+            traceback=trace,
+            processor=self._name,
+            version=self._spec.version,
+            input_topic=part.spec.topic,
+        )
+        self._draft.outputs.append(letter_of(part, place, letter, self._dead))
+
+    def _park(self, key: bytes | None) -> None:
+        """One more letter of this key waits."""
+        if key is None:
+            return
+        parked: dict[bytes, Parked] = self._parked.cell(b"").get()
+        if key not in parked and len(parked) >= PARKED_KEYS_MAX:
+            raise ProcessorFailed(
+                f"{self._name}: {PARKED_KEYS_MAX} keys are parked, and no more are; redrive them, or fix what fails"
+            )
+        parked.setdefault(key, Parked()).waiting += 1
+        self._has_parked = True
+        self._state.settle()
+
+    def _redrive(self, operator: Operator, part: Part, place: int) -> None:
+        key = part.keys[place]
+        entry = None if key is None else self._parked.cell(b"").get().get(key)
+        if entry is not None and entry.again:
+            entry.again -= 1
+            self._again(part, place)
+            return
+        letter = self._readings.letter(part, place, header(part, place, INPUT_HEADER))
+        error: Exception | None
+        if letter is None:
+            error = LookupError("the topic that it came from is no input any more")
+        else:
+            letter.marks = [self._watermark()]
+            error = letter.poison.get(0)
+            for _ in range(self._policy.retries + 1 if error is None else 0):
+                error = self._step(partial(operator.take, letter, 0, 1))
+                if error is None:
+                    break
+        parked: dict[bytes, Parked] = self._parked.cell(b"").get()
+        entry = None if key is None else parked.get(key)
+        if error is not None:
+            self._draft.counts["dead_lettered"] += 1
+            if letter is None:
+                self._again(part, place)
+            else:
+                self._write_letter(letter, 0, f"{type(error).__name__}: {error}", _traceback(error))
+            if entry is not None:
+                entry.again = entry.waiting - 1
+        else:
+            self._draft.counts["redriven"] += 1
+            if entry is not None and key is not None:
+                entry.waiting -= 1
+                if not entry.waiting:
+                    del parked[key]
+        self._has_parked = bool(parked)
+        if not parked:
+            self._parked.cell(b"").delete()
+        self._state.settle()
+
+    def _again(self, part: Part, place: int) -> None:
+        """A letter goes to the end of the topic as it is."""
+        columns = part.columns
+        self._draft.outputs.append(
+            Output(
+                output=self._dead,
+                key=columns.keys[place],
+                value=columns.values[place],
+                headers=columns.headers(place),
+                timestamp_ns=columns.times_ns[place],
+            )
+        )
+        self._state.settle()
+
+    def _failed(self, error: Exception, where: str, **metadata: str) -> ProcessorFailed:
+        return ProcessorFailed(
+            f"{self._name} version {self._spec.version} failed at {where}: {type(error).__name__}: {error}",
+            processor=self._name,
+            version=self._version,
+            traceback=_traceback(error),
+            **metadata,
+        )
+
+
+def _traceback(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))

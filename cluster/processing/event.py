@@ -1,0 +1,101 @@
+"""Events, their values as JSON, their keys as bytes and their times in nanoseconds.
+
+An event's value is JSON, checked against its type when it is decoded: what does not fit is a `msgspec` error with the
+path in it, and its record is a poison record. Keys are bytes that any client can make: text as UTF-8, whole numbers as
+their decimal digits, bytes as they are; anything else as JSON.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from cluster.errors import InvalidApp
+
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_MICROSECOND = dt.timedelta(microseconds=1)
+_json = msgspec.json.Encoder()
+
+
+class Event(msgspec.Struct):
+    """Base of what an app's topics hold: a class of typed fields, made by position or by name.
+
+    >>> class Purchase(Event):
+    ...     sku: str
+    ...     quantity: int = 1
+    >>> Purchase("s1", quantity=2)
+    Purchase(sku='s1', quantity=2)
+    """
+
+
+def encode_value(value: object) -> bytes:
+    """JSON; bytes stay as they are. TypeError for what JSON cannot say."""
+    return value if isinstance(value, bytes) else _json.encode(value)
+
+
+def encode_key(key: object) -> bytes:
+    """The record key, or key of state, that stands for a value; see the module."""
+    if isinstance(key, str):
+        return key.encode()
+    if isinstance(key, bytes):
+        return key
+    if isinstance(key, int) and not isinstance(key, bool):
+        return b"%d" % key
+    return _json.encode(key)
+
+
+def decode_key(key: bytes, kind: Any) -> Any:
+    """The inverse, for the type of the field that keys come from."""
+    if kind is bytes:
+        return key
+    if kind is str:
+        return key.decode()
+    if kind is int:
+        return int(key)
+    return msgspec.json.decode(key, type=kind)
+
+
+def field_type(event: type, field: str, what: str) -> Any:
+    """The type of a field; InvalidApp, naming `what`, if there is no such field."""
+    try:
+        fields = {found.name: found.type for found in msgspec.structs.fields(event)}
+    except TypeError as error:
+        raise InvalidApp(f"{what} wants a field of {event!r}, which is no Event and has none") from error
+    if field not in fields:
+        raise InvalidApp(f"{what}: {event.__name__} has no field {field!r}; it has {', '.join(fields) or 'none'}")
+    return fields[field]
+
+
+def datetime_ns(moment: dt.datetime) -> int:
+    """Nanoseconds since 1970; without a zone it is UTC."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - EPOCH) // _MICROSECOND * 1000
+
+
+def ns_datetime(time_ns: int) -> dt.datetime:
+    """The inverse, in UTC, to the microsecond; OverflowError far outside of the calendar."""
+    return EPOCH + dt.timedelta(microseconds=time_ns // 1000)
+
+
+class _DayTimes(dict[dt.date, int]):
+    """Days to their beginning in UTC. Days are few, so each is computed once."""
+
+    def __missing__(self, day: dt.date) -> int:
+        if len(self) > 100_000:
+            self.clear()
+        self[day] = value = (day.toordinal() - EPOCH.date().toordinal()) * 86400 * 10**9
+        return value
+
+
+def time_reader(event: type, field: str, what: str) -> Callable[[Any], int]:
+    """From the field's value to nanoseconds: a datetime, a date (its beginning in UTC), an int that counts them."""
+    kind = field_type(event, field, what)
+    if kind is dt.datetime:
+        return datetime_ns
+    if kind is dt.date:
+        return _DayTimes().__getitem__
+    if kind is int:
+        return int
+    raise InvalidApp(f"{what}: {event.__name__}.{field} is {kind!r}; a time is a datetime, a date, or an int of ns")

@@ -1,0 +1,190 @@
+"""From batches to parts: decompressed, decoded into events, with their times, what does not decode set apart.
+
+Watermark records of re-keyed topics are taken out: `Told` stands between the parts where they stood.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from typing import Any, NamedTuple
+
+import msgspec
+
+from cluster.errors import CorruptBatch
+from cluster.processing.draft import Part
+from cluster.processing.event import time_reader
+from cluster.processing.spec import InputKind, InputSpec
+from cluster.processing.watermarks import SAID_HEADER, Said, decode_said
+from cluster.processing.work import Batch
+from cluster.records import Batch as Stored
+from cluster.types import Codec, Offset
+from cluster.wire.columns import Columns, decode_columns
+
+Decode = Callable[[bytes], Any]
+
+
+class Run(NamedTuple):
+    """Records of a part, from `first` to before `end`."""
+
+    part: Part
+    first: int
+    end: int
+
+
+class Told(NamedTuple):
+    """A watermark that came with the records."""
+
+    place: tuple[int, int]
+    said: Said
+
+
+class Broken(NamedTuple):
+    """A batch that cannot be read at all."""
+
+    batch: Batch
+    error: Exception
+
+
+class Reading:
+    """How one input's records become events."""
+
+    def __init__(self, number: int, spec: InputSpec, event: Any) -> None:
+        self.number = number
+        self.spec = spec
+        self.decode: Decode = bytes if event is bytes else msgspec.json.Decoder(event).decode
+        self._raw = event is bytes
+        self._field = spec.time
+        self._time = time_reader(event, spec.time, f"topic {spec.topic!r}") if spec.time else None
+
+    def fill(self, part: Part) -> None:
+        """Decode the values of a part, and read their times."""
+        if self.spec.kind is InputKind.TABLE:
+            part.events, part.poison = self._decoded(part.columns.values, deletes=True)
+        elif not self._raw:
+            values = part.columns.values
+            try:
+                part.events = [*map(self.decode, values)]
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                part.events, part.poison = self._decoded(values, deletes=False)
+        if self._time is not None:
+            self._read_times(part, self._time)
+
+    def _decoded(self, values: Sequence[bytes], *, deletes: bool) -> tuple[list[Any], dict[int, Exception]]:
+        events: list[Any] = []
+        poison: dict[int, Exception] = {}
+        for place, value in enumerate(values):
+            try:
+                events.append(None if deletes and not value else self.decode(value))
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                events.append(None)
+                poison[place] = error
+        return events, poison
+
+    def _read_times(self, part: Part, time_of: Callable[[Any], int]) -> None:
+        field, times = self._field, list(part.columns.times_ns)
+        for place, event in enumerate(part.events):
+            if place not in part.poison:
+                times[place] = time_of(getattr(event, field))
+        part.times = times
+
+
+class Readings:
+    """All inputs of a stage."""
+
+    def __init__(self, specs: Sequence[InputSpec], events: Sequence[Any]) -> None:
+        self.inputs = [
+            Reading(number, spec, event) for number, (spec, event) in enumerate(zip(specs, events, strict=False))
+        ]
+        self._specs = specs
+        self._by_topic = {reading.spec.topic: reading for reading in self.inputs}
+
+    def runs(self, batches: Sequence[Batch], *, in_time_order: bool) -> Iterator[Run | Told | Broken]:
+        """What is in them, in the order in which it is to be handled."""
+        if not in_time_order or len(batches) < 2:
+            for batch in batches:
+                yield from self._read(batch)
+            return
+        lanes: dict[tuple[int, int], list[Run | Told | Broken]] = {}
+        for batch in batches:
+            lanes.setdefault((batch.input, batch.partition), []).extend(self._read(batch))
+        yield from _in_time_order(list(lanes.values()))
+
+    def letter(self, part: Part, place: int, topic: str) -> Part | None:
+        """A dead letter as the record that it was; None if its input is not among ours any more."""
+        reading = self._by_topic.get(topic)
+        if reading is None:
+            return None
+        letter = Part(reading.number, reading.spec, part.partition, part.columns.cut(place, place + 1), inherits=True)
+        reading.fill(letter)
+        return letter
+
+    def _read(self, batch: Batch) -> Iterator[Run | Told | Broken]:
+        spec = self._specs[batch.input]
+        stored = Stored(
+            payload=batch.payload,
+            record_count=batch.record_count,
+            codec=Codec(batch.codec),
+            uncompressed_size=batch.uncompressed_size,
+            min_timestamp_ns=0,
+            max_timestamp_ns=0,
+        )
+        try:
+            columns = decode_columns(stored, Offset(batch.base_offset))
+        except CorruptBatch as error:
+            yield Broken(batch, error)
+            return
+        columns = columns.between(batch.begin, batch.end)
+        if not spec.internal:
+            if len(columns):
+                yield self._run(batch, columns)
+            return
+        first = 0
+        for place, value in enumerate(columns.values):
+            if not value and columns.keys[place] is None:
+                if first < place:
+                    yield self._run(batch, columns.cut(first, place))
+                first = place + 1
+                for name, said in columns.headers(place):
+                    if name == SAID_HEADER:
+                        yield Told((batch.input, batch.partition), decode_said(said))
+        if first < len(columns):
+            yield self._run(batch, columns.cut(first, len(columns)))
+
+    def _run(self, batch: Batch, columns: Columns) -> Run:
+        spec = self._specs[batch.input]
+        part = Part(batch.input, spec, batch.partition, columns, inherits=spec.internal)
+        if spec.kind is not InputKind.PARKED:
+            self.inputs[batch.input].fill(part)
+        return Run(part, 0, len(columns))
+
+
+def _in_time_order(lanes: list[list[Run | Told | Broken]]) -> Iterator[Run | Told | Broken]:
+    """Records of all lanes by event time; within a lane they stay in their order, after whatever is ahead of them."""
+
+    def steps(number: int, lane: list[Run | Told | Broken]) -> Iterator[tuple[int, int, int, Run | Told | Broken]]:
+        at = -(2**63)
+        for item in lane:
+            if isinstance(item, Run):
+                for place in range(item.first, item.end):
+                    at = max(at, item.part.times[place])
+                    yield at, number, place, item
+            else:
+                yield at, number, -1, item
+
+    part: Run | None = None
+    first = end = 0
+    for _, _, place, item in merge(*(steps(n, lane) for n, lane in enumerate(lanes)), key=_moment):
+        if part is not None and (item is not part or place != end):
+            yield Run(part.part, first, end)
+            part = None
+        if not isinstance(item, Run):
+            yield item
+        elif part is None:
+            part, first, end = item, place, place + 1
+        else:
+            end = place + 1
+    if part is not None:
+        yield Run(part.part, first, end)
+
+
+def _moment(step: tuple[int, int, int, object]) -> tuple[int, int]:
+    return step[0], step[1]

@@ -1,0 +1,305 @@
+"""One processor of an app, checked: the function, and the stages that the cluster runs for it.
+
+A *stage* is what has tasks of its own: the function's, and before it, where its key is not its source's, one that
+re-keys into an internal topic.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from cluster.errors import InvalidApp
+from cluster.processing import event as events
+from cluster.processing.binding import Binding, Wanted, bind, check_event, check_result, element, is_many
+from cluster.processing.context import Ctx
+from cluster.processing.draft import OutputForm
+from cluster.processing.handles import MapState, State, Table
+from cluster.processing.policies import OnError, describe
+from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
+from cluster.processing.topics import TableTopic, Topic
+from cluster.processing.windows import Window, WindowForm
+
+ALL = "*"
+"""As a processor's key: one key for everything."""
+_TAKES = {
+    Kind.FUNCTION: "the event",
+    Kind.WINDOW: "the Window and a list[Event]",
+    Kind.JOIN: "an event of each side",
+}
+_BACK = re.compile(r"-\d+(ms|s|m|h|d)")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:\d\d)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What the decorator was given."""
+
+    kind: Kind
+    name: str
+    sources: tuple[Topic, ...]
+    key: str | None
+    outputs: tuple[Topic, ...]
+    on_error: OnError
+    version: int
+    start: str
+    until: str
+    tasks: int
+    concurrency: int = 1
+    window: WindowForm | None = None
+    late_to: tuple[Topic, ...] = ()
+    within_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """What a runner runs: a spec, and the code that belongs to it. `late`, `dead`: numbers of outputs, -1 for none."""
+
+    spec: ProcessorSpec
+    binding: Binding | None
+    timers: dict[str, Binding]
+    events: tuple[Any, ...]
+    """The type of each input's events."""
+    forms: tuple[OutputForm, ...]
+    tables: dict[str, str]
+    key_kind: Any
+    policy: OnError
+    window: WindowForm | None = None
+    within_ns: int = 0
+    late: int = -1
+    dead: int = -1
+
+
+class Processor:
+    """A user's function in an app. It can still be called as what it is."""
+
+    def __init__(
+        self, app: str, definition: Definition, function: Callable[..., Any], tables: dict[str, TableTopic]
+    ) -> None:
+        self.app = app
+        self.name = definition.name
+        self.definition = definition
+        self.function = function
+        self.__doc__ = function.__doc__
+        self._what = f"{app}.{definition.name}"
+        self._tables = {table.parameter: table for table in tables.values()}
+        self._timers: dict[str, Binding] = {}
+        self._binding = self._checked()
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The function itself."""
+        return self.function(*arguments)
+
+    def timer(self, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Call the decorated function when the timer that `Ctx.timer(name, ...)` set is due, for its key.
+
+        Its parameters are handed over by their types; what it returns goes where the processor's results go.
+        """
+        what = f"{self._what}, timer {name!r}"
+        if self.definition.kind is not Kind.FUNCTION or self._binding.is_async:
+            raise InvalidApp(f"{what}: timers are for plain functions of `app.processor`")
+        if name in self._timers:
+            raise InvalidApp(f"{what}: it is there already")
+
+        def define(function: Callable[..., Any]) -> Callable[..., Any]:
+            binding = bind(function, 0, what)
+            known = {wanted.name: wanted for wanted in self._binding.injected}
+            for wanted in binding.injected:
+                if wanted.kind in {State, MapState} and known.get(wanted.name) != wanted:
+                    there = ", ".join(known) or "none"
+                    raise InvalidApp(f"{what}: {self.name} has no state {wanted.name!r} of that type; it has {there}")
+            self._check_injected(binding, what)
+            check_result(binding, self.definition.outputs[0] if self.definition.outputs else None, what)
+            self._timers[name] = binding
+            return function
+
+        return define
+
+    @property
+    def rekeys(self) -> bool:
+        """Whether its records go through a topic of their own first."""
+        return self.definition.key not in {None, self.definition.sources[0].key}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What runs for it, in the order of the data."""
+        return (self._rekey_stage(), self._stage()) if self.rekeys else (self._stage(),)
+
+    def _checked(self) -> Binding:
+        definition, what = self.definition, self._what
+        self._check_options()
+        takes = _TAKES[definition.kind]
+        binding = bind(self.function, 1 if definition.kind is Kind.FUNCTION else 2, what, takes)
+        source = definition.sources[0]
+        if definition.kind is Kind.WINDOW:
+            if binding.leading[0] is not Window or not is_many(binding.leading[1]):
+                raise InvalidApp(f"{what}: it takes {takes} first")
+            check_event(binding.leading[1], source.event or element(binding.leading[1]), source.name, what)
+        else:
+            for annotated, topic in zip(binding.leading, definition.sources, strict=True):
+                check_event(annotated, topic.event or element(annotated), topic.name, what)
+        if definition.kind is Kind.JOIN and any(map(is_many, binding.leading)):
+            raise InvalidApp(f"{what}: a join's function takes one event of each side")
+        self._check_key(binding)
+        self._check_injected(binding, what)
+        check_result(binding, definition.outputs[0] if definition.outputs else None, what)
+        if binding.is_async and definition.kind is not Kind.FUNCTION:
+            raise InvalidApp(f"{what}: only functions of `app.processor` may be async")
+        if definition.concurrency > 1 and not binding.is_async:
+            raise InvalidApp(f"{what}: concurrency is for async functions")
+        return binding
+
+    def _check_options(self) -> None:
+        definition, what = self.definition, self._what
+        if definition.version < 1 or definition.tasks < 0 or not 1 <= definition.concurrency <= 10_000:
+            raise InvalidApp(f"{what}: version from 1, tasks from 0, concurrency from 1 to 10000")
+        start = definition.start
+        if start not in {"earliest", "latest"} and not (_BACK.fullmatch(start) or _MOMENT.fullmatch(start)):
+            raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
+        if definition.until and not _MOMENT.fullmatch(definition.until):
+            raise InvalidApp(f"{what}: until {definition.until!r}; a time (ISO 8601)")
+
+    def _check_key(self, binding: Binding) -> None:
+        definition, what = self.definition, self._what
+        source = definition.sources[0]
+        if definition.key not in {None, ALL, ""}:
+            events.field_type(source.event, str(definition.key), f"{what}, key")
+        if definition.key == "":
+            raise InvalidApp(f"{what}: key is empty; a field, or ALL for one key for everything")
+        keyless = [topic.name for topic in definition.sources if not topic.key] if definition.key is None else []
+        wants = [wanted.name for wanted in binding.injected if wanted.kind in {State, MapState, Table}]
+        if keyless and (wants or definition.kind is not Kind.FUNCTION):
+            who = f"parameter {wants[0]!r}" if wants else f"a {definition.kind}"
+            raise InvalidApp(f"{what}: {who} needs a key, and topic {keyless[0]!r} has none: give one with `key=`")
+        if wants and is_many(binding.leading[0]):
+            raise InvalidApp(f"{what}: {wants[0]!r} is of one key, and a list has many: take one event at a time")
+        if definition.kind is Kind.JOIN:
+            kinds = [self._key_kind(topic, topic.key) for topic in definition.sources]
+            if kinds[0] != kinds[1]:
+                raise InvalidApp(
+                    f"{what}: the keys of its topics are {kinds[0]!r} and {kinds[1]!r}; they must be alike"
+                )
+
+    def _check_injected(self, binding: Binding, what: str) -> None:
+        for wanted in binding.injected:
+            if wanted.kind is Table:
+                table = self._tables.get(wanted.name)
+                if table is None:
+                    known = ", ".join(self._tables) or "none"
+                    raise InvalidApp(f"{what}: unknown table {wanted.name!r}; the app has {known}")
+                if table.event != wanted.value:
+                    raise InvalidApp(f"{what}: table {table.name!r} holds {table.event!r}, not {wanted.value!r}")
+            elif wanted.kind is not Ctx and wanted.name.startswith("~"):
+                raise InvalidApp(f"{what}: {wanted.name!r} is no name")
+
+    @staticmethod
+    def _key_kind(source: Topic, key: str) -> Any:
+        if key in {"", ALL} or source.event is None:
+            return bytes
+        return events.field_type(source.event, key, "key")
+
+    @property
+    def _internal(self) -> str:
+        version = self.definition.version
+        return f"__rekey.{self.app}.{self.name}" + (f".{version}" if version > 1 else "")
+
+    def _dead(self) -> tuple[tuple[OutputSpec, ...], tuple[InputSpec, ...]]:
+        policy = self.definition.on_error
+        if policy.how != "dead_letter":
+            return (), ()
+        topic = policy.topic or f"{self.app}.{self.name}.dead"
+        return (OutputSpec(topic=topic),), (InputSpec(topic=topic, kind=InputKind.PARKED),)
+
+    def _rekey_stage(self) -> Stage:
+        definition = self.definition
+        source = definition.sources[0]
+        letters, parked = self._dead()
+        key = "" if definition.key == ALL else str(definition.key)
+        return Stage(
+            spec=ProcessorSpec(
+                app=self.app,
+                name=f"{self.name}.rekey",
+                version=definition.version,
+                kind=Kind.REKEY,
+                inputs=(source.as_input(definition.start, definition.until), *parked),
+                outputs=(OutputSpec(topic=self._internal, key=key, internal=True), *letters),
+                on_error=describe(definition.on_error),
+                tasks=definition.tasks,
+                watermarks=definition.kind is Kind.WINDOW or bool(self._timers),
+                rekeys=key,
+                rekeys_for=self.name,
+            ),
+            binding=None,
+            timers={},
+            events=(source.event,),
+            forms=(OutputForm(self._internal, None, None),),
+            tables={},
+            key_kind=self._key_kind(source, source.key),
+            policy=definition.on_error,
+            dead=1 if letters else -1,
+        )
+
+    def _inputs(self) -> tuple[InputSpec, ...]:
+        definition = self.definition
+        if not self.rekeys:
+            return tuple(source.as_input(definition.start, definition.until) for source in definition.sources)
+        source = definition.sources[0].as_input("earliest", definition.until)
+        key = "" if definition.key == ALL else str(definition.key)
+        return (_renamed(source, self._internal, key),)
+
+    def _wanted_tables(self) -> list[TableTopic]:
+        bindings = (self._binding, *self._timers.values())
+        names: list[Wanted] = [wanted for binding in bindings for wanted in binding.injected if wanted.kind is Table]
+        return [self._tables[name] for name in dict.fromkeys(wanted.name for wanted in names)]
+
+    def _stage(self) -> Stage:
+        definition, binding = self.definition, self._binding
+        tables = self._wanted_tables()
+        letters, parked = self._dead()
+        late = tuple(topic.as_output() for topic in definition.late_to)
+        views = binding.leading[-len(definition.sources) :]
+        sources = [_read_as(source, view) for source, view in zip(definition.sources, views, strict=True)]
+        stores = [wanted.name for wanted in binding.injected if wanted.kind in {State, MapState}]
+        key = definition.sources[0].key if definition.key is None else definition.key
+        return Stage(
+            spec=ProcessorSpec(
+                app=self.app,
+                name=self.name,
+                version=definition.version,
+                kind=definition.kind,
+                inputs=(*self._inputs(), *(table.as_input() for table in tables), *parked),
+                outputs=(*(topic.as_output() for topic in definition.outputs), *late, *letters),
+                stores=tuple(stores),
+                on_error=describe(definition.on_error),
+                tasks=definition.tasks,
+                concurrency=definition.concurrency,
+                timers=bool(self._timers) or definition.kind is not Kind.FUNCTION,
+            ),
+            binding=binding,
+            timers=dict(self._timers),
+            events=(*sources, *(table.event for table in tables)),
+            forms=tuple(map(_form, definition.outputs)),
+            tables={table.parameter: table.name for table in tables},
+            key_kind=self._key_kind(definition.sources[0], key),
+            policy=definition.on_error,
+            window=definition.window,
+            within_ns=definition.within_ns,
+            late=len(definition.outputs) if late else -1,
+            dead=len(definition.outputs) + len(late) if letters else -1,
+        )
+
+
+def _read_as(source: Topic, view: Any) -> Any:
+    """What records are decoded as: bytes are not, where nothing else wants a field of the event."""
+    raw = element(view) is bytes and not source.time
+    return bytes if raw else source.event or element(view)
+
+
+def _renamed(source: InputSpec, topic: str, key: str) -> InputSpec:
+    return InputSpec(topic=topic, key=key, time="", start=source.start, until="", idle_ns=source.idle_ns, internal=True)
+
+
+def _form(topic: Topic) -> OutputForm:
+    kind = topic.event if isinstance(topic.event, type) else None
+    return OutputForm(topic.name, kind, attrgetter(topic.key) if topic.key else None)

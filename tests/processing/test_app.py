@@ -1,0 +1,64 @@
+"""An app as a user writes it, at work in memory."""
+
+from cluster.processing.app import App
+from cluster.processing.context import Ctx
+from cluster.processing.event import Event
+from cluster.processing.handles import State
+
+
+class Purchase(Event):
+    """One purchase."""
+
+    order: str
+    customer: str
+    quantity: int
+    price: float
+
+
+class Spend(Event):
+    """What a customer has spent."""
+
+    n: int = 0
+    total: float = 0.0
+
+
+class Alert(Event):
+    """Somebody buys a lot."""
+
+    customer: str
+    total: float
+
+
+app = App("retail")
+purchases = app.topic("purchases", Purchase, key="customer")
+
+
+@app.processor(purchases, to="alerts")
+def fraud(p: Purchase, s: State[Spend], ctx: Ctx) -> Alert | None:
+    """More than five purchases, and more than a thousand dollars, within ten minutes."""
+    s.value.n += 1
+    s.value.total += p.quantity * p.price
+    if s.value.n == 1:
+        ctx.timer("reset", after="10m")
+    if s.value.n > 5 and s.value.total > 1000:
+        return Alert(p.customer, s.value.total)
+    return None
+
+
+@fraud.timer("reset")
+def reset(s: State[Spend]) -> None:
+    """Ten minutes are over."""
+    s.clear()
+
+
+def test_an_alert_survives_a_crash() -> None:
+    """The task dies in mid-work, and does not count twice; the timer forgets, ten minutes later."""
+    for place in ("commit", "ship", "receipt"):
+        with app.test() as t:
+            t.send(purchases, *[Purchase(f"o{i}", "c1", 3, 99.0) for i in range(6)])
+            t.crash(fraud, before=place)
+
+            assert [1782.0] == [a.total for a in t.read("alerts", Alert)]
+            assert Spend(6, 1782.0) == t.state(fraud, "c1")
+            t.advance("10m")
+            assert t.state(fraud, "c1") is None

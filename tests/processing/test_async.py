@@ -1,0 +1,63 @@
+"""Async functions: bounded, ordered by key, re-sequenced."""
+
+import asyncio
+
+from cluster.processing.app import App
+from cluster.processing.context import Ctx
+from cluster.processing.event import Event
+from cluster.processing.handles import State
+from cluster.processing.policies import dead_letter
+
+
+class Order(Event):
+    """An order of somebody."""
+
+    n: int
+    who: str
+
+
+def test_calls_are_bounded_and_of_one_key_one_after_another() -> None:
+    """Four at once, never two of one key; what comes out is in the order of what came in."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    now: list[str] = []
+    peaks: list[int] = []
+
+    @app.processor(orders, to="done", concurrency=4)
+    async def ask(order: Order, seen: State[list[int]], ctx: Ctx) -> str:
+        assert order.who not in now
+        now.append(order.who)
+        peaks.append(len(now))
+        for _ in range(1 + (7 - order.n) % 5):
+            await asyncio.sleep(0)
+        seen.value.append(order.n)
+        now.remove(order.who)
+        return f"{order.n} {ctx.key} {ctx.position.offset} {len(seen.value)}"
+
+    with app.test(partitions=1) as t:
+        t.send(orders, *[Order(n, "abcdefgh"[n % 8]) for n in range(40)])
+
+        assert [f"{n} {'abcdefgh'[n % 8]} {n} {n // 8 + 1}" for n in range(40)] == t.read("done")
+        assert [3, 11, 19, 27, 35] == t.state(ask, "d")
+    assert max(peaks) == 4
+
+
+def test_one_that_raises_is_found_and_the_others_count_once() -> None:
+    """The failed record goes to the dead letters; state of the calls beside it is not doubled by the second attempt."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, to="done", concurrency=8, on_error=dead_letter("dead", retries=1))
+    async def ask(order: Order, count: State[int]) -> int:
+        count.value += 1
+        await asyncio.sleep(0)
+        if order.n == 5:
+            raise ConnectionError("no answer")
+        return order.n
+
+    with app.test(partitions=1) as t:
+        t.send(orders, *[Order(n, "ab"[n % 2]) for n in range(10)])
+
+        assert [0, 1, 2, 3, 4, 6, 7, 8, 9] == t.read("done")
+        assert [Order(5, "b")] == t.read("dead", Order)
+        assert (5, 4) == (t.state(ask, "a"), t.state(ask, "b"))
