@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from tests.processing.sim.batch import Total, find, run_seeds
-from tests.processing.sim.mix import SOMETIMES
+from tests.processing.sim.mix import RARE, SOMETIMES
 from tests.processing.sim.planted import BUGS, RIGHT
 from tests.processing.sim.world import World
 
@@ -57,7 +57,7 @@ def summary(total: Total) -> str:
         f"{total.counts['batches_appended']:,} batches appended, {total.cpu_s:.1f} CPU s, "
         f"{len(total.failures)} failures"
     )
-    lines = [f"  {total.counts[name]:>9,}  {name.replace('_', ' ')}" for name in SOMETIMES]
+    lines = [f"  {total.counts[name]:>9,}  {name.replace('_', ' ')}" for name in (*SOMETIMES, *RARE)]
     return "\n".join([head, *lines])
 
 

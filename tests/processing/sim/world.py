@@ -307,6 +307,8 @@ class World:
         for action in (self._start, self._make, self._propose, self._turn, self._ship, self._again):
             action(leader)
         self.now += 1
+        if self._late:
+            self._network.append(self._late.pop())
         while self._network:
             self._deliver()
         for destination in self.destinations.values():
