@@ -227,6 +227,12 @@ class CorruptStorage(RiverrunError):
     reason, code = "CORRUPT_STORAGE", "DATA_LOSS"
 
 
+class SnapshotRefused(RiverrunError):
+    """A piece of a task's state does not follow what is here, or is older: the transfer begins anew, or ends."""
+
+    reason, code = "SNAPSHOT_REFUSED", "FAILED_PRECONDITION"
+
+
 class DiskFailed(RiverrunError):
     """A write or sync failed in a way that leaves the file's state unknown: the process ends, nothing is retried."""
 

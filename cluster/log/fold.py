@@ -40,8 +40,11 @@ class ProducerState:
 class Machine(Protocol):
     """A state that is folded from commands: deterministic and total, for every replica applies the same ones."""
 
-    def apply(self, command: bytes, index: Index) -> Any:
-        """One command further; what its proposer is told when the entry is committed. Never raises."""
+    def apply(self, command: bytes, index: Index, term: Term) -> Any:
+        """One command further, in the entry of this index and term; what its proposer is told when that is committed.
+
+        Raises nothing but RefusedToStart, for a command that another version of riverrun wrote.
+        """
 
     def encode(self) -> bytes:
         """The whole state."""
@@ -89,7 +92,7 @@ class Fold:
                     self.producers.pop(ProducerId(producer), None)
             case EntryKind.COMMAND:
                 assert self.machine is not None, "a command for a partition that folds none"
-                self.answer = self.machine.apply(entry.control, entry.index)
+                self.answer = self.machine.apply(entry.control, entry.index, entry.term)
             case EntryKind.HOLE:
                 self._apply_hole(entry)
             case EntryKind.DROP_TOMBSTONES:

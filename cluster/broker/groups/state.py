@@ -12,7 +12,7 @@ from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.group import Group, Holding, Member, group_of, plain_of
 from cluster.broker.groups.weight import PARTITION_BYTES, Weights, bytes_max, weight_of
 from cluster.errors import RefusedToStart
-from cluster.types import Index, Offset, PartitionId, TopicId
+from cluster.types import Index, Offset, PartitionId, Term, TopicId
 
 FORMAT = 2
 GROUPS_MAX = 10_000
@@ -43,8 +43,8 @@ class Groups:
         groups = {name: plain_of(group) for name, group in self.by_name.items()}
         return bytes([FORMAT]) + bytes(msgspec.msgpack.encode((groups, self.retired)))
 
-    def apply(self, command: bytes, index: Index) -> Answer:
-        """See `cluster.log.fold.Machine`."""
+    def apply(self, command: bytes, index: Index, term: Term) -> Answer:  # noqa: ARG002  it is nobody's here
+        """See `cluster.log.fold.Machine`. Who led when it was said makes no difference to groups."""
         match commands.decode(command):
             case commands.Join() as join:
                 return self._join(join, index)

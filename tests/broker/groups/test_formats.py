@@ -6,7 +6,7 @@ import pytest
 from cluster.broker.groups import commands
 from cluster.broker.groups.state import FORMAT, Groups
 from cluster.errors import RefusedToStart
-from cluster.types import Index, Offset, PartitionId, TopicId
+from cluster.types import Index, Offset, PartitionId, Term, TopicId
 
 T = TopicId(b"t" * 16)
 P = PartitionId(T, 0)
@@ -80,4 +80,4 @@ def test_a_command_that_is_not_known_is_refused() -> None:
     """A state that skipped it would be another one than its peers'."""
     unknown = msgspec.msgpack.encode({"type": "of a later version", "group": "g"})
     with pytest.raises(RefusedToStart, match="another version"):
-        Groups().apply(unknown, Index(1))
+        Groups().apply(unknown, Index(1), Term(1))

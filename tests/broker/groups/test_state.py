@@ -9,7 +9,7 @@ from cluster.broker.groups.commands import Answer, Command
 from cluster.broker.groups.group import Group
 from cluster.broker.groups.state import Groups
 from cluster.broker.groups.weight import weight_of
-from cluster.types import Index, Offset, PartitionId, TopicId
+from cluster.types import Index, Offset, PartitionId, Term, TopicId
 
 T = TopicId(b"t" * 16)
 HEAD_BYTES = 32
@@ -26,7 +26,7 @@ class Script:
     def do(self, command: Command) -> Answer:
         """One more entry."""
         self.said.append(commands.encode(command))
-        return self.groups.apply(self.said[-1], Index(len(self.said)))
+        return self.groups.apply(self.said[-1], Index(len(self.said)), Term(1))
 
     def join(self, session: str, partitions: int = 4) -> int:
         """A member comes."""
@@ -283,7 +283,7 @@ def hold(said: list[Command], cut: int) -> None:
         weighed = weight_of_all(script.groups)
         answer = script.do(command)
         if other is not None:
-            assert answer == other.apply(script.said[-1], Index(len(script.said)))
+            assert answer == other.apply(script.said[-1], Index(len(script.said)), Term(1))
             assert script.groups.encode() == other.encode()
         assert len(script.groups.encode()) <= weight_of_all(script.groups) + HEAD_BYTES
         assert weight_of_all(script.groups) <= max(weighed, weight.BYTES_MAX)
