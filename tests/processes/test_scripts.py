@@ -75,7 +75,7 @@ def test_a_script_over_grpc(server: str):
         assert {"end": str(RECORDS + 2)} == refused.value.metadata
         found = client.verify("t", 0, receipt.offset)
         assert found.is_safe
-        assert (RECORDS, 2) == found.copies[0].content[:2]
+        assert (RECORDS, 2) == (found.copies[0].base_offset, found.copies[0].record_count)
         with pytest.raises(UnknownTopic):
             client.publish("absent", b"v")
 
