@@ -21,7 +21,7 @@ from cluster.log.segments import Segments
 from cluster.log.trims import Trims
 from cluster.log.write import Create, Cut, MarkRecovering, Recovered, Remove, Replace, SaveVote, Write
 from cluster.raft.ready import LogState, Membership, Vote
-from cluster.records import Entry, EntryKind
+from cluster.records import Entry
 from cluster.types import NO_TERM, Index, Offset, Term
 from cluster.world import Disk
 
@@ -327,7 +327,7 @@ class Log:
         found: list[Entry] = []
         size = 0
         for entry in self._entries(first, min(last, self.last_index)):
-            if entry.kind not in {EntryKind.BATCH, EntryKind.HOLE} or entry.end_offset <= offset:
+            if not entry.record_count or entry.end_offset <= offset:
                 continue
             size += entry.size_bytes
             if found and (size > bytes_max or len(found) >= READ_COUNT_MAX):

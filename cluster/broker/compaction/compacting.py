@@ -6,8 +6,6 @@ Nothing of it is on disk: a replica that starts again takes everything for dirty
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import structlog
-
 from cluster.broker.compaction.rules import is_due, old_enough
 from cluster.broker.requests import Compacted, SegmentsRewritten
 from cluster.broker.retention import NS_PER_MS
@@ -18,8 +16,6 @@ from cluster.metadata import TopicConfig
 from cluster.raft import Raft
 from cluster.types import Index
 from cluster.world import Clock
-
-log_event = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +126,11 @@ class Compacting:
 
     def _tombstones(self) -> Index | None:
         """Up to where they may be dropped now, if that is news and there are some."""
-        oldest = self._oldest_tombstone
-        if oldest is None or not self._raft.is_leader:
+        oldest, life_ms = self._oldest_tombstone, self._config.tombstone_life_ms
+        if oldest is None or life_ms is None or not self._raft.is_leader:
             return None
-        life_ms = self._config.tombstone_life_ms
-        before_ns = self._trimming.now_ns() - (life_ms or 0) * NS_PER_MS
-        if life_ms is None or oldest[1] >= before_ns or self._raft.catching_up:
+        before_ns = self._trimming.now_ns() - life_ms * NS_PER_MS
+        if oldest[1] >= before_ns or self._raft.catching_up:
             return None  # where the floor rises, whoever is on its way to it begins once more
         upto = min(self._log.last_index_before(before_ns), self._raft.commit)
         lagging = self._config.lagging_bytes_max or self._options.lagging_bytes_max
