@@ -200,6 +200,35 @@ class HttpOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessingOptions:
+    """Apps on a node: their tasks, and the processes that their code runs in."""
+
+    deploy_from_anywhere: bool = False
+    """Take code from beyond loopback, too: whoever reaches the port can then run what they like on the nodes."""
+    code_bytes_max: int = 32 * MIB
+    """Of one file that is deployed."""
+    host_start_s_max: float = 30.0
+    """Until user code is imported."""
+    work_s_max: float = 30.0
+    """For one work; beyond it the process is taken to hang, and killed."""
+    host_memory_bytes_max: int = 1024 * MIB
+    """Of the address space of one process with user code."""
+    restart_s_min: float = 0.1
+    restart_s_max: float = 30.0
+    """Between starts of a process that ends again and again: doubled each time."""
+    work_bytes_max: int = 1 * MIB
+    """Of the batches of one work."""
+    work_records_max: int = 10_000
+    uncommitted_works_max: int = 2
+    """Of one task, made ahead of its log."""
+    unshipped_bytes_max: int = 16 * MIB
+    """Of one task: with more outputs committed and not at their destinations it makes no more."""
+    flush_interval_s: float = 5.0
+    """State is made durable so often, while it changes."""
+    snapshot_chunk_bytes: int = 1 * MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerConfig:
     """An address to bind and, where others must use another one, the address to tell them."""
 
@@ -245,3 +274,4 @@ class NodeConfig:
     links: LinkOptions = field(default_factory=LinkOptions)
     http_options: HttpOptions = field(default_factory=HttpOptions)
     controller: ControllerOptions = field(default_factory=ControllerOptions)
+    processing: ProcessingOptions = field(default_factory=ProcessingOptions)

@@ -254,6 +254,21 @@ class ProcessorFailed(RiverrunError):
     reason, code, fault = "PROCESSOR_FAILED", "FAILED_PRECONDITION", Fault.CALLER
 
 
+class UnknownApp(RiverrunError):
+    """No app, or no processor of an app, of that name is deployed."""
+
+    reason, code, fault = "UNKNOWN_APP", "NOT_FOUND", Fault.CALLER
+
+
+class HostFailed(RiverrunError):
+    """The process that runs user code ended, hung, or took too much memory: nothing of the work was done.
+
+    `metadata["cause"]`: "exit", "hang" or "memory", as far as it can be told.
+    """
+
+    reason, code, fault, retry = "HOST_FAILED", "UNAVAILABLE", Fault.CALLER, True
+
+
 class StateUnreadable(RiverrunError):
     """A value of keyed state cannot be decoded as the type that the code wants now; nothing of the work was done."""
 

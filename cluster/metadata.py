@@ -1,4 +1,4 @@
-"""What the controller decided, as values: topics, placements, nodes. Brokers and clients' requests read these.
+"""What the controller decided, as values: topics, placements, nodes, apps. Brokers and clients' requests read these.
 
 Metadata moves as numbered deltas. A delta with `resync` replaces everything known before. Leaders are not part of
 it: Raft elects them, nodes tell each other in reports, and nothing here waits for them.
@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from cluster.types import NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.types import NodeId, Offset, PartitionId, ProducerId, ReplicaId, Term, TopicId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +84,46 @@ class Topic:
     config: TopicConfig = TopicConfig()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Code:
+    """A file with user code, as it was deployed: known by its hash, and kept in the internal topic of code.
+
+    `name`: the file's, such as "retail.py". `app`: what the app is called in it. `offset`: where its pieces begin.
+    """
+
+    sha256: bytes
+    size_bytes: int
+    name: str
+    app: str
+    offset: Offset
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of an app: partition i of `topic` is the log of its task i, which destinations know as `producer` + i.
+
+    `spec`: see `cluster.processing.spec`; the controller does not look into it. `external`: a worker runs the code.
+    """
+
+    name: str
+    version: int
+    spec: bytes
+    code: Code
+    topic: TopicId
+    tasks: int
+    producer: ProducerId
+    paused: bool = False
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """What was deployed under a name; stages by (name, version), so two versions of a processor may run at once."""
+
+    name: str
+    stages: tuple[Stage, ...]
+
+
 class NodeState(Enum):
     """What the controller makes of a node's heartbeats."""
 
@@ -105,12 +145,14 @@ class Node:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """What one version changed. `deleted` are topics gone for good."""
+    """What one version changed. `deleted` are topics gone for good, `removed` the names of apps that are gone."""
 
     version: int
     topics: tuple[Topic, ...] = ()
     deleted: tuple[TopicId, ...] = ()
     nodes: tuple[Node, ...] = ()
+    apps: tuple[App, ...] = ()
+    removed: tuple[str, ...] = ()
     resync: bool = False
 
 

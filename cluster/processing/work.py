@@ -40,7 +40,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """Records as they are stored, opaque to the node.
 
     `input`: the number of the input in the processor's spec. `payload`: an encoded `Records` message, compressed by
-    `codec`. Records with an offset below `begin` are passed over; `end` is the position behind the batch.
+    `codec`. Records with an offset below `begin`, or from `end` on, are passed over; `end` is the position behind it.
     """
 
     input: int
@@ -62,12 +62,21 @@ class Fired(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     at_ns: int
 
 
+class Condemned(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A record at which the process with the user's code has died, alone: it is treated like one that made it raise."""
+
+    input: int
+    partition: int
+    offset: int
+    why: str
+
+
 class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What user code is handed at once, and what one commit will be made of.
 
     `idle`: the (input, partition) pairs that are idle now: all of those, each time. `in_time_order`: the task is
     catching up, so records of all batches are handled in the order of their event times, else batch by batch.
-    `ended`: every input is at its `until`, for good.
+    `ended`: every input is at its `until`, for good. `condemned`: records that user code is not to see again.
     """
 
     task: int
@@ -78,6 +87,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     idle: list[tuple[int, int]]
     in_time_order: bool = False
     ended: bool = False
+    condemned: list[Condemned] = []
 
 
 class StateChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
