@@ -52,7 +52,7 @@ class Log:
         self.trim_limit = NO_LIMIT
         """Entries behind this index stay, whatever was trimmed: somebody still needs them here."""
         self._trims = opened.trims
-        self._directory = directory
+        self.directory = directory
         self.identity = identity
         self._options = options
         self._machine_of = machine_of
@@ -279,7 +279,7 @@ class Log:
         self.pending.under_way = Write(
             steps,
             last_index=self.last_index,
-            directory=self._directory,
+            directory=self.directory,
             identity=self.identity,
             vote_file=self._vote_file,
             allocate_min=self._options.allocate_bytes_min,
@@ -388,7 +388,7 @@ class Log:
     def _new_segment(self, fold: Fold, fold_bytes: bytes, *, installed: bool) -> Segment:
         base = Index(fold.index + 1)
         segment = Segment(
-            f"{self._directory}/{base:020d}.log",
+            f"{self.directory}/{base:020d}.log",
             base_index=base,
             base_offset=fold.end_offset,
             fold=fold_bytes,
