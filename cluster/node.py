@@ -28,9 +28,11 @@ from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
-from cluster.log import Writer
+from cluster.log import MachineOf, Writer
 from cluster.metadata import Node as NodeInfo
 from cluster.metadata import Report, TopicConfig
+from cluster.processing.internal_topics import TASKS_PREFIX
+from cluster.processing.ledger import Ledger
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
 from cluster.wire.links import Links
@@ -51,6 +53,7 @@ class Node:
 
     replica_class: type[Replica] = Replica
     groups_class: type[Groups] = Groups
+    ledger_class: type[Ledger] = Ledger
     """Tests plant bugs in these."""
 
     def __init__(
@@ -157,8 +160,14 @@ class Node:
             log=self.config.log,
             options=self.config.broker,
             replica_class=self.replica_class,
-            machines={GROUPS_TOPIC: self.groups_class},
+            machine_of_topic=self._machine_of_topic,
         )
+
+    def _machine_of_topic(self, name: str) -> MachineOf | None:
+        """What the commands in the partitions of a topic fold into; None: it takes none."""
+        if name == GROUPS_TOPIC:
+            return self.groups_class
+        return self.ledger_class if name.startswith(TASKS_PREFIX) else None
 
     def _make_subscribing(self) -> SubscribeService:
         return SubscribeService(

@@ -1,4 +1,4 @@
-"""What a node's tasks tell about themselves, and what can be asked of them: all that the service of apps knows of tasks.
+"""What a node's tasks tell about themselves and can be asked: all that the service of apps knows of tasks.
 
 Only whoever leads a task's log can tell; so each of these is asked at that node.
 """
