@@ -14,7 +14,7 @@ there looks again.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -63,7 +63,7 @@ class Broker:
         log: LogOptions,
         options: BrokerOptions,
         replica_class: type[Replica] = Replica,
-        machines: Mapping[str, MachineOf] | None = None,
+        machine_of_topic: Callable[[str], MachineOf | None] = lambda _: None,
     ) -> None:
         self.me = me
         self.directory = Directory()
@@ -80,7 +80,7 @@ class Broker:
         self._log_options = log
         self._options = options
         self._replica_class = replica_class
-        self._machines = machines or {}
+        self._machine_of_topic = machine_of_topic
         self.on_started: list[Callable[[Running], None]] = []
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
@@ -102,6 +102,7 @@ class Broker:
             is_up=self._up.__contains__,
             pulse=self._pulse,
             on_folded=self._on_folded,
+            producer_lives=self.directory.is_task_producer,
             raft=raft,
             broker=options,
         )
@@ -258,7 +259,7 @@ class Broker:
                 membership,
                 preferred,
                 topic.config,
-                self._machines.get(topic.name),
+                self._machine_of_topic(topic.name),
             )
         if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned

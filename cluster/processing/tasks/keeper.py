@@ -66,7 +66,7 @@ class Keeper:
 
     @property
     def is_current(self) -> bool:
-        """This replica leads, and all before its term is applied: the ledger is the truth."""
+        """Whether this replica leads, and all before its term is applied: then the ledger is the truth."""
         raft, applying = self.replica.raft, self.applying
         return raft.is_leader and applying is not None and applying.whole and self.applied_term == raft.term
 
