@@ -12,7 +12,7 @@ from typing import Protocol
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest
+from cluster.errors import InvalidRequest, Unavailable
 from cluster.metadata import NodeState, Placement, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
@@ -184,6 +184,8 @@ class AdminService:
         del call
         api.parse(cluster_pb2.GetClusterRequest, data)
         directory, leaders = self._broker.directory, self._broker.leaders
+        if not directory.version:
+            raise Unavailable(f"node {self._broker.me} has not heard from the controller yet; try again")
         partitions = [
             (PartitionId(topic.id, placement.number), placement)
             for topic in directory.topics.values()

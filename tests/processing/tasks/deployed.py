@@ -110,7 +110,9 @@ def on_a_cluster(work: Callable[[AppCluster], Awaitable[None]], seed: int = 1, *
         cluster = AppCluster(loop)
         cluster.short_logs = short_logs
         await cluster.start_all()
-        await work(cluster)
-        assert [] == cluster.fatal
+        try:
+            await work(cluster)
+        finally:
+            assert [] == cluster.fatal
 
     simulate(run(), seed)
