@@ -19,6 +19,7 @@ from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
 from cluster.broker.groups.subscribe_service import SubscribeService
+from cluster.broker.inner_publishing import InnerPublishing
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
@@ -31,10 +32,14 @@ from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavai
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Node as NodeInfo
 from cluster.metadata import Report, TopicConfig
+from cluster.processing.assembly import Apps
+from cluster.processing.hosts import Hosts
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
+from cluster.processing.task_status import Tasks
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
+from cluster.wire.inner_publish import PUBLISH
 from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
 from cluster.world import Disk, HttpApp, Listener, Route, World
@@ -57,7 +62,14 @@ class Node:
     """Tests plant bugs in these."""
 
     def __init__(
-        self, config: NodeConfig, world: World, *, secret: bytes, on_fatal: Callable[[BaseException], None]
+        self,
+        config: NodeConfig,
+        world: World,
+        *,
+        secret: bytes,
+        on_fatal: Callable[[BaseException], None],
+        hosts: Hosts | None = None,
+        tasks: Tasks | None = None,
     ) -> None:
         self.config = config
         self.me = NodeId(config.node)
@@ -74,7 +86,9 @@ class Node:
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
         self.subscribing = self._make_subscribing()
-        self._routes = self._public_routes()
+        self.inner = self._make_inner()
+        self.apps = self._make_apps(hosts, tasks)
+        self._routes = {**self._public_routes(), **self.apps.routes()}
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -85,8 +99,7 @@ class Node:
         self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
-        routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
-        await self._listen(self.config.peer.bind, routes, public=False)
+        await self._listen(self.config.peer.bind, self._peer_routes(), public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
@@ -100,6 +113,7 @@ class Node:
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
         self.coordinator.stop()
+        self.apps.close()
         await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()
@@ -180,6 +194,35 @@ class Node:
             make_topic=self._make_groups_topic,
             options=self.config.broker,
         )
+
+    def _make_inner(self) -> InnerPublishing:
+        return InnerPublishing(
+            broker=self.broker,
+            forwarding=self.forwarding,
+            links=self.links,
+            peers={NodeId(peer.node): peer.peer for peer in self.config.peers},
+            options=self.config.broker,
+        )
+
+    def _make_apps(self, hosts: Hosts | None, tasks: Tasks | None) -> Apps:
+        return Apps(
+            config=self.config,
+            broker=self.broker,
+            decisions=self.controller,
+            forwarding=self.forwarding,
+            reading=self.reading,
+            inner=self.inner,
+            clock=self._world.clock,
+            hosts=hosts,
+            tasks=tasks,
+        )
+
+    def _peer_routes(self) -> Mapping[str, Route]:
+        return {
+            **self.links.routes(),
+            ATTACH: Route(streaming=self.coordinator.attach),
+            PUBLISH: Route(unary=self.inner.take),
+        }
 
     async def _make_groups_topic(self, name: str) -> None:
         """With as many replicas as the cluster can have for good: so the first group waits for its nodes."""

@@ -80,3 +80,16 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of kind REKEY: the field that the new key is made of; "": one key for all."""
     rekeys_for: str = ""
     """Of kind REKEY: the processor that reads what it writes."""
+
+
+def encode_spec(spec: ProcessorSpec) -> bytes:
+    """What the controller keeps of a stage."""
+    return bytes(msgspec.msgpack.encode(spec))
+
+
+def decode_spec(data: bytes) -> ProcessorSpec:
+    """The inverse; what a later version added to it is passed over."""
+    return _decoder.decode(data)
+
+
+_decoder = msgspec.msgpack.Decoder(ProcessorSpec)
