@@ -19,7 +19,6 @@ from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
 from cluster.broker.groups.subscribe_service import SubscribeService
-from cluster.broker.inner_publishing import InnerPublishing
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
@@ -30,16 +29,17 @@ from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import MachineOf, Writer
+from cluster.metadata import Code, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
-from cluster.metadata import Report, TopicConfig
 from cluster.processing.assembly import Apps
-from cluster.processing.hosts import Hosts
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
-from cluster.processing.task_status import Tasks
+from cluster.processing.surroundings import Processing
+from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.outlets import Outlets
+from cluster.processing.tasks.tasks import PeerChannels, Tasks
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
-from cluster.wire.inner_publish import PUBLISH
 from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
 from cluster.world import Disk, HttpApp, Listener, Route, World
@@ -68,8 +68,7 @@ class Node:
         *,
         secret: bytes,
         on_fatal: Callable[[BaseException], None],
-        hosts: Hosts | None = None,
-        tasks: Tasks | None = None,
+        processing: Processing | None = None,
     ) -> None:
         self.config = config
         self.me = NodeId(config.node)
@@ -85,9 +84,16 @@ class Node:
         self.forwarding = Forwarding(self.broker, world.network, config.broker)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
+        self.publishing = PublishService(
+            broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
+        )
+        self.channels = PeerChannels(world.network, self._peer_addresses())
+        self.outlets = Outlets(
+            broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels
+        )
+        self.tasks = self._make_tasks(processing) if processing is not None else None
+        self.apps = self._make_apps(processing)
         self.subscribing = self._make_subscribing()
-        self.inner = self._make_inner()
-        self.apps = self._make_apps(hosts, tasks)
         self._routes = {**self._public_routes(), **self.apps.routes()}
 
     async def start(self) -> None:
@@ -99,7 +105,10 @@ class Node:
         self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
-        await self._listen(self.config.peer.bind, self._peer_routes(), public=False)
+        routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
+        if self.tasks is not None:
+            routes |= self.tasks.routes()
+        await self._listen(self.config.peer.bind, routes, public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
@@ -114,6 +123,8 @@ class Node:
             await listener.close(GRACE_S)
         self.coordinator.stop()
         self.apps.close()
+        if self.tasks is not None:
+            await self.tasks.close()
         await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()
@@ -183,6 +194,39 @@ class Node:
             return self.groups_class
         return self.ledger_class if name.startswith(TASKS_PREFIX) else None
 
+    def _make_tasks(self, processing: Processing) -> Tasks:
+        around = Around(
+            broker=self.broker,
+            reading=self.reading,
+            outlets=self.outlets,
+            processing=processing,
+            read_code=self.read_code,
+            clock=self._world.clock,
+            config=self.config,
+        )
+        return Tasks(
+            around, supervisor=self.supervisor, links=self.links, publishing=self.publishing, channels=self.channels
+        )
+
+    async def read_code(self, code: Code) -> bytes:
+        """A deployed file."""
+        return await self.apps.store.read(code)
+
+    def _make_apps(self, processing: Processing | None) -> Apps:
+        return Apps(
+            config=self.config,
+            broker=self.broker,
+            decisions=self.controller,
+            forwarding=self.forwarding,
+            reading=self.reading,
+            outlets=self.outlets,
+            clock=self._world.clock,
+            hosts=processing.hosts if processing is not None else None,
+        )
+
+    def _peer_addresses(self) -> Mapping[NodeId, str]:
+        return {NodeId(peer.node): peer.peer for peer in self.config.peers}
+
     def _make_subscribing(self) -> SubscribeService:
         return SubscribeService(
             broker=self.broker,
@@ -190,39 +234,10 @@ class Node:
             links=self.links,
             network=self._world.network,
             random=self._world.random,
-            peers={NodeId(peer.node): peer.peer for peer in self.config.peers},
+            peers=self._peer_addresses(),
             make_topic=self._make_groups_topic,
             options=self.config.broker,
         )
-
-    def _make_inner(self) -> InnerPublishing:
-        return InnerPublishing(
-            broker=self.broker,
-            forwarding=self.forwarding,
-            links=self.links,
-            peers={NodeId(peer.node): peer.peer for peer in self.config.peers},
-            options=self.config.broker,
-        )
-
-    def _make_apps(self, hosts: Hosts | None, tasks: Tasks | None) -> Apps:
-        return Apps(
-            config=self.config,
-            broker=self.broker,
-            decisions=self.controller,
-            forwarding=self.forwarding,
-            reading=self.reading,
-            inner=self.inner,
-            clock=self._world.clock,
-            hosts=hosts,
-            tasks=tasks,
-        )
-
-    def _peer_routes(self) -> Mapping[str, Route]:
-        return {
-            **self.links.routes(),
-            ATTACH: Route(streaming=self.coordinator.attach),
-            PUBLISH: Route(unary=self.inner.take),
-        }
 
     async def _make_groups_topic(self, name: str) -> None:
         """With as many replicas as the cluster can have for good: so the first group waits for its nodes."""
@@ -238,7 +253,7 @@ class Node:
     def _public_routes(self) -> Mapping[str, Route]:
         options, clock = self.config.broker, self._world.clock
         return public_routes(
-            PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
+            self.publishing,
             self.reading,
             AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
             self.subscribing,

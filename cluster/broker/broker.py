@@ -81,10 +81,14 @@ class Broker:
         self._options = options
         self._replica_class = replica_class
         self._machine_of_topic = machine_of_topic
-        self.on_folded: Callable[[Replica], None] = lambda _: None
+        self.on_started: list[Callable[[Running], None]] = []
+        """Told of a replica that runs now, before its first turn."""
+        self.on_folded: list[Callable[[Replica], None]] = []
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
-        self.on_deleted: Callable[[TopicId], None] = lambda _: None
-        """Told of a topic that is gone for good."""
+        self.on_deleted: list[Callable[[TopicId], None]] = []
+        """Told of a topic that is gone for good, before its replicas' files go."""
+        self.on_metadata: list[Callable[[], None]] = []
+        """Told when the directory has changed."""
         self._leader_changed = asyncio.Event()
         self._up: set[NodeId] = set()
         self._pulse = Pulse()
@@ -173,7 +177,8 @@ class Broker:
         self._leader_changed.set()
 
     def _on_folded(self, replica: Replica) -> None:
-        self.on_folded(replica)
+        for listener in self.on_folded:
+            listener(replica)
 
     def _wake_groups_of(self, node: NodeId) -> None:
         self._pulse.links += 1
@@ -220,8 +225,9 @@ class Broker:
                 self.directory.apply(delta)
                 for topic_id in delta.deleted:
                     self.leaders.forget_topic(topic_id)
+                    for listener in self.on_deleted:
+                        listener(topic_id)
                     await self._remove(topic_id)
-                    self.on_deleted(topic_id)
                     missing = {key: item for key, item in missing.items() if key.topic != topic_id}
                 for topic in delta.topics:
                     for placement in topic.partitions:
@@ -229,6 +235,8 @@ class Broker:
                         item = await self._reconcile(partition, placement, topic)
                         if item is not None:
                             missing[partition] = item
+                for told in self.on_metadata:
+                    told()
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
@@ -287,7 +295,10 @@ class Broker:
         )
         replica.configure(item.config)
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
-        self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
+        running = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
+        self.running[item.partition] = running
+        for listener in self.on_started:
+            listener(running)
         if not assigned.initialised:
             self.reports.initialised(assigned.replica)
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from cluster.broker.broker import Broker
 from cluster.config import BrokerOptions
 from cluster.errors import NotLeader
-from cluster.types import NodeId, PartitionId
+from cluster.types import PartitionId
 from cluster.world import Call, Channel, Network
 
 FORWARDED = "riverrun-forwarded"
@@ -48,26 +48,17 @@ class Forwarding:
         self._options = options
         self._channels: dict[str, Channel] = {}
 
-    def leader_node(self, partition: PartitionId) -> NodeId:
-        """Another node that leads the partition; NotLeader (retry) if nobody is known to."""
+    def leader_address(self, partition: PartitionId) -> str:
+        """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""
         running = self._broker.running.get(partition)
         node = running.replica.leader_node if running is not None else None
         if node is None or node == self._broker.me:
             believed = self._broker.leaders.get(partition)
             node = believed.node if believed is not None and believed.node != self._broker.me else None
-        if node is None:
-            raise self._nobody(partition)
-        return node
-
-    def leader_address(self, partition: PartitionId) -> str:
-        """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""
-        address = self._broker.directory.client_address(self.leader_node(partition))
+        address = self._broker.directory.client_address(node) if node is not None else ""
         if not address:
-            raise self._nobody(partition)
+            raise NotLeader(f"partition {partition} has no leader that node {self._broker.me} knows of; try again")
         return address
-
-    def _nobody(self, partition: PartitionId) -> NotLeader:
-        return NotLeader(f"partition {partition} has no leader that node {self._broker.me} knows of; try again")
 
     async def call(self, address: str, method: str, request: bytes, call: Call) -> bytes:
         """One request and its answer, within the caller's deadline."""

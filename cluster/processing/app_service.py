@@ -51,6 +51,7 @@ class AppService:
     async def upload_code(self, data: bytes, call: Call) -> bytes:
         """See the proto."""
         refuse_from_afar(call.peer(), self._options)
+        self._deployment.hosts()
         request = api.parse(app_pb2.UploadCodeRequest, data)
         size_max = self._options.code_piece_bytes_max
         if len(request.sha256) != SHA256_BYTES:

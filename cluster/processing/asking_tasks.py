@@ -26,14 +26,13 @@ M = TypeVar("M")
 
 
 class AskingTasks:
-    """`tasks`: of this node; None: it runs none, though it may lead their logs."""
+    """From one node."""
 
-    def __init__(
-        self, *, broker: Broker, forwarding: Forwarding, tasks: Tasks | None, options: ProcessingOptions
-    ) -> None:
+    def __init__(self, *, broker: Broker, forwarding: Forwarding, options: ProcessingOptions) -> None:
         self._broker = broker
         self._forwarding = forwarding
-        self.tasks = tasks
+        self.tasks: Tasks | None = None
+        """Of this node; None: it runs none, though it may lead their logs."""
         self._options = options
 
     # --- what they are doing

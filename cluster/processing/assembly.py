@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding
-from cluster.broker.inner_publishing import InnerPublishing
 from cluster.broker.read_service import ReadService
 from cluster.config import NodeConfig
 from cluster.metadata import TopicConfig
@@ -14,12 +13,13 @@ from cluster.processing.code_store import CodeStore
 from cluster.processing.deployment import AppDecisions, Deployment
 from cluster.processing.hosts import Hosts
 from cluster.processing.task_status import Tasks
+from cluster.processing.tasks.outlets import Outlets
 from cluster.types import PartitionId
 from cluster.world import Clock, Route
 
 
 class Apps:
-    """`hosts`, `tasks` None: this node runs no user code; what is deployed it knows all the same."""
+    """`hosts` None: this node runs no user code; what is deployed it knows all the same."""
 
     def __init__(
         self,
@@ -29,23 +29,22 @@ class Apps:
         decisions: AppDecisions,
         forwarding: Forwarding,
         reading: ReadService,
-        inner: InnerPublishing,
+        outlets: Outlets,
         clock: Clock,
         hosts: Hosts | None,
-        tasks: Tasks | None,
     ) -> None:
         options = config.processing
         self._decisions = decisions
         self._replicas = min(config.broker.group_replicas_max, len(config.peers))
         self.store = CodeStore(
             broker=broker,
-            inner=inner,
+            outlets=outlets,
             reading=reading,
             make_topic=self._make_code_topic,
             clock=clock,
             options=options,
         )
-        self._asking = AskingTasks(broker=broker, forwarding=forwarding, tasks=tasks, options=options)
+        self._asking = AskingTasks(broker=broker, forwarding=forwarding, options=options)
         self._service = AppService(
             broker=broker,
             decisions=decisions,

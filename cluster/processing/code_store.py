@@ -13,12 +13,12 @@ from contextlib import aclosing
 from typing import TypeVar
 
 from cluster.broker.broker import Broker
-from cluster.broker.inner_publishing import InnerPublishing
 from cluster.broker.read_service import PartitionRead, ReadService
 from cluster.config import ProcessingOptions
 from cluster.errors import CorruptStorage, DeadlineExceeded, RiverrunError, UnknownTopic
 from cluster.metadata import Code
 from cluster.processing.internal_topics import CODE_TOPIC
+from cluster.processing.tasks.outlets import Outlets
 from cluster.records import Record
 from cluster.types import Offset, PartitionId
 from cluster.wire.api import stream_pb2
@@ -35,14 +35,14 @@ class CodeStore:
         self,
         *,
         broker: Broker,
-        inner: InnerPublishing,
+        outlets: Outlets,
         reading: ReadService,
         make_topic: Callable[[str], Awaitable[PartitionId]],
         clock: Clock,
         options: ProcessingOptions,
     ) -> None:
         self._broker = broker
-        self._inner = inner
+        self._outlets = outlets
         self._reading = reading
         self._make_topic = make_topic
         self._clock = clock
@@ -74,7 +74,8 @@ class CodeStore:
         batch = make_batch([Record(value=piece, key=key, timestamp_ns=self._clock.wall_ns())])
 
         async def publish() -> Offset:
-            return (await self._inner.publish(await self._partition(), batch)).offset
+            receipt = await (await self._outlets.send(await self._partition(), batch))
+            return receipt.offset
 
         return await self._until_it_works(publish, f"piece {number} of the code was not stored in time")
 

@@ -86,14 +86,13 @@ class Deployment:
 
     async def deploy(self, request: app_pb2.DeployAppRequest) -> app_pb2.DeployAppResponse:
         """See the proto. InvalidApp, InvalidRequest, UnknownTopic, HostFailed: nothing was changed."""
-        if self._hosts is None:
-            raise Unsupported(f"node {self._broker.me} runs no apps")
+        hosts = self.hosts()
         if FILE_NAME.fullmatch(request.file_name) is None:
             raise InvalidRequest(f"{request.file_name!r} is no name of a Python file or a wheel")
         content, offset = await self._content(request)
         file = CodeFile(name=request.file_name, app=request.app, content=content)
         try:
-            specs = await self._hosts.describe(file)
+            specs = await hosts.describe(file)
         except HostFailed as error:  # not to be tried again by itself: it is the code that does it
             raise InvalidApp(f"{request.file_name} cannot be looked at: {error.message}") from error
         if not specs:
@@ -119,6 +118,12 @@ class Deployment:
                     raise
             await asyncio.sleep(AGAIN_S)
         raise AssertionError("the last attempt returns or raises")
+
+    def hosts(self) -> Hosts:
+        """What runs code here; Unsupported: nothing does."""
+        if self._hosts is None:
+            raise Unsupported(f"node {self._broker.me} runs no apps")
+        return self._hosts
 
     async def _content(self, request: app_pb2.DeployAppRequest) -> tuple[bytes, Offset | None]:
         """The file, and where it is, if it was uploaded before."""

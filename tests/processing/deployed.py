@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from cluster.client.client import Client
 from cluster.config import NodeConfig, ProcessingOptions
@@ -12,6 +12,8 @@ from cluster.node import Node
 from cluster.processing.app import App
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
 from cluster.processing.spec import ProcessorSpec
+from cluster.processing.store_memory import MemoryStore
+from cluster.processing.surroundings import Processing
 from cluster.processing.task_status import Position, TaskState, TaskStatus
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
@@ -19,6 +21,7 @@ from cluster.types import NodeId, Offset, PartitionId, Term
 
 FILES: dict[bytes, App | str] = {}
 """Content → the app in it; or what is wrong with it."""
+T = TypeVar("T")
 Body = Callable[["Deploys", Client], Awaitable[None]]
 
 
@@ -35,8 +38,9 @@ class KnownFiles:
         return found.specs()
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
-        """Nobody asks for it here."""
-        raise NotImplementedError
+        """It takes for ever: nothing is run here."""
+        await asyncio.Event().wait()
+        raise AssertionError
 
     def trouble(self, code: CodeFile) -> str:
         """None."""
@@ -45,6 +49,25 @@ class KnownFiles:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class MemoryStores:
+    """Of one run of a node. See Stores."""
+
+    def open(self, directory: str, owner: str) -> MemoryStore:
+        """See Stores."""
+        del directory, owner
+        return MemoryStore()
+
+    def remove(self, directory: str) -> None:
+        """See Stores."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """See Stores."""
+        return work()
+
+    async def close(self) -> None:
+        """See Stores."""
 
 
 class SaidTasks:
@@ -84,8 +107,10 @@ class NodeWithApps(Node):
     """One that has hosts and tasks."""
 
     def __init__(self, config: NodeConfig, *arguments: Any, **options: Any) -> None:
-        self.said = SaidTasks(NodeId(config.node))
-        super().__init__(config, *arguments, hosts=KnownFiles(), tasks=self.said, **options)
+        processing = Processing(hosts=KnownFiles(), stores=MemoryStores())
+        super().__init__(config, *arguments, processing=processing, **options)
+        self.said = SaidTasks(self.me)
+        self.apps.run_by(self.said)
 
 
 class Deploys(SimCluster):
