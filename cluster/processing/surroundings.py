@@ -22,8 +22,11 @@ class Stores(Protocol):
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work of stores off the event loop, one at a time, in the order asked."""
 
+    def soon(self, work: Callable[[], object]) -> None:
+        """The same for whoever does not wait for it; what it raises is lost."""
+
     async def close(self) -> None:
-        """The node stops."""
+        """The node stops; what was asked for is done before."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class TaskStatus:
 class Tasks(Protocol):
     """The tasks of one node."""
 
-    def status(self, partition: PartitionId) -> TaskStatus:
+    async def status(self, partition: PartitionId) -> TaskStatus:
         """Of the task whose log this is. NotLeader: it is not led here."""
 
     async def redrive(self, partition: PartitionId) -> int:

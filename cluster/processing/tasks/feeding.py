@@ -345,9 +345,7 @@ class Feeding:
             feed.skipped = 0
         return count
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Read no more."""
-        tasks = [*self._tasks, *([self._confirming] if self._confirming is not None else [])]
-        for task in tasks:
+        for task in (*self._tasks, *([self._confirming] if self._confirming is not None else [])):
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

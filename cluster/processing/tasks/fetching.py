@@ -108,4 +108,4 @@ class Fetching:
                 after, last = chunk.upto, chunk.last
                 yield chunk_response(data)
         finally:
-            await asyncio.shield(self._stores.run(snapshot.close))
+            self._stores.soon(snapshot.close)

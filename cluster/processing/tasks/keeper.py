@@ -14,7 +14,7 @@ import structlog
 
 from cluster.broker.running import Running
 from cluster.config import ProcessingOptions
-from cluster.errors import CorruptStorage, RiverrunError
+from cluster.errors import CorruptStorage, RiverrunError, Unavailable
 from cluster.log.fold import decode_fold
 from cluster.processing.applying import Applying
 from cluster.processing.commit import Begin, TaskCommit
@@ -71,36 +71,34 @@ class Keeper:
         return raft.is_leader and applying is not None and applying.whole and self.applied_term == raft.term
 
     async def read_state(self, places: Sequence[Place]) -> list[bytes | None]:
-        """Committed values."""
+        """Committed values. Unavailable: there is no store just now."""
         store = self.store
-        assert store is not None, "state is read by whoever runs the task, and that has a store"
+        if store is None:
+            raise Unavailable("the task's state is not here just now")
         return await self._stores.run(lambda: store.get_many(places))
 
     # --- following the log
 
     async def run(self) -> None:
         """Follow the log, until cancelled."""
-        try:
-            while True:
-                try:
-                    await self._keep()
-                except CorruptStorage as error:
-                    log_event.warning("task_state_damaged", task=self._owner, detail=error.message)
-                    await self._close()
-                    await self._stores.run(lambda: self._stores.remove(self.replica.log.directory))
-                except RiverrunError as error:
-                    log_event.warning("task_state_waits", task=self._owner, reason=error.reason, detail=error.message)
-                    await self._close()
-                    await asyncio.sleep(AGAIN_S)
-        finally:
-            await asyncio.shield(self._close())
+        while True:
+            try:
+                await self._keep()
+            except CorruptStorage as error:
+                log_event.warning("task_state_damaged", task=self._owner, detail=error.message)
+                self.close()
+                await self._stores.run(lambda: self._stores.remove(self.replica.log.directory))
+            except RiverrunError as error:
+                log_event.warning("task_state_waits", task=self._owner, reason=error.reason, detail=error.message)
+                self.close()
+                await asyncio.sleep(AGAIN_S)
 
-    async def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of the store, after whatever it is doing; `run` is cancelled before."""
         store, self.store, self.applying = self.store, None, None
         self.on_change()
         if store is not None:
-            with contextlib.suppress(RiverrunError):
-                await self._stores.run(store.close)
+            self._stores.soon(store.close)
 
     async def _keep(self) -> None:
         directory = self.replica.log.directory

@@ -101,7 +101,6 @@ class Leading:
                 self._keeper.on_applied = lambda _: None
             if shipping is not None:
                 shipping.cancel()
-                await asyncio.gather(shipping, return_exceptions=True)
 
     async def _begin(self) -> None:
         """The log's first command, if it has none yet."""
@@ -250,7 +249,7 @@ class Leading:
 
     def _blame(self, error: HostFailed) -> None:
         """ProcessorFailed: at a timer. Who only shared the process with somebody else's work is not suspected."""
-        if self._did is not None and error.metadata.get("innocent") != "1":
+        if self._did is not None and error.metadata.get("at_work") != "no":
             self._suspicion.failed(self._did, error)
 
     async def _stop(self, error: RiverrunError, stage: Stage) -> None:

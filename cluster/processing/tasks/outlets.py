@@ -116,7 +116,6 @@ class OutputStream:
                     reply.set_exception(error if not isinstance(error, NotLeader) else Unavailable(error.message))
                     reply.exception()
             self._open.clear()
-            await asyncio.gather(sending, return_exceptions=True)
 
     async def _send_all(self, stream: Stream) -> None:
         with contextlib.suppress(RiverrunError):  # whoever receives learns why

@@ -9,12 +9,14 @@ from cluster.actor import Supervisor
 from cluster.broker.publish_service import PublishService
 from cluster.broker.replica import Replica
 from cluster.broker.running import Running
-from cluster.errors import InvalidRequest
+from cluster.errors import InvalidRequest, NotLeader, Unavailable
 from cluster.processing.ledger import Ledger
+from cluster.processing.task_status import TaskStatus
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.fetching import Fetching
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.leading import Leading
+from cluster.processing.tasks.telling import status_of
 from cluster.types import NodeId, PartitionId, TopicId
 from cluster.wire import api
 from cluster.wire.links import Links
@@ -91,8 +93,33 @@ class Tasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for keeper in self._keepers.values():
+            keeper.on_change = lambda: None
+            keeper.close()
         await self._around.outlets.close()
         await self._channels.close()
+        await self._around.processing.hosts.close()
+        await self._around.processing.stores.close()
+
+    async def status(self, partition: PartitionId) -> TaskStatus:
+        """See `cluster.processing.task_status.Tasks`."""
+        around = self._around
+        return await status_of(self._led(partition), node=around.broker.me, reading=around.reading, clock=around.clock)
+
+    async def redrive(self, partition: PartitionId) -> int:
+        """See `cluster.processing.task_status.Tasks`."""
+        return await self._led(partition).redrive()
+
+    def _led(self, partition: PartitionId) -> Leading:
+        leading = self.leading(partition)
+        if leading is not None:
+            return leading
+        running = self._around.broker.running.get(partition)
+        if running is None:
+            raise NotLeader(f"node {self._around.broker.me} does not keep that task")
+        if running.replica.raft.is_leader:
+            raise Unavailable("the task's state is not here yet")
+        raise running.replica.not_leader()
 
     def leading(self, partition: PartitionId) -> Leading | None:
         """Whoever leads that task here."""
@@ -147,8 +174,10 @@ class Tasks:
             found = self._leading.pop(partition, None)
             if found is not None:
                 found[1].cancel()
-            del self._keepers[partition]
             self._running.pop(partition).cancel()
+            keeper = self._keepers.pop(partition)
+            keeper.on_change = lambda: None
+            keeper.close()
 
     def _metadata_changed(self) -> None:
         for leading, _ in self._leading.values():

@@ -114,7 +114,7 @@ class Working:
                 else:
                     await self._wait()
         finally:
-            await self.feeding.close()
+            self.feeding.close()
             for waiting in self.redrives:
                 if not waiting.done():
                     waiting.set_exception(Unavailable("the task began anew; ask again"))
@@ -288,7 +288,7 @@ class Working:
                 count += batch.end - batch.begin
                 await self._do(self._work([batch], [], now_ns))
         finally:
-            await feeding.close()
+            feeding.close()
         if not done.done():
             done.set_result(count)
 
