@@ -88,9 +88,7 @@ class Node:
             broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
         )
         self.channels = PeerChannels(world.network, self._peer_addresses())
-        self.outlets = Outlets(
-            broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels
-        )
+        self.outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels)
         self.tasks = self._make_tasks(processing) if processing is not None else None
         self.apps = self._make_apps(processing)
         self.subscribing = self._make_subscribing()
@@ -213,7 +211,7 @@ class Node:
         return await self.apps.store.read(code)
 
     def _make_apps(self, processing: Processing | None) -> Apps:
-        return Apps(
+        apps = Apps(
             config=self.config,
             broker=self.broker,
             decisions=self.controller,
@@ -223,6 +221,9 @@ class Node:
             clock=self._world.clock,
             hosts=processing.hosts if processing is not None else None,
         )
+        if self.tasks is not None:
+            apps.run_by(self.tasks)
+        return apps
 
     def _peer_addresses(self) -> Mapping[NodeId, str]:
         return {NodeId(peer.node): peer.peer for peer in self.config.peers}

@@ -43,13 +43,13 @@ class AppAdmin:
         partitions: int = 0,
         timeout_s: float | None = None,
     ) -> DeploymentView:
-        """Run the processors of the app in a file (Python, or a wheel); `app`: what it is called there, if there are several.
+        """Run the processors of the app in a Python file or a wheel; `app`: what it is called there, if it has several.
 
         Processors that are deployed under the same name and version go on with this code; others go on with theirs.
         `external`: workers that connect run the code. `create_topics`: make inputs that are not there, with
         `partitions` (0: the cluster's default).
-        Errors: Forbidden (deploy from a node's own machine), InvalidApp (with what is wrong in the code), InvalidRequest,
-        UnknownTopic.
+        Errors: Forbidden (deploy from a node's own machine), InvalidApp (what is wrong in the code), UnknownTopic,
+        InvalidRequest.
         """
         request = app_pb2.DeployAppRequest(
             file_name=file_name,

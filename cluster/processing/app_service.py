@@ -88,7 +88,7 @@ class AppService:
         request = api.parse(app_pb2.DescribeAppRequest, data)
         app = self._app(request.name)
         if is_forwarded(call):
-            tasks = self._asking.statuses_here(app.stages)
+            tasks = await self._asking.statuses_here(app.stages)
         else:
             tasks = await self._asking.statuses(app.stages, data, call)
         return app_pb2.DescribeAppResponse(app=app_to_pb(app, tasks)).SerializeToString()

@@ -37,9 +37,11 @@ class AskingTasks:
 
     # --- what they are doing
 
-    def statuses_here(self, stages: Sequence[Stage]) -> dict[TaskKey, app_pb2.Task]:
+    async def statuses_here(self, stages: Sequence[Stage]) -> dict[TaskKey, app_pb2.Task]:
         """Of the tasks that run on this node."""
-        return {key: self._status(partition) for key, partition in self._led_here(stages).items()}
+        here = self._led_here(stages)
+        found = await asyncio.gather(*(self._status(partition) for partition in here.values()))
+        return dict(zip(here, found, strict=True))
 
     async def statuses(self, stages: Sequence[Stage], data: bytes, call: Call) -> dict[TaskKey, app_pb2.Task]:
         """Of all tasks; `data` is the request, as it is sent on."""
@@ -48,15 +50,15 @@ class AskingTasks:
             answer = app_pb2.DescribeAppResponse.FromString(await self._forwarding.call(address, DESCRIBE, data, call))
             return {(stage.name, stage.version, task.task): task for stage in answer.app.stages for task in stage.tasks}
 
-        found, whys = await self._everywhere(stages, self.statuses_here(stages), ask)
+        found, whys = await self._everywhere(stages, await self.statuses_here(stages), ask)
         trim_tracebacks([found[key] for key in sorted(found)])
         return {key: unknown_task(key[2], why) for key, why in whys.items()} | found
 
-    def _status(self, partition: PartitionId) -> app_pb2.Task:
+    async def _status(self, partition: PartitionId) -> app_pb2.Task:
         if self.tasks is None:
             return unknown_task(partition.number, self._no_tasks())
         try:
-            status = self.tasks.status(partition)
+            status = await self.tasks.status(partition)
         except RiverrunError as error:
             return unknown_task(partition.number, error.message)
         return task_to_pb(partition.number, status, traceback_bytes_max=self._options.traceback_bytes_max)

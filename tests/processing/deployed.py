@@ -1,9 +1,9 @@
-"""Whole clusters in virtual time that deploy apps: hosts that know some files, and tasks that say what they are told to."""
+"""Clusters in virtual time that deploy apps: hosts that know some files, and tasks that say what they are told to."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any
 
 from cluster.client.client import Client
 from cluster.config import NodeConfig, ProcessingOptions
@@ -12,7 +12,6 @@ from cluster.node import Node
 from cluster.processing.app import App
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
 from cluster.processing.spec import ProcessorSpec
-from cluster.processing.store_memory import MemoryStore
 from cluster.processing.surroundings import Processing
 from cluster.processing.task_status import Position, TaskState, TaskStatus
 from cluster.sim.clock import SimLoop, simulate
@@ -21,7 +20,6 @@ from cluster.types import NodeId, Offset, PartitionId, Term
 
 FILES: dict[bytes, App | str] = {}
 """Content → the app in it; or what is wrong with it."""
-T = TypeVar("T")
 Body = Callable[["Deploys", Client], Awaitable[None]]
 
 
@@ -39,6 +37,7 @@ class KnownFiles:
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
         """It takes for ever: nothing is run here."""
+        del code, seat, read_state, external
         await asyncio.Event().wait()
         raise AssertionError
 
@@ -51,25 +50,6 @@ class KnownFiles:
         """Nothing is open."""
 
 
-class MemoryStores:
-    """Of one run of a node. See Stores."""
-
-    def open(self, directory: str, owner: str) -> MemoryStore:
-        """See Stores."""
-        del directory, owner
-        return MemoryStore()
-
-    def remove(self, directory: str) -> None:
-        """See Stores."""
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """See Stores."""
-        return work()
-
-    async def close(self) -> None:
-        """See Stores."""
-
-
 class SaidTasks:
     """Tasks that are all doing well, but for those of which something else is said. See Tasks."""
 
@@ -78,7 +58,7 @@ class SaidTasks:
         self.redriven: list[PartitionId] = []
         self.said: dict[str, Any] = {}
 
-    def status(self, partition: PartitionId) -> TaskStatus:
+    async def status(self, partition: PartitionId) -> TaskStatus:
         """See Tasks."""
         status = TaskStatus(
             state=TaskState.RUNNING,
@@ -104,11 +84,11 @@ class SaidTasks:
 
 
 class NodeWithApps(Node):
-    """One that has hosts and tasks."""
+    """One whose hosts know some files, and whose tasks are asked in the place of its own."""
 
     def __init__(self, config: NodeConfig, *arguments: Any, **options: Any) -> None:
-        processing = Processing(hosts=KnownFiles(), stores=MemoryStores())
-        super().__init__(config, *arguments, processing=processing, **options)
+        stores = options.pop("processing").stores
+        super().__init__(config, *arguments, processing=Processing(hosts=KnownFiles(), stores=stores), **options)
         self.said = SaidTasks(self.me)
         self.apps.run_by(self.said)
 
@@ -126,6 +106,12 @@ class Deploys(SimCluster):
         """The tasks of each node."""
         nodes = [node for _, node in sorted(self.running.items())]
         return [node.said for node in nodes if isinstance(node, NodeWithApps)]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait in virtual time."""
+    while not condition():  # noqa: ASYNC110  nobody tells
+        await asyncio.sleep(0.01)
 
 
 def with_apps(*, cluster_class: type[Deploys] = Deploys, seeds: int = 2) -> Callable[[Body], Callable[[], None]]:
