@@ -25,8 +25,10 @@ from cluster.world import Clock
 log_event = structlog.get_logger()
 AHEAD_BYTES_MAX = 1024 * 1024
 """Read of one partition and not taken; beyond it the read waits."""
-CONFIRMED_S = 1.0
+CONFIRMED_S = 3.0
 """A leader's word that there is nothing more is good for so long."""
+CONFIRM_AGAIN_S = 1.0
+"""It is asked again after this."""
 NS_PER_S = 1_000_000_000
 _CODECS = [api.codec_to_pb(codec) for codec in Codec]
 
@@ -221,6 +223,12 @@ class Feed:
         return at_end and until_ns is not None and self._clock.wall_ns() >= until_ns
 
     @property
+    def wants_word(self) -> bool:
+        """Whether its leader is to be asked if that was all."""
+        asked = self._clock.monotonic_s() - self._confirmed_s < CONFIRM_AGAIN_S
+        return self.may_end or (self.is_quiet() and not asked)
+
+    @property
     def is_idle(self) -> bool:
         """It is quiet, and its leader has just said that there is nothing more."""
         return self.is_quiet() and self._clock.monotonic_s() - self._confirmed_s < CONFIRMED_S
@@ -330,7 +338,7 @@ class Feeding:
 
     def confirm(self) -> None:
         """Ask the leaders of those that are quiet, if nobody is asking."""
-        quiet = [feed for feed in self.feeds if feed.may_end or (feed.is_quiet() and not feed.is_idle)]
+        quiet = [feed for feed in self.feeds if feed.wants_word]
         if quiet and (self._confirming is None or self._confirming.done()):
             self._confirming = asyncio.create_task(self._confirm(quiet))
 

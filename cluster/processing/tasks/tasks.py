@@ -83,6 +83,11 @@ class Tasks:
         broker.on_deleted.append(self._deleted)
         broker.on_metadata.append(self._metadata_changed)
 
+    @property
+    def fetched(self) -> int:
+        """States that replicas here got from others, since the start."""
+        return self._fetching.fetched
+
     def routes(self) -> dict[str, Route]:
         """What other nodes ask of this one's tasks."""
         return {SHIP: Route(streaming=self._take_shipped), FETCH_STATE: Route(streaming=self._fetching.serve)}
