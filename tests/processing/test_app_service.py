@@ -10,11 +10,12 @@ from cluster.client.app_views import Change, TaskState
 from cluster.client.client import Client
 from cluster.config import ProcessingOptions
 from cluster.errors import Forbidden, InvalidApp, InvalidRequest, RiverrunError, UnknownApp, UnknownTopic
+from cluster.metadata import TopicConfig
 from cluster.node import Node
 from cluster.processing.app import App
 from cluster.processing.event import Event
 from cluster.processing.handles import State, Table
-from cluster.processing.internal_topics import CODE_TOPIC
+from cluster.processing.internal_topics import CODE_TOPIC, tasks_topic
 from cluster.processing.ledger import Ledger
 from cluster.processing.policies import dead_letter
 from cluster.processing.task_status import TaskState as Said
@@ -236,6 +237,22 @@ async def test_code_from_elsewhere_is_refused(cluster: Deploys, client: Client) 
         with pytest.raises(Forbidden, match=r"from this node's own machine only, not from writer"):
             await client.deploy_app(content, file_name="shop.py")
     assert CODE_TOPIC not in cluster.running[1].controller.state.by_name
+
+
+@with_apps(seeds=1)
+async def test_nobody_deletes_or_trims_what_the_cluster_keeps_for_apps(cluster: Deploys, client: Client) -> None:
+    """Code and tasks' logs go with their apps, and in no other way."""
+    del cluster
+    await client.deploy_app(b"shop 1", file_name="shop.py")
+    for name in (CODE_TOPIC, tasks_topic("shop", "totals", 1)):
+        for call in (
+            client.delete_topic(name),
+            client.alter_topic(name, TopicConfig(retention_ms=1)),
+            client.delete_records(name, 0, before=0),
+            client.publish(name, b"x"),
+        ):
+            with pytest.raises(InvalidRequest, match="belongs to the cluster itself"):
+                await call
 
 
 LARGE = b"a wheel of some size, " * 100_000
