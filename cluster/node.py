@@ -100,7 +100,6 @@ class Node:
         await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
-        self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
         routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
@@ -339,7 +338,11 @@ class Node:
     # --- with the controller
 
     async def _register(self) -> None:
-        """Make this node known; again and again until the controller has taken it."""
+        """Make this node known, again and again until the controller has taken it; from then on, act on what it says.
+
+        Not before: a node that starts is told all commands anew, from the first one, and what was is not what is. A
+        topic that was deleted since would be made again, and a limit that is no more would delete records.
+        """
         me = NodeInfo(
             node=self.me,
             client_address=self.config.client.address,
@@ -353,6 +356,7 @@ class Node:
                 log_event.debug("register_again", reason=error.reason)
                 await asyncio.sleep(self.config.broker.tick_s * 4)
             else:
+                self.controller.subscribe(self.broker.apply)
                 return
 
     async def _balance(self) -> None:

@@ -212,8 +212,8 @@ class Controller:
         await self._wait_version(answer.version)
 
     async def register_node(self, node: Node) -> None:
-        """Make a node known with its addresses."""
-        await self._decide(
+        """Make a node known with its addresses; after it, this node has heard of all that was decided before."""
+        answer = await self._decide(
             RegisterNode(
                 node=node.node,
                 client_address=node.client_address,
@@ -222,6 +222,7 @@ class Controller:
                 rack=node.rack,
             )
         )
+        await self._wait_version(answer.version)
 
     def preferred_moves(self, leading: Mapping[PartitionId, NodeId]) -> list[tuple[PartitionId, NodeId]]:
         """Partitions that this node leads and another, alive, would better lead."""

@@ -1,7 +1,6 @@
 """A small app for tests on clusters: what a record does is in the record."""
 
 from cluster.processing.app import App
-from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
 from cluster.processing.policies import dead_letter
@@ -39,7 +38,7 @@ def make(*, mended: bool) -> App:
     sales = app.topic("sales", Sale, key="till")
 
     @app.processor(sales, to="counts", on_error=dead_letter(retries=1, park_key=True))
-    def count(sale: Sale, seen: State[int], ctx: Ctx) -> Count:
+    def count(sale: Sale, seen: State[int]) -> Count:
         """Number the sales of each till."""
         if sale.bad and not mended:
             raise ValueError(f"cannot handle {sale.number}")
