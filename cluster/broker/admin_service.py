@@ -90,6 +90,8 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.AlterTopicRequest, data)
+        if request.name.startswith(INTERNAL):
+            raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be altered")
         topic = await self._decisions.alter_topic(
             request.name, config=config_from_pb(request.config), unset=unset_from_pb(request.unset)
         )
