@@ -216,6 +216,20 @@ class ProcessingOptions:
     restart_s_min: float = 0.1
     restart_s_max: float = 30.0
     """Between starts of a process that ends again and again: doubled each time."""
+    host_works_max: int = 2
+    """Handed to one process ahead, so that it need not wait for its next one; it does one after another."""
+    host_frame_bytes_max: int = 32 * MIB
+    """Of what comes of one work, and of everything else that a process with user code says at once."""
+    host_idle_s: float = 60.0
+    """A process that no task uses is kept for so long."""
+    host_end_s_max: float = 1.0
+    """A process whose connection has ended may take so long to end."""
+    host_output_lines_per_s_max: int = 100
+    """What user code prints, in the node's log, of one process; the rest is counted."""
+    host_output_bytes_per_s_max: int = 8 * MIB
+    """Whoever prints more has to wait."""
+    host_environment: tuple[str, ...] = ()
+    """Names of the node's environment variables that user code gets, beside PATH, LANG, LC_ALL, TZ and PYTHONPATH."""
     work_bytes_max: int = 1 * MIB
     """Of the batches of one work."""
     work_records_max: int = 10_000

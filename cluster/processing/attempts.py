@@ -7,7 +7,8 @@ Rules:
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
    goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`).
 4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
-5. State that does not decode fails the work whatever `on_error` says: the record is not to blame.
+5. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
+   memory is short: what took it may be left over from others, so the process has to begin anew.
 """
 
 import traceback
@@ -145,7 +146,7 @@ class Attempts:
             step()
             self._placed = False  # what cannot be encoded now may be any record's doing
             self._state.settle()
-        except StateUnreadable:
+        except (StateUnreadable, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001  it is the user's code
             self._state.roll_back()

@@ -1,1 +1,1 @@
-"""The real world: asyncio, files, gRPC, HTTP. Same file names as `cluster.sim`, which has no `web`."""
+"""The real world: asyncio, files, gRPC, HTTP, processes. `cluster.sim` has the same file names for what it has."""
