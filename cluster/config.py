@@ -233,6 +233,10 @@ class ProcessingOptions:
     work_bytes_max: int = 1 * MIB
     """Of the batches of one work."""
     work_records_max: int = 10_000
+    commit_bytes_max: int = 16 * MIB
+    """What comes of one work; of more, smaller works are made."""
+    catch_up_pause: float = 0.5
+    """A task that is far behind rests for so much of the time that a work took: what is live comes first."""
     uncommitted_works_max: int = 2
     """Of one task, made ahead of its log."""
     unshipped_bytes_max: int = 16 * MIB
@@ -240,6 +244,8 @@ class ProcessingOptions:
     flush_interval_s: float = 5.0
     """State is made durable so often, while it changes."""
     snapshot_chunk_bytes: int = 1 * MIB
+    lagging_bytes_max: int = 64 * MIB
+    """A follower of a task's log that is further behind is not waited for: it gets the task's state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -263,7 +263,8 @@ class UnknownApp(RiverrunError):
 class HostFailed(RiverrunError):
     """The process that runs user code ended, hung, or took too much memory: nothing of the work was done.
 
-    `metadata["cause"]`: "exit", "hang" or "memory", as far as it can be told.
+    `metadata["cause"]`: "exit", "hang" or "memory", as far as it can be told. `metadata["at_work"]`: "yes" where it was
+    the asker's own work that the process had in hand, "no" where it was another's, or none.
     """
 
     reason, code, fault, retry = "HOST_FAILED", "UNAVAILABLE", Fault.CALLER, True

@@ -28,9 +28,15 @@ from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX, NodeConfig
 from cluster.controller import Controller, PySyncObjQuorum
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
-from cluster.log import Writer
+from cluster.log import MachineOf, Writer
+from cluster.metadata import Code, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
-from cluster.metadata import Report, TopicConfig
+from cluster.processing.internal_topics import TASKS_PREFIX
+from cluster.processing.ledger import Ledger
+from cluster.processing.surroundings import Processing
+from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.outlets import Outlets
+from cluster.processing.tasks.tasks import PeerChannels, Tasks
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
 from cluster.wire.links import Links
@@ -51,10 +57,17 @@ class Node:
 
     replica_class: type[Replica] = Replica
     groups_class: type[Groups] = Groups
+    ledger_class: type[Ledger] = Ledger
     """Tests plant bugs in these."""
 
     def __init__(
-        self, config: NodeConfig, world: World, *, secret: bytes, on_fatal: Callable[[BaseException], None]
+        self,
+        config: NodeConfig,
+        world: World,
+        *,
+        secret: bytes,
+        on_fatal: Callable[[BaseException], None],
+        processing: Processing | None = None,
     ) -> None:
         self.config = config
         self.me = NodeId(config.node)
@@ -70,6 +83,10 @@ class Node:
         self.forwarding = Forwarding(self.broker, world.network, config.broker)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
+        self.publishing = PublishService(
+            broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
+        )
+        self.tasks = self._make_tasks(processing) if processing is not None else None
         self.subscribing = self._make_subscribing()
         self._routes = self._public_routes()
 
@@ -83,6 +100,8 @@ class Node:
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
         routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
+        if self.tasks is not None:
+            routes |= self.tasks.routes()
         await self._listen(self.config.peer.bind, routes, public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
@@ -97,6 +116,8 @@ class Node:
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
         self.coordinator.stop()
+        if self.tasks is not None:
+            await self.tasks.close()
         await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()
@@ -157,8 +178,37 @@ class Node:
             log=self.config.log,
             options=self.config.broker,
             replica_class=self.replica_class,
-            machines={GROUPS_TOPIC: self.groups_class},
+            machine_of_topic=self._machine_of_topic,
         )
+
+    def _machine_of_topic(self, name: str) -> MachineOf | None:
+        """What the commands in the partitions of a topic fold into; None: it takes none."""
+        if name == GROUPS_TOPIC:
+            return self.groups_class
+        return self.ledger_class if name.startswith(TASKS_PREFIX) else None
+
+    def _make_tasks(self, processing: Processing) -> Tasks:
+        channels = PeerChannels(self._world.network, self._peer_addresses())
+        outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=channels)
+        around = Around(
+            broker=self.broker,
+            reading=self.reading,
+            outlets=outlets,
+            processing=processing,
+            read_code=self.read_code,
+            clock=self._world.clock,
+            config=self.config,
+        )
+        return Tasks(
+            around, supervisor=self.supervisor, links=self.links, publishing=self.publishing, channels=channels
+        )
+
+    async def read_code(self, code: Code) -> bytes:
+        """A deployed file."""
+        raise Unavailable(f"the code of {code.name} is not here yet")
+
+    def _peer_addresses(self) -> Mapping[NodeId, str]:
+        return {NodeId(peer.node): peer.peer for peer in self.config.peers}
 
     def _make_subscribing(self) -> SubscribeService:
         return SubscribeService(
@@ -167,7 +217,7 @@ class Node:
             links=self.links,
             network=self._world.network,
             random=self._world.random,
-            peers={NodeId(peer.node): peer.peer for peer in self.config.peers},
+            peers=self._peer_addresses(),
             make_topic=self._make_groups_topic,
             options=self.config.broker,
         )
@@ -186,7 +236,7 @@ class Node:
     def _public_routes(self) -> Mapping[str, Route]:
         options, clock = self.config.broker, self._world.clock
         return public_routes(
-            PublishService(broker=self.broker, forwarding=self.forwarding, clock=clock, options=options),
+            self.publishing,
             self.reading,
             AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
             self.subscribing,

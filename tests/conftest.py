@@ -2,9 +2,15 @@
 
 import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import pytest
+
+if threading.current_thread() is threading.main_thread():
+    # Whoever runs the tests in the background may have Ctrl-C ignored, for them and for all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def require_tool(name: str) -> str:

@@ -14,7 +14,7 @@ there looks again.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -63,7 +63,7 @@ class Broker:
         log: LogOptions,
         options: BrokerOptions,
         replica_class: type[Replica] = Replica,
-        machines: Mapping[str, MachineOf] | None = None,
+        machine_of_topic: Callable[[str], MachineOf | None] = lambda _: None,
     ) -> None:
         self.me = me
         self.directory = Directory()
@@ -80,11 +80,15 @@ class Broker:
         self._log_options = log
         self._options = options
         self._replica_class = replica_class
-        self._machines = machines or {}
-        self.on_folded: Callable[[Replica], None] = lambda _: None
+        self._machine_of_topic = machine_of_topic
+        self.on_started: list[Callable[[Running], None]] = []
+        """Told of a replica that runs now, before its first turn."""
+        self.on_folded: list[Callable[[Replica], None]] = []
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
-        self.on_deleted: Callable[[TopicId], None] = lambda _: None
-        """Told of a topic that is gone for good."""
+        self.on_deleted: list[Callable[[TopicId], None]] = []
+        """Told of a topic that is gone for good, before its replicas' files go."""
+        self.on_metadata: list[Callable[[], None]] = []
+        """Told when the directory has changed."""
         self._leader_changed = asyncio.Event()
         self._up: set[NodeId] = set()
         self._pulse = Pulse()
@@ -98,6 +102,7 @@ class Broker:
             is_up=self._up.__contains__,
             pulse=self._pulse,
             on_folded=self._on_folded,
+            producer_lives=self.directory.is_task_producer,
             raft=raft,
             broker=options,
         )
@@ -172,7 +177,8 @@ class Broker:
         self._leader_changed.set()
 
     def _on_folded(self, replica: Replica) -> None:
-        self.on_folded(replica)
+        for listener in self.on_folded:
+            listener(replica)
 
     def _wake_groups_of(self, node: NodeId) -> None:
         self._pulse.links += 1
@@ -219,8 +225,9 @@ class Broker:
                 self.directory.apply(delta)
                 for topic_id in delta.deleted:
                     self.leaders.forget_topic(topic_id)
+                    for listener in self.on_deleted:
+                        listener(topic_id)
                     await self._remove(topic_id)
-                    self.on_deleted(topic_id)
                     missing = {key: item for key, item in missing.items() if key.topic != topic_id}
                 for topic in delta.topics:
                     for placement in topic.partitions:
@@ -228,6 +235,8 @@ class Broker:
                         item = await self._reconcile(partition, placement, topic)
                         if item is not None:
                             missing[partition] = item
+                for told in self.on_metadata:
+                    told()
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
             self._leader_changed.set()
 
@@ -250,7 +259,7 @@ class Broker:
                 membership,
                 preferred,
                 topic.config,
-                self._machines.get(topic.name),
+                self._machine_of_topic(topic.name),
             )
         if assigned.initialised and not running.assigned.initialised:
             running.assigned = assigned
@@ -286,7 +295,10 @@ class Broker:
         )
         replica.configure(item.config)
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
-        self.running[item.partition] = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
+        running = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
+        self.running[item.partition] = running
+        for listener in self.on_started:
+            listener(running)
         if not assigned.initialised:
             self.reports.initialised(assigned.replica)
 

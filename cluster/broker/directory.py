@@ -1,8 +1,11 @@
-"""What this node knows of the cluster's metadata: topics by name and id, nodes, and what was deleted. Pure."""
+"""What this node knows of the cluster's metadata: topics by name and id, nodes, apps, and what was deleted. Pure."""
+
+from bisect import bisect_right
+from operator import itemgetter
 
 from cluster.errors import InvalidRequest, TopicDeleted, Unavailable, UnknownPartition, UnknownTopic
-from cluster.metadata import Delta, Node, Topic
-from cluster.types import NodeId, PartitionId, TopicId
+from cluster.metadata import App, Delta, Node, Stage, Topic
+from cluster.types import NodeId, PartitionId, ProducerId, TopicId
 
 INTERNAL = "__"
 """What the names of the cluster's own topics begin with."""
@@ -17,6 +20,9 @@ class Directory:
         self.by_name: dict[str, Topic] = {}
         self.nodes: dict[NodeId, Node] = {}
         self.deleted: set[TopicId] = set()
+        self.apps: dict[str, App] = {}
+        self._stages: dict[TopicId, tuple[App, Stage]] = {}
+        self._producers: list[tuple[int, int]] = []
 
     def apply(self, delta: Delta) -> None:
         """One version further; a resync replaces everything but what is known to be deleted."""
@@ -24,6 +30,7 @@ class Directory:
             self.topics.clear()
             self.by_name.clear()
             self.nodes.clear()
+            self.apps.clear()
         for topic_id in delta.deleted:
             self.deleted.add(topic_id)
             gone = self.topics.pop(topic_id, None)
@@ -34,7 +41,26 @@ class Directory:
             self.by_name[topic.name] = topic
         for node in delta.nodes:
             self.nodes[node.node] = node
+        if delta.resync or delta.apps or delta.removed:
+            self._apply_apps(delta)
         self.version = delta.version
+
+    def _apply_apps(self, delta: Delta) -> None:
+        for name in delta.removed:
+            self.apps.pop(name, None)
+        for app in delta.apps:
+            self.apps[app.name] = app
+        self._stages = {stage.topic: (app, stage) for app in self.apps.values() for stage in app.stages}
+        self._producers = sorted((stage.producer, stage.producer + stage.tasks) for _, stage in self._stages.values())
+
+    def stage_of(self, topic_id: TopicId) -> tuple[App, Stage] | None:
+        """The stage whose tasks' logs are in this topic."""
+        return self._stages.get(topic_id)
+
+    def is_task_producer(self, producer: ProducerId) -> bool:
+        """Whether a task that is there writes under this id."""
+        place = bisect_right(self._producers, producer, key=itemgetter(0)) - 1
+        return place >= 0 and producer < self._producers[place][1]
 
     def topic(self, name: str, topic_id: bytes = b"") -> Topic:
         """The topic of that name, which must have that id if one is given."""

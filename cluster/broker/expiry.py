@@ -3,7 +3,11 @@
 Rule: a leader proposes to forget a producer when it has led without a break for a whole period in which the producer
 appended nothing. So it takes between one and two periods, and more where leaders change. Wall clocks play no part: one
 that jumps by a day must not make a partition forget a producer that is about to send a batch again.
+
+A producer that `lives` is never forgotten: a task may have nothing to say for months, and goes on where it was.
 """
+
+from collections.abc import Callable
 
 from cluster.log.fold import Fold
 from cluster.types import ProducerId
@@ -15,8 +19,9 @@ EXPIRED_TOGETHER_MAX = 10_000
 class Expiry:
     """One leader's look at its producers. Time is in ticks."""
 
-    def __init__(self, period_ticks: int) -> None:
+    def __init__(self, period_ticks: int, lives: Callable[[ProducerId], bool]) -> None:
         self._period = period_ticks
+        self._lives = lives
         self._began: int | None = None
         self._before: dict[ProducerId, tuple[int, int]] = {}
 
@@ -34,6 +39,7 @@ class Expiry:
             return []
         places = _places(fold)
         quiet = [producer for producer, place in places.items() if self._before.get(producer) == place]
+        quiet = [producer for producer in quiet if not self._lives(producer)]
         if len(quiet) > EXPIRED_TOGETHER_MAX:
             return quiet[:EXPIRED_TOGETHER_MAX]
         self._began, self._before = now, places

@@ -1,7 +1,7 @@
 """StreamService's publishing half: requests become batches, batches go to the leader, receipts come back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import google_crc32c
 
@@ -133,12 +133,18 @@ class PublishService:
 
     # --- PublishStream
 
-    async def publish_stream(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    def publish_stream(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """Encoded batches, pipelined. Requests are taken in their order; each answer names its request."""
         del call
+        return self.answers(requests, self._broker.directory.topic_to_write)
+
+    async def answers(
+        self, requests: AsyncIterator[bytes], topic_of: Callable[[str, bytes], Topic]
+    ) -> AsyncIterator[bytes]:
+        """The same for whoever may write to the topics that `topic_of` gives."""
         answers: asyncio.Queue[bytes | None] = asyncio.Queue()
         window = asyncio.Semaphore(self._options.stream_requests_max)
-        taking = asyncio.create_task(self._take_all(requests, answers, window))
+        taking = asyncio.create_task(self._take_all(requests, topic_of, answers, window))
         taking.add_done_callback(lambda _: answers.put_nowait(None))
         try:
             while (answer := await answers.get()) is not None:
@@ -151,6 +157,7 @@ class PublishService:
     async def _take_all(
         self,
         requests: AsyncIterator[bytes],
+        topic_of: Callable[[str, bytes], Topic],
         answers: "asyncio.Queue[bytes | None]",
         window: asyncio.Semaphore,
     ) -> None:
@@ -161,7 +168,7 @@ class PublishService:
             request = api.parse(stream_pb2.PublishStreamRequest, data)
             name = request.topic or name
             try:
-                reply, number = await self._begin(name, request)
+                reply, number = await self._begin(topic_of(name, request.topic_id), request)
             except RiverrunError as error:
                 answers.put_nowait(_failed(request.correlation, error))
                 continue
@@ -178,18 +185,21 @@ class PublishService:
             await asyncio.wait(under_way)
 
     async def _begin(
-        self, name: str, request: stream_pb2.PublishStreamRequest
+        self, topic: Topic, request: stream_pb2.PublishStreamRequest
     ) -> "tuple[asyncio.Future[Receipt], int]":
-        topic = self._broker.directory.topic_to_write(name, request.topic_id)
         partition = self._broker.directory.partition(topic, request.partition)
         batch = api.batch_from_pb(request.batch)
         check_batch(batch, self._options)
-        running = self._broker.running.get(partition)
         durability = api.durability_from_pb(request.durability)
-        reply = await self._enter(running, partition, batch, durability, _expected_end(request))
-        return reply, request.partition
+        running = self._broker.running.get(partition)
+        return await self._enter(running, partition, batch, durability, _expected_end(request)), request.partition
 
     # --- to the replica
+
+    async def enter(self, partition: PartitionId, batch: Batch) -> "asyncio.Future[Receipt]":
+        """A batch that this node has sealed; NotLeader if the partition is not led here."""
+        running = self._broker.running.get(partition)
+        return await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, None)
 
     async def _enter(
         self,

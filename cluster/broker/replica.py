@@ -91,7 +91,7 @@ class Replica(Actor):
             doubtful=log.recovered.doubtful,
         )
         self._look_who_is_away()
-        self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s))
+        self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s), around.producer_lives)
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
             raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader

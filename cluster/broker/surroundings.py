@@ -8,7 +8,7 @@ from cluster.broker.publishing import Publishing
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.log import Writer
 from cluster.raft import Raft
-from cluster.types import NodeId
+from cluster.types import NodeId, ProducerId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import Clock, Random
 
@@ -37,6 +37,8 @@ class Surroundings:
     pulse: Pulse
     on_folded: "Callable[[Replica], None]"
     """The commit, or who leads, has changed in a partition that folds into a state."""
+    producer_lives: Callable[[ProducerId], bool]
+    """Whether a producer must not be forgotten, however quiet it is."""
     raft: RaftOptions
     broker: BrokerOptions
     raft_class: type[Raft] = Raft

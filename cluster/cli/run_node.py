@@ -12,7 +12,7 @@ from cluster.cli.config_file import read_config
 from cluster.config import NodeConfig
 from cluster.errors import DiskFailed, RefusedToStart, RiverrunError
 from cluster.node import Node
-from cluster.real.world import real_world
+from cluster.real.world import real_processing, real_world
 
 log_event = structlog.get_logger()
 
@@ -48,8 +48,10 @@ async def _run(config: NodeConfig) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, end)
     secret = _secret(config)
-    world = real_world(Path(config.data_dir))
-    node = Node(config, world, secret=secret, on_fatal=end)
+    directory = Path(config.data_dir)
+    world = real_world(directory)
+    processing = real_processing(directory, config.processing)
+    node = Node(config, world, secret=secret, on_fatal=end, processing=processing)
     try:
         await node.start()
         log_event.info("node_ready", node=config.node, client=config.client.address, peer=config.peer.address)

@@ -7,7 +7,7 @@ once. Decoding checks every field: bytes that are no proposal never enter the qu
 import msgspec
 
 from cluster.errors import InvalidRequest
-from cluster.metadata import TopicConfig
+from cluster.metadata import Code, TopicConfig
 
 
 class RegisterNode(msgspec.Struct, frozen=True, tag="register"):
@@ -70,6 +70,45 @@ class OpenProducer(msgspec.Struct, frozen=True, tag="open_producer"):
     name: str
 
 
+class DraftedStage(msgspec.Struct, frozen=True):
+    """A stage as it is to be: see `cluster.metadata.Stage`. `replaces`: the spec that it stands in for, empty: none."""
+
+    name: str
+    version: int
+    spec: bytes
+    code: Code
+    topic: bytes
+    tasks: int
+    external: bool = False
+    replaces: bytes = b""
+
+
+class DeployApp(msgspec.Struct, frozen=True, tag="deploy_app"):
+    """These stages of an app run from now on, with this code; what else there is of it goes on as it is."""
+
+    name: str
+    stages: list[DraftedStage]
+
+
+class SetPaused(msgspec.Struct, frozen=True, tag="set_paused"):
+    """Stages of an app, by name and version, make no works any more, or do so again."""
+
+    app: str
+    stages: list[tuple[str, int]]
+    paused: bool
+
+
+class RemoveApp(msgspec.Struct, frozen=True, tag="remove_app"):
+    """Stages of an app go, with their tasks' logs and with `topics`, those between the stages; an app without any, too.
+
+    So what is deployed under their names later begins from nothing.
+    """
+
+    app: str
+    stages: list[tuple[str, int]]
+    topics: list[bytes] = []
+
+
 class Barrier(msgspec.Struct, frozen=True, tag="barrier"):
     """Nothing: whoever sees it applied has seen everything before it."""
 
@@ -83,6 +122,9 @@ Command = (
     | MarkInitialised
     | AllocateProducers
     | OpenProducer
+    | DeployApp
+    | SetPaused
+    | RemoveApp
     | Barrier
 )
 

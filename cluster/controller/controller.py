@@ -18,11 +18,15 @@ from cluster.controller.commands import (
     Command,
     CreateTopic,
     DeleteTopic,
+    DeployApp,
+    DraftedStage,
     MarkInitialised,
     OpenProducer,
     Proposal,
     RegisterNode,
+    RemoveApp,
     SetNodeState,
+    SetPaused,
     decode_answer,
     decode_proposal,
     encode,
@@ -32,8 +36,8 @@ from cluster.controller.quorum import Quorum
 from cluster.controller.state import MetadataState
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.metadata import Delta, Node, NodeState, Report, Topic, TopicConfig
-from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId
+from cluster.metadata import App, Delta, Node, NodeState, Report, Topic, TopicConfig
+from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId, TopicId
 from cluster.world import Clock, Random
 
 log_event = structlog.get_logger()
@@ -181,6 +185,25 @@ class Controller:
         """See Decisions."""
         first, end = (await self._decide(AllocateProducers(count=self._options.producer_ids_per_range))).numbers
         return range(first, end)
+
+    async def deploy_app(self, name: str, stages: Sequence[DraftedStage]) -> App:
+        """See `cluster.processing.app_service.AppDecisions`."""
+        answer = await self._decide(DeployApp(name=name, stages=list(stages)))
+        await self._wait_version(answer.version)
+        app = self.state.apps.get(name)
+        if app is None:
+            raise Unavailable(f"the app {name!r} was removed right after that was done")
+        return app
+
+    async def set_paused(self, app: str, stages: Sequence[tuple[str, int]], *, paused: bool) -> None:
+        """See AppDecisions."""
+        answer = await self._decide(SetPaused(app=app, stages=list(stages), paused=paused))
+        await self._wait_version(answer.version)
+
+    async def remove_app(self, app: str, stages: Sequence[tuple[str, int]], topics: Sequence[TopicId]) -> None:
+        """See AppDecisions."""
+        answer = await self._decide(RemoveApp(app=app, stages=list(stages), topics=[bytes(topic) for topic in topics]))
+        await self._wait_version(answer.version)
 
     async def register_node(self, node: Node) -> None:
         """Make a node known with its addresses."""

@@ -1,4 +1,4 @@
-"""The controller's state machine: topics, placements, nodes, producers. Pure, deterministic, total.
+"""The controller's state machine: topics, placements, nodes, producers, apps. Pure, deterministic, total.
 
 `apply` never raises: what cannot be done is an answer with a reason. The same commands in the same order give the same
 state and answers on every node. A proposal that was applied before is answered as it was then.
@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from cluster.controller import apps
 from cluster.controller.commands import (
     AllocateProducers,
     AlterTopic,
@@ -18,13 +19,16 @@ from cluster.controller.commands import (
     Command,
     CreateTopic,
     DeleteTopic,
+    DeployApp,
     MarkInitialised,
     OpenProducer,
     Proposal,
     RegisterNode,
+    RemoveApp,
     SetNodeState,
+    SetPaused,
 )
-from cluster.metadata import CONFIG_NAMES, Delta, Node, NodeState, Placement, Replica, Topic, TopicConfig
+from cluster.metadata import CONFIG_NAMES, App, Delta, Node, NodeState, Placement, Replica, Topic, TopicConfig
 from cluster.types import NodeId, ReplicaId, TopicId
 
 FORMAT = 1
@@ -42,6 +46,7 @@ class MetadataState:
         self.by_name: dict[str, TopicId] = {}
         self.deleted: list[TopicId] = []
         self.producers: dict[str, tuple[int, int]] = {}
+        self.apps: dict[str, App] = {}
         self.next_replica = 1
         self.next_producer = 1
         self._answers: OrderedDict[tuple[bytes, int], Answer] = OrderedDict()
@@ -65,6 +70,7 @@ class MetadataState:
             topics=tuple(self.topics.values()),
             deleted=tuple(self.deleted),
             nodes=tuple(self.nodes.values()),
+            apps=tuple(self.apps.values()),
             resync=True,
         )
 
@@ -88,6 +94,12 @@ class MetadataState:
                 return self._done([first, self.next_producer]), None
             case OpenProducer(name=name):
                 return self._open_producer(name), None
+            case DeployApp():
+                return self._deploy(command)
+            case SetPaused():
+                return self._set_paused(command)
+            case RemoveApp():
+                return self._remove(command)
             case Barrier():
                 return self._done([]), None
 
@@ -98,10 +110,18 @@ class MetadataState:
         return Answer(version=self.version, reason=reason, message=message), None
 
     def _changed(
-        self, *, topics: tuple[Topic, ...] = (), deleted: tuple[TopicId, ...] = (), nodes: tuple[Node, ...] = ()
+        self,
+        *,
+        topics: tuple[Topic, ...] = (),
+        deleted: tuple[TopicId, ...] = (),
+        nodes: tuple[Node, ...] = (),
+        changed: tuple[App, ...] = (),
+        removed: tuple[str, ...] = (),
     ) -> tuple[Answer, Delta]:
         self.version += 1
-        return self._done([]), Delta(version=self.version, topics=topics, deleted=deleted, nodes=nodes)
+        return self._done([]), Delta(
+            version=self.version, topics=topics, deleted=deleted, nodes=nodes, apps=changed, removed=removed
+        )
 
     def _register(self, command: RegisterNode) -> tuple[Answer, Delta | None]:
         node = Node(
@@ -205,6 +225,45 @@ class MetadataState:
         self.producers[name] = (producer, epoch)
         return self._done([producer, epoch])
 
+    # --- apps
+
+    def _deploy(self, command: DeployApp) -> tuple[Answer, Delta | None]:
+        known = self.apps.get(command.name)
+        app = apps.deployed(self.apps, command, self.topics, self.next_producer)
+        if isinstance(app, apps.Refusal):
+            return self._refused(app.reason, app.message)
+        self.next_producer = max([self.next_producer, *(stage.producer + stage.tasks for stage in app.stages)])
+        if app == known:
+            return self._done([]), None
+        self.apps[app.name] = app
+        return self._changed(changed=(app,))
+
+    def _set_paused(self, command: SetPaused) -> tuple[Answer, Delta | None]:
+        known = self.apps.get(command.app)
+        app = apps.paused(known, command)
+        if isinstance(app, apps.Refusal):
+            return self._refused(app.reason, app.message)
+        if app == known:
+            return self._done([]), None
+        self.apps[app.name] = app
+        return self._changed(changed=(app,))
+
+    def _remove(self, command: RemoveApp) -> tuple[Answer, Delta | None]:
+        app = apps.without(self.apps.get(command.app), command)
+        if isinstance(app, apps.Refusal):
+            return self._refused(app.reason, app.message)
+        before = {stage.topic for stage in self.apps[command.app].stages}
+        gone = before - {stage.topic for stage in app.stages} | {TopicId(topic) for topic in command.topics}
+        deleted = tuple(sorted(gone & set(self.topics)))
+        for topic_id in deleted:
+            del self.by_name[self.topics.pop(topic_id).name]
+            self.deleted.append(topic_id)
+        if app.stages:
+            self.apps[app.name] = app
+            return self._changed(deleted=deleted, changed=(app,))
+        del self.apps[app.name]
+        return self._changed(deleted=deleted, removed=(app.name,))
+
     # --- snapshots
 
     def encode(self) -> bytes:
@@ -218,6 +277,7 @@ class MetadataState:
             "topics": list(self.topics.values()),
             "deleted": self.deleted,
             "producers": self.producers,
+            "apps": list(self.apps.values()),
             "next_replica": self.next_replica,
             "next_producer": self.next_producer,
             "answers": [(client, number, answer) for (client, number), answer in self._answers.items()],
@@ -233,6 +293,7 @@ class MetadataState:
         self.by_name = {topic.name: topic.id for topic in plain.topics}
         self.deleted = [TopicId(topic) for topic in plain.deleted]
         self.producers = dict(plain.producers)
+        self.apps = {app.name: app for app in plain.apps}
         self.next_replica, self.next_producer = plain.next_replica, plain.next_producer
         self._answers = OrderedDict(((client, number), answer) for client, number, answer in plain.answers)
 
@@ -246,6 +307,7 @@ class _Plain(msgspec.Struct):
     next_replica: int
     next_producer: int
     answers: list[tuple[bytes, int, Answer]]
+    apps: list[App] = []
 
 
 def _with_state(node: Node, state: NodeState) -> Node:

@@ -18,7 +18,7 @@ from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
 from cluster.log.pending import Pending
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.segments import Segments
-from cluster.log.trims import Trims
+from cluster.log.trims import NO_LIMIT, Trims
 from cluster.log.write import Create, Cut, MarkRecovering, Recovered, Remove, Replace, SaveVote, Write
 from cluster.raft.ready import LogState, Membership, Vote
 from cluster.records import Entry
@@ -49,8 +49,10 @@ class Log:
         self.pending = Pending()
         self.segment_age_max_ns: int | None = None
         """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
+        self.trim_limit = NO_LIMIT
+        """Entries behind this index stay, whatever was trimmed: somebody still needs them here."""
         self._trims = opened.trims
-        self._directory = directory
+        self.directory = directory
         self.identity = identity
         self._options = options
         self._machine_of = machine_of
@@ -73,9 +75,7 @@ class Log:
     @staticmethod
     def create(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Membership]]) -> None:
         """New replicas' files in (directory, identity, membership), durable with their names at the end. Blocks."""
-        create_files(
-            disk, [(directory, identity, Fold(membership=members)) for directory, identity, members in replicas]
-        )
+        create_files(disk, [(directory, who, Fold(membership=members)) for directory, who, members in replicas])
 
     @staticmethod
     def open(
@@ -244,7 +244,7 @@ class Log:
         The last entry that is not here any more, if that is news. A restart takes up here what a crash left undone.
         """
         self._trims.committed(commit)
-        before, upto = len(self._segments), min(commit, durable) + 1
+        before, upto = len(self._segments), min(commit, durable, self.trim_limit) + 1
         while len(self._segments) > 1 and self._segments[1].base_index <= upto:
             if self._segments[1].base_offset > self._trims.start:
                 break
@@ -279,7 +279,7 @@ class Log:
         self.pending.under_way = Write(
             steps,
             last_index=self.last_index,
-            directory=self._directory,
+            directory=self.directory,
             identity=self.identity,
             vote_file=self._vote_file,
             allocate_min=self._options.allocate_bytes_min,
@@ -323,10 +323,9 @@ class Log:
                 first=str(self.start_offset),
                 end=str(self.end_offset_at(last)),
             )
-        _, first = self.find(offset)
         found: list[Entry] = []
         size = 0
-        for entry in self._entries(first, min(last, self.last_index)):
+        for entry in self._entries(self.find(offset)[1], min(last, self.last_index)):
             if not entry.record_count or entry.end_offset <= offset:
                 continue
             size += entry.size_bytes
@@ -389,7 +388,7 @@ class Log:
     def _new_segment(self, fold: Fold, fold_bytes: bytes, *, installed: bool) -> Segment:
         base = Index(fold.index + 1)
         segment = Segment(
-            f"{self._directory}/{base:020d}.log",
+            f"{self.directory}/{base:020d}.log",
             base_index=base,
             base_offset=fold.end_offset,
             fold=fold_bytes,

@@ -12,6 +12,9 @@ from cluster.log.fold import Fold, trim_offset
 from cluster.records import Entry, EntryKind
 from cluster.types import Index, Offset
 
+NO_LIMIT = Index(1 << 62)
+"""Beyond every entry."""
+
 
 class Trims:
     """`start` is the first offset that no committed trim has taken; tombstones up to `tombstones_upto` may go."""

@@ -45,6 +45,11 @@ class Applying:
             self._store.apply(Applied(index, decoded.n), decoded.state)
         return decoded, verdict
 
+    def pass_over(self, index: Index) -> None:
+        """The next committed entry is no command."""
+        assert index > self.index, f"{index} after {self.index}"
+        self.index = index
+
     def trim_limit(self) -> Index:
         """Up to here the log may go."""
         return min(self.index, self.ledger.trim_limit(self._store.flushed))

@@ -5,7 +5,8 @@ Rules:
 2. A function that takes one record is known to have failed at a record: those before it are done again, then it alone,
    then those behind it. A function that takes many is bisected. So one record is to blame in the end.
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
-   goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`).
+   goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`). So does one that
+   does not decode, or is condemned (a process died at it), at once: no function ever sees it.
 4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
 5. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
    memory is short: what took it may be left over from others, so the process has to begin anew.
@@ -127,7 +128,8 @@ class Attempts:
                 broken.error, where, topic=topic, partition=str(batch.partition), offset=str(batch.begin)
             )
         self._draft.counts["corrupt"] += batch.end - batch.begin
-        if self._policy.how == "dead_letter":
+        whole = batch.end >= batch.base_offset + batch.record_count  # handed over in pieces, it is the last one's
+        if self._policy.how == "dead_letter" and whole:
             source = f"{topic}/{batch.partition}@{batch.base_offset}".encode()
             said = [
                 (SOURCE_HEADER, source),
@@ -231,7 +233,7 @@ class Attempts:
             error = LookupError("the topic that it came from is no input any more")
         else:
             letter.marks = [self._watermark()]
-            error = letter.poison.get(0)
+            error = part.poison.get(place) or letter.poison.get(0)
             for _ in range(self._policy.retries + 1 if error is None else 0):
                 error = self._step(partial(operator.take, letter, 0, 1))
                 if error is None:

@@ -28,9 +28,9 @@ def inherited(headers: Sequence[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 class Part:
     """Consecutive records of one input partition, decoded.
 
-    `events` are what functions are given (events, or bytes). `poison`: places of records that did not decode, and why.
-    `inherits`: its records carry the headers of where they come from. `marks`: the watermark at each record's turn, for
-    those who want it.
+    `events` are what functions are given (events, or bytes). `poison`: places of records that no function is to see,
+    and why. `inherits`: its records carry the headers of where they come from. `marks`: the watermark at each record's
+    turn, for those who want it.
     """
 
     __slots__ = (

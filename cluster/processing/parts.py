@@ -1,8 +1,10 @@
 """From batches to parts: decompressed, decoded into events, with their times, what does not decode set apart.
 
-Watermark records of re-keyed topics are taken out: `Told` stands between the parts where they stood.
+Watermark records of re-keyed topics are taken out: `Told` stands between the parts where they stood. Of a batch only
+the records from `begin` to before `end` count; those that are condemned are set apart like those that do not decode.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from operator import attrgetter
@@ -10,12 +12,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from cluster.errors import CorruptBatch
+from cluster.errors import CorruptBatch, HostFailed
 from cluster.processing.draft import Part
 from cluster.processing.event import time_reader
 from cluster.processing.spec import InputKind, InputSpec
 from cluster.processing.watermarks import SAID_HEADER, Said, decode_said
-from cluster.processing.work import Batch
+from cluster.processing.work import Batch, Condemned
 from cluster.records import Batch as Stored
 from cluster.types import Codec, Offset
 from cluster.wire.columns import Columns, decode_columns
@@ -101,9 +103,13 @@ class Readings:
         ]
         self._specs = specs
         self._by_topic = {reading.spec.topic: reading for reading in self.inputs}
+        self._condemned: Sequence[Condemned] = ()
 
-    def runs(self, batches: Sequence[Batch], *, in_time_order: bool) -> Iterator[Run | Told | Broken]:
+    def runs(
+        self, batches: Sequence[Batch], *, in_time_order: bool, condemned: Sequence[Condemned] = ()
+    ) -> Iterator[Run | Told | Broken]:
         """What is in them, in the order in which it is to be handled."""
+        self._condemned = condemned
         if not in_time_order or len(batches) < 2:
             for batch in batches:
                 yield from self._read(batch)
@@ -159,7 +165,18 @@ class Readings:
         part = Part(batch.input, spec, batch.partition, columns, inherits=spec.internal)
         if spec.kind is not InputKind.PARKED:
             self.inputs[batch.input].fill(part)
+        if self._condemned:
+            self._condemn(part)
         return Run(part, 0, len(columns))
+
+    def _condemn(self, part: Part) -> None:
+        """Nobody is to see these again: their times count, as those of records that a function raised for."""
+        offsets = part.columns.offsets
+        for record in self._condemned:
+            if (record.input, record.partition) == (part.input, part.partition):
+                place = bisect_left(offsets, record.offset)
+                if place < len(offsets) and offsets[place] == record.offset:
+                    part.poison.setdefault(place, HostFailed(record.why))
 
 
 def _in_time_order(lanes: list[list[Run | Told | Broken]]) -> Iterator[Run | Told | Broken]:

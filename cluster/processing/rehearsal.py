@@ -17,6 +17,7 @@ from cluster.processing.work import (
     BY_KEY,
     EVERY_PARTITION,
     Batch,
+    Condemned,
     Effects,
     Fired,
     Output,
@@ -101,6 +102,8 @@ class RehearsedTask:
         self.timers: dict[tuple[bytes, str], tuple[int, TimerClock]] = {}
         self.watermark_ns = BEFORE_ALL_TIME_NS
         self.counts: dict[str, int] = {}
+        self.condemned: list[Condemned] = []
+        """Records at which a process is said to have died."""
         self._task, self._tasks = task, tasks
         self._name = f"{stage.spec.app}.{stage.spec.name}/{task}"
         self._inputs, self._outputs = inputs, outputs
@@ -193,6 +196,7 @@ class RehearsedTask:
             fired=fired,
             idle=self._idle(now_ns),
             in_time_order=True,
+            condemned=self.condemned,
         )
 
     def _idle(self, now_ns: int) -> list[tuple[int, int]]:
@@ -204,8 +208,11 @@ class RehearsedTask:
         ]
 
     def _batch(self, number: int, partition: int, records_max: int) -> Batch:
+        """What is to be handled, and, as it may be in a log, one record before it and one behind it."""
         begin = self._positions.get((number, partition), 0)
-        records = self._inputs[number].partitions[partition][begin : begin + records_max]
+        log = self._inputs[number].partitions[partition]
+        base, end = max(0, begin - 1), min(begin + records_max, len(log))
+        records = log[base : end + 1]
         payload = encode_records(records)
         return Batch(
             input=number,
@@ -214,9 +221,9 @@ class RehearsedTask:
             codec=Codec.NONE,
             uncompressed_size=len(payload),
             record_count=len(records),
-            base_offset=begin,
+            base_offset=base,
             begin=begin,
-            end=begin + len(records),
+            end=end,
         )
 
     def _do(self, work: Work) -> None:

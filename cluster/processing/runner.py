@@ -91,7 +91,8 @@ class Runner:
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
         for fired in work.fired:
             self._attempts.timer(self._operator, fired)
-        for item in self._readings.runs(work.batches, in_time_order=work.in_time_order):
+        items = self._readings.runs(work.batches, in_time_order=work.in_time_order, condemned=work.condemned)
+        for item in items:
             if isinstance(item, Told):
                 self._watermarks.told(item.place, item.said)
             elif isinstance(item, Broken):

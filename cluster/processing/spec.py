@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from cluster.errors import RefusedToStart
+
 
 class Kind(StrEnum):
     """How a processor works."""
@@ -80,3 +82,20 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of kind REKEY: the field that the new key is made of; "": one key for all."""
     rekeys_for: str = ""
     """Of kind REKEY: the processor that reads what it writes."""
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ProcessorSpec)
+
+
+def encode_spec(spec: ProcessorSpec) -> bytes:
+    """For the controller, who does not look into it."""
+    return _encoder.encode(spec)
+
+
+def decode_spec(data: bytes) -> ProcessorSpec:
+    """The inverse. RefusedToStart: another version of riverrun wrote it."""
+    try:
+        return _decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise RefusedToStart(f"a processor was described by another version of riverrun: {error}") from error

@@ -24,10 +24,14 @@ class Worker:
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises."""
+        return await self.start(work)
+
+    def start(self, work: Callable[[], T]) -> "asyncio.Future[T]":
+        """The same; it has its place when this returns."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[T] = loop.create_future()
         self._queue.put((work, loop, done))
-        return await done
+        return done
 
     def close(self) -> None:
         """Return when everything that was asked for is done."""

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+from cluster.config import ProcessingOptions
+from cluster.processing.surroundings import Processing
 from cluster.real.clock import RealClock, real_random
 from cluster.real.disk import RealDisk
+from cluster.real.hosts import RealHosts
 from cluster.real.network import RealNetwork
+from cluster.real.stores import RealStores
 from cluster.real.web import RealWeb
 from cluster.world import World
 
@@ -18,3 +22,8 @@ def real_world(data_dir: Path) -> World:
         network=RealNetwork(),
         web=RealWeb(),
     )
+
+
+def real_processing(data_dir: Path, options: ProcessingOptions) -> Processing:
+    """Processes for user code and files for its state, below the data directory. On the running event loop."""
+    return Processing(hosts=RealHosts(data_dir, options), stores=RealStores(data_dir))

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from cluster.client.client import Client
-from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig
+from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
 from cluster.errors import RiverrunError
 from cluster.node import Node
+from cluster.processing.surroundings import Processing
 from cluster.sim.clock import Host, SimClock, SimLoop
 from cluster.sim.disk import SimDisk
 from cluster.sim.fabric import after
+from cluster.sim.hosts import SimHosts
 from cluster.sim.network import Fabric, SimNetwork
+from cluster.sim.stores import SimStores
 from cluster.sim.world import sim_world
 
 CLUSTER_ID = "5eed" * 8
@@ -36,6 +39,9 @@ class SimCluster:
             )
             for node in self.nodes
         }
+        self.stores = {node: SimStores(random.Random(node)) for node in self.nodes}
+        self.user_code: dict[int, SimHosts] = {}
+        """What runs it on a node that runs."""
         self.running: dict[int, Node] = {}
         self.hosts: dict[int, Host] = {}
         self.fatal: list[tuple[int, BaseException]] = []
@@ -57,13 +63,20 @@ class SimCluster:
         """Start one node, as a new incarnation on its old disk; False if its power went before it was ready."""
         host = self.hosts[number] = Host(f"node-{number}")
         world = sim_world(self.loop, self.fabric, host, self.disks[number])
+        user_code = SimHosts(ProcessingOptions(), random.Random(f"{number}/{len(self.user_code)}"))
+        self.user_code[number] = user_code
+        processing = Processing(hosts=user_code, stores=self.stores[number])
         made: asyncio.Future[Node | None] = self.loop.create_future()
         self._starting[number] = made
 
         async def live() -> None:
             try:
                 node = self.node_class(
-                    self._config(number), world, secret=b"", on_fatal=lambda error: self._ended(number, host, error)
+                    self._config(number),
+                    world,
+                    secret=b"",
+                    on_fatal=lambda error: self._ended(number, host, error),
+                    processing=processing,
                 )
                 await node.start()
             except RiverrunError as error:
@@ -87,6 +100,7 @@ class SimCluster:
             starting.set_result(None)
         self.fabric.crash(self.hosts[number])
         self.disks[number].crash()
+        self.stores[number].crash()
 
     def crash_in_mid_write(self, number: int, operations: int) -> None:
         """The power of one node goes at its disk's operation after so many more: between a write and its sync, too."""

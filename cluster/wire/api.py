@@ -11,10 +11,11 @@ from google.protobuf.message import DecodeError, Message
 from cluster.errors import InvalidRequest, RiverrunError, UnknownCodec
 from cluster.records import Batch, Entry, Header, Receipt, Record
 from cluster.types import Codec, Durability, Offset, ProducerId, Term
-from cluster.wire.pb.riverrun.v1 import cluster_pb2, group_pb2, records_pb2, stream_pb2, topic_pb2
+from cluster.wire.pb.riverrun.v1 import app_pb2, cluster_pb2, group_pb2, records_pb2, stream_pb2, topic_pb2
 
 __all__ = [
     "add_record",
+    "app_pb2",
     "batch_from_pb",
     "batch_to_pb",
     "cluster_pb2",

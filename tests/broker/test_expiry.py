@@ -30,7 +30,7 @@ def append(fold: Fold, **content: object) -> None:
 
 def test_who_is_quiet_for_a_whole_period_is_forgotten():
     """Between one and two periods; whoever appends stays."""
-    fold, expiry = Fold(membership=Membership(voters=())), Expiry(100)
+    fold, expiry = Fold(membership=Membership(voters=())), Expiry(100, set[ProducerId]().__contains__)
     append(fold, kind=EntryKind.BATCH, batch=batch(1, 0))
     assert [] == expiry.due(fold, 10)
     append(fold, kind=EntryKind.BATCH, batch=batch(2, 0))
@@ -42,9 +42,21 @@ def test_who_is_quiet_for_a_whole_period_is_forgotten():
     assert [2] == expiry.due(fold, 310)
 
 
+def test_who_lives_is_never_forgotten():
+    """A task says nothing for months, and goes on where it was; its neighbours are forgotten as ever."""
+    living = {ProducerId(1)}
+    fold, expiry = Fold(membership=Membership(voters=())), Expiry(100, living.__contains__)
+    append(fold, kind=EntryKind.BATCH, batch=batch(1, 0))
+    append(fold, kind=EntryKind.BATCH, batch=batch(2, 0))
+    assert [[], [2]] == [expiry.due(fold, 10), expiry.due(fold, 110)]
+    assert 2 == len(expiry.due(fold, 210) + expiry.due(fold, 310))
+    living.clear()
+    assert 1 in expiry.due(fold, 410)
+
+
 def test_a_new_leader_begins_anew():
     """What it did not watch itself it does not count."""
-    fold, expiry = Fold(membership=Membership(voters=())), Expiry(100)
+    fold, expiry = Fold(membership=Membership(voters=())), Expiry(100, set[ProducerId]().__contains__)
     append(fold, kind=EntryKind.BATCH, batch=batch(1, 0))
     assert [] == expiry.due(fold, 0)
     expiry.restart()

@@ -6,8 +6,8 @@ from cluster.broker.directory import Directory
 from cluster.broker.leaders import Leader, LeaderTable
 from cluster.broker.reports import Reports
 from cluster.errors import TopicDeleted, UnknownPartition, UnknownTopic
-from cluster.metadata import Delta, Node, Placement, Replica, Report, Topic
-from cluster.types import NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.metadata import App, Code, Delta, Node, Placement, Replica, Report, Stage, Topic
+from cluster.types import NodeId, Offset, PartitionId, ProducerId, ReplicaId, Term, TopicId
 
 ID, OTHER = TopicId(b"a" * 16), TopicId(b"b" * 16)
 P0, P1 = PartitionId(ID, 0), PartitionId(ID, 1)
@@ -120,3 +120,34 @@ def test_a_report_tells_changes_once_and_what_must_be_recorded_until_it_is() -> 
     third = reports.take(6)
     assert ({}, (), ()) == (third.leaders, third.resigned, third.initialised)
     assert not reports.unrecorded
+
+
+def _stage(name: str, topic: bytes, producer: int, tasks: int = 2) -> Stage:
+    code = Code(sha256=b"h" * 32, size_bytes=1, name="retail.py", app="app", offset=Offset(0))
+    return Stage(
+        name=name, version=1, spec=b"", code=code, topic=TopicId(topic), tasks=tasks, producer=ProducerId(producer)
+    )
+
+
+def test_stages_are_found_by_their_logs_and_tasks_by_their_producers() -> None:
+    """Through changes, removals and a resync."""
+    directory = Directory()
+    one, two, three = _stage("p", b"1" * 16, 10), _stage("q", b"2" * 16, 12, 3), _stage("r", b"3" * 16, 20)
+    a, b = App(name="a", stages=(one, two)), App(name="b", stages=(three,))
+    assert not directory.is_task_producer(ProducerId(10))
+    directory.apply(Delta(version=1, apps=(a, b)))
+
+    assert (a, two) == directory.stage_of(TopicId(b"2" * 16))
+    assert directory.stage_of(ID) is None
+    assert [10, 11, 12, 13, 14, 20, 21] == _tasks(directory)
+    directory.apply(Delta(version=2, removed=("b",), apps=(App(name="a", stages=(two,)),)))
+    assert ([12, 13, 14], ["a"]) == (_tasks(directory), list(directory.apps))
+    assert directory.stage_of(TopicId(b"1" * 16)) is None
+    directory.apply(Delta(version=3, topics=(_topic(),)))
+    assert [12, 13, 14] == _tasks(directory)
+    directory.apply(Delta(version=9, apps=(b,), resync=True))
+    assert ([20, 21], ["b"]) == (_tasks(directory), list(directory.apps))
+
+
+def _tasks(directory: Directory) -> list[int]:
+    return [producer for producer in range(40) if directory.is_task_producer(ProducerId(producer))]

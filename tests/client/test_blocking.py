@@ -50,14 +50,6 @@ def in_threads(*work):
     return threads, outcomes
 
 
-@pytest.fixture
-def obeyed():
-    """Whoever runs the tests in the background may have Ctrl-C ignored: here it counts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 def ctrl_c_soon():
     """The signal, when the main thread waits for something."""
     timer = threading.Timer(0.1, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
@@ -163,7 +155,6 @@ def test_waiting_has_an_end(client, cluster):
     assert 0 == delivery.result(timeout_s=10).offset
 
 
-@pytest.mark.usefixtures("obeyed")
 def test_ctrl_c_ends_the_wait_and_nothing_else(client):
     """The same reader goes on, and has lost nothing."""
     reader = client.read("t", partitions=[0])
@@ -218,7 +209,6 @@ def test_leaving_by_an_error_leaves_at_once(cluster):
     assert THREAD not in {thread.name for thread in threading.enumerate()}
 
 
-@pytest.mark.usefixtures("obeyed")
 def test_ctrl_c_while_closing_leaves_at_once(cluster):
     """Nothing would ever be acknowledged here."""
     cluster.move("t", 0, None)

@@ -12,19 +12,23 @@ from cluster.controller.commands import (
     Command,
     CreateTopic,
     DeleteTopic,
+    DeployApp,
+    DraftedStage,
     MarkInitialised,
     OpenProducer,
     Proposal,
     RegisterNode,
+    RemoveApp,
     SetNodeState,
+    SetPaused,
     decode_answer,
     decode_proposal,
     encode,
 )
 from cluster.controller.state import MetadataState
 from cluster.errors import InvalidRequest
-from cluster.metadata import Delta, NodeState, TopicConfig
-from cluster.types import NodeId, TopicId
+from cluster.metadata import Code, Delta, NodeState, TopicConfig
+from cluster.types import NodeId, Offset, TopicId
 
 
 class Machine:
@@ -213,7 +217,24 @@ def test_a_proposal_that_comes_again_is_answered_as_before():
     assert (first, None) == machine.state.apply(proposal)
 
 
+def stage(name: str, version: int, topic: bytes, spec: bytes, replaces: bytes) -> DraftedStage:
+    """One of two tasks."""
+    code = Code(sha256=spec * 32, size_bytes=7, name="retail.py", app="app", offset=Offset(3))
+    return DraftedStage(
+        name=name, version=version, spec=spec, code=code, topic=topic, tasks=2, external=version > 1, replaces=replaces
+    )
+
+
+topic_ids = st.sampled_from([b"1" * 16, b"2" * 16, b"3" * 16])
+specs = st.sampled_from([b"s", b"t"])
+stages = st.builds(stage, st.sampled_from("pq"), st.integers(1, 2), topic_ids, specs, st.just(b"") | specs)
+keys = st.lists(st.tuples(st.sampled_from("pq"), st.integers(1, 2)), max_size=2)
+
 commands = st.one_of(
+    st.builds(DeployApp, name=st.sampled_from("ab"), stages=st.lists(stages, max_size=2)),
+    st.builds(SetPaused, app=st.sampled_from("ab"), stages=keys, paused=st.booleans()),
+    st.builds(RemoveApp, app=st.sampled_from("ab"), stages=keys, topics=st.lists(st.just(b"r" * 16))),
+    st.sampled_from("123r").map(lambda name: create(name, id_=name.encode() * 16)),
     st.builds(register, st.integers(1, 4), st.sampled_from("ab")),
     st.builds(SetNodeState, node=st.integers(1, 4), alive=st.booleans()),
     st.builds(create, st.sampled_from("tuv"), partitions=st.integers(1, 3), id_=st.binary(min_size=16, max_size=16)),

@@ -75,3 +75,20 @@ def test_a_state_larger_than_a_segment_is_not_written_with_each_entry() -> None:
 
     assert 2 < segments <= 2 + 200 * FRAME_BYTES_MAX // STATE_BYTES
     assert log.last_index == Log.open(disk, DIRECTORY, IDENTITY, options, lambda _: Large()).last_index
+
+
+def test_what_somebody_still_needs_stays() -> None:
+    """Segments behind the limit are not trimmed, and go when the limit has passed them."""
+    disk = SimDisk(random.Random(1))
+    Log.create(disk, [(DIRECTORY, IDENTITY, MEMBERS)])
+    log = Log.open(disk, DIRECTORY, IDENTITY, replace(OPTIONS, folded_segment_bytes_max=4_096), lambda _: Telling())
+    log.trim_limit = Index(0)
+    for _ in range(50):
+        log.append([replace(entry(log, 1), kind=EntryKind.COMMAND, batch=None, control=bytes(COMMAND_BYTES))])
+        flush(log, disk)
+
+    assert log.trim(log.last_index, log.last_index) is None
+    last = log.segments()[0].last_index
+    log.trim_limit = last
+    assert log.trim(log.last_index, log.last_index) == (last, Term(1))
+    assert log.first_index == last + 1

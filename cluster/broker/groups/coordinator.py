@@ -48,8 +48,8 @@ class Coordinator:
         self._releasing: dict[tuple[PartitionId, str], Releasing] = {}
         """By home and group: where something is being released now."""
         self._tasks: set[asyncio.Task[None]] = set()
-        broker.on_folded = self._folded
-        broker.on_deleted = self._topic_deleted
+        broker.on_folded.append(self._folded)
+        broker.on_deleted.append(self._topic_deleted)
 
     def is_connected(self, home: PartitionId, group: str, member: int) -> bool:
         """Whether the member's stream is there now."""
@@ -175,7 +175,8 @@ class Coordinator:
     def _folded(self, replica: Replica) -> None:
         """The commit, or who leads, has changed in a partition of groups."""
         home, machine = replica.partition, replica.log.fold.machine
-        assert isinstance(machine, Groups)
+        if not isinstance(machine, Groups):
+            return
         if not replica.raft.is_leader:
             self._led.pop(home, None)
             self._drop_all(home, replica)

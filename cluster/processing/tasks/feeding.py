@@ -1,0 +1,351 @@
+"""What a task reads: each partition of its inputs in its order, from whoever leads it, ready to be handed over.
+
+A partition is read ahead by a few messages; who takes slowly is not sent more. Through changes of leaders the read goes
+on by itself, and as long as nobody leads a partition it is just silent: it does not count as idle then, for idle means
+that its leader has said, a moment ago, that there is nothing more.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from cluster.broker.read_service import PartitionRead, ReadService
+from cluster.errors import OffsetOutOfRange, RiverrunError
+from cluster.metadata import Topic
+from cluster.processing.spec import InputKind, InputSpec
+from cluster.processing.work import Batch
+from cluster.types import Codec, Offset, PartitionId
+from cluster.wire import api
+from cluster.wire.api import stream_pb2
+from cluster.world import Clock
+
+log_event = structlog.get_logger()
+AHEAD_BYTES_MAX = 1024 * 1024
+"""Read of one partition and not taken; beyond it the read waits."""
+CONFIRMED_S = 1.0
+"""A leader's word that there is nothing more is good for so long."""
+NS_PER_S = 1_000_000_000
+_CODECS = [api.codec_to_pb(codec) for codec in Codec]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One partition that a task reads. `until_ns`: what was appended from then on is not read; None: all is."""
+
+    number: int
+    spec: InputSpec
+    topic: Topic
+    partition: PartitionId
+    until_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A batch as it is stored, or nothing up to `end`."""
+
+    batch: Batch | None
+    end: int
+    oldest_ns: int
+
+
+class Feed:
+    """One partition. `position`: behind what was taken; `end`: the partition's, as it was last heard."""
+
+    def __init__(
+        self, source: Source, position: int, *, reading: ReadService, clock: Clock, on_change: Callable[[], None]
+    ) -> None:
+        self.source = source
+        self.position = position
+        self.end = -1
+        self.skipped = 0
+        """Offsets that were deleted before they were read, and nobody was told of yet."""
+        self.done = False
+        """All that is to be read was taken or is ready."""
+        self._reading = reading
+        self._clock = clock
+        self._on_change = on_change
+        self._items: deque[_Item] = deque()
+        self._bytes = 0
+        self._taken = asyncio.Event()
+        self._quiet_since_s = clock.monotonic_s()
+        self._confirmed_s = -CONFIRMED_S
+
+    # --- reading
+
+    async def run(self) -> None:
+        """Read until there is nothing more to be read; raises what another try cannot mend."""
+        position = self.position
+        while not self.done:
+            read = PartitionRead(
+                self._reading, self.source.topic, self.source.partition, self._request(position), forwarded=False
+            )
+            try:
+                async for _ in read.messages():
+                    self._take_in(read.part)
+                    position = read.position
+                    if self.done:
+                        return
+                    while self._bytes > AHEAD_BYTES_MAX:
+                        self._taken.clear()
+                        await self._taken.wait()
+            except OffsetOutOfRange as error:
+                first = int(error.metadata.get("first", -1))
+                if first <= max(position, read.position):
+                    raise
+                position = self._skip(first)
+
+    def _request(self, position: int) -> stream_pb2.ReadRequest:
+        request = stream_pb2.ReadRequest(
+            topic=self.source.topic.name, format=stream_pb2.READ_FORMAT_BATCHES, codecs=_CODECS
+        )
+        request.start.offset = position
+        return request
+
+    def _skip(self, first: int) -> int:
+        last = self._items[-1].end if self._items else self.position
+        log_event.warning(
+            "input_deleted_unread",
+            topic=self.source.topic.name,
+            partition=self.source.partition.number,
+            position=last,
+            first=first,
+        )
+        self.skipped += first - last
+        self._items.append(_Item(None, first, 0))
+        self._on_change()
+        return first
+
+    def _take_in(self, part: stream_pb2.ReadResponse) -> None:
+        until_ns = self.source.until_ns
+        for stored in part.batches:
+            if until_ns is not None and stored.append_time_ns >= until_ns:
+                self.done = True
+                break
+            batch = stored.batch
+            base = stored.base_offset
+            last = self._items[-1].end if self._items else self.position
+            end = base + batch.record_count
+            if end <= last:
+                continue
+            item = Batch(
+                input=self.source.number,
+                partition=self.source.partition.number,
+                payload=batch.payload,
+                codec=api.codec_from_pb(batch.codec),
+                uncompressed_size=batch.uncompressed_size,
+                record_count=batch.record_count,
+                base_offset=base,
+                begin=last,
+                end=end,
+            )
+            self._items.append(_Item(item, end, batch.min_timestamp_ns))
+            self._bytes += len(batch.payload)
+        else:
+            last = self._items[-1].end if self._items else self.position
+            if part.position > last:  # what was there is compacted away
+                self._items.append(_Item(None, part.position, 0))
+        self.end = part.end
+        self._quiet_since_s = self._clock.monotonic_s()
+        self._on_change()
+
+    # --- taking
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """The earliest event time of what is next, as its producer has said it; None: there is nothing now."""
+        return self._items[0].oldest_ns if self._items else None
+
+    @property
+    def lag(self) -> int:
+        """Records that are there and were not taken, as far as it is known."""
+        return max(self.end - self.position, 0)
+
+    @property
+    def finished(self) -> bool:
+        """Everything was taken, and there will be nothing more."""
+        return self.done and not self._items
+
+    def take(self, records_max: int) -> Batch | None:
+        """The next batch, or its first so many offsets; None: there is none."""
+        while self._items:
+            item = self._items[0]
+            if item.batch is None:
+                self._items.popleft()
+                if not self._items:  # nobody else says that the position is there
+                    return self._advance(self._nothing(item.end))
+                continue
+            batch = item.batch
+            begin = self.position
+            if batch.end - begin > records_max:
+                return self._advance(_cut(batch, begin, begin + records_max))
+            self._items.popleft()
+            self._bytes -= len(batch.payload)
+            self._taken.set()
+            return self._advance(_cut(batch, begin, batch.end))
+        return None
+
+    def _nothing(self, end: int) -> Batch:
+        return Batch(
+            input=self.source.number,
+            partition=self.source.partition.number,
+            payload=b"",
+            codec=Codec.NONE,
+            uncompressed_size=0,
+            record_count=0,
+            base_offset=self.position,
+            begin=self.position,
+            end=end,
+        )
+
+    def _advance(self, batch: Batch) -> Batch:
+        self.position = batch.end
+        return batch
+
+    # --- idleness
+
+    def is_quiet(self) -> bool:
+        """Nothing has come for as long as its topic wants before it counts as idle."""
+        quiet_s = self._clock.monotonic_s() - self._quiet_since_s
+        if self.done:
+            return False
+        return not self._items and self.end == self.position and quiet_s >= self.source.spec.idle_ns / NS_PER_S
+
+    @property
+    def may_end(self) -> bool:
+        """Whether its leader is to be asked if that was all, for its time is over."""
+        until_ns = self.source.until_ns
+        at_end = not self.done and not self._items and self.end == self.position
+        return at_end and until_ns is not None and self._clock.wall_ns() >= until_ns
+
+    @property
+    def is_idle(self) -> bool:
+        """It is quiet, and its leader has just said that there is nothing more."""
+        return self.is_quiet() and self._clock.monotonic_s() - self._confirmed_s < CONFIRMED_S
+
+    async def confirm(self) -> None:
+        """Ask its leader."""
+        asked_s = self._clock.monotonic_s()
+        try:
+            offsets = await self._reading.offsets_of(self.source.topic, self.source.partition.number)
+        except RiverrunError as error:
+            log_event.debug("input_unconfirmed", partition=str(self.source.partition), reason=error.reason)
+            return
+        self.end = max(self.end, offsets.end)
+        if offsets.end == self.position and not self._items:
+            self._confirmed_s = asked_s
+            until_ns = self.source.until_ns
+            if until_ns is not None and self._clock.wall_ns() >= until_ns:
+                self.done = True
+            self._on_change()
+
+
+def _cut(batch: Batch, begin: int, end: int) -> Batch:
+    if (begin, end) == (batch.begin, batch.end):
+        return batch
+    return Batch(
+        input=batch.input,
+        partition=batch.partition,
+        payload=batch.payload,
+        codec=batch.codec,
+        uncompressed_size=batch.uncompressed_size,
+        record_count=batch.record_count,
+        base_offset=batch.base_offset,
+        begin=begin,
+        end=end,
+    )
+
+
+class Feeding:
+    """All partitions that a task reads. `failure`: what ended one of the reads."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        positions: Mapping[PartitionId, Offset],
+        *,
+        reading: ReadService,
+        clock: Clock,
+        on_change: Callable[[], None],
+    ) -> None:
+        self.failure: RiverrunError | None = None
+        self.feeds = [
+            Feed(source, positions[source.partition], reading=reading, clock=clock, on_change=on_change)
+            for source in sources
+        ]
+        self._on_change = on_change
+        self._turn = 0
+        self._confirming: asyncio.Task[None] | None = None
+        self._tasks = [asyncio.create_task(self._read(feed)) for feed in self.feeds]
+
+    async def _read(self, feed: Feed) -> None:
+        try:
+            await feed.run()
+        except RiverrunError as error:
+            error.metadata.setdefault("topic", feed.source.topic.name)
+            self.failure = error
+            self._on_change()
+
+    def take(self, *, records_max: int, bytes_max: int, oldest_first: bool) -> list[Batch]:
+        """The next batches, in fair turns, or those with the oldest records first; at least one if there is one."""
+        taken: list[Batch] = []
+        size = records = 0
+        while size < bytes_max and records < records_max:
+            feed = self._next(oldest_first=oldest_first)
+            batch = feed.take(records_max - records) if feed is not None else None
+            if batch is None:
+                break
+            taken.append(batch)
+            size += len(batch.payload)
+            records += batch.end - batch.begin
+        return taken
+
+    def _next(self, *, oldest_first: bool) -> Feed | None:
+        ready = [feed for feed in self.feeds if feed.oldest_ns is not None]
+        if not ready:
+            return None
+        if oldest_first:
+            return min(ready, key=lambda feed: feed.oldest_ns or 0)
+        self._turn += 1
+        return ready[self._turn % len(ready)]
+
+    @property
+    def lag(self) -> int:
+        """Records that are there and were not taken."""
+        return sum(feed.lag for feed in self.feeds)
+
+    @property
+    def finished(self) -> bool:
+        """There will never be anything more."""
+        streams = [feed for feed in self.feeds if feed.source.spec.kind is InputKind.STREAM]
+        return bool(streams) and all(feed.finished for feed in streams)
+
+    def idle(self) -> list[tuple[int, int]]:
+        """The (input, partition) pairs that are idle now."""
+        return [
+            (feed.source.number, feed.source.partition.number) for feed in self.feeds if feed.finished or feed.is_idle
+        ]
+
+    def confirm(self) -> None:
+        """Ask the leaders of those that are quiet, if nobody is asking."""
+        quiet = [feed for feed in self.feeds if feed.may_end or (feed.is_quiet() and not feed.is_idle)]
+        if quiet and (self._confirming is None or self._confirming.done()):
+            self._confirming = asyncio.create_task(self._confirm(quiet))
+
+    @staticmethod
+    async def _confirm(feeds: Sequence[Feed]) -> None:
+        await asyncio.gather(*(feed.confirm() for feed in feeds))
+
+    def skipped(self) -> int:
+        """Offsets that were deleted before they were read, since it was last asked."""
+        count = sum(feed.skipped for feed in self.feeds)
+        for feed in self.feeds:
+            feed.skipped = 0
+        return count
+
+    def close(self) -> None:
+        """Read no more."""
+        for task in (*self._tasks, *([self._confirming] if self._confirming is not None else [])):
+            task.cancel()

@@ -1,0 +1,290 @@
+"""The leader of a task, in one term: it begins where the log is, runs the user's code, and ships what is committed.
+
+What goes wrong has three ways. What may be better in a moment (a leader that is gone, a topic that is not there yet, a
+process that ended) is tried again. What user code is to blame for stops the task, until its stage is deployed anew, or
+paused and resumed; shipping goes on. Everything else is a bug, and ends the node.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from cluster.broker.requests import Command
+from cluster.errors import (
+    HostFailed,
+    InvalidApp,
+    ProcessorFailed,
+    RiverrunError,
+    StateUnreadable,
+    TopicDeleted,
+    Unavailable,
+)
+from cluster.metadata import App, Stage
+from cluster.processing.commit import Begin, TaskCommit, decode, encode
+from cluster.processing.hosts import CodeFile, Host, Seat
+from cluster.processing.ledger import Ledger
+from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.keeper import Keeper
+from cluster.processing.tasks.plan import Plan, plan_of
+from cluster.processing.tasks.shipper import Shipper
+from cluster.processing.tasks.starts import start_position
+from cluster.processing.tasks.suspicion import Suspicion
+from cluster.processing.tasks.working import Working
+from cluster.processing.work import Work
+from cluster.types import Index, Offset, PartitionId, Term
+
+log_event = structlog.get_logger()
+AGAIN_S = 0.5
+SHIPPED_AT_ONCE_MAX = 4
+"""Batches under way to one destination: fewer than it remembers of a producer."""
+BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, TopicDeleted)
+"""Another try alone does not help."""
+
+
+class Leading:
+    """`state`: "running", "waiting", "paused" or "stopped"; `why`: a sentence; `failure`: what stopped it."""
+
+    def __init__(self, keeper: Keeper, around: Around) -> None:
+        self.state = "waiting"
+        self.why = "it begins"
+        self.failure: RiverrunError | None = None
+        self.restarts = 0
+        self.term: Term = keeper.replica.raft.term
+        self.plan: Plan | None = None
+        self.shipper: Shipper | None = None
+        self.working: Working | None = None
+        self._keeper = keeper
+        self._around = around
+        self._partition = keeper.replica.partition
+        self._suspicion = Suspicion()
+        self._changed = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._did: Work | None = None
+        """What user code had when the last attempt ended."""
+        self._replies: set[asyncio.Future[Any]] = set()
+
+    @property
+    def ledger(self) -> Ledger:
+        """As of the log's last entry, which need not be committed."""
+        machine = self._keeper.replica.log.fold.machine
+        assert isinstance(machine, Ledger)
+        return machine
+
+    def metadata_changed(self) -> None:
+        """Apps, topics or nodes are others now."""
+        self._changed.set()
+        if self.working is not None:
+            self.working.changed()
+
+    def keeper_moved(self) -> None:
+        """The keeper has applied something."""
+        self._moved.set()
+
+    # --- the whole term
+
+    async def run(self) -> None:
+        """Lead, until cancelled."""
+        shipping: asyncio.Task[None] | None = None
+        try:
+            await self._begin()
+            self.shipper = self._make_shipper()
+            self._keeper.on_applied = self._applied
+            shipping = asyncio.create_task(self.shipper.run())
+            while True:
+                await self._work()
+                if shipping.done():
+                    shipping.result()
+        finally:
+            if self._keeper.on_applied == self._applied:
+                self._keeper.on_applied = lambda _: None
+            if shipping is not None:
+                shipping.cancel()
+
+    async def _begin(self) -> None:
+        """The log's first command, if it has none yet."""
+        while self.ledger.begin is None:
+            app, stage = await self._stage()
+            try:
+                plan = plan_of(app, stage, self._partition.number, self._around.broker.directory)
+                await self._decide(encode(await self._first(plan)))
+            except RiverrunError as error:
+                await self._again(error)
+
+    async def _first(self, plan: Plan) -> Begin:
+        now_ns = self._around.clock.wall_ns()
+        inputs: list[tuple[PartitionId, Offset]] = []
+        for source in (*plan.sources, *plan.parked):
+            at = start_position(source.spec.start, now_ns)
+            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number, at)
+            inputs.append((source.partition, Offset(offsets.at)))
+        return Begin(
+            app=plan.app.name,
+            processor=plan.spec.name,
+            version=str(plan.spec.version),
+            task=plan.task,
+            tasks=plan.stage.tasks,
+            producer=plan.producer,
+            inputs=inputs,
+            outputs=[output.topic for output in plan.outputs],
+        )
+
+    async def _decide(self, command: bytes) -> None:
+        """Append it; return when it is committed and applied here."""
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        await self._keeper.running.ref.tell(Command(command, reply))
+        await reply
+        await self._settled()
+
+    def _make_shipper(self) -> Shipper:
+        """With everything that is committed and not known to be shipped."""
+        assert self._keeper.applying is not None
+        ledger = self._keeper.applying.ledger
+        assert ledger.begin is not None
+        shipper = Shipper(
+            shipped_upto=ledger.shipped_upto,
+            in_flight_max=SHIPPED_AT_ONCE_MAX,
+            producer=ledger.begin.producer,
+            outlets=self._around.outlets,
+            on_change=self._wake,
+        )
+        where = {unshipped.n: unshipped.index for unshipped in ledger.unshipped}
+        for n in range(ledger.shipped_upto + 1, ledger.n + 1):
+            if n in where:
+                shipper.committed(self._read(where[n]))
+            else:
+                shipper.nothing(n)
+        return shipper
+
+    def _read(self, index: Index) -> TaskCommit:
+        entry = self._keeper.replica.log.entries(index, last=index, bytes_max=1 << 62, count_max=1)[0]
+        commit = decode(entry.control)
+        assert isinstance(commit, TaskCommit), f"entry {index} was a commit when it was applied"
+        return commit
+
+    def _applied(self, commits: Sequence[TaskCommit]) -> None:
+        assert self.shipper is not None
+        for commit in commits:
+            self.shipper.committed(commit)
+            if self.working is not None:
+                self.working.applied(commit)
+
+    def _wake(self) -> None:
+        if self.working is not None:
+            self.working.changed()
+
+    # --- works
+
+    async def _work(self) -> None:
+        """One attempt, and what comes of its end."""
+        app, stage = await self._stage()
+        try:
+            await self._attempt(app, stage)
+        except BLAMED as error:
+            await self._stop(error, stage)
+        except HostFailed as error:
+            self.restarts += 1
+            log_event.warning("task_host_failed", task=self._name(), detail=error.message)
+            try:
+                self._blame(error)
+            except ProcessorFailed as failed:
+                await self._stop(failed, stage)
+            else:
+                self.state, self.why = "waiting", error.message
+        except RiverrunError as error:
+            await self._again(error)
+
+    async def _attempt(self, app: App, stage: Stage) -> None:
+        around = self._around
+        await self._settled()
+        tip = Ledger(self.ledger.encode())
+        plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
+        plan.check_positions(tip.positions)
+        host = await self._open(plan)
+        assert self.shipper is not None
+        try:
+            self.working = Working(
+                plan,
+                keeper=self._keeper,
+                tip=tip,
+                host=host,
+                shipper=self.shipper,
+                suspicion=self._suspicion,
+                around=around,
+                replies=self._replies,
+                is_current=lambda: around.stage_of(self._partition.topic) == (app, stage),
+            )
+            self.state, self.why, self.failure = "running", "", None
+            await self.working.run()
+        finally:
+            self._did = self.working.doing if self.working is not None else None
+            self.working = None
+            host.close()
+
+    async def _open(self, plan: Plan) -> Host:
+        around, stage = self._around, plan.stage
+        content = await around.read_code(stage.code)
+        code = CodeFile(name=stage.code.name, app=stage.code.app, content=content)
+        seat = Seat(
+            stage=plan.spec.name,
+            version=plan.spec.version,
+            task=plan.task,
+            tasks=stage.tasks,
+            partitions=plan.partitions,
+        )
+        self.state, self.why = "waiting", "its code is being started"
+        return await around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
+
+    async def _settled(self) -> None:
+        """Return when nothing is under way any more: what was proposed is applied here, or will never be."""
+        if self._replies:
+            await asyncio.wait(self._replies)
+        upto = self._keeper.replica.log.last_index
+        while self._keeper.applying is None or self._keeper.applying.index < upto:
+            self._moved.clear()
+            await self._moved.wait()
+
+    # --- what went wrong
+
+    def _blame(self, error: HostFailed) -> None:
+        """ProcessorFailed: at a timer. Who only shared the process with somebody else's work is not suspected."""
+        if self._did is not None and error.metadata.get("at_work") != "no":
+            self._suspicion.failed(self._did, error)
+
+    async def _stop(self, error: RiverrunError, stage: Stage) -> None:
+        """Until the stage is another one."""
+        self.state, self.why, self.failure = "stopped", error.message, error
+        log_event.warning("task_stopped", task=self._name(), reason=error.reason, detail=error.message)
+        while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+            self._changed.clear()
+            await self._changed.wait()
+        self._suspicion = Suspicion()
+
+    async def _again(self, error: RiverrunError) -> None:
+        """In a moment."""
+        self.state, self.why = "waiting", error.message
+        log_event.debug("task_again", task=self._name(), reason=error.reason, detail=error.message)
+        await asyncio.sleep(AGAIN_S)
+
+    async def _stage(self) -> tuple[App, Stage]:
+        """The stage, as soon as it is there and not paused."""
+        while (found := self._around.stage_of(self._partition.topic)) is None or found[1].paused:
+            self.state, self.why = ("paused", "") if found is not None else ("waiting", "its app is not known here yet")
+            self._changed.clear()
+            await self._changed.wait()
+        return found
+
+    def _name(self) -> str:
+        return self.plan.name if self.plan is not None else str(self._partition)
+
+    # --- for others
+
+    async def redrive(self) -> int:
+        """Handle all dead letters again that are there now; how many. Unavailable: works are not done now."""
+        if self.working is None:
+            raise Unavailable(f"the task is {self.state}" + (f": {self.why}" if self.why else ""))
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.working.redrives.append(done)
+        self.working.changed()
+        return await done

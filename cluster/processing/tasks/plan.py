@@ -1,0 +1,75 @@
+"""A stage's task on this cluster: its topics found, its partitions counted out. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from cluster.broker.directory import Directory
+from cluster.errors import TopicDeleted
+from cluster.metadata import App, Stage, Topic
+from cluster.processing.spec import InputKind, InputSpec, ProcessorSpec, decode_spec
+from cluster.processing.tasks.feeding import Source
+from cluster.processing.tasks.making import Destination
+from cluster.processing.tasks.starts import time_ns
+from cluster.types import Offset, PartitionId, ProducerId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Task `task` of a stage. `sources`: what it reads, but dead letters; `parked`: those, for a redrive."""
+
+    app: App
+    stage: Stage
+    spec: ProcessorSpec
+    task: int
+    partitions: int
+    inputs: Sequence[Topic]
+    outputs: Sequence[Destination]
+    sources: Sequence[Source]
+    parked: Sequence[Source]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.app.name}.{self.spec.name}@{self.spec.version}/{self.task}"
+
+    @property
+    def producer(self) -> ProducerId:
+        """What destinations know the task by."""
+        return ProducerId(self.stage.producer + self.task)
+
+    def check_positions(self, positions: Mapping[PartitionId, Offset]) -> None:
+        """TopicDeleted if an input is not the topic that the task began with."""
+        for source in (*self.sources, *self.parked):
+            if source.partition not in positions:
+                raise TopicDeleted(
+                    f"the topic {source.topic.name!r} was deleted and made again since this task began: its records "
+                    f"are others; deploy the processor under a new version"
+                )
+
+
+def plan_of(app: App, stage: Stage, task: int, directory: Directory) -> Plan:
+    """UnknownTopic if one of its topics is not there (any more)."""
+    spec = decode_spec(stage.spec)
+    inputs = [directory.topic(item.topic) for item in spec.inputs]
+    outputs = [directory.topic(item.topic) for item in spec.outputs]
+    sources: list[Source] = []
+    parked: list[Source] = []
+    for number, (item, topic) in enumerate(zip(spec.inputs, inputs, strict=True)):
+        into = parked if item.kind is InputKind.PARKED else sources
+        for partition in range(task, len(topic.partitions), stage.tasks):
+            into.append(Source(number, item, topic, PartitionId(topic.id, partition), _until_ns(item)))
+    return Plan(
+        app=app,
+        stage=stage,
+        spec=spec,
+        task=task,
+        partitions=len(inputs[0].partitions),
+        inputs=inputs,
+        outputs=[Destination(topic.name, topic.id, len(topic.partitions)) for topic in outputs],
+        sources=sources,
+        parked=parked,
+    )
+
+
+def _until_ns(spec: InputSpec) -> int | None:
+    return time_ns(spec.until, 0) if spec.until and spec.kind is InputKind.STREAM else None

@@ -1,0 +1,301 @@
+"""Works of one task, one after another: taken from its inputs, done by user code, and proposed as commits.
+
+From a tip that is the log's, until the stage is changed, or something makes what was made ahead worthless: then all of
+it is thrown away, and whoever leads begins another one of these.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from cluster.broker.requests import Command
+from cluster.errors import ProcessorFailed, RiverrunError, Unavailable
+from cluster.processing.commit import TaskCommit, checksum_of, encode
+from cluster.processing.hosts import Host
+from cluster.processing.ledger import Accepted, Ledger, Refused
+from cluster.processing.spec import Kind
+from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.feeding import Feeding
+from cluster.processing.tasks.keeper import Keeper
+from cluster.processing.tasks.making import Making
+from cluster.processing.tasks.plan import Plan
+from cluster.processing.tasks.shipper import Shipper
+from cluster.processing.tasks.suspicion import Suspicion
+from cluster.processing.work import Batch, Effects, Fired, TimerClock, Work
+from cluster.types import Index
+
+TIMERS_PER_WORK_MAX = 1_000
+LOOK_S = 1.0
+"""A task whose time matters looks so often whether its inputs are idle."""
+SAY_S = 5.0
+"""One that has no timers, but whose readers want its watermark, says it so often while nothing comes."""
+TELL_SHIPPED_S = 5.0
+"""A task without works writes down so late what it has shipped."""
+NS_PER_S = 1_000_000_000
+
+
+class Working:
+    """`doing`: the work that user code has now. `finished`: no input has anything more, for good."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        keeper: Keeper,
+        tip: Ledger,
+        host: Host,
+        shipper: Shipper,
+        suspicion: Suspicion,
+        around: Around,
+        replies: set[asyncio.Future[Any]],
+        is_current: Callable[[], bool],
+    ) -> None:
+        self.plan = plan
+        self.doing: Work | None = None
+        self.finished = False
+        self.unapplied: dict[int, Work] = {}
+        """Proposed, and not applied here."""
+        self.replies = replies
+        self.failure: RiverrunError | None = None
+        self._keeper = keeper
+        self._tip = tip
+        self._host = host
+        self._shipper = shipper
+        self._suspicion = suspicion
+        self._around = around
+        self._is_current = is_current
+        self._event = asyncio.Event()
+        self._making = Making(
+            term=keeper.replica.raft.term,
+            producer=plan.producer,
+            inputs=[topic.id for topic in plan.inputs],
+            outputs=plan.outputs,
+            record_bytes_max=around.config.broker.record_bytes_max,
+        )
+        self.feeding = self._feed(plan.sources)
+        spec = plan.spec
+        self._waits_for_time = spec.timers or spec.watermarks or spec.kind in {Kind.WINDOW, Kind.JOIN}
+        self._last_idle: list[tuple[int, int]] = []
+        self._last_made_s = around.clock.monotonic_s()
+        self._ended = False
+        """A work has told user code's windows that nothing more comes; their timers may still be due."""
+        self.redrives: list[asyncio.Future[int]] = []
+
+    def _feed(self, sources: Sequence[Any]) -> Feeding:
+        around = self._around
+        return Feeding(sources, self._tip.positions, reading=around.reading, clock=around.clock, on_change=self.changed)
+
+    # --- what others say
+
+    def changed(self) -> None:
+        """Something may be possible now that was not."""
+        self._event.set()
+
+    def applied(self, commit: TaskCommit) -> None:
+        """It is committed, and what it changed is in the store."""
+        if self.unapplied.pop(commit.n, None) is not None:
+            self._host.committed(commit.n)
+        self._event.set()
+
+    # --- the loop
+
+    async def run(self) -> None:
+        """Work, until the stage is not what it was; raises what ended it."""
+        try:
+            while self._is_current():
+                self._raise()
+                if self.redrives:
+                    await self._redrive(self.redrives[0])
+                    self.redrives.pop(0)
+                work = self._next()
+                if work is not None:
+                    await self._do(work)
+                else:
+                    await self._wait()
+        finally:
+            self.feeding.close()
+            for waiting in self.redrives:
+                if not waiting.done():
+                    waiting.set_exception(Unavailable("the task began anew; ask again"))
+                    waiting.exception()
+
+    def _raise(self) -> None:
+        error = self.failure or self.feeding.failure
+        if error is not None:
+            raise error
+
+    def _next(self) -> Work | None:
+        if self.finished or not self._has_room():
+            return None
+        now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+        fired = self._due(now_ns)
+        options, suspicion = self._around.options, self._suspicion
+        records_max = suspicion.records_max or options.work_records_max
+        catching_up = self.feeding.lag > options.work_records_max
+        batches: list[Batch] = []
+        if not (fired and suspicion.timers_apart):
+            batches = self.feeding.take(
+                records_max=records_max, bytes_max=options.work_bytes_max, oldest_first=catching_up
+            )
+        ended = not batches and self.feeding.finished
+        if ended and self._ended and not fired:
+            self.finished = True
+            return None
+        if not batches and not fired and not ended and not self._time_goes_on():
+            return None
+        return self._work(batches, fired, now_ns, in_time_order=catching_up, ended=ended)
+
+    def _work(
+        self, batches: list[Batch], fired: list[Fired], now_ns: int, *, in_time_order: bool = False, ended: bool = False
+    ) -> Work:
+        self._last_idle = self.feeding.idle()
+        return Work(
+            task=self.plan.task,
+            n=self._tip.n + 1,
+            now_ns=now_ns,
+            batches=batches,
+            fired=fired,
+            idle=self._last_idle,
+            in_time_order=in_time_order,
+            ended=ended,
+            condemned=list(self._suspicion.condemned),
+        )
+
+    def _has_room(self) -> bool:
+        options = self._around.options
+        if len(self.unapplied) >= options.uncommitted_works_max:
+            return False
+        return self._shipper.shipping.bytes < options.unshipped_bytes_max
+
+    def _due(self, now_ns: int) -> list[Fired]:
+        count_max = self._suspicion.records_max or TIMERS_PER_WORK_MAX
+        timers = self._tip.timers
+        due = timers.due(TimerClock.EVENT, self._tip.watermark_ns, count_max)
+        due += timers.due(TimerClock.PROCESSING, now_ns, count_max)
+        return sorted(due, key=lambda fired: (fired.at_ns, fired.key, fired.name))[:count_max]
+
+    def _time_goes_on(self) -> bool:
+        """Nothing is to be read, and a work without records has a point: it moves the watermark."""
+        if not self._waits_for_time:
+            return False
+        idle = self.feeding.idle()
+        if idle != self._last_idle:
+            return True
+        since_s = self._around.clock.monotonic_s() - self._last_made_s
+        all_idle = bool(idle) and len(idle) == len(self.feeding.feeds)
+        return all_idle and since_s >= (LOOK_S if len(self._tip.timers) else SAY_S)
+
+    async def _wait(self) -> None:
+        """For something to happen; meanwhile the leaders of silent inputs are asked whether that was all."""
+        self._event.clear()
+        looks = self._waits_for_time or any(source.until_ns is not None for source in self.plan.sources)
+        if looks:
+            self.feeding.confirm()
+        behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
+        wait_s = LOOK_S if looks else TELL_SHIPPED_S if behind else None
+        try:
+            async with asyncio.timeout(wait_s):
+                await self._event.wait()
+        except TimeoutError:
+            if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
+                await self._propose(
+                    self._nothing(),
+                    Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={}),
+                )
+
+    def _since_s(self) -> float:
+        return self._around.clock.monotonic_s() - self._last_made_s
+
+    def _nothing(self) -> Work:
+        return self._work([], [], self._tip.now_ns)
+
+    # --- one work
+
+    async def _do(self, work: Work) -> None:
+        self.doing = work
+        began_s = self._around.clock.monotonic_s()
+        effects = await self._host.run(work)
+        self.doing = None
+        await self._propose(work, effects)
+        self._suspicion.passed(work)
+        self._ended = self._ended or work.ended
+        if work.in_time_order:  # history waits for what is live
+            took_s = self._around.clock.monotonic_s() - began_s
+            await asyncio.sleep(took_s * self._around.options.catch_up_pause)
+
+    async def _propose(self, work: Work, effects: Effects) -> None:
+        skipped = self.feeding.skipped()
+        commit = self._making.commit(
+            self._tip,
+            work,
+            effects,
+            shipped_upto=self._shipper.shipping.shipped_upto,
+            counts={"deleted_unread": skipped} if skipped else {},
+        )
+        encoded = encode(commit)
+        if len(encoded) > self._around.options.commit_bytes_max:
+            self._suspicion.too_large(work, len(encoded), self._around.options.commit_bytes_max)
+            raise Unavailable("a work came to more than one commit may hold; it is done again in smaller ones")
+        verdict = self._tip.take(commit, checksum_of(encoded), Index(0), commit.term)
+        if isinstance(verdict, Refused):
+            raise ProcessorFailed(f"{self.plan.name}: {verdict.message}")
+        self._last_made_s = self._around.clock.monotonic_s()
+        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.unapplied[commit.n] = work
+        self.replies.add(reply)
+        reply.add_done_callback(partial(self._decided, commit.n))
+        await self._keeper.running.ref.tell(Command(encoded, reply))
+
+    def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
+        self.replies.discard(reply)
+        if reply.cancelled():
+            return
+        error = reply.exception()
+        if error is None and isinstance(reply.result(), Accepted):
+            return
+        if isinstance(error, RiverrunError):
+            self.failure = error
+        else:
+            self.failure = Unavailable(f"commit {n} was refused: {reply.result() if error is None else error}")
+        self._event.set()
+
+    # --- dead letters, after a fix
+
+    async def _redrive(self, done: "asyncio.Future[int]") -> None:
+        """All that was parked up to now, and nothing else meanwhile; the future gets how many records that were."""
+        while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
+            self._raise()
+            self._event.clear()
+            await self._event.wait()
+        ends = {}
+        for source in self.plan.parked:
+            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
+            ends[source.partition] = offsets.end
+        feeding = self._feed(self.plan.parked)
+        count = 0
+        try:
+            while any(feed.position < ends[feed.source.partition] for feed in feeding.feeds):
+                self._raise()
+                if feeding.failure is not None:
+                    raise feeding.failure
+                batch = self._parked_batch(feeding, ends) if self._has_room() else None
+                if batch is None:
+                    self._event.clear()
+                    await self._event.wait()
+                    continue
+                now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+                count += batch.end - batch.begin
+                await self._do(self._work([batch], [], now_ns))
+        finally:
+            feeding.close()
+        if not done.done():
+            done.set_result(count)
+
+    def _parked_batch(self, feeding: Feeding, ends: dict[Any, int]) -> Batch | None:
+        records_max = self._suspicion.records_max or self._around.options.work_records_max
+        for feed in feeding.feeds:
+            left = ends[feed.source.partition] - feed.position
+            if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
+                return batch
+        return None

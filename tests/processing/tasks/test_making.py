@@ -1,0 +1,117 @@
+"""Commits are what their works came to, and every record is at home where clients would have sent it."""
+
+import pytest
+
+from cluster.client.routing import partition_of_key
+from cluster.errors import ProcessorFailed
+from cluster.processing.commit import Begin, Read, TaskCommit, batches, checksum_of, encode
+from cluster.processing.ledger import Accepted, Ledger
+from cluster.processing.tasks.making import BATCH_RECORDS_MAX, Destination, Making
+from cluster.processing.work import EVERY_PARTITION, Batch, Effects, Output, Work
+from cluster.types import Index, Offset, PartitionId, ProducerId, Term, TopicId
+from cluster.wire.records import decode_batch
+
+PURCHASES, ALERTS = TopicId(b"p" * 16), TopicId(b"a" * 16)
+MAKING = Making(
+    term=Term(7),
+    producer=ProducerId(9),
+    inputs=[PURCHASES],
+    outputs=[Destination("alerts", ALERTS, 4)],
+    record_bytes_max=1_000,
+)
+
+
+def begun() -> Ledger:
+    """A task that owns one partition."""
+    ledger = Ledger()
+    begin = Begin(
+        app="retail",
+        processor="fraud",
+        version="1",
+        task=0,
+        tasks=1,
+        producer=ProducerId(9),
+        inputs=[(PartitionId(PURCHASES, 0), Offset(5))],
+        outputs=[ALERTS],
+    )
+    assert ledger.take(begin, checksum_of(encode(begin)), Index(1), Term(7)) == Accepted(0)
+    return ledger
+
+
+def batch(begin: int, end: int) -> Batch:
+    """Offsets of the one partition."""
+    return Batch(
+        input=0,
+        partition=0,
+        payload=b"",
+        codec=0,
+        uncompressed_size=0,
+        record_count=end - begin,
+        base_offset=begin,
+        begin=begin,
+        end=end,
+    )
+
+
+def made(ledger: Ledger, outputs: list[Output], begin: int, *ends: int) -> TaskCommit:
+    """The commit of a work with batches that end there, which the ledger accepts."""
+    edges = [begin, *ends]
+    work = Work(
+        task=0,
+        n=ledger.n + 1,
+        now_ns=1,
+        batches=[batch(*pair) for pair in zip(edges, ends, strict=False)],
+        fired=[],
+        idle=[],
+    )
+    effects = Effects(state=[], timers=[], outputs=outputs, watermark_ns=3, counts={"late": 2})
+    commit = MAKING.commit(ledger, work, effects, shipped_upto=99, counts={"late": 1, "deleted_unread": 4})
+    assert ledger.take(commit, checksum_of(encode(commit)), Index(2), Term(7)) == Accepted(commit.n)
+    return commit
+
+
+def output(key: bytes | None, *, partition: int = -1, value: bytes = b"v") -> Output:
+    """One record."""
+    return Output(
+        output=0, key=key, value=value, headers=[("rr-source", b"p/0@5")], timestamp_ns=8, partition=partition
+    )
+
+
+def test_one_read_for_each_partition_whatever_the_batches() -> None:
+    """From the first one's begin to the last one's end."""
+    commit = made(begun(), [], 5, 8, 12)
+
+    assert [Read(input=PartitionId(PURCHASES, 0), begin=Offset(5), end=Offset(12))] == commit.inputs
+    assert {"late": 3, "deleted_unread": 4} == commit.counts
+
+
+def test_records_go_where_clients_would_send_them() -> None:
+    """By key; without one to one partition together; or where they were told to."""
+    keys = [b"a", b"b", b"c", b"d", b"e"]
+    outputs = [*map(output, keys), output(None), output(None), output(None, partition=EVERY_PARTITION)]
+    commit = made(begun(), outputs, 5, 6)
+    found: dict[int, list[bytes | None]] = {n: [] for n in range(4)}
+    for sealed, stored in zip(commit.outputs, batches(commit, ProducerId(9)), strict=True):
+        found[sealed.destination.number] += [record.key for record in decode_batch(stored, Offset(0))]
+
+    for key in keys:
+        assert key in found[partition_of_key(key, 4)]
+    assert [1, 1, 1, 3] == sorted(keys.count(None) for keys in found.values())
+
+
+def test_sequences_count_records_and_go_on() -> None:
+    """From commit to commit, dense, for each destination alone."""
+    ledger = begun()
+    first = made(ledger, [output(b"k")] * (BATCH_RECORDS_MAX + 3), 5, 6)
+    second = made(ledger, [output(b"k")], 6, 7)
+
+    assert [0, BATCH_RECORDS_MAX] == [sealed.base_sequence for sealed in first.outputs]
+    assert [BATCH_RECORDS_MAX + 3] == [sealed.base_sequence for sealed in second.outputs]
+    assert 0 == first.shipped_upto
+    assert 1 == second.shipped_upto
+
+
+def test_a_record_that_no_topic_takes_is_said_before_it_is_committed() -> None:
+    """Shipping could never be rid of it."""
+    with pytest.raises(ProcessorFailed, match=r"'alerts' takes 1\d{3} bytes; at most 1000 .* comes of p/0@5"):
+        made(begun(), [output(b"k", value=bytes(1_000))], 5, 6)
