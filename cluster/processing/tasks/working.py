@@ -78,6 +78,7 @@ class Working:
         self._waits_for_time = spec.timers or spec.watermarks or spec.kind in {Kind.WINDOW, Kind.JOIN}
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
+        self._began = (tip.now_ns, self._last_made_s)
         self._ended = False
         """A work has told user code's windows that nothing more comes; their timers may still be due."""
         self.redrives: list[asyncio.Future[int]] = []
@@ -128,7 +129,7 @@ class Working:
     def _next(self) -> Work | None:
         if self.finished or not self._has_room():
             return None
-        now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+        now_ns = self._now_ns()
         fired = self._due(now_ns)
         options, suspicion = self._around.options, self._suspicion
         records_max = suspicion.records_max or options.work_records_max
@@ -161,6 +162,12 @@ class Working:
             ended=ended,
             condemned=list(self._suspicion.condemned),
         )
+
+    def _now_ns(self) -> int:
+        """Never back, and at time's own pace: a clock that was set back by an hour does not stop time for an hour."""
+        clock, (began_ns, began_s) = self._around.clock, self._began
+        passed_ns = int((clock.monotonic_s() - began_s) * NS_PER_S)
+        return max(clock.wall_ns(), began_ns + passed_ns, self._tip.now_ns)
 
     def _has_room(self) -> bool:
         options = self._around.options
@@ -284,7 +291,7 @@ class Working:
                     self._event.clear()
                     await self._event.wait()
                     continue
-                now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+                now_ns = self._now_ns()
                 count += batch.end - batch.begin
                 await self._do(self._work([batch], [], now_ns))
         finally:
