@@ -78,7 +78,8 @@ class Working:
         self._waits_for_time = spec.timers or spec.watermarks or spec.kind in {Kind.WINDOW, Kind.JOIN}
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
-        self._began = (tip.now_ns, self._last_made_s)
+        self._told = (tip.now_ns, self._last_made_s)
+        """What time it was when somebody asked last, by both clocks."""
         self._ended = False
         """A work has told user code's windows that nothing more comes; their timers may still be due."""
         self.redrives: list[asyncio.Future[int]] = []
@@ -165,9 +166,11 @@ class Working:
 
     def _now_ns(self) -> int:
         """Never back, and at time's own pace: a clock that was set back by an hour does not stop time for an hour."""
-        clock, (began_ns, began_s) = self._around.clock, self._began
-        passed_ns = int((clock.monotonic_s() - began_s) * NS_PER_S)
-        return max(clock.wall_ns(), began_ns + passed_ns, self._tip.now_ns)
+        clock, (then_ns, then_s) = self._around.clock, self._told
+        passed_ns = int((clock.monotonic_s() - then_s) * NS_PER_S)
+        now_ns = max(clock.wall_ns(), then_ns + passed_ns)
+        self._told = (now_ns, clock.monotonic_s())
+        return now_ns
 
     def _has_room(self) -> bool:
         options = self._around.options
