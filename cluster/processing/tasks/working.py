@@ -14,7 +14,6 @@ from cluster.errors import ProcessorFailed, RiverrunError, Unavailable
 from cluster.processing.commit import TaskCommit, checksum_of, encode
 from cluster.processing.hosts import Host
 from cluster.processing.ledger import Accepted, Ledger, Refused
-from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.feeding import Feeding
 from cluster.processing.tasks.keeper import Keeper
@@ -74,8 +73,6 @@ class Working:
             record_bytes_max=around.config.broker.record_bytes_max,
         )
         self.feeding = self._feed(plan.sources)
-        spec = plan.spec
-        self._waits_for_time = spec.timers or spec.watermarks or spec.kind in {Kind.WINDOW, Kind.JOIN}
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
         self._told = (tip.now_ns, self._last_made_s)
@@ -187,23 +184,22 @@ class Working:
 
     def _time_goes_on(self) -> bool:
         """Nothing is to be read, and a work without records has a point: it moves the watermark."""
-        if not self._waits_for_time:
+        look_s = self._look_s()
+        if look_s is None:
             return False
         idle = self.feeding.idle()
         if idle != self._last_idle:
             return True
-        since_s = self._around.clock.monotonic_s() - self._last_made_s
-        all_idle = bool(idle) and len(idle) == len(self.feeding.feeds)
-        return all_idle and since_s >= (LOOK_S if len(self._tip.timers) else SAY_S)
+        return bool(idle) and len(idle) == len(self.feeding.feeds) and self._since_s() >= look_s
 
     async def _wait(self) -> None:
         """For something to happen; meanwhile the leaders of silent inputs are asked whether that was all."""
         self._event.clear()
-        looks = self._waits_for_time or any(source.until_ns is not None for source in self.plan.sources)
-        if looks:
-            self.feeding.confirm()
+        look_s = self._look_s()
+        if look_s is not None:
+            self.feeding.confirm(look_s)
         behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
-        wait_s = LOOK_S if looks else TELL_SHIPPED_S if behind else None
+        wait_s = look_s if look_s is not None else TELL_SHIPPED_S if behind else None
         try:
             async with asyncio.timeout(wait_s):
                 await self._event.wait()
@@ -213,6 +209,12 @@ class Working:
                     self._nothing(),
                     Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={}),
                 )
+
+    def _look_s(self) -> float | None:
+        """How often it matters whether inputs are idle; None: it does not."""
+        if len(self._tip.timers) or any(source.until_ns is not None for source in self.plan.sources):
+            return LOOK_S
+        return SAY_S if self.plan.spec.watermarks else None
 
     def _since_s(self) -> float:
         return self._around.clock.monotonic_s() - self._last_made_s
