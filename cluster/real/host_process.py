@@ -114,6 +114,8 @@ class HostProcess:
     async def send(self, frame: bytes) -> None:
         """See Pipe."""
         assert self._writer is not None, "it was started"
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection was closed")
         if len(frame) < READ_AHEAD_BYTES:
             self._writer.write(LENGTH.pack(len(frame)) + frame)
         else:

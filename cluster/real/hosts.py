@@ -41,7 +41,10 @@ class RealHosts:
         self._closed = False
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
-        """See `Hosts`."""
+        """See `Hosts`. Code that a worker has need not import here."""
+        known = None if self._workers is None else self._workers.described(code)
+        if known is not None:
+            return known
         conversation = await self._program(code).conversation(wait=False)
         return conversation.described.result()
 

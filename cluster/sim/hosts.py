@@ -52,7 +52,8 @@ class SimHosts:
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
         """See `Hosts`."""
-        return (await self._program(code).process(wait=False)).app.specs()
+        known = None if self._workers is None else self._workers.described(code)
+        return known if known is not None else (await self._program(code).process(wait=False)).app.specs()
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
         """See `Hosts`."""

@@ -201,6 +201,22 @@ async def test_other_code_is_not_taken_for_what_was_deployed(tmp_path) -> None:
                 await node.open("total", version=7)
 
 
+async def test_code_that_only_a_worker_can_import_can_be_deployed(tmp_path) -> None:
+    """A worker that runs the very file has said what is in it; nothing else imports it here."""
+    path = tmp_path / "worker" / "elsewhere.py"
+    path.parent.mkdir()
+    (path.parent / "beside_it.py").write_text("from tests.processing.apps.shop import app")
+    path.write_text("from beside_it import app")
+    code = CodeFile(name=path.name, app="", content=path.read_bytes())
+    async with Node(tmp_path / "data") as node:
+        with pytest.raises(InvalidApp, match="No module named 'beside_it'"):
+            await node.hosts.describe(code)
+        async with worker(node, str(path)):
+            await node.connected()
+            assert app.app.specs() == await node.hosts.describe(code)
+            assert [1] == values(await (await node.open(code=code)).run(work(1, 1)))
+
+
 async def test_tasks_are_shared_out_among_workers_and_a_worker_serves_all_nodes(tmp_path) -> None:
     """Each worker has as many as any other; a node that comes later is found."""
     async with Node(tmp_path / "1") as one, worker(one, name="a"), worker(one, name="b"):

@@ -15,6 +15,7 @@ from cluster.errors import HostFailed, InvalidRequest, LimitReached, RiverrunErr
 from cluster.processing.hosting.conversation import Conversation, End
 from cluster.processing.hosting.frames import PROTOCOL
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
+from cluster.processing.spec import ProcessorSpec
 from cluster.wire.work import WORK, Pieces, hello_in, pieces_of, response, welcome, worker_pb2
 from cluster.world import Call, Route
 
@@ -54,6 +55,13 @@ class Workers:
                 return await chosen.conversation.open(seat, read_state)
             await self._wait((code.sha256, seat.stage, seat.version))
         raise HostFailed(CLOSED.why, cause="exit", at_work="no")
+
+    def described(self, code: CodeFile) -> list[ProcessorSpec] | None:
+        """What is in that code, if a worker that runs it has said so: it need not import here then."""
+        for worker in self._workers:
+            if worker.sha256 == code.sha256 and code.app in {"", worker.app}:
+                return worker.specs
+        return None
 
     def trouble(self, code: CodeFile) -> str:
         """Why tasks of that code wait, in a sentence; empty: none does."""
@@ -127,7 +135,7 @@ class Workers:
             log_event.warning("worker_refused", worker=worker.name, app=worker.app, why=error.message)
             worker.conversation.stop(End("exit", error.message))
             return
-        worker.stages = {(spec.name, spec.version) for spec in specs if spec.app == worker.app}
+        worker.specs = specs
         self._workers.insert(0, worker)
         self._tell()
         log_event.info("worker_connected", worker=worker.name, app=worker.app)
@@ -160,18 +168,19 @@ class Worker:
         self.name = name
         self.app = said.app
         self.conversation = conversation
-        self.stages: set[tuple[str, int]] = set()
-        self._sha256 = said.code_sha256
+        self.specs: list[ProcessorSpec] = []
+        self.sha256 = said.code_sha256
 
     @property
     def told(self) -> str:
         """Which code it runs, for people."""
-        return f"code {self._sha256.hex()[:12]}" if self._sha256 else "any code"
+        return f"code {self.sha256.hex()[:12]}" if self.sha256 else "any code"
 
     def fits(self, code: CodeFile, seat: Seat) -> bool:
         """Whether it may run the task."""
-        same = not self._sha256 or self._sha256 == code.sha256
-        return same and self.app == seat.app and (seat.stage, seat.version) in self.stages
+        if self.app != seat.app or self.sha256 not in {b"", code.sha256}:
+            return False
+        return any((spec.app, spec.name, spec.version) == (seat.app, seat.stage, seat.version) for spec in self.specs)
 
 
 class StreamPipe:
