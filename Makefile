@@ -9,10 +9,10 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long seeds bench clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo test test-long seeds bench bench-peers clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install everything into .venv (Python 3.11 or later; nothing else)
 
@@ -49,6 +49,10 @@ seeds: setup ## simulated runs under faults: N=200 FROM=1
 
 bench: setup ## riverrun beside its yardsticks, five interleaved rounds (about eight minutes)
 	@$(BIN)/python -m tests.bench
+
+bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make bench` to measure beside
+	@$(PYTHON) -m venv .venv-peers
+	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 
 clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)
 

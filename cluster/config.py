@@ -207,6 +207,16 @@ class ProcessingOptions:
     """Take code from beyond loopback, too: whoever reaches the port can then run what they like on the nodes."""
     code_bytes_max: int = 32 * MIB
     """Of one file that is deployed."""
+    code_piece_bytes_max: int = 512 * KIB
+    """Of a file that is uploaded, and stored, in pieces."""
+    code_wait_s_max: float = 30.0
+    """Until a piece is stored, or a file is read, through changes of leaders."""
+    code_cache_bytes_max: int = 64 * MIB
+    """Files that a node has read are kept, as far as they fit."""
+    describe_wait_s_max: float = 3.0
+    """For what another node says of its tasks."""
+    traceback_bytes_max: int = 16 * KIB
+    """Of the last error of one task, as it is told."""
     host_start_s_max: float = 30.0
     """Until user code is imported."""
     work_s_max: float = 30.0

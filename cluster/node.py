@@ -31,6 +31,7 @@ from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavai
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Code, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
+from cluster.processing.assembly import Apps
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
@@ -86,9 +87,12 @@ class Node:
         self.publishing = PublishService(
             broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
         )
+        self.channels = PeerChannels(world.network, self._peer_addresses())
+        self.outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels)
         self.tasks = self._make_tasks(processing) if processing is not None else None
+        self.apps = self._make_apps(processing)
         self.subscribing = self._make_subscribing()
-        self._routes = self._public_routes()
+        self._routes = {**self._public_routes(), **self.apps.routes()}
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -96,7 +100,6 @@ class Node:
         await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
-        self.controller.subscribe(self.broker.apply)
         self.broker.start()
         self.supervisor.spawn_task(self.controller.run(), name="controller")
         routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
@@ -116,6 +119,7 @@ class Node:
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
         self.coordinator.stop()
+        self.apps.close()
         if self.tasks is not None:
             await self.tasks.close()
         await self.subscribing.close()
@@ -188,24 +192,37 @@ class Node:
         return self.ledger_class if name.startswith(TASKS_PREFIX) else None
 
     def _make_tasks(self, processing: Processing) -> Tasks:
-        channels = PeerChannels(self._world.network, self._peer_addresses())
-        outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=channels)
         around = Around(
             broker=self.broker,
             reading=self.reading,
-            outlets=outlets,
+            outlets=self.outlets,
             processing=processing,
             read_code=self.read_code,
             clock=self._world.clock,
             config=self.config,
         )
         return Tasks(
-            around, supervisor=self.supervisor, links=self.links, publishing=self.publishing, channels=channels
+            around, supervisor=self.supervisor, links=self.links, publishing=self.publishing, channels=self.channels
         )
 
     async def read_code(self, code: Code) -> bytes:
         """A deployed file."""
-        raise Unavailable(f"the code of {code.name} is not here yet")
+        return await self.apps.store.read(code)
+
+    def _make_apps(self, processing: Processing | None) -> Apps:
+        apps = Apps(
+            config=self.config,
+            broker=self.broker,
+            decisions=self.controller,
+            forwarding=self.forwarding,
+            reading=self.reading,
+            outlets=self.outlets,
+            clock=self._world.clock,
+            hosts=processing.hosts if processing is not None else None,
+        )
+        if self.tasks is not None:
+            apps.run_by(self.tasks)
+        return apps
 
     def _peer_addresses(self) -> Mapping[NodeId, str]:
         return {NodeId(peer.node): peer.peer for peer in self.config.peers}
@@ -321,7 +338,11 @@ class Node:
     # --- with the controller
 
     async def _register(self) -> None:
-        """Make this node known; again and again until the controller has taken it."""
+        """Make this node known, again and again until the controller has taken it; from then on, act on what it says.
+
+        Not before: a node that starts is told all commands anew, from the first one, and what was is not what is. A
+        topic that was deleted since would be made again, and a limit that is no more would delete records.
+        """
         me = NodeInfo(
             node=self.me,
             client_address=self.config.client.address,
@@ -335,6 +356,7 @@ class Node:
                 log_event.debug("register_again", reason=error.reason)
                 await asyncio.sleep(self.config.broker.tick_s * 4)
             else:
+                self.controller.subscribe(self.broker.apply)
                 return
 
     async def _balance(self) -> None:

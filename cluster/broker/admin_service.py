@@ -12,7 +12,7 @@ from typing import Protocol
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest
+from cluster.errors import InvalidRequest, Unavailable
 from cluster.metadata import NodeState, Placement, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
@@ -90,6 +90,8 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.AlterTopicRequest, data)
+        if request.name.startswith(INTERNAL):
+            raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be altered")
         topic = await self._decisions.alter_topic(
             request.name, config=config_from_pb(request.config), unset=unset_from_pb(request.unset)
         )
@@ -184,6 +186,8 @@ class AdminService:
         del call
         api.parse(cluster_pb2.GetClusterRequest, data)
         directory, leaders = self._broker.directory, self._broker.leaders
+        if not directory.version:
+            raise Unavailable(f"node {self._broker.me} has not heard from the controller yet; try again")
         partitions = [
             (PartitionId(topic.id, placement.number), placement)
             for topic in directory.topics.values()

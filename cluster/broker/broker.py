@@ -14,7 +14,7 @@ there looks again.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 import structlog
@@ -85,8 +85,8 @@ class Broker:
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
-        self.on_deleted: list[Callable[[TopicId], None]] = []
-        """Told of a topic that is gone for good, before its replicas' files go."""
+        self.on_deleted: list[Callable[[TopicId], Awaitable[None]]] = []
+        """Told of a topic that is gone for good; its replicas' files go when they have let go of them."""
         self.on_metadata: list[Callable[[], None]] = []
         """Told when the directory has changed."""
         self._leader_changed = asyncio.Event()
@@ -226,7 +226,7 @@ class Broker:
                 for topic_id in delta.deleted:
                     self.leaders.forget_topic(topic_id)
                     for listener in self.on_deleted:
-                        listener(topic_id)
+                        await listener(topic_id)
                     await self._remove(topic_id)
                     missing = {key: item for key, item in missing.items() if key.topic != topic_id}
                 for topic in delta.topics:

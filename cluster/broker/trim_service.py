@@ -27,7 +27,7 @@ class TrimService:
         request = api.parse(topic_pb2.DeleteRecordsRequest, data)
         if request.before < 0:
             raise InvalidRequest(f"records are numbered from 0; there is no offset {request.before}")
-        topic = self._broker.directory.topic(request.topic)
+        topic = self._broker.directory.topic_to_write(request.topic)
         partition = self._broker.directory.partition(topic, request.partition)
         running = self._broker.running.get(partition)
         if running is None or not running.replica.raft.is_leader:

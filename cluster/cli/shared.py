@@ -25,7 +25,17 @@ server_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
 
 
-LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "TOPICS"}
+LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "TOPICS"} | {
+    "APP",
+    "CHANGE",
+    "CODE",
+    "COUNTS",
+    "POSITIONS",
+    "PROCESSOR",
+    "PROCESSORS",
+    "READS",
+    "WRITES",
+}
 """Columns of text."""
 
 

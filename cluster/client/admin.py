@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cluster.client.calls import Calls
 from cluster.client.directory import GET_TOPIC, Directory
 from cluster.client.views import ClusterView, TopicView, cluster_view, topic_view
-from cluster.errors import InvalidRequest, Unavailable, UnknownTopic
+from cluster.errors import InvalidRequest, UnknownTopic
 from cluster.metadata import TopicConfig
 from cluster.types import Offset
 from cluster.wire import api
@@ -129,7 +129,5 @@ class Admin:
         request = cluster_pb2.GetClusterRequest().SerializeToString()
         answer = await self._calls.call(GET_CLUSTER, request, timeout_s=timeout_s, repeatable=True)
         view = cluster_view(api.parse(cluster_pb2.GetClusterResponse, answer))
-        if not view.nodes:
-            raise Unavailable(f"node {view.answered_by} knows of no nodes yet")
         self._calls.learn([node.client_address for node in view.nodes if node.client_address])
         return view

@@ -196,6 +196,13 @@ class BlockingClient(_Producing):
         self.describe_group = blocking(client.describe_group)
         self.reset_group = blocking(client.reset_group)
         self.delete_group = blocking(client.delete_group)
+        self.deploy_app = blocking(client.deploy_app)
+        self.list_apps = blocking(client.list_apps)
+        self.describe_app = blocking(client.describe_app)
+        self.pause_app = blocking(client.pause_app)
+        self.resume_app = blocking(client.resume_app)
+        self.remove_app = blocking(client.remove_app)
+        self.redrive_app = blocking(client.redrive_app)
         self.publish = blocking(client.publish)
         """Produce one record and wait for its receipt: see `Client.publish`."""
         self.append = blocking(client.append)

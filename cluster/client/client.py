@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import Any, Self
 
 from cluster.client.admin import Admin
+from cluster.client.app_admin import AppAdmin
 from cluster.client.appending import Appender, record_of
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
@@ -32,7 +33,8 @@ class Client:
     """A connection to a cluster; made inside a running event loop, and of use in that one only.
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
-    Topics and the cluster: see `Admin`, whose methods are the client's; groups: see `GroupAdmin` in the same way.
+    Topics and the cluster: see `Admin`, whose methods are the client's; groups: see `GroupAdmin`, apps:
+    `AppAdmin`, in the same way.
     Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
@@ -57,6 +59,14 @@ class Client:
         self.describe_group = groups.describe_group
         self.reset_group = groups.reset_group
         self.delete_group = groups.delete_group
+        apps = AppAdmin(self._calls)
+        self.deploy_app = apps.deploy_app
+        self.list_apps = apps.list_apps
+        self.describe_app = apps.describe_app
+        self.pause_app = apps.pause_app
+        self.resume_app = apps.resume_app
+        self.remove_app = apps.remove_app
+        self.redrive_app = apps.redrive_app
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
         self._subscriptions: list[Subscription] = []

@@ -124,6 +124,10 @@ class Controller:
         for replica in report.lost:
             log_event.warning("replica_reported_lost", node=report.node, replica=replica)
 
+    def metadata_version(self) -> int:
+        """See AppDecisions."""
+        return self.state.version
+
     def controller_node(self) -> NodeId | None:
         """Where decisions are made now, if that is known."""
         return self._quorum.leader()
@@ -187,18 +191,20 @@ class Controller:
         return range(first, end)
 
     async def deploy_app(self, name: str, stages: Sequence[DraftedStage]) -> App:
-        """See `cluster.processing.app_service.AppDecisions`."""
-        answer = await self._decide(DeployApp(name=name, stages=list(stages)))
+        """See `cluster.processing.deployment.AppDecisions`."""
+        return await self._decide_app(name, DeployApp(name=name, stages=list(stages)))
+
+    async def set_paused(self, app: str, stages: Sequence[tuple[str, int]], *, paused: bool) -> App:
+        """See AppDecisions."""
+        return await self._decide_app(app, SetPaused(app=app, stages=list(stages), paused=paused))
+
+    async def _decide_app(self, name: str, command: Command) -> App:
+        answer = await self._decide(command)
         await self._wait_version(answer.version)
         app = self.state.apps.get(name)
         if app is None:
             raise Unavailable(f"the app {name!r} was removed right after that was done")
         return app
-
-    async def set_paused(self, app: str, stages: Sequence[tuple[str, int]], *, paused: bool) -> None:
-        """See AppDecisions."""
-        answer = await self._decide(SetPaused(app=app, stages=list(stages), paused=paused))
-        await self._wait_version(answer.version)
 
     async def remove_app(self, app: str, stages: Sequence[tuple[str, int]], topics: Sequence[TopicId]) -> None:
         """See AppDecisions."""
@@ -206,8 +212,8 @@ class Controller:
         await self._wait_version(answer.version)
 
     async def register_node(self, node: Node) -> None:
-        """Make a node known with its addresses."""
-        await self._decide(
+        """Make a node known with its addresses; after it, this node has heard of all that was decided before."""
+        answer = await self._decide(
             RegisterNode(
                 node=node.node,
                 client_address=node.client_address,
@@ -216,6 +222,7 @@ class Controller:
                 rack=node.rack,
             )
         )
+        await self._wait_version(answer.version)
 
     def preferred_moves(self, leading: Mapping[PartitionId, NodeId]) -> list[tuple[PartitionId, NodeId]]:
         """Partitions that this node leads and another, alive, would better lead."""

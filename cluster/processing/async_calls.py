@@ -84,11 +84,10 @@ class AsyncCalls:
         for place in places:
             async with room:
                 draft.at_record(part, place)
-                if arguments.want_key:
-                    arguments.point(part.keys[place])
                 event = list(given[span[0] : span[1]]) if self._many else given[place]
                 try:
-                    result = await self._binding.function(event, *arguments.handles)
+                    handles = arguments.at(None if self._many else part.keys[place])
+                    result = await self._binding.function(event, *handles)
                     if result is not None:
                         draft.emit_result(result)
                 except Exception:

@@ -1,10 +1,11 @@
 """Calling a plain function: in a tight loop, or once for many records.
 
-What is injected are handles that live as long as the processor; the loop points them at each record's key and calls.
-Where an attempt fails, `Draft.place` says at which record, but for functions that take many.
+What is injected comes in columns beside the events, so that one loop serves every signature and has few steps for each
+record. Where an attempt fails, `Draft.place` says at which record, but for functions that take many.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import repeat
 from typing import Any, cast
 
@@ -13,7 +14,7 @@ from cluster.processing.binding import Binding, default_of, element, is_many
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
 from cluster.processing.handles import MapState, State, Table
-from cluster.processing.state import KeyedState, Store
+from cluster.processing.state import KeyedState
 from cluster.processing.work import Fired
 
 
@@ -40,59 +41,55 @@ class Surroundings:
         return Surroundings(self.state, draft, ctx, self._tables, self._mine)
 
     def arguments(self, binding: Binding) -> "Arguments":
-        """New handles for a function."""
-        handles: list[Any] = []
-        states: list[tuple[State[Any], Store]] = []
-        keyed: list[Any] = []
+        """What a function is handed."""
+        columns: list[Column] = []
         for wanted in binding.injected:
             if wanted.kind is Ctx:
-                handles.append(self.ctx)
+                columns.append(partial(_always, self.ctx))
             elif wanted.kind is State:
-                handle = State[Any]()
-                states.append((handle, self.state.store(wanted.name, wanted.value, default_of(wanted.value))))
-                handles.append(handle)
+                columns.append(self.state.store(wanted.name, wanted.value, default_of(wanted.value), State).hand_out)
             elif wanted.kind is MapState:
-                keyed.append(MapState(self.state.store(wanted.name, wanted.value | None)))
-                handles.append(keyed[-1])
+                columns.append(_pointing(MapState(self.state.store(wanted.name, wanted.value | None))))
             else:
                 name = self._tables[wanted.name]
-                keyed.append(Table(name, self.state.store(table_store(name), wanted.value | None), self._mine))
-                handles.append(keyed[-1])
-        return Arguments(tuple(handles), tuple(states), tuple(keyed))
+                store = self.state.store(table_store(name), wanted.value | None)
+                columns.append(_pointing(Table(name, store, self._mine)))
+        return Arguments(columns, want_key=any(wanted.kind is not Ctx for wanted in binding.injected))
+
+
+Column = Callable[[Sequence[bytes]], Iterable[Any]]
+"""From the keys of some records to what one parameter is at each of them, to be taken one after another."""
+
+
+def _always(ctx: Ctx, _keys: Sequence[bytes]) -> Iterable[Any]:
+    return repeat(ctx)
+
+
+def _pointing(handle: MapState[Any, Any] | Table[Any]) -> Column:
+    """The same handle each time, pointed at the key when it is its turn."""
+    return partial(map, handle._at)  # noqa: SLF001  users have no such method
 
 
 class Arguments:
-    """The injected arguments of one function."""
+    """The injected arguments of one function, as columns. `want_key`: a record without a key is a fault."""
 
-    __slots__ = ("handles", "keyed", "states")
+    def __init__(self, columns: Sequence[Column], *, want_key: bool) -> None:
+        self._columns = columns
+        self.want_key = want_key
 
-    def __init__(
-        self, handles: tuple[Any, ...], states: tuple[tuple[State[Any], Store], ...], keyed: tuple[Any, ...]
-    ) -> None:
-        self.handles = handles
-        self.states = states
-        self.keyed = keyed
+    def columns(self, keys: Sequence[bytes | None]) -> list[Iterable[Any]]:
+        """For the records with these keys, all of which have one if `want_key`."""
+        return [column(cast("Sequence[bytes]", keys)) for column in self._columns]
 
-    @property
-    def want_key(self) -> bool:
-        """Whether a record without a key is a fault."""
-        return bool(self.states or self.keyed)
+    def at(self, key: bytes | None) -> list[Any]:
+        """For one call. InvalidRequest: there is no key."""
+        if key is None and self.want_key:
+            raise _no_key()
+        return [next(iter(column)) for column in self.columns((key,))]
 
-    def load(self, keys: Sequence[bytes | None]) -> None:
-        """Read what will be wanted, in one go for each store."""
-        wanted = set(keys)
-        wanted.discard(None)
-        for _, store in self.states:
-            store.load(cast("set[bytes]", wanted))
 
-    def point(self, key: bytes | None) -> None:
-        """The next call is for this key."""
-        if key is None:
-            raise InvalidRequest("the record has no key, and keyed state needs one")
-        for state, store in self.states:
-            state._cell = store.cell(key)  # noqa: SLF001  a handle is pointed by those who call, and has no such method for users
-        for handle in self.keyed:
-            handle._key = key  # noqa: SLF001  likewise
+def _no_key() -> InvalidRequest:
+    return InvalidRequest("the record has no key, and keyed state needs one")
 
 
 class Calls:
@@ -105,8 +102,6 @@ class Calls:
         self._timers = {name: (timer.function, surroundings.arguments(timer)) for name, timer in timers.items()}
         self._many = is_many(binding.leading[0])
         self._raw = element(binding.leading[0]) is bytes
-        plain = len(self._arguments.states) == 1 and not self._arguments.keyed
-        self._loop = self._one_state if plain else self._any_state if self._arguments.want_key else self._stateless
         self.knows_place = not self._many
 
     def take(self, part: Part, first: int, end: int) -> None:
@@ -116,53 +111,35 @@ class Calls:
         events = given if whole else given[first:end]
         if self._many:
             self._draft.at_record(part, end - 1)
-            result = self._function(list(events), *self._arguments.handles)
+            result = self._function(list(events), *self._arguments.at(None))
             if result is not None:
                 self._draft.emit_result(result)
             return
+        keys = part.keys if whole else part.keys[first:end]
+        if self._arguments.want_key and not all(keys) and None in keys:
+            keys = keys[: keys.index(None)]
         self._draft.at_record(part, first)
-        self._loop(events, part.keys if whole else part.keys[first:end], first)
+        self._call(events, keys)
+        if len(keys) < len(events):
+            raise _no_key()
 
     def fire(self, fired: Fired) -> None:
         """Call the function of a timer."""
         function, arguments = self._timers[fired.name]
         self._draft.at_timer(fired)
-        arguments.point(fired.key)
-        result = function(*arguments.handles)
+        result = function(*arguments.at(fired.key))
         if result is not None:
             self._draft.emit_result(result)
 
-    def _stateless(self, events: Sequence[Any], _keys: Sequence[bytes | None], place: int) -> None:
-        function, draft, handles = self._function, self._draft, self._arguments.handles
-        for event in events:
-            draft.place = place
-            result = function(event, *handles)
+    def _call(self, events: Sequence[Any], keys: Sequence[bytes | None]) -> None:
+        """The tight loop: `map` takes what it hands over from the columns, and calls."""
+        draft = self._draft
+        place = draft.place
+        end = place + min(len(events), len(keys))
+        for result in map(self._function, events, *self._arguments.columns(keys)):
             if result is not None:
                 draft.emit_result(result)
             place += 1
-
-    def _one_state(self, events: Sequence[Any], keys: Sequence[bytes | None], place: int) -> None:
-        if None in keys:
-            self._any_state(events, keys, place)
-            return
-        function, draft, handles = self._function, self._draft, self._arguments.handles
-        state, store = self._arguments.states[0]
-        self._arguments.load(keys)
-        cells = map(store.cells.__getitem__, cast("Sequence[bytes]", keys))
-        for event, state._cell in zip(events, cells, strict=True):  # noqa: SLF001  as `point`, without its call
             draft.place = place
-            result = function(event, *handles)
-            if result is not None:
-                draft.emit_result(result)
-            place += 1
-
-    def _any_state(self, events: Sequence[Any], keys: Sequence[bytes | None], place: int) -> None:
-        function, draft, arguments = self._function, self._draft, self._arguments
-        arguments.load(keys)
-        for event, key in zip(events, keys or repeat(None), strict=True):
-            draft.place = place
-            arguments.point(key)
-            result = function(event, *arguments.handles)
-            if result is not None:
-                draft.emit_result(result)
-            place += 1
+        if place < end:
+            raise RuntimeError("the function raised StopIteration")  # which ends a `map` as if there were no more

@@ -33,7 +33,19 @@ class Part:
     turn, for those who want it.
     """
 
-    __slots__ = ("columns", "events", "inherits", "input", "keys", "marks", "partition", "poison", "spec", "times")
+    __slots__ = (
+        "_here",
+        "columns",
+        "events",
+        "inherits",
+        "input",
+        "keys",
+        "marks",
+        "partition",
+        "poison",
+        "spec",
+        "times",
+    )
 
     def __init__(
         self, input_: int, spec: InputSpec, partition: int, columns: Columns, *, inherits: bool = False
@@ -48,6 +60,7 @@ class Part:
         self.poison: dict[int, Exception] = {}
         self.marks: Sequence[int] = ()
         self.inherits = inherits
+        self._here = f"{spec.topic}/{partition}@"
 
     def position(self, place: int) -> tuple[str, int, int]:
         """Where the record at `place` stands, or stood in the first place: topic, partition, offset."""
@@ -63,7 +76,7 @@ class Part:
             for name, value in self.columns.headers(place):
                 if name == SOURCE_HEADER:
                     return value.decode()
-        return f"{self.spec.topic}/{self.partition}@{self.columns.offsets[place]}"
+        return f"{self._here}{self.columns.offsets[place]}"
 
 
 class Mark(NamedTuple):
@@ -169,20 +182,20 @@ class Draft:
         form = self._forms[number]
         if form.kind is not None and not isinstance(value, form.kind):
             raise TypeError(f"{form.topic} holds {form.kind.__name__}, not {type(value).__name__}: {value!r:.200}")
+        part, place = self.part, self.place
+        if part is not None:  # as `current_key`, `time_ns` and `source` have it, in one step: this is done often
+            encoded, time_ns, source = part.keys[place], part.times[place], part.source(place)
+            header = (SOURCE_HEADER, source.encode())
+        else:
+            encoded, time_ns, header = self.current_key, self.time_ns, self.source()
         if key is not None:
-            encoded: bytes | None = encode_key(key)
+            encoded = encode_key(key)
         elif form.key_of is not None:
             encoded = encode_key(form.key_of(value))
-        else:
-            encoded = self.current_key
+        if self.stamp_ns is not None:
+            time_ns = self.stamp_ns
         self.outputs.append(
-            Output(
-                output=number,
-                key=encoded,
-                value=encode_value(value),
-                headers=[self.source()],
-                timestamp_ns=self.time_ns if self.stamp_ns is None else self.stamp_ns,
-            )
+            Output(output=number, key=encoded, value=encode_value(value), headers=[header], timestamp_ns=time_ns)
         )
 
     def emit_result(self, result: Any) -> None:

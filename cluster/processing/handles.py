@@ -1,6 +1,7 @@
 """What a function is handed beside its event: state of the current key, and tables.
 
-A handle is one object for the whole life of a processor; before each call it is pointed at the key of the record.
+A `State` is of one key for good. Of maps and tables there is one object for the whole life of a processor, which is
+pointed at the key of the record before each call.
 """
 
 from collections.abc import Callable
@@ -16,30 +17,20 @@ V = TypeVar("V")
 _MISSING: Any = object()
 
 
-class State(Generic[T]):
+class State(Cell, Generic[T]):
     """One value for each key. `value` is there when it was never set, too, if its type can be made from nothing.
 
-    What `value` gives may be changed in place: at the end of the work it is written if it is not what it was.
+    What `value` gives may be changed in place: at the end of the work it is written if it is not what it was. Do not
+    keep the object: only what happens to it during a call for its key counts.
     """
 
-    __slots__ = ("_cell",)
-    _cell: Cell
-
-    @property
-    def value(self) -> T:
-        """The value of the current key; by default `T()`, or None where that cannot be."""
-        cell = self._cell
-        if cell.fresh:
-            cell.store.touch(cell)
-        return cell.value  # type: ignore[no-any-return]
-
-    @value.setter
-    def value(self, value: T) -> None:
-        self._cell.put(value)
+    __slots__ = ()
+    value: T
+    """The value of the current key; by default `T()`, or None where that cannot be."""
 
     def clear(self) -> None:
         """Forget it, as if it had never been set."""
-        self._cell.delete()
+        self.delete()
 
 
 class MapState(Generic[K, V]):
@@ -50,6 +41,10 @@ class MapState(Generic[K, V]):
 
     def __init__(self, store: Store) -> None:
         self._store = store
+
+    def _at(self, key: bytes) -> "MapState[K, V]":
+        self._key = key
+        return self
 
     def _cell(self, key: K) -> Cell:
         return self._store.cell(len(self._key).to_bytes(4, "big") + self._key + encode_key(key))
@@ -91,6 +86,10 @@ class Table(Generic[V]):
         self._name = name
         self._store = store
         self._mine = mine
+
+    def _at(self, key: bytes) -> "Table[V]":
+        self._key = key
+        return self
 
     def get(self, key: Any = _MISSING, default: V | None = None) -> V | None:
         """The value of a key, by default of the current record's; `default` if there is none."""

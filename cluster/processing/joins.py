@@ -54,11 +54,10 @@ class Joins:
                 continue
             sides: Sides = self._sides.cell(key).get()
             mine, others = (sides.left, sides.right) if part.input == 0 else (sides.right, sides.left)
-            self._arguments.point(key)
             for other_ns, other in others:
                 if abs(other_ns - time_ns) <= self._within_ns:
                     event = values[place] if self._decoders[part.input] is bytes else part.events[place]
-                    self._meet(part.input, event, other)
+                    self._meet(part.input, key, event, other)
             mine.append((time_ns, values[place]))
             forget_ns = time_ns + self._within_ns + 1
             if sides.timer_ns is None or forget_ns < sides.timer_ns:
@@ -81,9 +80,9 @@ class Joins:
         sides.timer_ns = at_ns
         self._draft.set_timer(key, TIMER, at_ns, TimerClock.EVENT)
 
-    def _meet(self, side: int, event: Any, other: bytes) -> None:
+    def _meet(self, side: int, key: bytes, event: Any, other: bytes) -> None:
         met = self._decoders[1 - side](other)
         pair = (event, met) if side == 0 else (met, event)
-        result = self._function(*pair, *self._arguments.handles)
+        result = self._function(*pair, *self._arguments.at(key))
         if result is not None:
             self._draft.emit_result(result)

@@ -7,6 +7,7 @@ the records from `begin` to before `end` count; those that are condemned are set
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -82,10 +83,14 @@ class Reading:
         return events, poison
 
     def _read_times(self, part: Part, time_of: Callable[[Any], int]) -> None:
-        field, times = self._field, list(part.columns.times_ns)
+        moment = attrgetter(self._field)
+        if not part.poison:
+            part.times = [*map(time_of, map(moment, part.events))]
+            return
+        times = list(part.columns.times_ns)
         for place, event in enumerate(part.events):
             if place not in part.poison:
-                times[place] = time_of(getattr(event, field))
+                times[place] = time_of(moment(event))
         part.times = times
 
 

@@ -1,15 +1,18 @@
 """Keyed state: a write-back cache over what is committed.
 
 Rules:
-1. A value is read once and stays decoded. Whoever looks at it has *touched* it: at the end of what was attempted, what
-   was touched is encoded again, and is a change where the bytes differ. So changes in place persist.
-2. `settle` ends an attempt that went well; `roll_back` ends one that did not, and drops what it touched.
+1. A value is read once and stays decoded. It is handed out as a plain attribute, so nobody knows whether it was looked
+   at, set, or changed in place: at the end of what was attempted, all that was handed out (is *in play*) and has a
+   value is encoded again, and is a change where the bytes differ. So changes in place persist.
+2. `settle` ends an attempt that went well; `roll_back` ends one that did not, and drops what was in play.
 3. `take_changes` ends a work: one change for each value that is not what it was before. `drop` ends it without.
 4. Callbacks read what is committed, so a value that was changed by work n stays in memory until n is committed.
 5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done.
+6. What equals the default, and was nothing before, is nothing: to look does not store.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -23,62 +26,103 @@ ReadState = Callable[[Sequence[tuple[str, bytes]]], Sequence[bytes | None]]
 CELLS_MAX = 200_000
 """Values that a runner keeps in memory, where all is committed."""
 
-_UNDECODED: Any = object()
+BARE_BYTES_MAX = 256
+"""A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
+encoded sooner than put away and taken out again."""
+
+_NOTHING: Any = object()
 
 
 class Cell:
-    """One value: as it is encoded, and, when somebody has looked, as it is."""
+    """One value: as it is encoded, and, when somebody has looked, as it is.
 
-    __slots__ = ("encoded", "explicit", "fresh", "key", "n", "store", "value")
+    `value` is empty until it is looked at or set, which is for those to whom the cell was handed out; all others `get`.
+    """
+
+    __slots__ = ("_away", "before", "encoded", "key", "n", "store", "value")
 
     def __init__(self, store: "Store", key: bytes, encoded: bytes | None) -> None:
         self.store = store
         self.key = key
         self.encoded = encoded
-        self.value: Any = _UNDECODED
-        self.fresh = True
-        """Not touched in this attempt."""
-        self.explicit = False
-        """Set, not only looked at: then it is written though it equals the default."""
+        self.before: bytes | None = _NOTHING
+        """As it was when the work began, if this work has changed it."""
         self.n = 0
         """The work that changed it last."""
+        self._away: Any = _NOTHING
+        """The value, while it is put away."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Python asks here for what is empty."""
+        if name != "value":
+            raise AttributeError(f"{type(self).__name__} has no {name!r}; it has `value` and `clear`")
+        value = self._away if self._away is not _NOTHING else self.store.value(self)
+        self.value = value
+        return value
 
     def get(self) -> Any:
-        """The value, which from now on may be changed in place."""
-        if self.fresh:
-            self.store.touch(self)
+        """The value, in play from now on."""
+        self.store.keyed.in_play[self] = None
         return self.value
 
     def put(self, value: Any) -> None:
         """Set it."""
-        if self.fresh:
-            self.store.keyed.touched.append(self)
-            self.fresh = False
+        self.store.keyed.in_play[self] = None
         self.value = value
-        self.explicit = True
 
     def delete(self) -> None:
         """As if it had never been set."""
-        self.put(_UNDECODED)
+        self.put(self.store.default())
+        self.store.keyed.deleted.add(self)
+
+    def is_seen(self) -> bool:
+        """Whether there is a value: somebody has looked at it or set it."""
+        try:
+            _value_of(self)
+        except AttributeError:
+            return False
+        return True
+
+    def put_away(self) -> None:
+        """It stays decoded, but is not looked at."""
+        self._away = self.value
+        del self.value
+
+    def forget(self) -> None:
+        """Only what is encoded counts."""
+        self.value = self._away = _NOTHING
+        del self.value
+
+
+_value_of = vars(Cell)["value"].__get__
+"""Unlike `cell.value` it leaves empty what is empty: AttributeError, without asking `__getattr__`."""
 
 
 class Store:
-    """All values of one name and one type."""
+    """All values of one name and one type; `make`: the class that they are handed out as."""
 
-    def __init__(self, keyed: "KeyedState", name: str, kind: Any, default: Callable[[], Any]) -> None:
+    def __init__(self, keyed: "KeyedState", name: str, kind: Any, default: Callable[[], Any], make: type[Cell]) -> None:
         self.keyed = keyed
         self.name = name
         self.cells: dict[bytes, Cell] = {}
         self.default = default
+        self._make = make
         self._decode = msgspec.msgpack.Decoder(kind).decode
+
+    @cached_property
+    def nothing(self) -> bytes:
+        """The default, encoded."""
+        return self.keyed.encode(self.default())
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Have these in memory, with one call for those that are not."""
-        missing = set(keys).difference(self.cells)
+        cells = self.cells
+        missing = [key for key in keys if key not in cells]
         if missing:
+            missing = [*dict.fromkeys(missing)]
             found = self.keyed.read([(self.name, key) for key in missing])
             for key, encoded in zip(missing, found, strict=True):
-                self.cells[key] = Cell(self, key, encoded)
+                cells[key] = self._make(self, key, encoded)
 
     def cell(self, key: bytes) -> Cell:
         """One of them, read if need be."""
@@ -88,25 +132,22 @@ class Store:
             cell = self.cells[key]
         return cell
 
-    def touch(self, cell: Cell) -> None:
-        """Somebody looks at it, and may change it in place."""
-        if cell.value is _UNDECODED:
-            cell.value = self.default() if cell.encoded is None else self._decoded(cell, cell.encoded)
-        cell.fresh = False
-        self.keyed.touched.append(cell)
-
-    def encode(self, cell: Cell) -> bytes | None:
-        """What it is now, as bytes; a default that was only looked at is nothing."""
-        if cell.value is _UNDECODED:
-            return None
-        encoded = self.keyed.encode(cell.value)
-        if cell.encoded is None and not cell.explicit and encoded == self.keyed.encode(self.default()):
-            return None
-        return encoded
-
-    def _decoded(self, cell: Cell, encoded: bytes) -> Any:
+    def hand_out(self, keys: Sequence[bytes]) -> list[Cell]:
+        """The cell of each of these keys; they are in play from now on."""
         try:
-            return self._decode(encoded)
+            cells = [*map(self.cells.__getitem__, keys)]
+        except KeyError:
+            self.load(keys)
+            cells = [*map(self.cells.__getitem__, keys)]
+        self.keyed.in_play |= dict.fromkeys(cells)
+        return cells
+
+    def value(self, cell: Cell) -> Any:
+        """What a cell holds, decoded. StateUnreadable."""
+        if cell.encoded is None:
+            return self.default()
+        try:
+            return self._decode(cell.encoded)
         except msgspec.DecodeError as error:
             raise StateUnreadable(
                 f"state {self.name!r} of key {cell.key!r} does not decode as its type: {error}; deploy code that reads "
@@ -123,48 +164,59 @@ class KeyedState:
         self.read = read
         self.encode = msgspec.msgpack.Encoder().encode
         self.stores: dict[str, Store] = {}
-        self.touched: list[Cell] = []
-        self._before: dict[Cell, bytes | None] = {}
+        self.in_play: dict[Cell, None] = {}
+        """In the order in which they came into play, which is the order of the changes."""
+        self.deleted: set[Cell] = set()
+        """Those of them that were deleted, and may have been set since."""
+        self._changed: list[Cell] = []
+        """By this work."""
 
-    def store(self, name: str, kind: Any, default: Callable[[], Any] = lambda: None) -> Store:
+    def store(self, name: str, kind: Any, default: Callable[[], Any] = lambda: None, make: type[Cell] = Cell) -> Store:
         """The store of that name, made when it is first asked for."""
         if name not in self.stores:
-            self.stores[name] = Store(self, name, kind, default)
+            self.stores[name] = Store(self, name, kind, default, make)
         return self.stores[name]
 
     def settle(self) -> None:
         """The attempt went well. TypeError if a value cannot be encoded: then nothing is settled."""
-        encoded = [cell.store.encode(cell) for cell in self.touched]
-        for cell, now in zip(self.touched, encoded, strict=True):
-            if now != cell.encoded:
-                self._before.setdefault(cell, cell.encoded)
+        for cell, now in zip(*self._encoded(), strict=True):
+            was = cell.encoded
+            if now is not None and len(now) > BARE_BYTES_MAX:
+                cell.put_away()
+            if now != was and not (was is None and now == cell.store.nothing):
+                if cell.before is _NOTHING:
+                    cell.before = was
+                    self._changed.append(cell)
                 cell.encoded = now
-            cell.fresh, cell.explicit = True, False
-        self.touched.clear()
+        self.in_play.clear()
+        self.deleted.clear()
 
     def roll_back(self) -> None:
-        """The attempt failed: what it touched is as it was after the last one that went well."""
-        for cell in self.touched:
-            cell.value, cell.fresh, cell.explicit = _UNDECODED, True, False
-        self.touched.clear()
+        """The attempt failed: what was in play is as it was after the last one that went well."""
+        for cell in self.in_play:
+            cell.forget()
+        self.in_play.clear()
+        self.deleted.clear()
 
     def take_changes(self, n: int) -> list[StateChange]:
         """The changes of the work `n`, which ends here."""
-        assert not self.touched, "an attempt is still open"
+        assert not self.in_play, "an attempt is still open"
         changes = []
-        for cell, before in self._before.items():
-            if cell.encoded != before:
+        for cell in self._changed:
+            if cell.encoded != cell.before:
                 cell.n = n
                 changes.append(StateChange(store=cell.store.name, key=cell.key, value=cell.encoded))
-        self._before.clear()
+            cell.before = _NOTHING
+        self._changed.clear()
         return changes
 
     def drop(self) -> None:
         """The work came to nothing."""
         self.roll_back()
-        for cell, before in self._before.items():
-            cell.encoded, cell.value = before, _UNDECODED
-        self._before.clear()
+        for cell in self._changed:
+            cell.encoded, cell.before = cell.before, _NOTHING
+            cell.forget()
+        self._changed.clear()
 
     def committed(self, n: int) -> None:
         """Works up to `n` are committed and applied, so what they changed can be read again: make room if need be."""
@@ -172,3 +224,18 @@ class KeyedState:
             for store in self.stores.values():
                 for key in [key for key, cell in store.cells.items() if cell.n <= n]:
                     del store.cells[key]
+
+    def _encoded(self) -> tuple[Iterable[Cell], Sequence[bytes | None]]:
+        """What is in play and has a value, and how that is encoded now; None: it was deleted, and is the default."""
+        cells: Iterable[Cell] = self.in_play
+        try:
+            values = [*map(_value_of, cells)]
+        except AttributeError:
+            cells = [cell for cell in cells if cell.is_seen()]
+            values = [*map(_value_of, cells)]
+        encoded: list[bytes | None] = []
+        encoded += map(self.encode, values)
+        for place, cell in enumerate(cells) if self.deleted else ():
+            if cell in self.deleted and encoded[place] == cell.store.nothing:
+                encoded[place] = None
+        return cells, encoded

@@ -237,10 +237,9 @@ class Windows:
         items = [item for chunk in pane.chunks for item in self._chunk(key, chunk).get()]
         items.sort(key=_time_of)
         window = Window(decode_key(key, self._key_kind), pane.start_ns, pane.end_ns)
-        self._arguments.point(key)
         self._draft.stamp_ns = pane.end_ns - 1
         events = [self._decode(value) for _, value in items]
-        result = self._function(window, events, *self._arguments.handles)
+        result = self._function(window, events, *self._arguments.at(key))
         if result is not None:
             self._draft.emit_result(result)
         self._draft.stamp_ns = None

@@ -63,13 +63,15 @@ def decode_columns(batch: Batch, base_offset: Offset) -> Columns:
         offsets = _offsets_with_holes(records, base_offset)
         if count > batch.record_count or (offsets and offsets[-1] >= base_offset + batch.record_count):
             raise CorruptBatch(f"the batch at offset {base_offset} reaches beyond its own span")
-    return Columns(
-        offsets=offsets,
-        keys=[record.key or (b"" if record.HasField("key") else None) for record in records],
-        values=[record.value for record in records],
-        times_ns=[record.timestamp_ns for record in records],
-        _records=records,
-    )
+    keys: list[bytes | None] = []
+    values: list[bytes] = []
+    times_ns: list[int] = []
+    add_key, add_value, add_time = keys.append, values.append, times_ns.append
+    for record in records:  # once: each pass would make an object for each record anew
+        add_key(record.key or (b"" if record.HasField("key") else None))
+        add_value(record.value)
+        add_time(record.timestamp_ns)
+    return Columns(offsets=offsets, keys=keys, values=values, times_ns=times_ns, _records=records)
 
 
 def _offsets_with_holes(records: Any, base_offset: int) -> list[int]:

@@ -1,6 +1,6 @@
 """`make bench`: riverrun beside its yardsticks, interleaved, five times; the medians as a table.
 
-Options: --rounds N, --data-dir DIR (on a real disk), --scale X (of the amounts), --skip-idle.
+Options: --rounds N, --data-dir DIR (on a real disk), --scale X (of the amounts), --skip-idle, --only-processing.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from rich.console import Console
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
-from tests.bench import workload, yardsticks
+from tests.bench import processing, workload, yardsticks
 from tests.bench.idle import idle_cpu
 from tests.bench.machine import machine
 from tests.bench.over_http import publish_over_http
@@ -30,6 +30,8 @@ from tests.bench.report import (
     latency_table,
     median,
     member_line,
+    processing_line,
+    processing_table,
     shape_name,
     throughput_table,
 )
@@ -113,13 +115,15 @@ class Bench:
             shutil.rmtree(data, ignore_errors=True)
 
 
-async def measure(bench: Bench, rounds: int, *, idle: bool) -> None:
+async def measure(bench: Bench, rounds: int, *, cluster: bool, idle: bool) -> None:
     """Interleaved rounds, and then the idle cluster."""
     for number in range(rounds):
         bench.console.print(f"round {number + 1} of {rounds}")
-        await bench.yardsticks()
-        await bench.riverrun(number)
-    if idle:
+        if cluster:
+            await bench.yardsticks()
+            await bench.riverrun(number)
+        await processing.measure(bench.directory, bench.scale, bench.note)
+    if cluster and idle:
         bench.console.print("an idle cluster with 1,000 partitions")
         bench.note("idle % of a core", 100 * await idle_cpu(bench.directory, PORT))
 
@@ -131,16 +135,21 @@ def run(options: argparse.Namespace) -> None:
     where = machine(directory)
     bench = Bench(directory, options.scale)
     try:
-        uvloop.run(measure(bench, options.rounds, idle=not options.skip_idle))
+        uvloop.run(measure(bench, options.rounds, cluster=not options.only_processing, idle=not options.skip_idle))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     out = Console(width=None if Console().is_terminal else 110)
     out.print(where, highlight=False)
-    out.print(f"{options.rounds} interleaved rounds; three nodes, everything synced, every byte read back and compared")
-    out.print(throughput_table(bench.figures))
-    out.print(member_line(bench.figures))
-    out.print(latency_table(bench.figures))
-    if not options.skip_idle:
+    if not options.only_processing:
+        out.print(
+            f"{options.rounds} interleaved rounds; three nodes, everything synced, every byte read back and compared"
+        )
+        out.print(throughput_table(bench.figures))
+        out.print(member_line(bench.figures))
+        out.print(latency_table(bench.figures))
+    out.print(processing_table(bench.figures))
+    out.print(processing_line(bench.figures))
+    if not options.only_processing and not options.skip_idle:
         idle = median(bench.figures, "idle % of a core")
         out.print(f"idle, 3 nodes with 1,000 partitions: {idle:.1f} % of one core, over all three")
     if options.json:
@@ -154,6 +163,7 @@ def main() -> None:
     parser.add_argument("--data-dir", default=".bench")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--skip-idle", action="store_true")
+    parser.add_argument("--only-processing", action="store_true", help="user code alone, without a cluster")
     parser.add_argument("--json", default="", help="write every figure there")
     run(parser.parse_args())
 

@@ -49,3 +49,11 @@ def cpu_s(pid: int) -> float:
     """What a process has used so far, in user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+
+
+def children() -> set[int]:
+    """The processes that this one has started and that are there."""
+    found = set()
+    for thread in Path("/proc/self/task").iterdir():
+        found |= {int(pid) for pid in (thread / "children").read_text().split()}
+    return found

@@ -4,7 +4,7 @@ import statistics
 
 from rich.table import Table
 
-from tests.bench import workload
+from tests.bench import processing, workload
 
 Figures = dict[str, list[float]]
 """By name, one for each round."""
@@ -82,3 +82,36 @@ def latency_table(figures: Figures) -> Table:
         p50 = median(figures, f"{name} p50 ms")
         table.add_row(label, f"{p50:.2f}", f"{median(figures, f'{name} p99 ms'):.2f}", f"{p50 / whole:.2f}")
     return table
+
+
+def processing_table(figures: Figures) -> Table:
+    """Records a second of one core, with the ratios to the plain loops of the same run."""
+    table = Table(title="User code, 1,000 records/s of one core, medians", title_justify="left")
+    for column in ("", "1,000/s", "least to most", "of decoded", "of stored"):
+        table.add_column(column, justify="left" if not column else "right")
+    for kind in (processing.FILTER_MAP, processing.COUNT):
+        table.add_section()
+        table.add_row(kind)
+        decoded, stored = (median(figures, f"{kind}: {loop}") for loop in (processing.DECODED, processing.STORED))
+        for name in (name for name in figures if name.startswith(f"{kind}: ") and not name.endswith(processing.UNIT)):
+            rate, low, high = median(figures, name), min(figures[name]), max(figures[name])
+            table.add_row(
+                f"  {name.removeprefix(f'{kind}: ')}",
+                f"{rate / 1000:,.0f}",
+                f"{low / 1000:,.0f} to {high / 1000:,.0f}",
+                f"{rate / decoded:.2f}",
+                f"{rate / stored:.2f}",
+            )
+    return table
+
+
+def processing_line(figures: Figures) -> str:
+    """What a child process leaves to the node, and who else is there."""
+    spent = [
+        f"{kind} {median(figures, f'{kind}: {processing.NODE}{processing.UNIT}'):.0f} ns"
+        for kind in (processing.FILTER_MAP, processing.COUNT)
+    ]
+    line = f"the node's own part of a record that goes through a child process: {', '.join(spent)}"
+    if any("Bytewax" in name or "Quix" in name for name in figures):
+        return f"{line}\nBytewax and Quix Streams: over decoded records, without Kafka (see tests/bench/peer_*.py)"
+    return f"{line}\nBytewax and Quix Streams are not installed: make bench-peers"

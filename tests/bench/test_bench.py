@@ -42,3 +42,16 @@ def test_a_small_run_ends_with_its_tables(tmp_path):
     assert 0 == done.returncode, done.stderr
     assert "of the bare pipeline" in done.stdout
     assert "of reading without a group" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+def test_user_code_comes_to_the_same_everywhere(tmp_path):
+    """In plain loops, in the runner and in a child process: a small run compares, and ends with its table."""
+    command = [sys.executable, "-m", "tests.bench", "--only-processing", "--rounds", "1", "--scale", "0.02"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "bench")], capture_output=True, text=True, check=False, timeout=50
+    )
+    assert 0 == done.returncode, done.stderr
+    assert 2 == done.stdout.count("riverrun, through a child process")
+    assert "the node's own part of a record" in done.stdout

@@ -5,7 +5,7 @@ import pytest
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import Leader, LeaderTable
 from cluster.broker.reports import Reports
-from cluster.errors import TopicDeleted, UnknownPartition, UnknownTopic
+from cluster.errors import InvalidRequest, TopicDeleted, UnknownPartition, UnknownTopic
 from cluster.metadata import App, Code, Delta, Node, Placement, Replica, Report, Stage, Topic
 from cluster.types import NodeId, Offset, PartitionId, ProducerId, ReplicaId, Term, TopicId
 
@@ -151,3 +151,13 @@ def test_stages_are_found_by_their_logs_and_tasks_by_their_producers() -> None:
 
 def _tasks(directory: Directory) -> list[int]:
     return [producer for producer in range(40) if directory.is_task_producer(ProducerId(producer))]
+
+
+def test_the_clusters_own_topics_are_not_written_by_others() -> None:
+    """Whatever they hold."""
+    directory = Directory()
+    directory.apply(Delta(version=1, topics=(_topic(name="__code"),)))
+
+    assert ID == directory.topic("__code").id
+    with pytest.raises(InvalidRequest):
+        directory.topic_to_write("__code")

@@ -265,7 +265,7 @@ class Coordinator:
 
     # --- topics that are gone
 
-    def _topic_deleted(self, topic: TopicId) -> None:
+    async def _topic_deleted(self, topic: TopicId) -> None:
         for home in list(self._led):
             self._forget_topics(home, [topic])
 

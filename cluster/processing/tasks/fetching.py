@@ -50,6 +50,7 @@ class Fetching:
         self._keepers = keepers
         self._stores = stores
         self._options = options
+        self.fetched = 0
 
     # --- asking
 
@@ -67,6 +68,7 @@ class Fetching:
             except TimeoutError:
                 error = Unavailable(f"node {node} did not go on with the state of {replica.partition}")
             else:
+                self.fetched += 1
                 log_event.info("task_state_fetched", task=str(replica.partition), node=node, n=store.applied.n)
                 return
         raise error

@@ -30,6 +30,7 @@ log_event = structlog.get_logger()
 ENTRIES_BYTES_MAX = 4 * 1024 * 1024
 ENTRIES_MAX = 256
 """Applied in one piece of work."""
+MOMENT_S = 0.001
 AGAIN_S = 1.0
 """After a full disk, and between tries to get the state."""
 Fetch = Callable[["Keeper", Store, int], Awaitable[None]]
@@ -146,7 +147,7 @@ class Keeper:
     async def _wait(self, store: Store) -> None:
         """For something to be committed; state that changed is flushed in its time."""
         left_s = self._options.flush_interval_s - (self._clock.monotonic_s() - self._flushed_s) if self._dirty else None
-        if left_s is not None and left_s <= 0:
+        if left_s is not None and left_s < MOMENT_S:
             self._dirty = False
             self._flushed_s = self._clock.monotonic_s()
             await self._stores.run(store.flush)

@@ -83,6 +83,11 @@ class Tasks:
         broker.on_deleted.append(self._deleted)
         broker.on_metadata.append(self._metadata_changed)
 
+    @property
+    def fetched(self) -> int:
+        """States that replicas here got from others, since the start."""
+        return self._fetching.fetched
+
     def routes(self) -> dict[str, Route]:
         """What other nodes ask of this one's tasks."""
         return {SHIP: Route(streaming=self._take_shipped), FETCH_STATE: Route(streaming=self._fetching.serve)}
@@ -169,15 +174,21 @@ class Tasks:
             task = self._supervisor.spawn_task(leading.run(), name=f"task/{partition}/lead")
             self._leading[partition] = (leading, task)
 
-    def _deleted(self, topic: TopicId) -> None:
+    async def _deleted(self, topic: TopicId) -> None:
+        """Return when nothing is done any more with the files of its tasks: they are about to go."""
+        keeping = []
         for partition in [partition for partition in self._keepers if partition.topic == topic]:
             found = self._leading.pop(partition, None)
             if found is not None:
                 found[1].cancel()
-            self._running.pop(partition).cancel()
+            keeping.append(self._running.pop(partition))
+            keeping[-1].cancel()
             keeper = self._keepers.pop(partition)
             keeper.on_change = lambda: None
             keeper.close()
+        if keeping:
+            await asyncio.gather(*keeping, return_exceptions=True)
+            await self._around.processing.stores.run(lambda: None)  # which is done after what was asked for before
 
     def _metadata_changed(self) -> None:
         for leading, _ in self._leading.values():

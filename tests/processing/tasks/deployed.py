@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
+from cluster.config import NodeConfig
 from cluster.controller.commands import DraftedStage
 from cluster.errors import RiverrunError
 from cluster.metadata import Code, TopicConfig
@@ -27,29 +29,53 @@ class CodeNode(Node):
 
 
 class AppCluster(SimCluster):
-    """See `SimCluster`."""
+    """See `SimCluster`. `short_logs`: of tasks, so that whoever is away for a while is behind their start."""
 
     node_class = CodeNode
+    short_logs = False
+
+    def _config(self, number: int) -> NodeConfig:
+        config = super()._config(number)
+        if not self.short_logs:
+            return config
+        return replace(
+            config,
+            log=replace(config.log, folded_segment_bytes_max=4_096),
+            processing=replace(
+                config.processing, flush_interval_s=0.5, lagging_bytes_max=0, snapshot_chunk_bytes=1_000
+            ),
+        )
+
+    @property
+    def fetched(self) -> int:
+        """States that replicas got from others."""
+        return sum(node.tasks.fetched for node in self.running.values() if node.tasks is not None)
 
 
-async def deploy(cluster: SimCluster, app: App, module: str, partitions: int) -> None:
-    """All of its topics with so many partitions, a task for each; and the app, with the code of that module."""
-    client = cluster.client("deployer")
-    await client.open()
+async def deploy(cluster: SimCluster, app: App, module: str, partitions: int, *, name: str = "app") -> None:
+    """All of its topics with so many partitions, a task for each; and the app of that name in that module."""
+    await asyncio.sleep(3)  # they choose a controller
     specs = app.specs()
-    for name in {item.topic for spec in specs for item in (*spec.inputs, *spec.outputs)}:
-        await create(cluster, name, partitions)
-    code = Code(sha256=b"", size_bytes=0, name=module, app="app", offset=Offset(0))
+    for wanted in {item.topic for spec in specs for item in (*spec.inputs, *spec.outputs)}:
+        await create(cluster, wanted, partitions)
+    code = Code(sha256=b"", size_bytes=0, name=module, app=name, offset=Offset(0))
+    known = a_node(cluster).broker.directory.apps.get(app.name)
+    replaced = {(stage.name, stage.version): stage.spec for stage in known.stages} if known is not None else {}
     stages = []
     for spec in specs:
         topic = await create(cluster, tasks_topic(app.name, spec.name, spec.version), partitions)
         stages.append(
             DraftedStage(
-                name=spec.name, version=spec.version, spec=encode_spec(spec), code=code, topic=topic, tasks=partitions
+                name=spec.name,
+                version=spec.version,
+                spec=encode_spec(spec),
+                code=code,
+                topic=topic,
+                tasks=partitions,
+                replaces=replaced.get((spec.name, spec.version), b""),
             )
         )
     await until(lambda: a_node(cluster).controller.deploy_app(app.name, stages))
-    await client.abandon()
 
 
 async def create(cluster: SimCluster, name: str, partitions: int) -> bytes:
@@ -75,15 +101,18 @@ async def until(attempt: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(0.2)
 
 
-def on_a_cluster(work: Callable[[AppCluster], Awaitable[None]], seed: int = 1) -> None:
+def on_a_cluster(work: Callable[[AppCluster], Awaitable[None]], seed: int = 1, *, short_logs: bool = False) -> None:
     """Run on three nodes, in virtual time; no node may end by itself."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
         cluster = AppCluster(loop)
+        cluster.short_logs = short_logs
         await cluster.start_all()
-        await work(cluster)
-        assert [] == cluster.fatal
+        try:
+            await work(cluster)
+        finally:
+            assert [] == cluster.fatal
 
     simulate(run(), seed)
