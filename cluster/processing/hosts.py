@@ -35,8 +35,9 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """Which task of which stage: see `Runner`."""
+    """Which task of which stage: see `Runner`. `app`: the app's name, by which external workers are found."""
 
+    app: str = ""
     stage: str
     version: int
     task: int

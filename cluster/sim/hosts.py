@@ -18,6 +18,7 @@ from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, StateUnreada
 from cluster.processing.app import App
 from cluster.processing.hosting.loading import load_module
 from cluster.processing.hosting.restarts import Restarts
+from cluster.processing.hosting.workers import Workers
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
@@ -31,7 +32,15 @@ T = TypeVar("T")
 class SimHosts:
     """See `Hosts`. Of one node, until it crashes. `work_s_max`: of the virtual time that a work takes, drawn anew."""
 
-    def __init__(self, options: ProcessingOptions, chance: random.Random, *, work_s_max: float = 0.002) -> None:
+    def __init__(
+        self,
+        options: ProcessingOptions,
+        chance: random.Random,
+        *,
+        work_s_max: float = 0.002,
+        workers: Workers | None = None,
+    ) -> None:
+        self._workers = workers
         self.options = options
         self.chance = chance
         self.work_s_max = work_s_max
@@ -43,21 +52,27 @@ class SimHosts:
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
         """See `Hosts`."""
-        return (await self._program(code).process(wait=False)).app.specs()
+        known = None if self._workers is None else self._workers.described(code)
+        return known if known is not None else (await self._program(code).process(wait=False)).app.specs()
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
         """See `Hosts`."""
         if external:
-            raise Unavailable("there are no external workers in the simulator")
+            if self._workers is None:
+                raise Unavailable("this node takes no external workers")
+            return await self._workers.open(code, seat, read_state)
         return SimHost(await self._program(code).process(wait=True), seat, read_state)
 
     def trouble(self, code: CodeFile) -> str:
         """See `Hosts`."""
         program = self._programs.get(_key(code))
-        return "" if program is None else program.trouble()
+        trouble = "" if program is None else program.trouble()
+        return trouble or ("" if self._workers is None else self._workers.trouble(code))
 
     async def close(self) -> None:
         """See `Hosts`."""
+        if self._workers is not None:
+            await self._workers.close()
         for program in self._programs.values():
             program.end("exit", "this node closes")
 

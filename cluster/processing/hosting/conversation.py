@@ -45,8 +45,12 @@ class Pipe(Protocol):
         """The next frame; None: there are no more. OSError or RiverrunError: it broke."""
 
 
+CAUSES = {"exit", "hang", "memory"}
+"""For which the work in hand is to blame."""
+
+
 class End(NamedTuple):
-    """Why a host is no more. `cause`: as of HostFailed, and "closed" if it was not its own doing."""
+    """Why a host is no more. `cause`: as of HostFailed; another word ("closed", "lost") where no work is to blame."""
 
     cause: str
     why: str
@@ -179,8 +183,9 @@ class Conversation:
 
     def _failed(self, seat: int) -> HostFailed:
         assert self.end is not None, "it has ended"
-        cause = "exit" if self.end.cause == "closed" else self.end.cause
-        return HostFailed(self.end.why, cause=cause, at_work="yes" if self._at_work == seat else "no")
+        own = self.end.cause in CAUSES
+        cause = self.end.cause if own else "exit"
+        return HostFailed(self.end.why, cause=cause, at_work="yes" if own and self._at_work == seat else "no")
 
     # --- what goes out
 
@@ -204,7 +209,7 @@ class Conversation:
                     case ReadState():
                         await self._on_read_state(frame)
                     case Ended():
-                        self._said = End(frame.cause, frame.why)
+                        self._said = self._said or End(frame.cause, frame.why)
                     case Failed(seat=seat) if seat == NO_SEAT and not self.described.done():
                         self.described.set_exception(error_in(frame))
                     case _:

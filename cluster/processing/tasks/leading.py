@@ -232,6 +232,7 @@ class Leading:
         content = await around.read_code(stage.code)
         code = CodeFile(name=stage.code.name, app=stage.code.app, content=content)
         seat = Seat(
+            app=plan.app.name,
             stage=plan.spec.name,
             version=plan.spec.version,
             task=plan.task,
