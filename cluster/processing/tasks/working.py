@@ -255,9 +255,9 @@ class Working:
         self._last_made_s = self._around.clock.monotonic_s()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.unapplied[commit.n] = work
+        await self._keeper.running.ref.tell(Command(encoded, reply))
         self.replies.add(reply)
         reply.add_done_callback(partial(self._decided, commit.n))
-        await self._keeper.running.ref.tell(Command(encoded, reply))
 
     def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
         self.replies.discard(reply)
@@ -278,6 +278,8 @@ class Working:
         """All that was parked up to now, and nothing else meanwhile; the future gets how many records that were."""
         while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
             self._raise()
+            for error in self._shipper.shipping.stopped.values():
+                raise Unavailable(f"what was to be shipped before is refused: {error.message}")
             self._event.clear()
             await self._event.wait()
         ends = {}
