@@ -327,7 +327,10 @@ async def test_what_runs_is_told_of(cluster: Deploys, client: Client) -> None:
         async for record in client.read("alerts", start="earliest"):
             assert {"customer_id": "c", "amount_usd": "500"} == msgspec.json.decode(record.value)
             break
-    fraud = next(stage for stage in (await client.describe_app("retail")).stages if stage.name == "fraud")
-    assert {TaskState.RUNNING} == {task.state for task in fraud.tasks}
-    assert 0 == fraud.lag_records
+        while True:
+            fraud = next(stage for stage in (await client.describe_app("retail")).stages if stage.name == "fraud")
+            if {TaskState.RUNNING} == {task.state for task in fraud.tasks} and fraud.lag_records == 0:
+                break
+            assert all(task.why for task in fraud.tasks if task.state is TaskState.UNKNOWN)
+            await asyncio.sleep(0.1)
     assert [(1, 1)] == [(at.position, at.end) for task in fraud.tasks for at in task.positions if at.end]
