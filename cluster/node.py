@@ -92,7 +92,7 @@ class Node:
         self.tasks = self._make_tasks(processing) if processing is not None else None
         self.apps = self._make_apps(processing)
         self.subscribing = self._make_subscribing()
-        self._routes = {**self._public_routes(), **self.apps.routes()}
+        self._routes = {**self._public_routes(), **self.apps.routes(), **(processing.routes if processing else {})}
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""

@@ -1,11 +1,12 @@
 """What tasks need of the world beside what every node has: where state is kept, and where user code runs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from cluster.processing.hosts import Hosts
 from cluster.processing.store import Store
+from cluster.world import Route
 
 T = TypeVar("T")
 
@@ -34,7 +35,8 @@ class Stores(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Processing:
-    """A world's part in processing."""
+    """A world's part in processing. `routes`: what its hosts serve on the client listener, for external workers."""
 
     hosts: Hosts
     stores: Stores
+    routes: Mapping[str, Route] = field(default_factory=dict)

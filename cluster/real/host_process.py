@@ -95,7 +95,7 @@ class HostProcess:
                     pass_fds=(theirs.fileno(),),
                     cwd=directory,
                     env=dict(environment),
-                    start_new_session=True,
+                    process_group=0,  # not a session: the system would give that as much time as all nodes here
                 )
 
         self._thread = threading.Thread(target=self._keep, args=(spawn,), name="host", daemon=True)

@@ -6,6 +6,7 @@ see `Settings`. It ends when the node closes its end, or is gone: then nobody wa
 
 import contextlib
 import ctypes
+import gc
 import io
 import os
 import resource
@@ -98,6 +99,11 @@ def main() -> None:
         _end_soon()
 
 
+NICENESS = 5
+GC_THRESHOLD = 50_000
+"""Objects between collections of the youngest: a batch of records is many, and none of them is garbage in a circle."""
+
+
 def _load(settings: Settings) -> App:
     if settings.module:
         return load_module(settings.module, settings.app)
@@ -114,7 +120,9 @@ def _end_soon() -> None:
 
 
 def restrict(settings: Settings) -> None:
-    """Limits of this process, before any user code is in it."""
+    """Limits of this process, before any user code is in it, and what it yields to: the node's own work comes first."""
+    os.nice(NICENESS)
+    gc.set_threshold(GC_THRESHOLD)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if settings.memory_bytes_max:
         resource.setrlimit(resource.RLIMIT_AS, (settings.memory_bytes_max, settings.memory_bytes_max))
