@@ -61,6 +61,8 @@ class Leading:
         self._suspicion = Suspicion()
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._opening: CodeFile | None = None
+        """What is waited for."""
         self._did: Work | None = None
         """What user code had when the last attempt ended."""
         self._replies: set[asyncio.Future[Any]] = set()
@@ -239,7 +241,7 @@ class Leading:
             tasks=stage.tasks,
             partitions=plan.partitions,
         )
-        self.state, self.why = "waiting", "its code is being started"
+        self.state, self.why, self._opening = "waiting", "its code is being started", code
         opening = asyncio.ensure_future(
             around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
         )
@@ -248,6 +250,7 @@ class Leading:
             await asyncio.wait((opening, changed), return_when=asyncio.FIRST_COMPLETED)
             return opening.result() if opening.done() else None
         finally:
+            self._opening = None
             opening.cancel()
             changed.cancel()
 
@@ -297,6 +300,13 @@ class Leading:
         return self.plan.name if self.plan is not None else str(self._partition)
 
     # --- for others
+
+    @property
+    def waits_for(self) -> str:
+        """Why it does no works just now, in a sentence; empty: it does."""
+        if self._opening is not None:
+            return self._around.processing.hosts.trouble(self._opening) or self.why
+        return self.why
 
     async def redrive(self) -> int:
         """Handle all dead letters again that are there now; how many. Unavailable: works are not done now."""

@@ -51,7 +51,7 @@ def _state(leading: Leading) -> tuple[TaskState, str]:
         return TaskState.STOPPED, f"outputs to {partition} are refused: {error.message}"
     if working is not None and working.finished:
         return TaskState.FINISHED, ""
-    return TaskState(leading.state), leading.why
+    return TaskState(leading.state), leading.waits_for
 
 
 async def _lag(leading: Leading, reading: ReadService, clock: Clock) -> tuple[list[Position], int, float]:
