@@ -131,8 +131,10 @@ class SimProgram:
     def end(self, cause: str, why: str) -> None:
         """Its process ends."""
         if self._process is not None:
-            self._process.ended = (cause, why)
-            self._process = None
+            process, self._process = self._process, None
+            process.ended = (cause, why)
+            for host in list(process.idle):
+                host.on_end(HostFailed(why, cause=cause, at_work="no"))
             self._restarts.ended(asyncio.get_running_loop().time(), why)
 
 
@@ -145,6 +147,8 @@ class SimProcess:
         self.turn = asyncio.Lock()
         """Held by the work that is in hand."""
         self.ended: tuple[str, str] | None = None
+        self.idle: dict[SimHost, None] = {}
+        """Those of which no work is in hand, or waits for its turn."""
 
     def stage(self, seat: Seat) -> Stage:
         """InvalidApp: there is none of that name and version."""
@@ -167,13 +171,19 @@ class SimHost:
         self._runner = Runner(stage, self._read, task=seat.task, tasks=seat.tasks, partitions=seat.partitions)
         self._threaded = stage.binding is not None and stage.binding.is_async
         self._closed = False
+        self.on_end: Callable[[HostFailed], None] = lambda _: None
+        process.idle[self] = None
 
     async def run(self, work: Work) -> Effects:
         """See `Host`."""
+        self._process.idle.pop(self, None)
         try:
             async with self._process.turn:
-                return await self._run(work)
+                effects = await self._run(work)
+            self._process.idle[self] = None
+            return effects
         except (ProcessorFailed, StateUnreadable):
+            self._process.idle[self] = None
             raise
         except BaseException:
             self.close()
@@ -185,6 +195,7 @@ class SimHost:
 
     def close(self) -> None:
         """See `Host`."""
+        self._process.idle.pop(self, None)
         if not self._closed:
             self._closed = True
             self._runner.close()

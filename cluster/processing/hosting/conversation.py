@@ -95,6 +95,7 @@ class Conversation:
         """What the host has; InvalidApp, HostFailed."""
         self.described.add_done_callback(_look)
         self.seats: set[int] = set()
+        self._hosts: dict[int, SeatHost] = {}
         self.end: End | None = None
         self._at_work: int | None = None
         """Whose work was in hand at the end."""
@@ -146,7 +147,7 @@ class Conversation:
             tasks=seat.tasks,
             partitions=seat.partitions,
         )
-        host = SeatHost(self, number, read_state)
+        host = self._hosts[number] = SeatHost(self, number, read_state)
         try:
             await self.ask(number, read_state, frame)
         except BaseException:
@@ -176,6 +177,7 @@ class Conversation:
         """A runner is not needed any more."""
         if seat in self.seats:
             self.seats.discard(seat)
+            del self._hosts[seat]
             if self.end is None:
                 self._outgoing.put_nowait(Shut(seat=seat))
                 if not self.seats:
@@ -291,6 +293,11 @@ class Conversation:
         self._on_end(end)
         if not self.described.done():
             self.described.set_exception(self._failed(NO_SEAT))
+        waiting = {asked.seat for asked in self._asked}
+        for seat, host in self._hosts.items():
+            if seat not in waiting:
+                host.on_end(self._failed(seat))
+        self._hosts.clear()
         while self._asked:
             asked = self._asked.popleft()
             self._room.release()
@@ -307,6 +314,7 @@ class SeatHost:
         self._seat = seat
         self._read_state = read_state
         self._committed = 0
+        self.on_end: Callable[[HostFailed], None] = lambda _: None
 
     async def run(self, work: Work) -> Effects:
         """See `Host`."""
