@@ -1,6 +1,7 @@
 """External workers in both worlds: what a node's side makes of a stream that speaks frames, goes on, or breaks."""
 
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -39,7 +40,7 @@ class Speaking:
 
     async def run(self) -> None:
         """Until the node ends it."""
-        said = hello(app="shop", code_sha256=b"", worker="w", version="1", protocol=PROTOCOL)
+        said = hello(app="shop", code_sha256=shop().sha256, worker="w", version="1", protocol=PROTOCOL)
         await self.stream.send(said)
         await self.stream.receive()
         await self.say(Described(protocol=PROTOCOL, specs=app.app.specs()))
@@ -102,6 +103,21 @@ async def test_frames_of_any_size_go_both_ways(place) -> None:
     await workers.close()
     with pytest.raises(HostFailed, match="this node closes"):
         await speaking
+
+
+@in_both_worlds
+async def test_what_a_worker_has_need_not_be_imported_here(place) -> None:
+    """It has said what is in its code, and says nothing of other code, or of another app in it."""
+    workers, code = Workers(ProcessingOptions(), version="1"), shop()
+    assert workers.described(code) is None
+    _, speaking = await connected(place, workers)
+
+    assert app.app.specs() == workers.described(code)
+    assert workers.described(dataclasses.replace(code, content=b"other")) is None
+    assert workers.described(dataclasses.replace(code, app="other")) is None
+    await workers.close()
+    await asyncio.wait({speaking})
+    assert workers.described(code) is None
 
 
 @in_both_worlds
