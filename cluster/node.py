@@ -115,13 +115,13 @@ class Node:
             await self._serve_http(app)
 
     async def stop(self) -> None:
-        """Refuse new requests, end what runs, leave the disk as it is promised."""
+        """End tasks, refuse new requests, end what runs, leave the disk as it is promised."""
+        if self.tasks is not None:
+            await self.tasks.close()  # before the listeners, whose workers' streams have no end of their own
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
         self.coordinator.stop()
         self.apps.close()
-        if self.tasks is not None:
-            await self.tasks.close()
         await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()
