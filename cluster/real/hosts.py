@@ -132,7 +132,7 @@ class Program:
             _fail(started, error)
         except HostFailed as error:
             end = End(error.metadata.get("cause", "exit"), error.message)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: there can be no more threads
             end = End("exit", f"its process did not start: {error}")
         self._on_end(started, end)
         if end.cause == "hang":
