@@ -21,6 +21,7 @@ from cluster.errors import (
     InvalidApp,
     InvalidRequest,
     OffsetOutOfRange,
+    TopicExists,
     Unavailable,
     UnknownTopic,
     Unsupported,
@@ -177,11 +178,12 @@ class Deployment:
         if there is not None:  # of another shape, left behind by a deployment that came to nothing
             with contextlib.suppress(UnknownTopic):
                 await self._decisions.delete_topic(topic.name)
-        created = await self._decisions.create_topic(
-            topic.name, partitions=topic.partitions, replicas=replicas, if_absent=True, config=topic.config
-        )
-        if len(created.partitions) != topic.partitions:
-            raise Unavailable(f"somebody else has made the topic {topic.name!r} in another way meanwhile; try again")
+        try:
+            created = await self._decisions.create_topic(
+                topic.name, partitions=topic.partitions, replicas=replicas, if_absent=True, config=topic.config
+            )
+        except TopicExists as error:
+            raise Unavailable(f"somebody else was quicker: {error.message}") from error
         return created.id
 
     def _is_somebodys(self, there: Topic) -> bool:
