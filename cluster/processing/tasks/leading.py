@@ -59,8 +59,11 @@ class Leading:
         self._around = around
         self._partition = keeper.replica.partition
         self._suspicion = Suspicion()
+        self._letters: dict[PartitionId, Offset] = {}
+        """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._opening: CodeFile | None = None
         self._did: Work | None = None
         """What user code had when the last attempt ended."""
         self._replies: set[asyncio.Future[Any]] = set()
@@ -196,11 +199,12 @@ class Leading:
             await self._again(error)
 
     async def _attempt(self, app: App, stage: Stage) -> None:
-        around = self._around
+        around, self._did = self._around, None
         await self._settled()
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
-        plan.check_positions(tip.positions)
+        assert tip.begin is not None, "the task has begun"
+        plan.check_begun(tip.begin.outputs, tip.positions)
         host = await self._open(plan)
         assert self.shipper is not None
         try:
@@ -211,6 +215,7 @@ class Leading:
                 host=host,
                 shipper=self.shipper,
                 suspicion=self._suspicion,
+                letters=self._letters,
                 around=around,
                 replies=self._replies,
                 is_current=lambda: around.stage_of(self._partition.topic) == (app, stage),
@@ -233,8 +238,43 @@ class Leading:
             tasks=stage.tasks,
             partitions=plan.partitions,
         )
-        self.state, self.why = "waiting", "its code is being started"
-        return await around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
+        self.state, self.why, self._opening = "waiting", "its code is being started", code
+        try:
+            return await self._opened(code, seat, stage)
+        finally:
+            self._opening = None
+
+    async def _opened(self, code: CodeFile, seat: Seat, stage: Stage) -> Host:
+        """Unavailable: meanwhile the stage has become another one, whose code need not wait for that of this one."""
+        hosts = self._around.processing.hosts
+        opening = asyncio.ensure_future(hosts.open(code, seat, self._keeper.read_state, external=stage.external))
+        taken = False
+        try:
+            while not opening.done():
+                found = self._around.stage_of(self._partition.topic)
+                if found is None or found[1] != stage:
+                    raise Unavailable("what is deployed has changed")
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                try:
+                    await asyncio.wait({opening, changed}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+            taken = True
+            return opening.result()
+        finally:
+            if not taken and not opening.cancel() and opening.exception() is None:
+                opening.result().close()
+
+    @property
+    def is_held_up(self) -> bool:
+        """So much waits for its destinations that nothing more is made."""
+        shipper = self.shipper
+        return shipper is not None and shipper.shipping.bytes >= self._around.options.unshipped_bytes_max
+
+    def trouble(self) -> str:
+        """Why its code does not run just now, in a sentence, if that is known."""
+        return "" if self._opening is None else self._around.processing.hosts.trouble(self._opening)
 
     async def _settled(self) -> None:
         """Return when nothing is under way any more: what was proposed is applied here, or will never be."""
@@ -281,7 +321,7 @@ class Leading:
     # --- for others
 
     async def redrive(self) -> int:
-        """Handle all dead letters again that are there now; how many. Unavailable: works are not done now."""
+        """Begin to handle all dead letters again that are there now; how many. Unavailable: works are not done now."""
         if self.working is None:
             raise Unavailable(f"the task is {self.state}" + (f": {self.why}" if self.why else ""))
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
