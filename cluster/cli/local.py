@@ -5,6 +5,7 @@ port + 200 + i - 1. Everything is below one data directory, so that the same dir
 """
 
 import contextlib
+import dataclasses
 import secrets
 import signal
 import subprocess
@@ -132,7 +133,11 @@ class LocalCluster:
         for node in self.nodes:
             path = self.config_path(node)
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_config(self._config(node, cluster_id), path)
+            config = self._config(node, cluster_id)
+            if path.exists():  # what somebody has written there besides, such as limits, stays
+                where = {name: getattr(config, name) for name in ("data_dir", "client", "peer", "http", "peers")}
+                config = dataclasses.replace(read_config(path), **where)
+            write_config(config, path)
             path.chmod(0o600)
 
     def _config(self, node: int, cluster_id: str) -> NodeConfig:

@@ -21,6 +21,7 @@ from cluster.errors import (
     InvalidApp,
     InvalidRequest,
     OffsetOutOfRange,
+    TopicExists,
     Unavailable,
     UnknownTopic,
     Unsupported,
@@ -31,6 +32,7 @@ from cluster.processing.code_store import CodeStore
 from cluster.processing.deploying import NewTopic, Plan, PlannedStage, Wish, plan
 from cluster.processing.hosts import CodeFile, Hosts
 from cluster.processing.spec import encode_spec
+from cluster.processing.stages import specs_of
 from cluster.types import Offset, TopicId
 from cluster.wire.api import app_pb2
 
@@ -103,6 +105,7 @@ class Deployment:
             create_inputs=request.create_inputs,
             partitions_default=request.partitions_default or self._partitions_default,
         )
+        made: list[str] = []
         for left in reversed(range(ATTEMPTS_MAX)):
             directory = self._broker.directory
             planned = plan(specs, topics=directory.by_name, apps=directory.apps, wish=wish)
@@ -112,7 +115,7 @@ class Deployment:
                 sha256=file.sha256, size_bytes=len(content), name=file.name, app=file.app, offset=Offset(offset)
             )
             try:
-                return await self._carry_out(planned, code, external=request.external)
+                return await self._carry_out(planned, code, made, external=request.external)
             except Unavailable:
                 if not left:
                     raise
@@ -147,11 +150,15 @@ class Deployment:
         except (CorruptStorage, OffsetOutOfRange) as error:
             raise InvalidRequest(f"{request.file_name} is not uploaded as it should be: {error.message}") from error
 
-    async def _carry_out(self, planned: Plan, code: Code, *, external: bool) -> app_pb2.DeployAppResponse:
-        made: list[str] = []
+    async def _carry_out(
+        self, planned: Plan, code: Code, made: list[str], *, external: bool
+    ) -> app_pb2.DeployAppResponse:
+        """`made`: gets the names of the topics that are made."""
         ids: dict[str, TopicId] = {}
         for topic in planned.topics:
             there = self._broker.directory.by_name.get(topic.name)
+            if there is not None and self._is_somebodys(there):
+                raise Unavailable(f"the topic {topic.name!r} was made by somebody else meanwhile; try again")
             if there is None or not _left_behind(there, topic):
                 ids[topic.name] = await self._make(topic, planned.replicas, there)
                 made += [] if topic.name.startswith(INTERNAL) else [topic.name]
@@ -171,10 +178,21 @@ class Deployment:
         if there is not None:  # of another shape, left behind by a deployment that came to nothing
             with contextlib.suppress(UnknownTopic):
                 await self._decisions.delete_topic(topic.name)
-        created = await self._decisions.create_topic(
-            topic.name, partitions=topic.partitions, replicas=replicas, if_absent=True, config=topic.config
-        )
+        try:
+            created = await self._decisions.create_topic(
+                topic.name, partitions=topic.partitions, replicas=replicas, if_absent=True, config=topic.config
+            )
+        except TopicExists as error:
+            raise Unavailable(f"somebody else was quicker: {error.message}") from error
         return created.id
+
+    def _is_somebodys(self, there: Topic) -> bool:
+        """Whether a topic that was not there when it was planned to make it may hold what somebody wants."""
+        directory = self._broker.directory
+        if not there.name.startswith(INTERNAL) or directory.stage_of(there.id) is not None:
+            return True
+        specs = (spec for app in directory.apps.values() for _, spec in specs_of(app))
+        return any(out.topic == there.name for spec in specs for out in spec.outputs)
 
     async def caught_up(self) -> None:
         """Return when what was just decided can be seen at this node; or when that takes too long."""

@@ -12,7 +12,14 @@ from msgspec import Struct
 
 from cluster.processing.event import encode_key, encode_value
 from cluster.processing.spec import InputSpec
-from cluster.processing.work import Fired, Output, TimerChange, TimerClock
+from cluster.processing.work import (
+    AFTER_ALL_TIME_NS,
+    BEFORE_ALL_TIME_NS,
+    Fired,
+    Output,
+    TimerChange,
+    TimerClock,
+)
 from cluster.wire.columns import Columns
 
 SOURCE_HEADER = "rr-source"
@@ -212,5 +219,7 @@ class Draft:
             self.emit(0, result)
 
     def set_timer(self, key: bytes, name: str, at_ns: int | None, clock: TimerClock) -> None:
-        """Set, moved, or with None deleted."""
+        """Set, moved, or with None deleted. ValueError: the time is none."""
+        if at_ns is not None and not BEFORE_ALL_TIME_NS < at_ns < AFTER_ALL_TIME_NS:
+            raise ValueError(f"timer {name!r}: {at_ns} ns from 1970 do not fit into 64 bits")
         self.timers[key, name] = TimerChange(key=key, name=name, at_ns=at_ns, clock=clock)

@@ -17,7 +17,7 @@ from cluster.processing.draft import Part
 from cluster.processing.event import time_reader
 from cluster.processing.spec import InputKind, InputSpec
 from cluster.processing.watermarks import SAID_HEADER, Said, decode_said
-from cluster.processing.work import Batch, Condemned
+from cluster.processing.work import EVENT_TIME_NS_MAX, EVENT_TIME_NS_MIN, Batch, Condemned
 from cluster.records import Batch as Stored
 from cluster.types import Codec, Offset
 from cluster.wire.columns import Columns, decode_columns
@@ -70,6 +70,22 @@ class Reading:
                 part.events, part.poison = self._decoded(values, deletes=False)
         if self._time is not None:
             self._read_times(part, self._time)
+        if part.times and self.spec.kind is not InputKind.TABLE:
+            least, greatest = min(part.times), max(part.times)
+            if least < EVENT_TIME_NS_MIN or greatest > EVENT_TIME_NS_MAX:
+                self._set_apart(part)
+
+    @staticmethod
+    def _set_apart(part: Part) -> None:
+        """Records whose time is none: nobody sees them, and they do not move the watermark."""
+        times = list(part.times)
+        for place, time_ns in enumerate(times):
+            if not EVENT_TIME_NS_MIN <= time_ns <= EVENT_TIME_NS_MAX:
+                part.poison.setdefault(
+                    place, ValueError(f"its time, {time_ns} ns from 1970, is not between the years 1700 and 2200")
+                )
+                times[place] = EVENT_TIME_NS_MIN
+        part.times = times
 
     def _decoded(self, values: Sequence[bytes], *, deletes: bool) -> tuple[list[Any], dict[int, Exception]]:
         events: list[Any] = []

@@ -172,6 +172,11 @@ class Shipping:
         """Destinations that wait for `again`."""
         return [destination for destination, lane in self._lanes.items() if lane.paused]
 
+    @property
+    def waiting(self) -> list[PartitionId]:
+        """Destinations for which something is not settled."""
+        return [destination for destination, lane in self._lanes.items() if lane.queue]
+
     def again(self, destination: PartitionId) -> None:
         """The pause is over."""
         lane = self._lanes.get(destination)

@@ -25,6 +25,10 @@ BEFORE_ALL_TIME_NS = -(2**63)
 """A watermark before anything was seen."""
 AFTER_ALL_TIME_NS = 2**63 - 1
 """The watermark of inputs that are at their end for good (`until`): every window closes."""
+EVENT_TIME_NS_MIN = -8_520_336_000 * 10**9
+"""The year 1700."""
+EVENT_TIME_NS_MAX = 7_258_118_400 * 10**9
+"""The year 2200. Beyond these an event's time is a mistake, and what is reckoned from it would not fit into 64 bits."""
 
 
 class TimerClock(IntEnum):

@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -77,15 +78,19 @@ class RealHosts:
             raise InvalidApp(f"{code.name!r}: code is one Python file (.py) or wheel (.whl), by its name alone")
         key = _key(code)
         if key not in self._programs:
-            self._programs[key] = Program(code, self._directory / code.sha256.hex(), self._options)
+            directory = self._directory / code.sha256.hex()
+            self._programs[key] = Program(code, directory, self._options, lambda: self._programs.pop(key, None))
         return self._programs[key]
 
 
 class Program:
-    """One code file, and the process that it runs in, if it does."""
+    """One code file, and the process that it runs in, if it does. `forget`: nobody has used it for a while."""
 
-    def __init__(self, code: CodeFile, directory: Path, options: ProcessingOptions) -> None:
+    def __init__(
+        self, code: CodeFile, directory: Path, options: ProcessingOptions, forget: Callable[[], object]
+    ) -> None:
         self._code = code
+        self._forget = forget
         self._directory = directory
         self._options = options
         self._loop = asyncio.get_running_loop()
@@ -141,12 +146,14 @@ class Program:
             _fail(started, error)
         except HostFailed as error:
             end = End(error.metadata.get("cause", "exit"), error.message)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # RuntimeError: there can be no more threads
             end = End("exit", f"its process did not start: {error}")
         self._on_end(started, end)
         if end.cause == "hang":
             process.kill()
         await self._end(process)
+        if end.cause == "closed" and self._conversation is None:
+            self._forget()
 
     def _on_end(self, started: "asyncio.Future[Conversation]", end: End) -> None:
         if self._conversation is not started:

@@ -180,14 +180,14 @@ class SimHost:
         try:
             async with self._process.turn:
                 effects = await self._run(work)
-            self._process.idle[self] = None
-            return effects
         except (ProcessorFailed, StateUnreadable):
             self._process.idle[self] = None
             raise
         except BaseException:
             self.close()
             raise
+        self._process.idle[self] = None
+        return effects
 
     def committed(self, n: int) -> None:
         """See `Host`."""

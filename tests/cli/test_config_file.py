@@ -54,3 +54,17 @@ def test_commands_load_nothing_of_http() -> None:
     look = f"import {names}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
     assert set() == {"starlette", "uvicorn", "httptools", "anyio"} & set(done.stdout.split())
+
+
+def test_what_was_added_to_a_local_nodes_file_stays(tmp_path: Path) -> None:
+    """Limits of user code, say; where its listeners are is said by whoever starts the cluster."""
+    path = LocalCluster(tmp_path, nodes=1, port=7171).config_path(1)
+    path.write_text(path.read_text() + "\n[processing]\nwork_s_max = 2.5\nhost_memory_bytes_max = 268435456\n")
+    assert path == LocalCluster(tmp_path, nodes=1, port=8171).config_path(1)
+    config = read_config(path)
+
+    assert (2.5, 268435456) == (config.processing.work_s_max, config.processing.host_memory_bytes_max)
+    assert "127.0.0.1:8171" == config.client.bind
+    path.write_text(path.read_text() + "work_s = 1\n")
+    with pytest.raises(RefusedToStart, match=r"unknown field 'processing\.work_s'"):
+        read_config(path)

@@ -14,13 +14,14 @@ from cluster.errors import Forbidden, InvalidApp, InvalidRequest, RiverrunError,
 from cluster.metadata import TopicConfig
 from cluster.node import Node
 from cluster.processing.app import App
+from cluster.processing.code_store import CodeStore
 from cluster.processing.event import Event
 from cluster.processing.handles import State, Table
 from cluster.processing.internal_topics import CODE_TOPIC, tasks_topic
 from cluster.processing.ledger import Ledger
 from cluster.processing.policies import dead_letter
 from cluster.processing.task_status import TaskState as Said
-from cluster.types import PartitionId
+from cluster.types import Offset, PartitionId
 from cluster.wire.api import app_pb2
 from examples.retail.app import app as retail
 from tests.broker.thin import thin_channel
@@ -159,6 +160,25 @@ async def test_what_cannot_be_deployed_is_refused_in_a_sentence(cluster: Deploys
     with pytest.raises(UnknownApp, match="app 'shop' has no fraud; it has totals@1"):
         await client.pause_app("shop", "fraud")
     assert topics == [topic.name for topic in await client.list_topics()]
+
+
+@with_apps(seeds=1)
+async def test_a_topic_that_somebody_makes_meanwhile_is_left_alone(cluster: Deploys, client: Client) -> None:
+    """A deployment had planned to make it; what is in it by now stays there."""
+    for node in cluster.running.values():
+        store = node.apps.store
+
+        async def stored(content: bytes, store: CodeStore = store) -> Offset:
+            offset = await CodeStore.store(store, content)
+            await client.create_topic("totals", partitions=3, if_absent=True)
+            await client.publish("totals", b"here already")
+            await until(lambda: all("totals" in n.broker.directory.by_name for n in cluster.running.values()))
+            return offset
+
+        store.store = stored  # type: ignore[method-assign]
+    deployed = await client.deploy_app(b"shop 1", file_name="shop.py")
+    assert ("shop.totals.dead",) == deployed.topics_made
+    assert [b"here already"] == [record.value async for record in client.read("totals", until="latest")]
 
 
 @with_apps(seeds=1)

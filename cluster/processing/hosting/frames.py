@@ -18,6 +18,8 @@ from cluster.wire.status import error_from
 
 PROTOCOL = 1
 NO_SEAT = -1
+TOO_LARGE = "too_large"
+"""In the metadata of what a work failed with: fewer records at once may do."""
 TEXT_CHARS_MAX = 16_384
 """Of an error's message, and of each text of its metadata: the end of what is longer."""
 

@@ -14,6 +14,7 @@ from cluster.processing.app import App
 from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
+    TOO_LARGE,
     Described,
     Done,
     Ended,
@@ -146,7 +147,8 @@ class Serving:
             self._shut(frame.seat)  # it has gone on already, and the node will not
             too_much = ProcessorFailed(
                 f"what came of one work takes {len(answer)} bytes, at most {self._frame_bytes_max}: smaller values, or "
-                "fewer outputs of each record"
+                "fewer outputs of each record",
+                **{TOO_LARGE: "yes"},
             )
             self._send(failed(frame.seat, too_much))
             return

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from cluster.broker.read_service import PartitionRead, ReadService
-from cluster.errors import OffsetOutOfRange, RiverrunError
+from cluster.errors import OffsetOutOfRange, RiverrunError, TopicDeleted
 from cluster.metadata import Topic
 from cluster.processing.spec import InputKind, InputSpec
 from cluster.processing.work import Batch
@@ -28,6 +28,8 @@ AHEAD_BYTES_MAX = 1024 * 1024
 """Read of one partition and not taken; beyond it the read waits."""
 WORD_LOOKS = 3
 """A leader's word that there is nothing more is good for so many looks: it is asked at each."""
+RETURN_S = 5.0
+"""A leader has to say so for so long, without a gap: what could not be published while there was none comes by then."""
 NS_PER_S = 1_000_000_000
 _CODECS = [api.codec_to_pb(codec) for codec in Codec]
 
@@ -67,12 +69,16 @@ class Feed:
         """All that is to be read was taken or is ready."""
         self._reading = reading
         self._clock = clock
+        self._idle_s = source.spec.idle_ns / NS_PER_S
+        self._return_s = min(RETURN_S, self._idle_s)
         self._on_change = on_change
         self._items: deque[_Item] = deque()
         self._bytes = 0
         self._taken = asyncio.Event()
         self._quiet_since_s = clock.monotonic_s()
         self._confirmed_s = -math.inf
+        self._confirmed_since_s = clock.monotonic_s()
+        """The leader has said so from then on."""
         self.look_s = 1.0
         """So often whoever takes wants to know whether this is idle."""
 
@@ -209,12 +215,11 @@ class Feed:
 
     # --- idleness
 
-    def is_quiet(self) -> bool:
-        """Nothing has come for as long as its topic wants before it counts as idle."""
-        quiet_s = self._clock.monotonic_s() - self._quiet_since_s
-        if self.done:
+    def _is_quiet(self, less_s: float = 0.0) -> bool:
+        """Nothing has come for as long as its topic wants before it counts as idle, or so much less."""
+        if self.done or self._items or self.end != self.position:
             return False
-        return not self._items and self.end == self.position and quiet_s >= self.source.spec.idle_ns / NS_PER_S
+        return self._clock.monotonic_s() - self._quiet_since_s >= self._idle_s - less_s
 
     @property
     def may_end(self) -> bool:
@@ -227,12 +232,17 @@ class Feed:
     def wants_word(self) -> bool:
         """Whether its leader is to be asked if that was all."""
         asked = self._clock.monotonic_s() - self._confirmed_s < self.look_s
-        return self.may_end or (self.is_quiet() and not asked)
+        return self.may_end or (self._is_quiet(self._return_s) and not asked)
 
     @property
     def is_idle(self) -> bool:
-        """It is quiet, and its leader has just said that there is nothing more."""
-        return self.is_quiet() and self._clock.monotonic_s() - self._confirmed_s < WORD_LOOKS * self.look_s
+        """It is quiet, and its leader has said for a while, and just now, that there is nothing more.
+
+        Silence alone says nothing: there may have been no leader, and records that wait to be published.
+        """
+        if not self._is_quiet() or self._clock.monotonic_s() - self._confirmed_s >= WORD_LOOKS * self.look_s:
+            return False
+        return self._confirmed_s - self._confirmed_since_s >= self._return_s - self.look_s
 
     async def confirm(self) -> None:
         """Ask its leader."""
@@ -244,6 +254,8 @@ class Feed:
             return
         self.end = max(self.end, offsets.end)
         if offsets.end == self.position and not self._items:
+            if asked_s - self._confirmed_s >= WORD_LOOKS * self.look_s:
+                self._confirmed_since_s = asked_s
             self._confirmed_s = asked_s
             until_ns = self.source.until_ns
             if until_ns is not None and self._clock.wall_ns() >= until_ns:
@@ -292,6 +304,14 @@ class Feeding:
     async def _read(self, feed: Feed) -> None:
         try:
             await feed.run()
+        except TopicDeleted:
+            name = feed.source.topic.name
+            self.failure = TopicDeleted(
+                f"the topic {name!r}, which it reads, was deleted: deploy the processor under a new version, or remove "
+                f"it; what it has read stays counted",
+                topic=name,
+            )
+            self._on_change()
         except RiverrunError as error:
             error.metadata.setdefault("topic", feed.source.topic.name)
             self.failure = error

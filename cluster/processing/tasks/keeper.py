@@ -56,6 +56,8 @@ class Keeper:
         self._options = options
         self._fetch = fetch
         self._wake = asyncio.Event()
+        self._damage: CorruptStorage | None = None
+        """Found by whoever has read; the store is not to be used any more."""
         self._flushed_s = clock.monotonic_s()
         self._dirty = False
         self.replica.log.trim_limit = Index(0)
@@ -72,11 +74,17 @@ class Keeper:
         return raft.is_leader and applying is not None and applying.whole and self.applied_term == raft.term
 
     async def read_state(self, places: Sequence[Place]) -> list[bytes | None]:
-        """Committed values. Unavailable: there is no store just now."""
+        """Committed values. Unavailable: there is no store just now, or it is damaged, and got anew."""
         store = self.store
         if store is None:
             raise Unavailable("the task's state is not here just now")
-        return await self._stores.run(lambda: store.get_many(places))
+        try:
+            return await self._stores.run(lambda: store.get_many(places))
+        except CorruptStorage as error:
+            if self.store is store:
+                self._damage = error
+                self._wake.set()
+            raise Unavailable(f"the task's state is damaged here, and is got anew: {error.message}") from error
 
     def read_log(self, first: Index, last: Index) -> list[Entry]:
         """Entries from `first` on, as many as are applied at once. A damaged log ends the node, as for its replica."""
@@ -138,6 +146,9 @@ class Keeper:
         """Return when the log has begun anew, somewhere further on."""
         log, raft = self.replica.log, self.replica.raft
         while log.first_index <= applying.index + 1:
+            damage, self._damage = self._damage, None
+            if damage is not None:
+                raise damage
             upto = min(raft.commit, log.last_index)
             if applying.index < upto:
                 first = Index(applying.index + 1)

@@ -59,6 +59,8 @@ class Leading:
         self._around = around
         self._partition = keeper.replica.partition
         self._suspicion = Suspicion()
+        self._letters: dict[PartitionId, Offset] = {}
+        """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._opening: CodeFile | None = None
@@ -204,10 +206,9 @@ class Leading:
         await self._settled()
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
-        plan.check_positions(tip.positions)
+        assert tip.begin is not None, "the task has begun"
+        plan.check_begun(tip.begin.outputs, tip.positions)
         host = await self._open(plan)
-        if host is None:
-            return
         assert self.shipper is not None
         try:
             self.working = Working(
@@ -217,6 +218,7 @@ class Leading:
                 host=host,
                 shipper=self.shipper,
                 suspicion=self._suspicion,
+                letters=self._letters,
                 around=around,
                 replies=self._replies,
                 is_current=lambda: around.stage_of(self._partition.topic) == (app, stage),
@@ -228,8 +230,7 @@ class Leading:
             self.working = None
             host.close()
 
-    async def _open(self, plan: Plan) -> Host | None:
-        """None: meanwhile the stage has become another one."""
+    async def _open(self, plan: Plan) -> Host:
         around, stage = self._around, plan.stage
         content = await around.read_code(stage.code)
         code = CodeFile(name=stage.code.name, app=stage.code.app, content=content)
@@ -242,17 +243,42 @@ class Leading:
             partitions=plan.partitions,
         )
         self.state, self.why, self._opening = "waiting", "its code is being started", code
-        opening = asyncio.ensure_future(
-            around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
-        )
-        changed = asyncio.ensure_future(self._until_changed(stage))
         try:
-            await asyncio.wait((opening, changed), return_when=asyncio.FIRST_COMPLETED)
-            return opening.result() if opening.done() else None
+            return await self._opened(code, seat, stage)
         finally:
             self._opening = None
-            opening.cancel()
-            changed.cancel()
+
+    async def _opened(self, code: CodeFile, seat: Seat, stage: Stage) -> Host:
+        """Unavailable: meanwhile the stage has become another one, whose code need not wait for that of this one."""
+        hosts = self._around.processing.hosts
+        opening = asyncio.ensure_future(hosts.open(code, seat, self._keeper.read_state, external=stage.external))
+        taken = False
+        try:
+            while not opening.done():
+                found = self._around.stage_of(self._partition.topic)
+                if found is None or found[1] != stage:
+                    raise Unavailable("what is deployed has changed")
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                try:
+                    await asyncio.wait({opening, changed}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
+            taken = True
+            return opening.result()
+        finally:
+            if not taken and not opening.cancel() and opening.exception() is None:
+                opening.result().close()
+
+    @property
+    def is_held_up(self) -> bool:
+        """So much waits for its destinations that nothing more is made."""
+        shipper = self.shipper
+        return shipper is not None and shipper.shipping.bytes >= self._around.options.unshipped_bytes_max
+
+    def trouble(self) -> str:
+        """Why its code does not run just now, in a sentence, if that is known."""
+        return "" if self._opening is None else self._around.processing.hosts.trouble(self._opening)
 
     async def _settled(self) -> None:
         """Return when nothing is under way any more: what was proposed is applied here, or will never be."""
@@ -301,15 +327,8 @@ class Leading:
 
     # --- for others
 
-    @property
-    def waits_for(self) -> str:
-        """Why it does no works just now, in a sentence; empty: it does."""
-        if self._opening is not None:
-            return self._around.processing.hosts.trouble(self._opening) or self.why
-        return self.why
-
     async def redrive(self) -> int:
-        """Handle all dead letters again that are there now; how many. Unavailable: works are not done now."""
+        """Begin to handle all dead letters again that are there now; how many. Unavailable: works are not done now."""
         if self.working is None:
             raise Unavailable(f"the task is {self.state}" + (f": {self.why}" if self.why else ""))
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()

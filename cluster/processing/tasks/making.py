@@ -11,7 +11,17 @@ from cluster.client.routing import partition_of_key
 from cluster.errors import ProcessorFailed
 from cluster.processing.commit import Outgoing, Read, TaskCommit, outgoing
 from cluster.processing.ledger import Ledger
-from cluster.processing.work import BY_KEY, EVERY_PARTITION, Batch, Effects, Output, Work
+from cluster.processing.parking import ERROR_HEADER
+from cluster.processing.work import (
+    AFTER_ALL_TIME_NS,
+    BEFORE_ALL_TIME_NS,
+    BY_KEY,
+    EVERY_PARTITION,
+    Batch,
+    Effects,
+    Output,
+    Work,
+)
 from cluster.records import Header, Record
 from cluster.types import Offset, PartitionId, ProducerId, Term, TopicId
 from cluster.wire.records import encode_records, seal_batch
@@ -41,13 +51,15 @@ class Making:
     inputs: Sequence[TopicId]
     outputs: Sequence[Destination]
     record_bytes_max: int
+    letter_bytes_max: int
+    """Of a dead letter: it may be of a record that is larger than those that are made here."""
 
     def commit(
         self, tip: Ledger, work: Work, effects: Effects, *, shipped_upto: int, counts: Mapping[str, int]
     ) -> TaskCommit:
         """The next one after `tip`, which is the ledger with all commits that were made. `counts`: some more.
 
-        ProcessorFailed: a record is too large for any topic.
+        ProcessorFailed: a record is too large for any topic, or makes no sense.
         """
         return TaskCommit(
             term=self.term,
@@ -76,7 +88,7 @@ class Making:
     def _sealed(self, tip: Ledger, outputs: Sequence[Output]) -> list[Outgoing]:
         lanes: dict[PartitionId, list[Record]] = {}
         for output in outputs:
-            destination = self.outputs[output.output]
+            destination = self._destination(output)
             record = self._record(output, destination)
             for number in _places(output, destination.partitions, tip.n):
                 lanes.setdefault(PartitionId(destination.topic, number), []).append(record)
@@ -88,12 +100,26 @@ class Making:
                 sequence += len(part)
         return sealed
 
+    def _destination(self, output: Output) -> Destination:
+        """ProcessorFailed: there is none. Whatever comes from the process with user code, the node goes on."""
+        if not 0 <= output.output < len(self.outputs):
+            raise ProcessorFailed(f"it puts out to a topic number {output.output}, and has {len(self.outputs)} topics")
+        destination = self.outputs[output.output]
+        if not EVERY_PARTITION <= output.partition < destination.partitions:
+            raise ProcessorFailed(f"it puts out to partition {output.partition} of {destination.name!r}")
+        if not BEFORE_ALL_TIME_NS <= output.timestamp_ns <= AFTER_ALL_TIME_NS:
+            raise ProcessorFailed(f"a record for {destination.name!r} is of {output.timestamp_ns} ns from 1970")
+        return destination
+
     def _record(self, output: Output, destination: Destination) -> Record:
-        size = len(output.value) + len(output.key or b"") + sum(len(n) + len(v) for n, v in output.headers)
-        if size > self.record_bytes_max:
+        own = [(n, v) for n, v in output.headers if not n.startswith("rr-")]
+        size = len(output.value) + len(output.key or b"") + sum(len(n) + len(v) for n, v in own)
+        is_letter = any(name == ERROR_HEADER for name, _ in output.headers)
+        size_max = self.letter_bytes_max if is_letter else self.record_bytes_max
+        if size > size_max:
             source = next((value.decode() for name, value in output.headers if name.startswith("rr-")), "")
             raise ProcessorFailed(
-                f"a record for {destination.name!r} takes {size} bytes; at most {self.record_bytes_max} are allowed"
+                f"a record for {destination.name!r} takes {size} bytes; at most {size_max} are allowed"
                 + (f" (it comes of {source})" if source else "")
             )
         return Record(

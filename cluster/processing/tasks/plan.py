@@ -1,6 +1,6 @@
 """A stage's task on this cluster: its topics found, its partitions counted out. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cluster.broker.directory import Directory
@@ -10,7 +10,7 @@ from cluster.processing.spec import InputKind, InputSpec, ProcessorSpec, decode_
 from cluster.processing.tasks.feeding import Source
 from cluster.processing.tasks.making import Destination
 from cluster.processing.tasks.starts import time_ns
-from cluster.types import Offset, PartitionId, ProducerId
+from cluster.types import Offset, PartitionId, ProducerId, TopicId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,13 +37,28 @@ class Plan:
         """What destinations know the task by."""
         return ProducerId(self.stage.producer + self.task)
 
-    def check_positions(self, positions: Mapping[PartitionId, Offset]) -> None:
-        """TopicDeleted if an input is not the topic that the task began with."""
+    def check_begun(self, begun: Collection[TopicId], positions: Mapping[PartitionId, Offset]) -> None:
+        """TopicDeleted if an input is not the topic that the task began with, or an output is not among `begun`."""
         for source in (*self.sources, *self.parked):
             if source.partition not in positions:
                 raise TopicDeleted(
                     f"the topic {source.topic.name!r} was deleted and made again since this task began: its records "
                     f"are others; deploy the processor under a new version"
+                )
+        for output in self.outputs:
+            if output.topic not in begun:
+                raise TopicDeleted(
+                    f"the topic {output.name!r} was deleted and made again since this task began to write it: what is "
+                    f"in it is not all that was written; deploy the processor under a new version"
+                )
+
+    def check_outputs(self, gone: Collection[TopicId]) -> None:
+        """TopicDeleted if one of them is among those: what would be written there would be lost."""
+        for output in self.outputs:
+            if output.topic in gone:
+                raise TopicDeleted(
+                    f"the topic {output.name!r}, which it writes, was deleted; nothing more is read, so that nothing "
+                    f"is lost: deploy the processor under a new version, or remove it"
                 )
 
 

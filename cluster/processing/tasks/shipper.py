@@ -34,6 +34,8 @@ class Shipper:
         on_change: Callable[[], None],
     ) -> None:
         self.shipping = Shipping(shipped_upto, in_flight_max)
+        self.refusals: dict[PartitionId, RiverrunError] = {}
+        """Why destinations have not taken what was sent last."""
         self._producer = producer
         self._outlets = outlets
         self._on_change = on_change
@@ -75,6 +77,7 @@ class Shipper:
             return
         error = reply.exception()
         if error is None:
+            self.refusals.pop(send.destination, None)
             self.shipping.received(send)
             self._forget()
         elif isinstance(error, RiverrunError):
@@ -84,6 +87,7 @@ class Shipper:
         self._wake.set()
 
     def _refused(self, send: Send, error: RiverrunError) -> None:
+        self.refusals[send.destination] = error
         self.shipping.refused(send, error)
         paused = self.shipping.paused
         if send.destination in paused:

@@ -7,11 +7,13 @@ from cluster.errors import RiverrunError
 from cluster.processing.task_status import Position, TaskState, TaskStatus
 from cluster.processing.tasks.feeding import Source
 from cluster.processing.tasks.leading import Leading
-from cluster.types import NodeId, Offset
+from cluster.processing.tasks.shipper import Shipper
+from cluster.types import NodeId, Offset, PartitionId
 from cluster.wire.api import stream_pb2
 from cluster.world import Clock
 
 NS_PER_S = 1_000_000_000
+DESTINATIONS_TOLD_MAX = 3
 ASK_S_MAX = 1.0
 """A leader that does not answer within this is left out."""
 
@@ -45,13 +47,31 @@ async def status_of(
 
 def _state(leading: Leading) -> tuple[TaskState, str]:
     working, shipper = leading.working, leading.shipper
-    stopped = shipper.shipping.stopped if shipper is not None else {}
-    if leading.state == TaskState.RUNNING and stopped:
-        partition, error = next(iter(stopped.items()))
-        return TaskState.STOPPED, f"outputs to {partition} are refused: {error.message}"
+    if leading.state == TaskState.RUNNING and shipper is not None:
+        if shipper.shipping.stopped:
+            partition, error = next(iter(shipper.shipping.stopped.items()))
+            return TaskState.STOPPED, f"outputs to {_name(leading, partition)} are refused: {error.message}"
+        if leading.is_held_up:
+            return TaskState.WAITING, f"what it has put out is not at {_destinations(leading, shipper)}"
     if working is not None and working.finished:
         return TaskState.FINISHED, ""
-    return TaskState(leading.state), leading.waits_for
+    return TaskState(leading.state), leading.trouble() or leading.why
+
+
+def _destinations(leading: Leading, shipper: Shipper) -> str:
+    """Those that it waits for, and why they do not take it, if they say so."""
+    told = []
+    for partition in shipper.shipping.waiting[:DESTINATIONS_TOLD_MAX]:
+        refusal = shipper.refusals.get(partition)
+        told.append(_name(leading, partition) + (f" ({refusal.message})" if refusal is not None else ""))
+    more = len(shipper.shipping.waiting) - len(told)
+    return ", ".join(told) + (f", and {more} more" if more > 0 else "") + " yet; nothing more is read until it is"
+
+
+def _name(leading: Leading, partition: PartitionId) -> str:
+    outputs = leading.plan.outputs if leading.plan is not None else ()
+    name = next((output.name for output in outputs if output.topic == partition.topic), str(partition.topic))
+    return f"{name}/{partition.number}"
 
 
 async def _lag(leading: Leading, reading: ReadService, clock: Clock) -> tuple[list[Position], int, float]:

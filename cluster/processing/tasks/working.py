@@ -7,11 +7,12 @@ it is thrown away, and whoever leads begins another one of these.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from cluster.broker.requests import Command
 from cluster.errors import HostFailed, ProcessorFailed, RiverrunError, Unavailable
 from cluster.processing.commit import TaskCommit, checksum_of, encode
+from cluster.processing.hosting.frames import TOO_LARGE
 from cluster.processing.hosts import Host
 from cluster.processing.ledger import Accepted, Ledger, Refused
 from cluster.processing.tasks.around import Around
@@ -22,7 +23,7 @@ from cluster.processing.tasks.plan import Plan
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.suspicion import Suspicion
 from cluster.processing.work import Batch, Effects, Fired, TimerClock, Work
-from cluster.types import Index
+from cluster.types import Index, Offset, PartitionId
 
 TIMERS_PER_WORK_MAX = 1_000
 LOOK_S = 1.0
@@ -31,6 +32,8 @@ SAY_S = 5.0
 """One that has no timers, but whose readers want its watermark, says it so often while nothing comes."""
 TELL_SHIPPED_S = 5.0
 """A task without works writes down so late what it has shipped."""
+HEADERS_BYTES = 64 * 1024
+"""More than what is said of a dead letter in its headers."""
 NS_PER_S = 1_000_000_000
 
 
@@ -46,6 +49,7 @@ class Working:
         host: Host,
         shipper: Shipper,
         suspicion: Suspicion,
+        letters: dict[PartitionId, Offset],
         around: Around,
         replies: set[asyncio.Future[Any]],
         is_current: Callable[[], bool],
@@ -63,6 +67,8 @@ class Working:
         host.on_end = self._host_ended
         self._shipper = shipper
         self._suspicion = suspicion
+        self._letters = letters
+        """Up to where dead letters are to be handled again: it outlives this one."""
         self._around = around
         self._is_current = is_current
         self._event = asyncio.Event()
@@ -72,6 +78,7 @@ class Working:
             inputs=[topic.id for topic in plan.inputs],
             outputs=plan.outputs,
             record_bytes_max=around.config.broker.record_bytes_max,
+            letter_bytes_max=around.config.broker.batch_bytes_max - HEADERS_BYTES,
         )
         self.feeding = self._feed(plan.sources)
         self._last_idle: list[tuple[int, int]] = []
@@ -110,9 +117,8 @@ class Working:
         try:
             while self._is_current():
                 self._raise()
-                if self.redrives:
-                    await self._redrive(self.redrives[0])
-                    self.redrives.pop(0)
+                if self.redrives or self._letters:
+                    await self._redrive()
                 work = self._next()
                 if work is not None:
                     await self._do(work)
@@ -129,6 +135,7 @@ class Working:
         error = self.failure or self.feeding.failure
         if error is not None:
             raise error
+        self.plan.check_outputs(self._around.broker.directory.deleted)
 
     def _next(self) -> Work | None:
         if self.finished or not self._has_room():
@@ -233,7 +240,12 @@ class Working:
     async def _do(self, work: Work) -> None:
         self.doing = work
         began_s = self._around.clock.monotonic_s()
-        effects = await self._host.run(work)
+        try:
+            effects = await self._host.run(work)
+        except ProcessorFailed as error:
+            if TOO_LARGE not in error.metadata:
+                raise
+            self._unfit(work, error.message)
         self.doing = None
         await self._propose(work, effects)
         self._suspicion.passed(work)
@@ -244,17 +256,16 @@ class Working:
 
     async def _propose(self, work: Work, effects: Effects) -> None:
         skipped = self.feeding.skipped()
-        commit = self._making.commit(
-            self._tip,
-            work,
-            effects,
-            shipped_upto=self._shipper.shipping.shipped_upto,
-            counts={"deleted_unread": skipped} if skipped else {},
-        )
+        counts = {"deleted_unread": skipped} if skipped else {}
+        shipped_upto = self._shipper.shipping.shipped_upto
+        try:
+            commit = self._making.commit(self._tip, work, effects, shipped_upto=shipped_upto, counts=counts)
+        except ProcessorFailed as error:
+            self._unfit(work, error.message)
         encoded = encode(commit)
-        if len(encoded) > self._around.options.commit_bytes_max:
-            self._suspicion.too_large(work, len(encoded), self._around.options.commit_bytes_max)
-            raise Unavailable("a work came to more than one commit may hold; it is done again in smaller ones")
+        size_max = self._around.options.commit_bytes_max
+        if len(encoded) > size_max:
+            self._unfit(work, f"what comes of it takes {len(encoded)} bytes, and one commit may hold {size_max}")
         verdict = self._tip.take(commit, checksum_of(encoded), Index(0), commit.term)
         if isinstance(verdict, Refused):
             raise ProcessorFailed(f"{self.plan.name}: {verdict.message}")
@@ -264,6 +275,10 @@ class Working:
         await self._keeper.running.ref.tell(Command(encoded, reply))
         self.replies.add(reply)
         reply.add_done_callback(partial(self._decided, commit.n))
+
+    def _unfit(self, work: Work, why: str) -> NoReturn:
+        self._suspicion.unfit(work, why)
+        raise Unavailable(f"a work is done again, with fewer records: {why}")
 
     def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
         self.replies.discard(reply)
@@ -280,42 +295,53 @@ class Working:
 
     # --- dead letters, after a fix
 
-    async def _redrive(self, done: "asyncio.Future[int]") -> None:
-        """All that was parked up to now, and nothing else meanwhile; the future gets how many records that were."""
-        while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
-            self._raise()
-            for error in self._shipper.shipping.stopped.values():
-                raise Unavailable(f"what was to be shipped before is refused: {error.message}")
-            self._event.clear()
-            await self._event.wait()
-        ends = {}
-        for source in self.plan.parked:
-            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
-            ends[source.partition] = offsets.end
+    async def _redrive(self) -> None:
+        """All that was parked when somebody asked, and nothing else meanwhile."""
         feeding = self._feed(self.plan.parked)
-        count = 0
         try:
-            while any(feed.position < ends[feed.source.partition] for feed in feeding.feeds):
+            while self.redrives or any(
+                feed.position < self._letters.get(feed.source.partition, 0) for feed in feeding.feeds
+            ):
                 self._raise()
                 if feeding.failure is not None:
                     raise feeding.failure
-                batch = self._parked_batch(feeding, ends) if self._has_room() else None
+                if not self._is_current():
+                    return
+                if self.redrives:
+                    await self._count_letters()
+                batch = self._parked_batch(feeding) if self._has_room() else None
                 if batch is None:
                     self._event.clear()
                     await self._event.wait()
                     continue
                 now_ns = self._now_ns()
-                count += batch.end - batch.begin
                 await self._do(self._work([batch], [], now_ns))
         finally:
             feeding.close()
-        if not done.done():
-            done.set_result(count)
+        self._letters.clear()
 
-    def _parked_batch(self, feeding: Feeding, ends: dict[Any, int]) -> Batch | None:
+    async def _count_letters(self) -> None:
+        """Those that are there now are to be handled; whoever asked gets how many that is."""
+        while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
+            self._raise()
+            if not self._is_current():
+                return
+            self._event.clear()
+            await self._event.wait()
+        for source in self.plan.parked:
+            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
+            self._letters[source.partition] = Offset(offsets.end)
+        positions = self._tip.positions
+        count = sum(max(end - positions[partition], 0) for partition, end in self._letters.items())
+        for done in self.redrives:
+            if not done.done():
+                done.set_result(count)
+        self.redrives.clear()
+
+    def _parked_batch(self, feeding: Feeding) -> Batch | None:
         records_max = self._suspicion.records_max or self._around.options.work_records_max
         for feed in feeding.feeds:
-            left = ends[feed.source.partition] - feed.position
+            left = self._letters.get(feed.source.partition, 0) - feed.position
             if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
                 return batch
         return None

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from cluster.config import NodeConfig
+from cluster.config import NodeConfig, ProcessingOptions
 from cluster.controller.commands import DraftedStage
 from cluster.errors import RiverrunError
 from cluster.metadata import Code, TopicConfig
@@ -33,11 +33,12 @@ class AppCluster(SimCluster):
 
     node_class = CodeNode
     short_logs = False
+    unshipped_bytes_max = ProcessingOptions().unshipped_bytes_max
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
         if not self.short_logs:
-            return config
+            return replace(config, processing=replace(config.processing, unshipped_bytes_max=self.unshipped_bytes_max))
         return replace(
             config,
             log=replace(config.log, folded_segment_bytes_max=4_096),
@@ -52,18 +53,22 @@ class AppCluster(SimCluster):
         return sum(node.tasks.fetched for node in self.running.values() if node.tasks is not None)
 
 
-async def deploy(cluster: SimCluster, app: App, module: str, partitions: int, *, name: str = "app") -> None:
-    """All of its topics with so many partitions, a task for each; and the app of that name in that module."""
+async def deploy(
+    cluster: SimCluster, app: App, module: str, partitions: int, *, name: str = "app", tasks: int = 0
+) -> None:
+    """All of its topics with so many partitions, a task for each or `tasks`; and the app of that name in the module."""
+    tasks = tasks or partitions
     await asyncio.sleep(3)  # they choose a controller
     specs = app.specs()
     for wanted in {item.topic for spec in specs for item in (*spec.inputs, *spec.outputs)}:
-        await create(cluster, wanted, partitions)
+        if wanted not in a_node(cluster).broker.directory.by_name:
+            await create(cluster, wanted, partitions)
     code = Code(sha256=b"", size_bytes=0, name=module, app=name, offset=Offset(0))
     known = a_node(cluster).broker.directory.apps.get(app.name)
     replaced = {(stage.name, stage.version): stage.spec for stage in known.stages} if known is not None else {}
     stages = []
     for spec in specs:
-        topic = await create(cluster, tasks_topic(app.name, spec.name, spec.version), partitions)
+        topic = await create(cluster, tasks_topic(app.name, spec.name, spec.version), tasks)
         stages.append(
             DraftedStage(
                 name=spec.name,
@@ -71,17 +76,21 @@ async def deploy(cluster: SimCluster, app: App, module: str, partitions: int, *,
                 spec=encode_spec(spec),
                 code=code,
                 topic=topic,
-                tasks=partitions,
+                tasks=tasks,
                 replaces=replaced.get((spec.name, spec.version), b""),
             )
         )
-    await until(lambda: a_node(cluster).controller.deploy_app(app.name, stages))
+    deployed = await until(lambda: a_node(cluster).controller.deploy_app(app.name, stages))
+    while any(node.broker.directory.apps.get(app.name) != deployed for node in cluster.running.values()):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # of virtual time: all hear of it
 
 
-async def create(cluster: SimCluster, name: str, partitions: int) -> bytes:
+async def create(cluster: SimCluster, name: str, partitions: int, *, replicas: int = 3) -> bytes:
     """A topic, the cluster's own or not."""
     make = a_node(cluster).controller.create_topic
-    topic = await until(lambda: make(name, partitions=partitions, replicas=3, if_absent=True, config=TopicConfig()))
+    topic = await until(
+        lambda: make(name, partitions=partitions, replicas=replicas, if_absent=True, config=TopicConfig())
+    )
     return topic.id
 
 
@@ -101,14 +110,20 @@ async def until(attempt: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(0.2)
 
 
-def on_a_cluster(work: Callable[[AppCluster], Awaitable[None]], seed: int = 1, *, short_logs: bool = False) -> None:
+def on_a_cluster(
+    work: Callable[[AppCluster], Awaitable[None]],
+    seed: int = 1,
+    *,
+    short_logs: bool = False,
+    unshipped_bytes_max: int = AppCluster.unshipped_bytes_max,
+) -> None:
     """Run on three nodes, in virtual time; no node may end by itself."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
         cluster = AppCluster(loop)
-        cluster.short_logs = short_logs
+        cluster.short_logs, cluster.unshipped_bytes_max = short_logs, unshipped_bytes_max
         await cluster.start_all()
         try:
             await work(cluster)

@@ -1,5 +1,7 @@
 """A small app for tests on clusters: what a record does is in the record."""
 
+from typing import Any
+
 from cluster.processing.app import App
 from cluster.processing.event import Event
 from cluster.processing.handles import State
@@ -32,8 +34,8 @@ class Total(Event):
     sales: int
 
 
-def make(*, mended: bool) -> App:
-    """The app, before and after somebody has looked at what went wrong."""
+def make(*, mended: bool, seen_kind: Any = int) -> App:
+    """The app, before and after somebody has looked at what went wrong. `seen_kind`: of what `strict` remembers."""
     app = App("shop")
     sales = app.topic("sales", Sale, key="till")
 
@@ -46,7 +48,7 @@ def make(*, mended: bool) -> App:
         return Count(sale.till, sale.number, seen.value)
 
     @app.processor(sales, to="strict-counts")
-    def strict(sale: Sale, seen: State[int]) -> Count:
+    def strict(sale: Sale, seen: State[seen_kind]) -> Count:  # type: ignore[valid-type]
         """The same, and it stops at what it cannot handle."""
         if sale.bad and not mended:
             raise ValueError(f"cannot handle {sale.number}")
@@ -63,3 +65,4 @@ def make(*, mended: bool) -> App:
 
 app = make(mended=False)
 mended = make(mended=True)
+retyped = make(mended=True, seen_kind=list[str])

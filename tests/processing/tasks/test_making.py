@@ -18,6 +18,7 @@ MAKING = Making(
     inputs=[PURCHASES],
     outputs=[Destination("alerts", ALERTS, 4)],
     record_bytes_max=1_000,
+    letter_bytes_max=2_000,
 )
 
 
@@ -70,11 +71,10 @@ def made(ledger: Ledger, outputs: list[Output], begin: int, *ends: int) -> TaskC
     return commit
 
 
-def output(key: bytes | None, *, partition: int = -1, value: bytes = b"v") -> Output:
-    """One record."""
-    return Output(
-        output=0, key=key, value=value, headers=[("rr-source", b"p/0@5")], timestamp_ns=8, partition=partition
-    )
+def output(key: bytes | None, *, partition: int = -1, value: bytes = b"v", error: bytes = b"") -> Output:
+    """One record; with an error it is a dead letter."""
+    headers = [("rr-source", b"p/0@5"), *([("rr-error", error)] if error else [])]
+    return Output(output=0, key=key, value=value, headers=headers, timestamp_ns=8, partition=partition)
 
 
 def test_one_read_for_each_partition_whatever_the_batches() -> None:
@@ -111,7 +111,32 @@ def test_sequences_count_records_and_go_on() -> None:
     assert 1 == second.shipped_upto
 
 
+@pytest.mark.parametrize(
+    ("nonsense", "says"),
+    [
+        (Output(output=1, key=b"k", value=b"v", headers=[], timestamp_ns=0), "topic number 1"),
+        (Output(output=-1, key=b"k", value=b"v", headers=[], timestamp_ns=0), "topic number -1"),
+        (Output(output=0, key=b"k", value=b"v", headers=[], timestamp_ns=0, partition=4), "partition 4 of 'alerts'"),
+        (Output(output=0, key=b"k", value=b"v", headers=[], timestamp_ns=0, partition=-3), "partition -3 of 'alerts'"),
+        (Output(output=0, key=b"k", value=b"v", headers=[], timestamp_ns=2**63), "'alerts' is of 9223372036854775808"),
+    ],
+)
+def test_effects_that_make_no_sense_stop_the_task_and_not_the_node(nonsense: Output, says: str) -> None:
+    """User code can do what it likes in its process."""
+    with pytest.raises(ProcessorFailed, match=says):
+        made(begun(), [nonsense], 5, 6)
+
+
 def test_a_record_that_no_topic_takes_is_said_before_it_is_committed() -> None:
     """Shipping could never be rid of it."""
     with pytest.raises(ProcessorFailed, match=r"'alerts' takes 1\d{3} bytes; at most 1000 .* comes of p/0@5"):
         made(begun(), [output(b"k", value=bytes(1_000))], 5, 6)
+
+
+def test_what_processing_adds_does_not_make_a_record_too_large() -> None:
+    """A record that its own topic took fits into a re-keyed one, and into the dead letters, too."""
+    letter = output(b"k", value=bytes(1_999), error=bytes(5_000))
+    commit = made(begun(), [output(b"k", value=bytes(999)), letter], 5, 6)
+    assert 2 == sum(sealed.record_count for sealed in commit.outputs)
+    with pytest.raises(ProcessorFailed, match="at most 2000 are allowed"):
+        made(begun(), [output(b"k", value=bytes(2_000), error=b"e")], 5, 6)

@@ -8,17 +8,16 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from cluster.processing.task_status import TaskState, TaskStatus
-from cluster.types import PartitionId
+from cluster.processing.task_status import TaskState
 from examples.retail.app import Purchase, Stock
 from examples.retail.app import app as retail
 from tests.processing.tasks import shop
-from tests.processing.tasks.deployed import AppCluster, a_node, deploy, on_a_cluster, until
+from tests.processing.tasks.deployed import AppCluster, deploy, on_a_cluster
+from tests.processing.tasks.selling import TILLS, all_of, good, got, numbered, redrive, sell, status
 from tests.processing.tasks.shop import Count, Sale, Total
 
 pytestmark = pytest.mark.slow
 PARTITIONS = 4
-TILLS = [f"t{number}" for number in range(10)]
 
 
 def purchase(number: int) -> Purchase:
@@ -30,76 +29,6 @@ def purchase(number: int) -> Purchase:
         quantity=1 + number % 3,
         amount_usd=Decimal(number),
     )
-
-
-async def sell(cluster: AppCluster, sales: list[Sale], *, at_s: float | None = None) -> None:
-    """Publish them, each waited for."""
-    client = cluster.client("tills")
-    await client.open()
-    for sale in sales:
-        now = cluster.loop.now_s if at_s is None else at_s + sale.second
-        await client.publish(
-            "sales", msgspec.json.encode(sale), key=sale.till.encode(), timestamp_ns=int((1_800_000_000 + now) * 1e9)
-        )
-    await client.abandon()
-
-
-async def all_of(cluster: AppCluster, topic: str, kind: type, count: int) -> list:
-    """The first so many records of a topic, of all partitions; there are no more of them."""
-    client = cluster.client(f"reader of {topic}")
-    await client.open()
-    decode = msgspec.json.Decoder(kind).decode
-    found = []
-    async with asyncio.timeout(120):
-        async for record in client.read(topic, start="earliest"):
-            found.append(decode(record.value))
-            if len(found) >= count:
-                break
-    await asyncio.sleep(2)
-    assert count == sum(part.end for part in (await client.offsets(topic)).values()), (
-        f"more in {topic} than there should be"
-    )
-    await client.abandon()
-    return found
-
-
-async def status(cluster: AppCluster, topic: str, number: int) -> TaskStatus:
-    """Of one task, wherever it is led."""
-
-    async def ask() -> TaskStatus:
-        error: Exception | None = None
-        for node in cluster.running.values():
-            directory = node.broker.directory
-            try:
-                assert node.tasks is not None
-                return await node.tasks.status(PartitionId(directory.by_name[topic].id, number))
-            except Exception as refused:  # noqa: BLE001  the last one is raised
-                error = refused
-        assert error is not None
-        raise error
-
-    return await until(ask)
-
-
-def numbered(sales: list[Sale]) -> set[tuple[str, int, int]]:
-    """What `count` makes of them, in their order."""
-    seen: Counter[str] = Counter()
-    expected = set()
-    for sale in sales:
-        seen[sale.till] += 1
-        expected.add((sale.till, sale.number, seen[sale.till]))
-    return expected
-
-
-def got(counts: list[Count]) -> set[tuple[str, int, int]]:
-    """The same of what came."""
-    assert len({(c.till, c.number) for c in counts}) == len(counts), "something came twice"
-    return {(c.till, c.number, c.count) for c in counts}
-
-
-def good(count: int, *, first: int = 0) -> list[Sale]:
-    """Of all tills in turn."""
-    return [Sale(TILLS[number % len(TILLS)], number) for number in range(first, first + count)]
 
 
 def test_every_purchase_counts_once_though_nodes_are_killed() -> None:
@@ -169,18 +98,6 @@ def test_dead_letters_are_handled_after_a_fix_in_their_order() -> None:
         assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
 
     on_a_cluster(work)
-
-
-async def redrive(cluster: AppCluster, topic: str, number: int) -> int:
-    """One task's."""
-
-    async def ask() -> int:
-        partition = PartitionId(a_node(cluster).broker.directory.by_name[topic].id, number)
-        leader = next(n for n in cluster.running.values() if n.broker.running[partition].replica.raft.is_leader)
-        assert leader.tasks is not None
-        return await leader.tasks.redrive(partition)
-
-    return await until(ask)
 
 
 def test_windows_close_when_nothing_comes_any_more() -> None:

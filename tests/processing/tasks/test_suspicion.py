@@ -1,12 +1,13 @@
 """The records that end the process are found, and no others."""
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import HostFailed, ProcessorFailed
 from cluster.processing.tasks.suspicion import ALONE_MAX, Suspicion
-from cluster.processing.work import Batch, Fired, Work
+from cluster.processing.work import Batch, Condemned, Fired, Work
 
 
 def work(begin: int, end: int, *, fired: int = 0) -> Work:
@@ -26,6 +27,7 @@ def work(begin: int, end: int, *, fired: int = 0) -> Work:
     return Work(task=0, n=1, now_ns=0, batches=[batch] if end > begin else [], fired=timers, idle=[])
 
 
+@settings(deadline=None)
 @given(count=st.integers(1, 3_000), poison=st.sets(st.integers(0, 2_999), max_size=4))
 def test_only_the_culprits_are_condemned(count: int, poison: set[int]) -> None:
     """A process that ends at each of them, until they are not shown to it; and few works are done again."""
@@ -44,7 +46,7 @@ def test_only_the_culprits_are_condemned(count: int, poison: set[int]) -> None:
             suspicion.passed(item)
 
     assert poison == condemned
-    assert failures <= 22 * len(poison)
+    assert failures <= 7 * len(poison)
     assert suspicion.condemned == []
 
 
@@ -78,10 +80,24 @@ def test_an_empty_work_says_nothing() -> None:
     assert suspicion.records_max is None
 
 
-def test_what_does_not_fit_into_a_commit_is_done_in_halves() -> None:
-    """Down to one record, at which the task stops."""
+def test_what_does_not_fit_into_a_commit_is_done_with_fewer_records() -> None:
+    """Down to one, which is condemned, and then its dead letter, at which the task stops."""
     suspicion = Suspicion()
-    suspicion.too_large(work(0, 9), 20, 10)
-    assert suspicion.records_max == 4
-    with pytest.raises(ProcessorFailed, match="20 bytes; one commit may hold 10"):
-        suspicion.too_large(work(0, 1), 20, 10)
+    suspicion.unfit(work(0, 17), "20 bytes")
+    assert suspicion.records_max == 2
+    suspicion.unfit(work(0, 2), "20 bytes")
+    suspicion.unfit(work(0, 1), "20 bytes")
+    assert suspicion.condemned == [Condemned(input=0, partition=3, offset=0, why="20 bytes")]
+    with pytest.raises(ProcessorFailed, match="20 bytes"):
+        suspicion.unfit(msgspec.structs.replace(work(0, 1), condemned=suspicion.condemned), "20 bytes")
+
+
+def test_works_stay_small_until_what_was_suspected_is_done() -> None:
+    """And grow then."""
+    suspicion = Suspicion()
+    suspicion.failed(work(0, 64), HostFailed("gone"))
+    for begin in range(0, 64, 8):
+        assert suspicion.records_max == 8
+        suspicion.passed(work(begin, begin + 8))
+
+    assert suspicion.records_max == 16
