@@ -74,7 +74,7 @@ def test_a_run_of_purchases_is_forgotten_after_a_week() -> None:
         t.crash(retail.fraud, before="commit")
 
         assert [Alert("c1", Decimal(450))] == t.read(retail.alerts)
-        assert Spend(4, Decimal(600)) == t.state(retail.fraud, "c1")
+        assert Spend(day, 4, Decimal(600)) == t.state(retail.fraud, "c1")
         t.advance("7d")
         assert t.state(retail.fraud, "c1") is None
         t.send(retail.purchases, Purchase(day + dt.timedelta(9), "c1", "s0", 1, Decimal(150)))
