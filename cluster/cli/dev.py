@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from cluster.cli.dev_apps import DevApps
 from cluster.cli.local import LocalCluster
 from cluster.cli.shared import counted
 from cluster.errors import RiverrunError, Unavailable
@@ -29,16 +30,25 @@ LOOK_S = 0.5
     show_default=True,
     help="Clients' port of the first node; the others follow. HTTP: 200 above.",
 )
-def command(nodes: int, data_dir: Path, port: int) -> None:
+@click.option(
+    "--app",
+    "apps",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Run the app in FILE, and its new code whenever FILE is written; its topics are made. Can be repeated.",
+)
+@click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app.")
+def command(nodes: int, data_dir: Path, port: int, apps: tuple[Path, ...], partitions: int) -> None:
     """Run a local cluster in the foreground.
 
     Ctrl-C stops it; its data stays and the next start continues with it.
     """
     local = LocalCluster(data_dir, nodes=nodes, port=port)
-    raise SystemExit(asyncio.run(_run(local)))
+    raise SystemExit(asyncio.run(_run(local, DevApps(apps, local.address(1), partitions))))
 
 
-async def _run(local: LocalCluster) -> int:
+async def _run(local: LocalCluster, apps: DevApps) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # the last: its terminal was closed
@@ -54,7 +64,7 @@ async def _run(local: LocalCluster) -> int:
                 f"log {local.log_path(node)}"
             )
         click.echo(f"ready: clients connect to {local.address(1)} (any node will do); Ctrl-C stops the cluster")
-        return await _watch(local, stop)
+        return await _watch(local, apps, stop)
     finally:
         click.echo("stopping …")
         codes = local.stop()
@@ -106,8 +116,8 @@ async def wait_ready(local: LocalCluster, *, nodes: list[int] | None = None, wit
         await asyncio.sleep(0.1)
 
 
-async def _watch(local: LocalCluster, stop: asyncio.Event) -> int:
-    """Until Ctrl-C; a node that ends by itself is told, with its last words."""
+async def _watch(local: LocalCluster, apps: DevApps, stop: asyncio.Event) -> int:
+    """Until Ctrl-C; a node that ends by itself is told, with its last words, and apps are looked after."""
     told: set[int] = set()
     while not stop.is_set():
         for node, code in local.stopped().items():
@@ -118,6 +128,7 @@ async def _watch(local: LocalCluster, stop: asyncio.Event) -> int:
                 )
         if len(told) == len(local.nodes):
             return 1
+        await apps.look()
         try:
             async with asyncio.timeout(LOOK_S):
                 await stop.wait()

@@ -19,6 +19,9 @@ class Stores(Protocol):
     def remove(self, directory: str) -> None:
         """Throw a closed store away. Blocks."""
 
+    def bytes_in(self, directory: str) -> int:
+        """What the store of a replica's directory takes now."""
+
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking work of stores off the event loop, one at a time, in the order asked."""
 

@@ -1,6 +1,7 @@
 """Stores of tasks in SQLite files, each beside its task's log, and one thread that uses them."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ from cluster.real.worker import Worker
 
 T = TypeVar("T")
 FILE = "state.db"
+FILES = (FILE, f"{FILE}-wal", f"{FILE}-shm")
 
 
 class RealStores:
@@ -25,8 +27,16 @@ class RealStores:
 
     def remove(self, directory: str) -> None:
         """See Stores."""
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm"):
+        for name in FILES:
             (self._data_dir / directory / name).unlink(missing_ok=True)
+
+    def bytes_in(self, directory: str) -> int:
+        """See Stores."""
+        size = 0
+        for name in FILES:
+            with contextlib.suppress(FileNotFoundError):
+                size += (self._data_dir / directory / name).stat().st_size
+        return size
 
     async def run(self, work: Callable[[], T]) -> T:
         """See Stores."""

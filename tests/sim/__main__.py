@@ -1,23 +1,15 @@
 """`python -m tests.sim --seeds N [--from 1]`: cluster seeds, two at a time; stops with the line that repeats a failure.
 
 `python -m tests.sim --replay SEED` runs one and prints its faults; `--bug all` plants bugs and counts the seeds until
-each is found, from 1. The order of sets depends on the hash seed, so the
-program starts itself again with a fixed one: a seed is the same run everywhere, with the same commit.
+each is found, from 1.
 """
 
-import argparse
-import logging
-import os
 import sys
-import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
-
-import structlog
 
 from tests.sim.planted import BUGS, cluster_with
-from tests.sim.seed import PlannedCluster, Seen, run_seed
+from tests.sim.program import Program, main
+from tests.sim.seed import PlannedCluster, run_seed
+from tests.sim.seen import Seen
 
 SOMETIMES = (
     "elections",
@@ -60,92 +52,13 @@ SOMETIMES = (
     "topic_remade",
 )
 """What must have happened at least once in a large batch; a counter at zero fails it."""
-LARGE = 100
-TOLD_EVERY = 50
-"""Seeds between two lines of progress."""
 
 
-def one(seed: int, bug: str = "") -> tuple[int, Seen | None, str]:
-    """A seed in a process of its own."""
-    sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    try:
-        return seed, run_seed(seed, cluster_with(BUGS[bug]) if bug else PlannedCluster), ""
-    except Exception as error:  # noqa: BLE001  whatever it is, the seed has failed
-        return seed, None, f"{type(error).__name__}: {error}"
-
-
-def main() -> int:
-    """Run; the exit code."""
-    parser = argparse.ArgumentParser(description="Cluster seeds: whole clusters under faults in virtual time.")
-    parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--from", dest="first", type=int, default=1)
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--replay", type=int)
-    parser.add_argument("--bug", default="", choices=["", "all", *BUGS], help="plant it, and look for it")
-    options = parser.parse_args()
-    if os.environ.get("PYTHONHASHSEED") != "0":
-        os.environ["PYTHONHASHSEED"] = "0"
-        os.execv(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]])
-    if options.replay is not None:
-        return replay(options.replay, options.bug)
-    if options.bug:
-        return table(list(BUGS) if options.bug == "all" else [options.bug], options.seeds, options.jobs)
-    start = time.monotonic()  # noqa: TID251  how long people waited
-    total = Seen()
-    seeds = range(options.first, options.first + options.seeds)
-    with ProcessPoolExecutor(options.jobs) as pool:
-        for seed, seen, failure in pool.map(one, seeds):
-            if seen is None:
-                print(f"seed {seed} failed: {failure}\nrepeat it: python -m tests.sim --replay {seed}")
-                pool.shutdown(cancel_futures=True)
-                return 1
-            total.add(seen)
-            if seed % TOLD_EVERY == 0:
-                print(f"… {seed}: {total.acknowledged:,} acknowledged, no failure", file=sys.stderr, flush=True)
-    return verdict(total, len(seeds), time.monotonic() - start)  # noqa: TID251
-
-
-def table(bugs: list[str], seeds: int, jobs: int) -> int:
-    """Which seed finds each planted bug."""
-    print(f"{'planted bug':24} {'seed':>5}   what was seen")
-    missed = 0
-    for bug in bugs:
-        found = 0, f"NOT FOUND within {seeds} seeds"
-        with ProcessPoolExecutor(jobs) as pool:
-            for seed, seen, failure in pool.map(partial(one, bug=bug), range(1, seeds + 1)):
-                if seen is None:
-                    found = seed, failure
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    break
-        missed += not found[0]
-        print(f"{bug:24} {found[0] or '-':>5}   {found[1][:120]}", flush=True)
-    return 1 if missed else 0
-
-
-def replay(seed: int, bug: str = "") -> int:
-    """One seed, told."""
-    _, seen, failure = one(seed, bug)
-    print(failure or f"seed {seed} is good: {seen}")
-    return 1 if failure else 0
-
-
-def verdict(total: Seen, seeds: int, took_s: float) -> int:
-    """The summary; the exit code."""
-    faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
-    print(
-        f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} virtual hours in {took_s:.0f} s, "
-        f"{total.sent:,} sends, {total.acknowledged:,} acknowledged, {faults} faults, "
-        f"{total.counts['elections']} elections, {total.counts['turns']:,} turns checked"
-    )
-    counts = Counter({name: total.counts[name] for name in SOMETIMES})
-    print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
-    never = [name for name, count in counts.items() if not count]
-    if never and seeds >= LARGE:
-        print(f"never happened, so nothing was learned about it: {', '.join(never)}")
-        return 1
-    return 0
+def run(seed: int, bug: str) -> Seen:
+    """One seed, with that bug."""
+    return run_seed(seed, cluster_with(BUGS[bug]) if bug else PlannedCluster)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    about = "Cluster seeds: whole clusters under faults in virtual time."
+    sys.exit(main(Program("tests.sim", about, run, tuple(BUGS), SOMETIMES)))

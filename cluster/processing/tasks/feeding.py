@@ -6,6 +6,7 @@ that its leader has said, a moment ago, that there is nothing more.
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,10 +26,8 @@ from cluster.world import Clock
 log_event = structlog.get_logger()
 AHEAD_BYTES_MAX = 1024 * 1024
 """Read of one partition and not taken; beyond it the read waits."""
-CONFIRMED_S = 3.0
-"""A leader's word that there is nothing more is good for so long."""
-CONFIRM_AGAIN_S = 1.0
-"""It is asked again after this."""
+WORD_LOOKS = 3
+"""A leader's word that there is nothing more is good for so many looks: it is asked at each."""
 NS_PER_S = 1_000_000_000
 _CODECS = [api.codec_to_pb(codec) for codec in Codec]
 
@@ -73,7 +72,9 @@ class Feed:
         self._bytes = 0
         self._taken = asyncio.Event()
         self._quiet_since_s = clock.monotonic_s()
-        self._confirmed_s = -CONFIRMED_S
+        self._confirmed_s = -math.inf
+        self.look_s = 1.0
+        """So often whoever takes wants to know whether this is idle."""
 
     # --- reading
 
@@ -225,13 +226,13 @@ class Feed:
     @property
     def wants_word(self) -> bool:
         """Whether its leader is to be asked if that was all."""
-        asked = self._clock.monotonic_s() - self._confirmed_s < CONFIRM_AGAIN_S
+        asked = self._clock.monotonic_s() - self._confirmed_s < self.look_s
         return self.may_end or (self.is_quiet() and not asked)
 
     @property
     def is_idle(self) -> bool:
         """It is quiet, and its leader has just said that there is nothing more."""
-        return self.is_quiet() and self._clock.monotonic_s() - self._confirmed_s < CONFIRMED_S
+        return self.is_quiet() and self._clock.monotonic_s() - self._confirmed_s < WORD_LOOKS * self.look_s
 
     async def confirm(self) -> None:
         """Ask its leader."""
@@ -336,8 +337,10 @@ class Feeding:
             (feed.source.number, feed.source.partition.number) for feed in self.feeds if feed.finished or feed.is_idle
         ]
 
-    def confirm(self) -> None:
-        """Ask the leaders of those that are quiet, if nobody is asking."""
+    def confirm(self, look_s: float) -> None:
+        """Ask the leaders of those that are quiet, if nobody is asking; that is done every `look_s`."""
+        for feed in self.feeds:
+            feed.look_s = look_s
         quiet = [feed for feed in self.feeds if feed.wants_word]
         if quiet and (self._confirming is None or self._confirming.done()):
             self._confirming = asyncio.create_task(self._confirm(quiet))

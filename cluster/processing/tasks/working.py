@@ -14,7 +14,6 @@ from cluster.errors import ProcessorFailed, RiverrunError, Unavailable
 from cluster.processing.commit import TaskCommit, checksum_of, encode
 from cluster.processing.hosts import Host
 from cluster.processing.ledger import Accepted, Ledger, Refused
-from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.feeding import Feeding
 from cluster.processing.tasks.keeper import Keeper
@@ -74,10 +73,10 @@ class Working:
             record_bytes_max=around.config.broker.record_bytes_max,
         )
         self.feeding = self._feed(plan.sources)
-        spec = plan.spec
-        self._waits_for_time = spec.timers or spec.watermarks or spec.kind in {Kind.WINDOW, Kind.JOIN}
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
+        self._told = (tip.now_ns, self._last_made_s)
+        """What time it was when somebody asked last, by both clocks."""
         self._ended = False
         """A work has told user code's windows that nothing more comes; their timers may still be due."""
         self.redrives: list[asyncio.Future[int]] = []
@@ -128,7 +127,7 @@ class Working:
     def _next(self) -> Work | None:
         if self.finished or not self._has_room():
             return None
-        now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+        now_ns = self._now_ns()
         fired = self._due(now_ns)
         options, suspicion = self._around.options, self._suspicion
         records_max = suspicion.records_max or options.work_records_max
@@ -162,6 +161,14 @@ class Working:
             condemned=list(self._suspicion.condemned),
         )
 
+    def _now_ns(self) -> int:
+        """Never back, and at time's own pace: a clock that was set back by an hour does not stop time for an hour."""
+        clock, (then_ns, then_s) = self._around.clock, self._told
+        passed_ns = int((clock.monotonic_s() - then_s) * NS_PER_S)
+        now_ns = max(clock.wall_ns(), then_ns + passed_ns)
+        self._told = (now_ns, clock.monotonic_s())
+        return now_ns
+
     def _has_room(self) -> bool:
         options = self._around.options
         if len(self.unapplied) >= options.uncommitted_works_max:
@@ -177,23 +184,22 @@ class Working:
 
     def _time_goes_on(self) -> bool:
         """Nothing is to be read, and a work without records has a point: it moves the watermark."""
-        if not self._waits_for_time:
+        look_s = self._look_s()
+        if look_s is None:
             return False
         idle = self.feeding.idle()
         if idle != self._last_idle:
             return True
-        since_s = self._around.clock.monotonic_s() - self._last_made_s
-        all_idle = bool(idle) and len(idle) == len(self.feeding.feeds)
-        return all_idle and since_s >= (LOOK_S if len(self._tip.timers) else SAY_S)
+        return bool(idle) and len(idle) == len(self.feeding.feeds) and self._since_s() >= look_s
 
     async def _wait(self) -> None:
         """For something to happen; meanwhile the leaders of silent inputs are asked whether that was all."""
         self._event.clear()
-        looks = self._waits_for_time or any(source.until_ns is not None for source in self.plan.sources)
-        if looks:
-            self.feeding.confirm()
+        look_s = self._look_s()
+        if look_s is not None:
+            self.feeding.confirm(look_s)
         behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
-        wait_s = LOOK_S if looks else TELL_SHIPPED_S if behind else None
+        wait_s = look_s if look_s is not None else TELL_SHIPPED_S if behind else None
         try:
             async with asyncio.timeout(wait_s):
                 await self._event.wait()
@@ -203,6 +209,12 @@ class Working:
                     self._nothing(),
                     Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={}),
                 )
+
+    def _look_s(self) -> float | None:
+        """How often it matters whether inputs are idle; None: it does not."""
+        if len(self._tip.timers) or any(source.until_ns is not None for source in self.plan.sources):
+            return LOOK_S
+        return SAY_S if self.plan.spec.watermarks else None
 
     def _since_s(self) -> float:
         return self._around.clock.monotonic_s() - self._last_made_s
@@ -243,9 +255,9 @@ class Working:
         self._last_made_s = self._around.clock.monotonic_s()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.unapplied[commit.n] = work
+        await self._keeper.running.ref.tell(Command(encoded, reply))
         self.replies.add(reply)
         reply.add_done_callback(partial(self._decided, commit.n))
-        await self._keeper.running.ref.tell(Command(encoded, reply))
 
     def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
         self.replies.discard(reply)
@@ -266,6 +278,8 @@ class Working:
         """All that was parked up to now, and nothing else meanwhile; the future gets how many records that were."""
         while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
             self._raise()
+            for error in self._shipper.shipping.stopped.values():
+                raise Unavailable(f"what was to be shipped before is refused: {error.message}")
             self._event.clear()
             await self._event.wait()
         ends = {}
@@ -284,7 +298,7 @@ class Working:
                     self._event.clear()
                     await self._event.wait()
                     continue
-                now_ns = max(self._around.clock.wall_ns(), self._tip.now_ns)
+                now_ns = self._now_ns()
                 count += batch.end - batch.begin
                 await self._do(self._work([batch], [], now_ns))
         finally:

@@ -202,6 +202,21 @@ def test_windows_close_when_nothing_comes_any_more() -> None:
     on_a_cluster(work)
 
 
+def test_time_goes_on_though_clocks_are_set_back() -> None:
+    """Swarm seed 3: by an hour, on all nodes, and a window of ten seconds does not wait for that."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, "tests.processing.tasks.shop", PARTITIONS)
+        await sell(cluster, good(20))
+        await asyncio.sleep(5)
+        for node in cluster.running.values():
+            node._world.clock.offset_ns -= 3_600_000_000_000
+        totals = await all_of(cluster, "totals", Total, len(TILLS))
+        assert 20 == sum(total.sales for total in totals)
+
+    on_a_cluster(work)
+
+
 def test_a_replica_that_is_far_behind_gets_the_state() -> None:
     """Its task's log has gone on without it; later it leads, alone with one other, and goes on rightly."""
 
