@@ -1,7 +1,7 @@
 """`make demo`: a retailer's purchases through three nodes, with everything that is made of them, while things die.
 
-Three real processes on loopback run the app of `app.py`: inventory, recommendations, fraud, and daily sales. 69,659 real
-purchases come at a steady pace; on the way a process with user code is killed (SIGKILL), and later a node with the
+Three real processes on loopback run the app of `app.py`: inventory, recommendations, fraud, and daily sales. 69,659
+real purchases come at a steady pace; on the way a process with user code is killed (SIGKILL), and later a node with the
 batches that are under way to it. Then everything is counted: the purchases against the file, and whatever the app made
 of them against what plain loops make of the same rows (`truth.py`).
 
@@ -207,7 +207,12 @@ async def watch(stream: Stream, outages: Outages) -> int:
     kept = await purchases_are_kept(client, stream)
     found = findings(outputs.values, stream.rows, closed)
     tell(client, stream, outages, found)
-    good = kept and not any(finding.faults for finding in found) and outages.all_killed and outages.of_code.again_after_s > 0
+    good = (
+        kept
+        and not any(finding.faults for finding in found)
+        and outages.all_killed
+        and outages.of_code.again_after_s > 0
+    )
     console.print(
         "[green]every purchase is there, once, in order; every total is that of the file[/green]"
         if good

@@ -1,8 +1,8 @@
 """A bounded job: stock and daily sales once more, over all purchases that were appended before a moment.
 
 It has a name of its own, so it begins at the beginning and has positions, state and topics of its own; the app in
-`app.py` goes on beside it and does not notice. `until` is the cluster's time, not that of the events: what was appended
-from then on is not read. When that is done, every day is over, and `riverrun app describe retail-history` says finished.
+`app.py` goes on beside it. `until` is the cluster's time, not that of the events: what was appended from then on is not
+read. When the rest is done, every day is over, and `riverrun app describe retail-history` says finished.
 """
 
 import datetime as dt

@@ -1,4 +1,4 @@
-"""What is killed while the purchases come: a process with user code, then a node; and how long the others missed them."""
+"""What is killed while the purchases come: a process with user code, then a node; and how they come back."""
 
 import asyncio
 import os
@@ -76,7 +76,7 @@ class Outages:
         self._console.print("\nall three nodes are back")
 
     async def _reached(self, share: float) -> None:
-        while self._share() < share:
+        while self._share() < share:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
 
     async def _retried(self, kill: Callable[[], "asyncio.Future[bool]"]) -> None:
@@ -103,7 +103,8 @@ class Outages:
         os.kill(pid, signal.SIGKILL)
         self.of_code = CodeOutage(node=node, tasks=tasks[node], records_to_go=records)
         self._console.print(
-            f"\nkilled the process with user code on node {node} (SIGKILL), {tasks[node]} tasks with {records:,} records to go"
+            f"\nkilled the process with user code on node {node} (SIGKILL): "
+            f"{tasks[node]} tasks, with {records:,} records to go"
         )
         return True
 
@@ -129,7 +130,9 @@ class Outages:
                 return
             await asyncio.sleep(LOOK_S)
         self.of_code.again_after_s = loop.time() - killed_s
-        self._console.print(f"\nnode {node} started it again by itself after {self.of_code.again_after_s * 1000:.0f} ms")
+        self._console.print(
+            f"\nnode {node} started it again by itself after {self.of_code.again_after_s * 1000:.0f} ms"
+        )
 
     # --- a node
 
@@ -155,7 +158,7 @@ class Outages:
             at_s=asyncio.get_running_loop().time(),
         )
         self._console.print(
-            f"\nkilled node {node} (SIGKILL), the leader of {len(led[node])} partitions of purchases and {tasks[node]} tasks, "
-            f"with {batches} batches to it under way"
+            f"\nkilled node {node} (SIGKILL): the leader of {len(led[node])} partitions of purchases, "
+            f"with {batches} batches to it under way, and of {tasks[node]} tasks"
         )
         return True

@@ -25,12 +25,13 @@ class Finding:
 
 
 class Outputs:
-    """The values in the app's output topics, by topic, as far as they are there. `prefix`: of the topics' names."""
+    """The values in the app's output topics, by topic, as far as they are there."""
 
-    def __init__(self, client: Client, prefix: str = "") -> None:
+    def __init__(self, client: Client) -> None:
         self.values: dict[str, list[bytes]] = {name: [] for name in ("stock", "offers", "alerts", "daily-sales")}
+        self.on_record: Callable[[str, bytes | None], None] = lambda _topic, _key: None
+        """Called with topic and key of each record as it comes."""
         self._client = client
-        self._prefix = prefix
         self._reading: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -47,8 +48,9 @@ class Outputs:
 
     async def _read(self, name: str) -> None:
         values = self.values[name]
-        async for record in self._client.read(self._prefix + name):
+        async for record in self._client.read(name):
             values.append(record.value)
+            self.on_record(name, record.key)
 
     async def arrived(self, expected: Mapping[str, int]) -> bool:
         """Wait until so many records are there at least; False: nothing new has come for SILENCE_S_MAX."""
@@ -60,7 +62,7 @@ class Outputs:
             return False
         ends = {}
         for name in self.values:
-            offsets = await self._client.offsets(self._prefix + name)
+            offsets = await self._client.offsets(name)
             ends[name] = sum(partition.end for partition in offsets.values())
         return await self.arrived(ends)
 

@@ -114,7 +114,9 @@ def _whole(number: object) -> int:
 def unlike(found: Mapping[str, object], expected: Mapping[str, object]) -> list[str]:
     """What is not there, not as it should be, or there for nothing; by its key."""
     keys = sorted({*found, *expected})
-    return [f"{key}: {found.get(key)} instead of {expected.get(key)}" for key in keys if found.get(key) != expected.get(key)]
+    return [
+        f"{key}: {found.get(key)} instead of {expected.get(key)}" for key in keys if found.get(key) != expected.get(key)
+    ]
 
 
 def counted(lists: Mapping[str, Sequence[object]]) -> int:
