@@ -86,14 +86,19 @@ async def main(count: int, stream_s: float, partitions: int) -> int:
                 f"in {sum(stage.task_count for stage in stages)} tasks\nstreaming {len(purchases):,} purchases"
             )
             stream = Stream(client, purchases, stream_s)
-            outages = Outages(client, local, app=APP, topic=TOPIC, share=stream.share, console=console)
+            outages = Outages(client, local, app=APP, topic=TOPIC, share=stream.share, say=say)
             return await watch(stream, outages)
-    except RiverrunError as error:
-        console.print(f"[red]the demo failed: {error}[/red]")
+    except (RiverrunError, TimeoutError) as error:
+        console.print(f"[red]the demo failed: {str(error) or 'it took too long'}[/red]")
         return 1
     except asyncio.CancelledError:
         console.print("\nstopped before its end")
         return 130
+
+
+def say(line: str) -> None:
+    """A line of its own, below the bar if there is one."""
+    console.print(f"\n{line}" if console.is_terminal else line)
 
 
 class Stream:
@@ -133,7 +138,7 @@ class Stream:
             for row in morning:
                 await self._send(row, outages)
             await self.client.flush()
-            console.print(f"\nand {len(morning)} of the next morning, one in each partition: the last day is over")
+            say(f"and {len(morning)} of the next morning, one in each partition: the last day is over")
         finally:
             for task in self._watching:
                 task.cancel()
@@ -194,16 +199,16 @@ async def watch(stream: Stream, outages: Outages) -> int:
     client = stream.client
     outputs = Outputs(client)
     outputs.start()
-    killing = asyncio.create_task(outages.run())
+    work = [asyncio.create_task(stream.run(outages, outputs)), asyncio.create_task(outages.run())]
     try:
-        await stream.run(outages, outputs)
-        await killing
+        await asyncio.gather(*work)
         closed = [row for row in stream.rows if row.date < NEXT_MORNING]
         if not await outputs.arrived(expected_counts(stream.rows, closed)) or not await outputs.all_read(APP):
             console.print("[red]the app has not made all that it has to make; what is there:[/red]")
         await outputs.stop()
     finally:
-        killing.cancel()
+        for task in work:
+            task.cancel()
     kept = await purchases_are_kept(client, stream)
     found = findings(outputs.values, stream.rows, closed)
     tell(client, stream, outages, found)

@@ -61,7 +61,7 @@ async def main(given: argparse.Namespace) -> int:
             finally:
                 await run.stop()
     except (RiverrunError, TimeoutError) as error:
-        console.print(f"[red]failed: {error or 'it took too long'}[/red]")
+        console.print(f"[red]failed: {str(error) or 'it took too long'}[/red]")
         return 1
     except asyncio.CancelledError:
         console.print("\nstopped before its end")

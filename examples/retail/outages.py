@@ -1,13 +1,12 @@
 """What is killed while the purchases come: a process with user code, then a node; and how they come back."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-
-from rich.console import Console
 
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -18,7 +17,9 @@ from examples.retail.three_nodes import user_code_of
 
 RESTART_AFTER_S = 3.0
 LOOK_S = 0.01
+LOOK_AT_PROCESSES_S = 0.05
 AGAIN_S_MAX = 30.0
+NOTHING_S_MAX = 60.0
 
 
 @dataclass
@@ -26,6 +27,7 @@ class CodeOutage:
     """The end of a process with user code. `records_to_go`: what its tasks had not done when it was looked at last."""
 
     node: int = 0
+    pid: int = 0
     tasks: int = 0
     records_to_go: int = 0
     again_after_s: float = 0.0
@@ -44,10 +46,17 @@ class NodeOutage:
 
 
 class Outages:
-    """Both of them. `share`: how many of the purchases are sent, from 0 to 1."""
+    """Both of them. `share`: how many of the purchases are sent, from 0 to 1; `say`: tells people a line."""
 
     def __init__(
-        self, client: Client, local: LocalCluster, *, app: str, topic: str, share: Callable[[], float], console: Console
+        self,
+        client: Client,
+        local: LocalCluster,
+        *,
+        app: str,
+        topic: str,
+        share: Callable[[], float],
+        say: Callable[[str], None],
     ) -> None:
         self.of_code = CodeOutage()
         self.of_node = NodeOutage()
@@ -57,7 +66,7 @@ class Outages:
         self._app = app
         self._topic = topic
         self._share = share
-        self._console = console
+        self._say = say
         self._code_again: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
@@ -71,23 +80,22 @@ class Outages:
         await self._code_again
         await asyncio.sleep(RESTART_AFTER_S)
         self._local.start(self.of_node.node)
-        self._console.print(f"\nstarted node {self.of_node.node} again")
+        self._say(f"started node {self.of_node.node} again")
         await wait_ready(self._local)
-        self._console.print("\nall three nodes are back")
+        self._say("all three nodes are back")
 
     async def _reached(self, share: float) -> None:
         while self._share() < share:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_S)
 
-    async def _retried(self, kill: Callable[[], "asyncio.Future[bool]"]) -> None:
-        """Until there is something under way that a kill can interrupt."""
-        while True:
-            try:
-                if await kill():
-                    return
-            except RiverrunError:  # nodes that change their roles
-                pass
-            await asyncio.sleep(LOOK_S)
+    async def _retried(self, kill: Callable[[], Awaitable[bool]]) -> None:
+        """Until there is something under way that a kill can interrupt. TimeoutError: there was nothing for long."""
+        async with asyncio.timeout(NOTHING_S_MAX):
+            while True:
+                with contextlib.suppress(RiverrunError):  # nodes that change their roles
+                    if await kill():
+                        return
+                await asyncio.sleep(LOOK_S)
 
     # --- user code
 
@@ -101,9 +109,9 @@ class Outages:
         if pid is None:
             return False
         os.kill(pid, signal.SIGKILL)
-        self.of_code = CodeOutage(node=node, tasks=tasks[node], records_to_go=records)
-        self._console.print(
-            f"\nkilled the process with user code on node {node} (SIGKILL): "
+        self.of_code = CodeOutage(node=node, pid=pid, tasks=tasks[node], records_to_go=records)
+        self._say(
+            f"killed the process with user code on node {node} (SIGKILL): "
             f"{tasks[node]} tasks, with {records:,} records to go"
         )
         return True
@@ -124,15 +132,13 @@ class Outages:
         """Until the node has started another process; nobody tells it to."""
         loop = asyncio.get_running_loop()
         node = self.of_code.node
-        while user_code_of(self._local, node) is None:
+        while user_code_of(self._local, node) in {None, self.of_code.pid}:
             if loop.time() - killed_s > AGAIN_S_MAX:
-                self._console.print(f"\nnode {node} did not start its user code again within {AGAIN_S_MAX:.0f} s")
+                self._say(f"node {node} did not start its user code again within {AGAIN_S_MAX:.0f} s")
                 return
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(LOOK_AT_PROCESSES_S)
         self.of_code.again_after_s = loop.time() - killed_s
-        self._console.print(
-            f"\nnode {node} started it again by itself after {self.of_code.again_after_s * 1000:.0f} ms"
-        )
+        self._say(f"node {node} started it again by itself after {self.of_code.again_after_s * 1000:.0f} ms")
 
     # --- a node
 
@@ -157,8 +163,8 @@ class Outages:
             batches_under_way=batches,
             at_s=asyncio.get_running_loop().time(),
         )
-        self._console.print(
-            f"\nkilled node {node} (SIGKILL): the leader of {len(led[node])} partitions of purchases, "
+        self._say(
+            f"killed node {node} (SIGKILL): the leader of {len(led[node])} partitions of purchases, "
             f"with {batches} batches to it under way, and of {tasks[node]} tasks"
         )
         return True

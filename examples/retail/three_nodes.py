@@ -1,10 +1,11 @@
 """A cluster of three real nodes on loopback, gone when it is not needed any more; and the processes below a node."""
 
+import contextlib
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from cluster.cli.dev import wait_ready
 from cluster.cli.local import HTTP_PORT_STEP, PEER_PORT_STEP, LocalCluster
 
 NODES = 3
+PROC = Path("/proc")
+"""Linux tells there what runs; elsewhere `ps` is asked."""
 USER_CODE = "cluster.processing.hosting.child"
 
 
@@ -31,12 +34,26 @@ async def three_nodes(prefix: str) -> AsyncIterator[LocalCluster]:
 
 def user_code_of(local: LocalCluster, node: int) -> int | None:
     """The process that runs user code for a node that runs; None: there is none just now."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)  # noqa: S607
-    for line in listed.stdout.splitlines():
-        pid, parent, command = line.split(maxsplit=2)
-        if int(parent) == local.pid(node) and USER_CODE in command:
-            return int(pid)
+    for pid, parent, command in processes():
+        if parent == local.pid(node) and USER_CODE in command:
+            return pid
     return None
+
+
+def processes() -> Iterator[tuple[int, int, str]]:
+    """All that run on this machine: number, parent's number, command."""
+    if not (PROC / "self").exists():
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True)  # noqa: S607
+        for line in listed.stdout.splitlines():
+            pid, parent, *command = line.split(maxsplit=2)
+            yield int(pid), int(parent), "".join(command)
+        return
+    for folder in PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            command_line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            state = (folder / "stat").read_text().rpartition(")")[2].split()
+            if state[0] != "Z":
+                yield int(folder.name), int(state[1]), command_line
 
 
 def _free_port() -> int:

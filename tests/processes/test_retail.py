@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from examples.retail.three_nodes import processes
+
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 200.0
@@ -25,8 +27,7 @@ def run(folder: Path, program: str, *arguments: str) -> str:
     )
     assert (0, "") == (done.returncode, done.stderr), done.stdout
     assert [] == list(folder.iterdir())
-    processes = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True).stdout
-    assert str(folder) not in processes
+    assert [] == [command for _, _, command in processes() if str(folder) in command]
     return done.stdout
 
 
