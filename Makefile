@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long seeds bench bench-peers clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long seeds bench bench-peers clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -25,8 +25,11 @@ $(STAMP): requirements-dev.txt requirements-build.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $(STAMP)
 
-demo: setup ## three nodes keep every purchase while a leader is killed
+demo: setup ## a retailer's purchases on three nodes, processed live, while user code and a node are killed
 	@$(BIN)/python -m examples.retail.demo
+
+history: setup ## a bounded job over history beside a live app, and what the live one notices of it
+	@$(BIN)/python -m examples.retail.history_run
 
 check: setup ## formatting, lint, types, floors, protocol files, sizes
 	@$(BIN)/ruff format --check --quiet .

@@ -19,8 +19,8 @@ from cluster.processing.windows import Window
 RECENT_MAX = 5
 """Products that are remembered of a customer."""
 ALERT_USD = Decimal(400)
-"""So much within `ALERT_WITHIN` looks like a stolen card."""
-ALERT_WITHIN = "7d"
+"""So much within `ALERT_DAYS` looks like a stolen card."""
+ALERT_DAYS = 7
 CENT = Decimal("0.01")
 
 app = App("retail")
@@ -51,8 +51,9 @@ class Offer(Event):
 
 
 class Spend(Event):
-    """What a customer has spent since the first purchase of a run."""
+    """What a customer has spent in a run of purchases, and when its first one was."""
 
+    since: dt.date = dt.date.min
     purchases: int = 0
     amount_usd: Decimal = Decimal(0)
 
@@ -97,9 +98,13 @@ def recommend(p: Purchase, recent: State[list[str]], times: MapState[str, int]) 
 
 @app.processor(purchases, to=alerts, on_error=dead_letter(retries=3, park_key=True))
 def fraud(p: Purchase, spend: State[Spend], ctx: Ctx) -> Alert | None:
-    """Alert when a run of purchases comes to more than is usual; a run ends a week after its first."""
-    if spend.value.purchases == 0:
-        ctx.timer("forget", after=ALERT_WITHIN)
+    """Alert when a run of purchases comes to more than is usual; a run ends a week after its first.
+
+    The purchases' own dates say when: a timer fires some time after, between two works, and only tidies up.
+    """
+    if p.date >= spend.value.since + dt.timedelta(days=ALERT_DAYS):
+        spend.value = Spend(since=p.date)
+        ctx.timer("forget", after=f"{ALERT_DAYS}d")
     before = spend.value.amount_usd
     spend.value.purchases += 1
     spend.value.amount_usd += p.amount_usd

@@ -1,19 +1,20 @@
-"""`make demo`: three nodes keep every purchase while a leader is killed.
+"""`make demo`: a retailer's purchases through three nodes, with everything that is made of them, while things die.
 
-Three real processes on loopback. 69,659 real purchases go into a topic of 12 partitions at a steady pace; half-way the
-node that leads a partition is killed (SIGKILL) while batches to it are under way, and started again. Then everything is
-read back and counted against the file: nothing lost, nothing twice, every customer's purchases in their order.
+Three real processes on loopback run the app of `app.py`: inventory, recommendations, fraud, and daily sales. 69,659
+real purchases come at a steady pace; on the way a process with user code is killed (SIGKILL), and later a node with the
+batches that are under way to it. Then everything is counted: the purchases against the file, and whatever the app made
+of them against what plain loops make of the same rows (`truth.py`).
+
+Days are over when purchases of the next one have come, in every partition. So the last day of the file is followed by a
+purchase of the next morning in each partition; they count like all others, but for their own day, which is still open.
 """
 
+import argparse
 import asyncio
-import csv
-import shutil
 import signal
-import socket
 import sys
-import tempfile
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -21,21 +22,27 @@ from pathlib import Path
 from rich.console import Console
 
 from cluster import Header, connect
-from cluster.cli.dev import wait_ready
-from cluster.cli.local import PEER_PORT_STEP, LocalCluster
 from cluster.client.client import Client
 from cluster.client.delivery import Delivery
 from cluster.errors import RiverrunError
+from examples.retail.outages import Outages
+from examples.retail.outputs import Finding, Outputs, expected_counts, findings
+from examples.retail.purchases import Row, row_from, row_of, rows
+from examples.retail.three_nodes import three_nodes
 
-PURCHASES = Path(__file__).parent / "purchases.csv"
+APP = "retail"
+CODE = Path(__file__).parent / "app.py"
 TOPIC = "purchases"
 PARTITIONS = 12
 STREAM_S = 18.0
-RESTART_AFTER_S = 3.0
 TICK_S = 0.01
-ROW = "row"
-console = Console(highlight=False, soft_wrap=True)
+KEPT_BACK = 0.1
+"""Of the purchases, until all was killed that is to be killed."""
+NEXT_MORNING = "1998-07-01"
+NUMBER = "row"
+FAULTS_SHOWN = 5
 LINES_WITHOUT_TERMINAL = 10
+console = Console(highlight=False, soft_wrap=True)
 
 
 @dataclass
@@ -47,213 +54,228 @@ class Totals:
     items: int = 0
     usd: Decimal = Decimal(0)
 
-    def add(self, row: list[str]) -> None:
+    def add(self, row: Row) -> None:
         """One purchase more."""
         self.purchases += 1
-        self.customers.add(row[1])
-        self.items += int(row[2])
-        self.usd += Decimal(row[3])
+        self.customers.add(row.customer_id)
+        self.items += row.quantity
+        self.usd += Decimal(row.amount_usd)
 
     def __str__(self) -> str:
         people = len(self.customers)
         return f"{self.purchases:,} purchases, {people:,} customers, {self.items:,} items, {self.usd:,.2f} USD"
 
 
-@dataclass
-class Outage:
-    """The kill, and what it cost."""
-
-    node: int = 0
-    partition: int = -1
-    batches_under_way: int = 0
-    at_s: float = 0.0
-    longest_gap_s: float = 0.0
-    pauses_s: float = 0.0
-    """The longest time that the producer was not able to hand over a record."""
-
-
-async def main() -> int:
+async def main(count: int, stream_s: float, partitions: int) -> int:
     """Run it; the exit code."""
     running = asyncio.current_task()
     assert running is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    with PURCHASES.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    folder = Path(tempfile.mkdtemp(prefix="riverrun-demo-"))
-    local = LocalCluster(folder, nodes=3, port=_free_port())
+    purchases = rows()[:count]
     try:
         console.print("starting three nodes …")
-        local.start_all()
-        await wait_ready(local)
-        async with connect(local.addresses) as client:
-            await client.create_topic(TOPIC, partitions=PARTITIONS, replicas=3)
-            console.print(f"three nodes are up ({', '.join(local.addresses)}); streaming {len(rows):,} purchases")
-            outage = await stream(client, local, rows)
-            return await verify(client, rows, outage)
-    except RiverrunError as error:
-        console.print(f"[red]the demo failed: {error}[/red]")
+        async with three_nodes("riverrun-demo-") as local, connect(local.addresses) as client:
+            deployed = await client.deploy_app(
+                CODE.read_bytes(), file_name=CODE.name, create_topics=True, partitions=partitions
+            )
+            stages = deployed.app.stages
+            console.print(
+                f"three nodes are up ({', '.join(local.addresses)}) and run {CODE.name}: "
+                f"{', '.join(dict.fromkeys(stage.processor for stage in stages))}, "
+                f"in {sum(stage.task_count for stage in stages)} tasks\nstreaming {len(purchases):,} purchases"
+            )
+            stream = Stream(client, purchases, stream_s)
+            outages = Outages(client, local, app=APP, topic=TOPIC, share=stream.share, say=say)
+            return await watch(stream, outages)
+    except (RiverrunError, TimeoutError) as error:
+        console.print(f"[red]the demo failed: {str(error) or 'it took too long'}[/red]")
         return 1
     except asyncio.CancelledError:
         console.print("\nstopped before its end")
         return 130
-    finally:
-        local.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
-async def stream(client: Client, local: LocalCluster, rows: list[list[str]]) -> Outage:
-    """Produce all rows in STREAM_S seconds; half-way kill a leader, some seconds later start it again."""
-    outage = Outage()
-    acknowledged: dict[int, asyncio.Queue[Delivery]] = {number: asyncio.Queue() for number in range(PARTITIONS)}
-    watch = [asyncio.create_task(_watch(queue, number, outage)) for number, queue in acknowledged.items()]
-    try:
+def say(line: str) -> None:
+    """A line of its own, below the bar if there is one."""
+    console.print(f"\n{line}" if console.is_terminal else line)
+
+
+class Stream:
+    """The purchases on their way. `rows`: with those of the next morning, once they are sent."""
+
+    def __init__(self, client: Client, purchases: Sequence[Row], stream_s: float) -> None:
+        self.client = client
+        self.rows = list(purchases)
+        self.count = len(purchases)
+        self.sent = 0
+        self.pauses_s = 0.0
+        """The longest time that the producer was not able to hand over a record."""
+        self._stream_s = stream_s
+        self._customers: dict[int, str] = {}
+        """One of each partition."""
+        self._acknowledged: dict[int, asyncio.Queue[Delivery]] = {}
+        self._watching: list[asyncio.Task[None]] = []
+        self._lines = 0
+
+    def share(self) -> float:
+        """How much is sent, from 0 to 1."""
+        return self.sent / self.count
+
+    async def run(self, outages: Outages, outputs: Outputs) -> None:
+        """Send all rows in their time, then the next morning's; return when all are acknowledged."""
         loop = asyncio.get_running_loop()
-        start = loop.time()
-        restart: asyncio.Task[None] | None = None
-        sent = 0
-        async for due in _pace(len(rows)):
-            before = loop.time()
-            while sent < due:
-                row = rows[sent]
-                delivery = await client.produce(
-                    TOPIC,
-                    ",".join(row).encode(),
-                    key=row[1].encode(),
-                    headers=(Header(name=ROW, value=str(sent).encode()),),
-                )
-                acknowledged[delivery.partition].put_nowait(delivery)
-                sent += 1
-            outage.pauses_s = max(outage.pauses_s, loop.time() - before)
-            if restart is None and sent >= len(rows) // 2:
-                restart = await _kill(client, local, outage)
-            _progress(sent, len(rows), loop.time() - start, client)
-        await client.flush()
-        console.print()
-        assert restart is not None
-        await restart
+        begin_s = loop.time()
+        try:
+            async for due in self._pace(outages):
+                before_s = loop.time()
+                while self.sent < due:
+                    await self._send(self.rows[self.sent], outages)
+                self.pauses_s = max(self.pauses_s, loop.time() - before_s)
+                self._progress(len(outputs.values["stock"]), loop.time() - begin_s)
+            morning = [row_of(NEXT_MORNING, customer, "1", "9.99") for _, customer in sorted(self._customers.items())]
+            self.rows += morning
+            for row in morning:
+                await self._send(row, outages)
+            await self.client.flush()
+            say(f"and {len(morning)} of the next morning, one in each partition: the last day is over")
+        finally:
+            for task in self._watching:
+                task.cancel()
+
+    async def _pace(self, outages: Outages) -> AsyncIterator[int]:
+        """How many rows are due, tick by tick."""
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        due = 0
+        while due < self.count:
+            await asyncio.sleep(TICK_S)
+            last = self.count if outages.all_killed else int(self.count * (1 - KEPT_BACK))
+            due = min(last, int((loop.time() - begin_s) / self._stream_s * self.count) + 1)
+            yield due
+
+    async def _send(self, row: Row, outages: Outages) -> None:
+        delivery = await self.client.produce(
+            TOPIC,
+            row.value,
+            key=row.customer_id.encode(),
+            headers=(Header(name=NUMBER, value=str(self.sent).encode()),),
+        )
+        self.sent += 1
+        partition = delivery.partition
+        self._customers.setdefault(partition, row.customer_id)
+        if partition not in self._acknowledged:
+            self._acknowledged[partition] = asyncio.Queue()
+            self._watching.append(asyncio.create_task(self._watch(partition, outages)))
+        self._acknowledged[partition].put_nowait(delivery)
+
+    async def _watch(self, partition: int, outages: Outages) -> None:
+        """The longest time without an acknowledgement in the partition whose leader was killed."""
+        loop = asyncio.get_running_loop()
+        last_s = loop.time()
+        while True:
+            await (await self._acknowledged[partition].get())
+            now_s, outage = loop.time(), outages.of_node
+            if partition == outage.partition and now_s > outage.at_s:
+                outage.longest_gap_s = max(outage.longest_gap_s, now_s - max(last_s, outage.at_s))
+            last_s = now_s
+
+    def _progress(self, counted: int, elapsed_s: float) -> None:
+        acknowledged = self.client.report().records_acknowledged
+        bar = "█" * (30 * self.sent // self.count)
+        line = (
+            f"\r{bar:<30} {self.sent:>6,} sent  {acknowledged:>6,} acknowledged  {counted:>6,} in stock's totals  "
+            f"{elapsed_s:4.1f} s"
+        )
+        if console.is_terminal:
+            console.print(line, end="")
+        elif self.sent * LINES_WITHOUT_TERMINAL // self.count > self._lines:
+            self._lines += 1
+            console.print(line.strip())
+
+
+async def watch(stream: Stream, outages: Outages) -> int:
+    """Send, kill, wait for what comes of it, count; the exit code."""
+    client = stream.client
+    outputs = Outputs(client)
+    outputs.start()
+    work = [asyncio.create_task(stream.run(outages, outputs)), asyncio.create_task(outages.run())]
+    try:
+        await asyncio.gather(*work)
+        closed = [row for row in stream.rows if row.date < NEXT_MORNING]
+        if not await outputs.arrived(expected_counts(stream.rows, closed)) or not await outputs.all_read(APP):
+            console.print("[red]the app has not made all that it has to make; what is there:[/red]")
+        await outputs.stop()
     finally:
-        for task in watch:
+        for task in work:
             task.cancel()
-    return outage
-
-
-async def _pace(count: int) -> AsyncIterator[int]:
-    """How many rows are due, tick by tick."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    due = 0
-    while due < count:
-        await asyncio.sleep(TICK_S)
-        due = min(count, int((loop.time() - start) / STREAM_S * count) + 1)
-        yield due
-
-
-async def _kill(client: Client, local: LocalCluster, outage: Outage) -> "asyncio.Task[None] | None":
-    """SIGKILL the leader of the partition with most under way; None if nothing is under way right now."""
-    under_way = client.batches_under_way(TOPIC)
-    partition = max(under_way, key=lambda number: under_way[number])
-    if not under_way[partition]:
-        return None
-    topic = await client.describe_topic(TOPIC)
-    under_way = client.batches_under_way(TOPIC)
-    led = defaultdict(list)
-    for item in topic.partitions:
-        if item.leader is not None:
-            led[int(item.leader)].append(item.number)
-    node = max(led, key=lambda number: sum(under_way[p] for p in led[number]))
-    outage.batches_under_way = sum(under_way[number] for number in led[node])
-    if not outage.batches_under_way:
-        return None
-    outage.node = node
-    outage.partition = max(led[node], key=lambda number: under_way[number])
-    local.kill(node)
-    outage.at_s = asyncio.get_running_loop().time()
-    console.print(
-        f"\nkilled node {node} (SIGKILL), the leader of {len(led[node])} partitions, "
-        f"with {outage.batches_under_way} batches to it under way"
+    kept = await purchases_are_kept(client, stream)
+    found = findings(outputs.values, stream.rows, closed)
+    tell(client, stream, outages, found)
+    good = (
+        kept
+        and not any(finding.faults for finding in found)
+        and outages.all_killed
+        and outages.of_code.again_after_s > 0
     )
-    return asyncio.create_task(_restart(local, node))
-
-
-async def _restart(local: LocalCluster, node: int) -> None:
-    await asyncio.sleep(RESTART_AFTER_S)
-    local.start(node)
-    console.print(f"\nstarted node {node} again")
-    await wait_ready(local)
-    console.print("\nall three nodes are back")
-
-
-async def _watch(queue: "asyncio.Queue[Delivery]", number: int, outage: Outage) -> None:
-    """The longest time without an acknowledgement in the partition whose leader was killed."""
-    loop = asyncio.get_running_loop()
-    last = loop.time()
-    while True:
-        await (await queue.get())
-        now = loop.time()
-        if number == outage.partition and now > outage.at_s:
-            outage.longest_gap_s = max(outage.longest_gap_s, now - max(last, outage.at_s))
-        last = now
-
-
-def _progress(sent: int, count: int, elapsed_s: float, client: Client) -> None:
-    done = client.report().records_acknowledged
-    bar = "█" * (30 * sent // count)
-    line = f"\r{bar:<30} {sent:>6,} sent  {done:>6,} acknowledged  {elapsed_s:4.1f} s"
-    if console.is_terminal:
-        console.print(line, end="")
-    elif sent * LINES_WITHOUT_TERMINAL // count > _lines_printed[0]:
-        _lines_printed[0] += 1
-        console.print(line.strip())
-
-
-_lines_printed = [0]
-
-
-async def verify(client: Client, rows: list[list[str]], outage: Outage) -> int:
-    """Read everything back and count; the exit code."""
-    expected, found = Totals(), Totals()
-    for row in rows:
-        expected.add(row)
-    seen: Counter[int] = Counter()
-    last_row: dict[str, int] = {}
-    reordered = wrong = 0
-    async for record in client.read(TOPIC, until="latest"):
-        number = int(record.headers[0].value)
-        row = record.value.decode().split(",")
-        seen[number] += 1
-        found.add(row)
-        wrong += number >= len(rows) or rows[number] != row
-        reordered += last_row.get(row[1], -1) >= number
-        last_row[row[1]] = number
-    lost = len(rows) - len(seen)
-    twice = sum(count - 1 for count in seen.values())
-    report = client.report()
-    console.print(f"expected  {expected}\nread back {found}")
     console.print(
-        f"lost {lost}, duplicated {twice}, reordered per customer {reordered}, changed {wrong}\n"
-        f"node {outage.node} was killed with {outage.batches_under_way} batches under way; "
-        f"{report.batches_sent_again} were sent again, {report.duplicates} of them had been kept already\n"
-        f"partition {outage.partition} took no records for {outage.longest_gap_s * 1000:.0f} ms; "
-        f"the producer never waited longer than {outage.pauses_s * 1000:.0f} ms"
+        "[green]every purchase is there, once, in order; every total is that of the file[/green]"
+        if good
+        else "[red]FAILED[/red]"
     )
-    good = not (lost or twice or reordered or wrong) and str(expected) == str(found) and outage.batches_under_way > 0
-    console.print("[green]every purchase is there, once, in order[/green]" if good else "[red]FAILED[/red]")
     return 0 if good else 1
 
 
-def _free_port() -> int:
-    """A port whose neighbours are free as well, for nodes and for their peers."""
-    for port in range(17171, 27171, 10):
-        try:
-            for offset in (0, 1, 2, PEER_PORT_STEP, PEER_PORT_STEP + 1, PEER_PORT_STEP + 2):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return port
-    raise SystemExit("no free ports on loopback")
+async def purchases_are_kept(client: Client, stream: Stream) -> bool:
+    """Read them all back and count."""
+    expected, found = Totals(), Totals()
+    for row in stream.rows:
+        expected.add(row)
+    seen: Counter[int] = Counter()
+    last_row: dict[str, int] = {}
+    reordered = changed = 0
+    async for record in client.read(TOPIC, until="latest"):
+        number = int(record.headers[0].value)
+        row = row_from(record.value)
+        seen[number] += 1
+        found.add(row)
+        changed += number >= len(stream.rows) or stream.rows[number] != row
+        reordered += last_row.get(row.customer_id, -1) >= number
+        last_row[row.customer_id] = number
+    lost = len(stream.rows) - len(seen)
+    twice = sum(count - 1 for count in seen.values())
+    console.print(f"expected  {expected}\nread back {found}")
+    console.print(f"lost {lost}, duplicated {twice}, reordered per customer {reordered}, changed {changed}")
+    return not (lost or twice or reordered or changed) and str(expected) == str(found)
+
+
+def tell(client: Client, stream: Stream, outages: Outages, found: Sequence[Finding]) -> None:
+    """What the app made, beside what plain loops make of the file; and what the outages cost."""
+    for finding in found:
+        verdict = "[green]equal[/green]" if not finding.faults else f"[red]{len(finding.faults)} differ[/red]"
+        console.print(f"{finding.topic:<11}  {finding.holds:<62}  {verdict}")
+        for fault in finding.faults[:FAULTS_SHOWN]:
+            console.print(f"    {fault}", markup=False)
+    node, code, report = outages.of_node, outages.of_code, client.report()
+    console.print(
+        f"user code on node {code.node} was killed with {code.records_to_go:,} records to go; "
+        f"it was there again after {code.again_after_s * 1000:.0f} ms\n"
+        f"node {node.node} was killed with {node.batches_under_way} batches under way; "
+        f"{report.batches_sent_again} were sent again, {report.duplicates} of them had been kept already\n"
+        f"partition {node.partition} took no records for {node.longest_gap_s * 1000:.0f} ms; "
+        f"the producer never waited longer than {stream.pauses_s * 1000:.0f} ms"
+    )
+
+
+def options() -> argparse.Namespace:
+    """Less of everything, for a test."""
+    parser = argparse.ArgumentParser(prog="make demo", description="A retailer's purchases, while things die.")
+    parser.add_argument("--purchases", type=int, default=1_000_000, help="the first so many of the file")
+    parser.add_argument("--stream-s", type=float, default=STREAM_S, help="seconds in which they come")
+    parser.add_argument("--partitions", type=int, default=PARTITIONS)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    given = options()
+    sys.exit(asyncio.run(main(given.purchases, given.stream_s, given.partitions)))
