@@ -54,7 +54,7 @@ bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make ben
 	@$(PYTHON) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 
-extras: setup ## install what optional features need: pyarrow (make test passes over their tests without it)
+extras: setup ## install what optional features need: pyarrow, lmdb (make test passes over their tests without it)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
 
 clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)

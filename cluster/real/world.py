@@ -26,4 +26,4 @@ def real_world(data_dir: Path) -> World:
 
 def real_processing(data_dir: Path, options: ProcessingOptions) -> Processing:
     """Processes for user code and files for its state, below the data directory. On the running event loop."""
-    return Processing(hosts=RealHosts(data_dir, options), stores=RealStores(data_dir))
+    return Processing(hosts=RealHosts(data_dir, options), stores=RealStores(data_dir, options.store))
