@@ -241,6 +241,8 @@ class ProcessingOptions:
     """Whoever prints more has to wait."""
     host_environment: tuple[str, ...] = ()
     """Names of the node's environment variables that user code gets, beside PATH, LANG, LC_ALL, TZ and PYTHONPATH."""
+    workers_max: int = 1_000
+    """External workers that may be connected to one node."""
     work_bytes_max: int = 1 * MIB
     """Of the batches of one work."""
     work_records_max: int = 10_000
@@ -260,6 +262,23 @@ class ProcessingOptions:
     snapshot_chunk_bytes: int = 1 * MIB
     lagging_bytes_max: int = 64 * MIB
     """A follower of a task's log that is further behind is not waited for: it gets the task's state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerOptions:
+    """An external worker (`riverrun worker`): how it finds nodes, and what it bounds."""
+
+    nodes_interval_s: float = 5.0
+    """It asks so often which nodes there are."""
+    request_timeout_s: float = 3.0
+    retry_s_min: float = 0.1
+    retry_s_max: float = 5.0
+    """Before it connects again to a node that is gone, or starts user code again that ended: doubled each time."""
+    start_s_max: float = 60.0
+    """Until user code is imported."""
+    frame_bytes_max: int = 32 * MIB
+    output_lines_per_s_max: int = 10_000
+    output_bytes_per_s_max: int = 64 * MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -92,7 +92,7 @@ class Node:
         self.tasks = self._make_tasks(processing) if processing is not None else None
         self.apps = self._make_apps(processing)
         self.subscribing = self._make_subscribing()
-        self._routes = {**self._public_routes(), **self.apps.routes()}
+        self._routes = {**self._public_routes(), **self.apps.routes(), **(processing.routes if processing else {})}
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -115,13 +115,13 @@ class Node:
             await self._serve_http(app)
 
     async def stop(self) -> None:
-        """Refuse new requests, end what runs, leave the disk as it is promised."""
+        """End tasks, refuse new requests, end what runs, leave the disk as it is promised."""
+        if self.tasks is not None:
+            await self.tasks.close()  # before the listeners, whose workers' streams have no end of their own
         for listener in reversed(self._listeners):
             await listener.close(GRACE_S)
         self.coordinator.stop()
         self.apps.close()
-        if self.tasks is not None:
-            await self.tasks.close()
         await self.subscribing.close()
         await self.forwarding.close()
         await self.links.close()

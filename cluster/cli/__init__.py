@@ -20,6 +20,7 @@ COMMANDS = {
     "group": ("cluster.cli.group", "Look at groups, set their positions anew, delete them."),
     "app": ("cluster.cli.app", "Deploy apps, look at them, pause, remove and redrive them."),
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
+    "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
     "cluster": ("cluster.cli.status", "Look at the cluster."),
 }
 

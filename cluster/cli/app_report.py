@@ -23,7 +23,7 @@ ALL_IS_WELL = {"running", "paused", "finished"}
 def print_deployment(deployed: "DeploymentView", file_name: str) -> None:
     """What came of it."""
     click.echo(f"deployed {deployed.app.name} from {file_name}")
-    table = new_table("PROCESSOR", "VERSION", "CHANGE", "TASKS", "READS", "WRITES")
+    table = new_table("PROCESSOR", "CHANGE", "TASKS", "READS", "WRITES")
     other = []
     for stage in deployed.app.stages:
         change = deployed.changes.get((stage.name, stage.version))
@@ -31,12 +31,11 @@ def print_deployment(deployed: "DeploymentView", file_name: str) -> None:
             other.append(f"{stage.name}@{stage.version}")
             continue
         table.add_row(
-            stage.name,
-            str(stage.version),
+            f"{stage.name}@{stage.version}",
             str(change),
             str(stage.task_count),
-            " ".join(stage.inputs),
-            " ".join(stage.outputs) or "-",
+            _topics(stage.inputs),
+            _topics(stage.outputs),
         )
     print_table(table)
     if deployed.topics_made:
@@ -59,16 +58,14 @@ def print_apps(apps: Sequence["AppView"]) -> None:
 def print_app(app: "AppView", *, tasks: bool) -> None:
     """Its stages, then what is not well, once for all tasks that have it; `tasks`: each of them, too."""
     click.echo(f"app {app.name}   {counted(len(app.stages), 'stage')}")
-    table = new_table("PROCESSOR", "VERSION", "STATE", "TASKS", "LAG RECORDS", "LAG SECONDS", "WATERMARK", "COUNTS")
+    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "WATERMARK", "COUNTS")
     for stage in app.stages:
         counts = stage.counts
         table.add_row(
-            stage.name,
-            str(stage.version),
+            f"{stage.name}@{stage.version}",
             state_of(stage),
             str(stage.task_count),
-            _number(stage.lag_records),
-            _seconds(stage.lag_s),
+            _lag(stage.lag_records, stage.lag_s),
             _moment(stage.watermark_ns),
             " ".join(f"{name} {number:,}" for name, number in sorted(counts.items()) if number) or "-",
         )
@@ -94,15 +91,14 @@ def _print_tasks(stage: "StageView") -> None:
     click.echo(
         f"tasks of {stage.name}@{stage.version}, {stage.kind}, code {stage.file_name} {stage.code_sha256.hex()[:12]}"
     )
-    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG RECORDS", "LAG SECONDS", "STATE SIZE", "POSITIONS")
+    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG", "STATE SIZE", "POSITIONS")
     for task in stage.tasks:
         table.add_row(
             str(task.number),
             str(task.state),
             "-" if task.node is None else str(task.node),
             f"{task.commits:,}",
-            _number(task.lag_records),
-            _seconds(task.lag_s),
+            _lag(task.lag_records, task.lag_s),
             as_size(task.state_bytes) if task.state_bytes else "0",
             " ".join(
                 f"{at.topic}/{at.partition}:{at.position}{'' if at.end is None else f' of {at.end}'}"
@@ -129,23 +125,27 @@ def _print_trouble(stage: "StageView") -> None:
             click.echo(f"    {line}")
 
 
-def _number(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
+def _topics(names: Sequence[str]) -> str:
+    """What is between two stages of the app has no name for people."""
+    return ", ".join("(re-keyed)" if name.startswith("__") else name for name in names) or "-"
 
 
-def _seconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:.1f}"
+def _lag(records: int | None, seconds: float | None) -> str:
+    """In records, and how long the oldest of them has waited."""
+    if records is None:
+        return "-"
+    return f"{records:,}" + (f"   {seconds:,.1f} s" if records and seconds is not None else "")
 
 
 def _moment(ns: int | None) -> str:
-    """In UTC, to the millisecond."""
+    """In UTC, to the millisecond, where it is not a whole second."""
     if ns is None:
         return "-"
     try:
         moment = dt.datetime.fromtimestamp(ns // NS_PER_MS / MS_PER_S, dt.UTC)
     except (ValueError, OverflowError, OSError):
         return str(ns)
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f" if moment.microsecond else "%Y-%m-%d %H:%M:%S")[:23]
 
 
 def plain_app(app: "AppView") -> dict[str, Any]:

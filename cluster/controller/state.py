@@ -156,6 +156,8 @@ class MetadataState:
                 f"a topic {command.name!r} exists already, with {len(topic.partitions)} partitions and "
                 f"{topic.replicas} replicas" + ("" if same_kept or not same else ", but keeps records differently"),
             )
+        if TopicId(command.id) in self.topics:
+            return self._refused("UNAVAILABLE", "another topic has that id")
         if objection := command.config.objection():
             return self._refused("INVALID_REQUEST", objection)
         unknown = {node for nodes in command.placements for node in nodes} - set(self.nodes)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from cluster.errors import HostFailed
 from cluster.processing.snapshot import Place
 from cluster.processing.spec import ProcessorSpec
 from cluster.processing.work import Effects, Work
@@ -35,8 +36,9 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """Which task of which stage: see `Runner`."""
+    """Which task of which stage: see `Runner`. `app`: the app's name, by which external workers are found."""
 
+    app: str = ""
     stage: str
     version: int
     task: int
@@ -46,6 +48,9 @@ class Seat:
 
 class Host(Protocol):
     """A task's runner. One `run` at a time; after any error but ProcessorFailed and StateUnreadable it is closed."""
+
+    on_end: Callable[[HostFailed], None]
+    """Told when the process is gone while no work of this task is in hand; does nothing until somebody sets it."""
 
     async def run(self, work: Work) -> Effects:
         """Do a work. ProcessorFailed, StateUnreadable: as `Runner.run`. HostFailed: its process is gone."""

@@ -35,6 +35,11 @@ class MemoryStore:
         """See Store."""
         return self._flushed[0].index
 
+    @property
+    def size_bytes(self) -> int:
+        """Of all keys and values."""
+        return sum(len(key) + len(value) for (_, key), value in self._values.items())
+
     def get_many(self, places: Sequence[Place]) -> list[bytes | None]:
         """See Store."""
         return [self._values.get(place) for place in places]

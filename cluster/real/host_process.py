@@ -15,13 +15,18 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from cluster.errors import RefusedToStart
+from cluster.processing.hosting.child import Settings
+from cluster.processing.hosting.conversation import End
 from cluster.real.host_output import HostOutput
 
+CHILD = "cluster.processing.hosting.child"
 LENGTH = struct.Struct("<I")
 READ_AHEAD_BYTES = 1024 * 1024
 OUTPUT_S_MAX = 0.5
@@ -66,17 +71,18 @@ class HostProcess:
 
     async def start(
         self,
-        arguments: Callable[[int], Sequence[str]],
+        settings: Settings,
         environment: Mapping[str, str],
         directory: Path,
         prepare: Callable[[], None],
     ) -> None:
-        """`prepare`, then run Python with these arguments, given the descriptor of its end of the connection.
+        """`prepare`, then run the child's program.
 
         OSError: there is no room for it; and whatever `prepare` raises.
         """
         ours, theirs = socket.socketpair()
-        command = [sys.executable, "-P", *arguments(theirs.fileno())]
+        said = msgspec.json.encode(settings).decode()
+        command = [sys.executable, "-P", "-m", CHILD, str(theirs.fileno()), said]
 
         def spawn() -> "subprocess.Popen[bytes]":
             with theirs:
@@ -89,7 +95,7 @@ class HostProcess:
                     pass_fds=(theirs.fileno(),),
                     cwd=directory,
                     env=dict(environment),
-                    start_new_session=True,
+                    process_group=0,  # not a session: the system would give that as much time as all nodes here
                 )
 
         self._thread = threading.Thread(target=self._keep, args=(spawn,), name="host", daemon=True)
@@ -108,6 +114,8 @@ class HostProcess:
     async def send(self, frame: bytes) -> None:
         """See Pipe."""
         assert self._writer is not None, "it was started"
+        if self._writer.is_closing():
+            raise ConnectionResetError("the connection was closed")
         if len(frame) < READ_AHEAD_BYTES:
             self._writer.write(LENGTH.pack(len(frame)) + frame)
         else:
@@ -195,6 +203,18 @@ class HostProcess:
         )
         await self._loop.connect_read_pipe(lambda: output, pipe)
         self._outputs.append(output)
+
+
+async def end_of(process: HostProcess, patience_s: float, memory_bytes_max: int) -> End:
+    """Why a process ended whose connection has; it is killed if it has not after `patience_s`."""
+    exit_ = await process.ended(patience_s)
+    said = f"; the last it said: {process.last_line}" if process.last_line else ""
+    if exit_ is None:
+        return End("exit", f"its process closed the connection and was ended{said}")
+    short = -exit_.code == signal.SIGKILL and 0 < 0.75 * memory_bytes_max < exit_.peak_bytes
+    if short or "MemoryError" in process.last_line:
+        return End("memory", f"{exit_}, for want of memory{said}")
+    return End("exit", f"{exit_}{said}")
 
 
 def _kill_group(number: int) -> None:

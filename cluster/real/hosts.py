@@ -10,7 +10,6 @@ import os
 import re
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from cluster.config import ProcessingOptions
@@ -18,9 +17,10 @@ from cluster.errors import HostFailed, InvalidApp, RiverrunError, Unavailable
 from cluster.processing.hosting.child import Settings
 from cluster.processing.hosting.conversation import Conversation, End
 from cluster.processing.hosting.restarts import Restarts
+from cluster.processing.hosting.workers import Workers
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
 from cluster.processing.spec import ProcessorSpec
-from cluster.real.host_process import HostProcess
+from cluster.real.host_process import HostProcess, end_of
 
 log_event = structlog.get_logger()
 
@@ -31,34 +31,43 @@ CLOSED = End("closed", "this node closes")
 
 
 class RealHosts:
-    """See `Hosts`. `data_dir`: the node's; it belongs to the running event loop."""
+    """See `Hosts`. `data_dir`: the node's; `workers`: external ones. It belongs to the running event loop."""
 
-    def __init__(self, data_dir: Path, options: ProcessingOptions) -> None:
+    def __init__(self, data_dir: Path, options: ProcessingOptions, workers: Workers | None = None) -> None:
+        self._workers = workers
         self._directory = data_dir.absolute() / CODE
         self._options = options
         self._programs: dict[tuple[str, str, bytes], Program] = {}
         self._closed = False
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
-        """See `Hosts`."""
+        """See `Hosts`. Code that a worker has need not import here."""
+        known = None if self._workers is None else self._workers.described(code)
+        if known is not None:
+            return known
         conversation = await self._program(code).conversation(wait=False)
         return conversation.described.result()
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
         """See `Hosts`."""
         if external:
-            raise Unavailable("this node takes no external workers")
+            if self._workers is None:
+                raise Unavailable("this node takes no external workers")
+            return await self._workers.open(code, seat, read_state)
         conversation = await self._program(code).conversation(wait=True)
         return await conversation.open(seat, read_state)
 
     def trouble(self, code: CodeFile) -> str:
         """See `Hosts`."""
         program = self._programs.get(_key(code))
-        return "" if program is None else program.trouble()
+        trouble = "" if program is None else program.trouble()
+        return trouble or ("" if self._workers is None else self._workers.trouble(code))
 
     async def close(self) -> None:
         """See `Hosts`."""
         self._closed = True
+        if self._workers is not None:
+            await self._workers.close()
         await asyncio.gather(*(program.close() for program in self._programs.values()))
 
     def _program(self, code: CodeFile) -> "Program":
@@ -157,7 +166,7 @@ class Program:
             process,
             work_s_max=self._options.work_s_max,
             works_max=self._options.host_works_max,
-            why=lambda: self._why(process),
+            why=lambda: end_of(process, self._options.host_end_s_max, self._options.host_memory_bytes_max),
             on_idle=lambda: self._idle(conversation),
             on_end=lambda end: self._on_end(started, end) if started.done() else None,
         )
@@ -189,7 +198,7 @@ class Program:
             frame_bytes_max=options.host_frame_bytes_max,
         )
         await process.start(
-            lambda descriptor: _command(descriptor, settings),
+            settings,
             _environment(options.host_environment),
             self._directory,
             lambda: write_code(path, self._code),
@@ -210,17 +219,6 @@ class Program:
                 await asyncio.shield(ending)
             except asyncio.CancelledError:
                 process.kill()
-
-    async def _why(self, process: HostProcess) -> End:
-        """Why its connection has ended."""
-        exit_ = await process.ended(self._options.host_end_s_max)
-        said = f"; the last it said: {process.last_line}" if process.last_line else ""
-        if exit_ is None:
-            return End("exit", f"its process closed the connection and was ended{said}")
-        short = -exit_.code == 9 and exit_.peak_bytes > 0.75 * self._options.host_memory_bytes_max
-        if short or "MemoryError" in process.last_line:
-            return End("memory", f"{exit_}, for want of memory{said}")
-        return End("exit", f"{exit_}{said}")
 
     def _idle(self, conversation: Conversation) -> None:
         """No task uses it."""
@@ -247,10 +245,6 @@ def write_code(path: Path, code: CodeFile) -> None:
 
 def _key(code: CodeFile) -> tuple[str, str, bytes]:
     return code.name, code.app, code.sha256
-
-
-def _command(descriptor: int, settings: Settings) -> list[str]:
-    return ["-m", "cluster.processing.hosting.child", str(descriptor), msgspec.json.encode(settings).decode()]
 
 
 def _environment(allowed: tuple[str, ...]) -> dict[str, str]:

@@ -5,6 +5,8 @@ the other file: it is moved by way of a snapshot when the store is opened, and o
 """
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -52,6 +54,14 @@ class RealStores:
         """See Stores."""
         for kind in FILES:
             _remove(kind, self._data_dir / directory)
+
+    def bytes_in(self, directory: str) -> int:
+        """See Stores."""
+        size = 0
+        for name in itertools.chain(*FILES.values()):
+            with contextlib.suppress(FileNotFoundError):
+                size += (self._data_dir / directory / name).stat().st_size
+        return size
 
     async def run(self, work: Callable[[], T]) -> T:
         """See Stores."""

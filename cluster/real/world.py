@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from cluster.config import ProcessingOptions
+from cluster.node import VERSION
+from cluster.processing.hosting.workers import Workers
 from cluster.processing.surroundings import Processing
 from cluster.real.clock import RealClock, real_random
 from cluster.real.disk import RealDisk
@@ -26,4 +28,6 @@ def real_world(data_dir: Path) -> World:
 
 def real_processing(data_dir: Path, options: ProcessingOptions) -> Processing:
     """Processes for user code and files for its state, below the data directory. On the running event loop."""
-    return Processing(hosts=RealHosts(data_dir, options), stores=RealStores(data_dir, options.store))
+    workers = Workers(options, version=VERSION)
+    hosts = RealHosts(data_dir, options, workers)
+    return Processing(hosts=hosts, stores=RealStores(data_dir, options.store), routes=workers.routes())

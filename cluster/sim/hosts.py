@@ -18,6 +18,7 @@ from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, StateUnreada
 from cluster.processing.app import App
 from cluster.processing.hosting.loading import load_module
 from cluster.processing.hosting.restarts import Restarts
+from cluster.processing.hosting.workers import Workers
 from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
@@ -31,7 +32,15 @@ T = TypeVar("T")
 class SimHosts:
     """See `Hosts`. Of one node, until it crashes. `work_s_max`: of the virtual time that a work takes, drawn anew."""
 
-    def __init__(self, options: ProcessingOptions, chance: random.Random, *, work_s_max: float = 0.002) -> None:
+    def __init__(
+        self,
+        options: ProcessingOptions,
+        chance: random.Random,
+        *,
+        work_s_max: float = 0.002,
+        workers: Workers | None = None,
+    ) -> None:
+        self._workers = workers
         self.options = options
         self.chance = chance
         self.work_s_max = work_s_max
@@ -43,21 +52,27 @@ class SimHosts:
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
         """See `Hosts`."""
-        return (await self._program(code).process(wait=False)).app.specs()
+        known = None if self._workers is None else self._workers.described(code)
+        return known if known is not None else (await self._program(code).process(wait=False)).app.specs()
 
     async def open(self, code: CodeFile, seat: Seat, read_state: ReadState, *, external: bool) -> Host:
         """See `Hosts`."""
         if external:
-            raise Unavailable("there are no external workers in the simulator")
+            if self._workers is None:
+                raise Unavailable("this node takes no external workers")
+            return await self._workers.open(code, seat, read_state)
         return SimHost(await self._program(code).process(wait=True), seat, read_state)
 
     def trouble(self, code: CodeFile) -> str:
         """See `Hosts`."""
         program = self._programs.get(_key(code))
-        return "" if program is None else program.trouble()
+        trouble = "" if program is None else program.trouble()
+        return trouble or ("" if self._workers is None else self._workers.trouble(code))
 
     async def close(self) -> None:
         """See `Hosts`."""
+        if self._workers is not None:
+            await self._workers.close()
         for program in self._programs.values():
             program.end("exit", "this node closes")
 
@@ -116,8 +131,10 @@ class SimProgram:
     def end(self, cause: str, why: str) -> None:
         """Its process ends."""
         if self._process is not None:
-            self._process.ended = (cause, why)
-            self._process = None
+            process, self._process = self._process, None
+            process.ended = (cause, why)
+            for host in list(process.idle):
+                host.on_end(HostFailed(why, cause=cause, at_work="no"))
             self._restarts.ended(asyncio.get_running_loop().time(), why)
 
 
@@ -130,6 +147,8 @@ class SimProcess:
         self.turn = asyncio.Lock()
         """Held by the work that is in hand."""
         self.ended: tuple[str, str] | None = None
+        self.idle: dict[SimHost, None] = {}
+        """Those of which no work is in hand, or waits for its turn."""
 
     def stage(self, seat: Seat) -> Stage:
         """InvalidApp: there is none of that name and version."""
@@ -152,13 +171,19 @@ class SimHost:
         self._runner = Runner(stage, self._read, task=seat.task, tasks=seat.tasks, partitions=seat.partitions)
         self._threaded = stage.binding is not None and stage.binding.is_async
         self._closed = False
+        self.on_end: Callable[[HostFailed], None] = lambda _: None
+        process.idle[self] = None
 
     async def run(self, work: Work) -> Effects:
         """See `Host`."""
+        self._process.idle.pop(self, None)
         try:
             async with self._process.turn:
-                return await self._run(work)
+                effects = await self._run(work)
+            self._process.idle[self] = None
+            return effects
         except (ProcessorFailed, StateUnreadable):
+            self._process.idle[self] = None
             raise
         except BaseException:
             self.close()
@@ -170,6 +195,7 @@ class SimHost:
 
     def close(self) -> None:
         """See `Host`."""
+        self._process.idle.pop(self, None)
         if not self._closed:
             self._closed = True
             self._runner.close()

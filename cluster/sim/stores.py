@@ -29,6 +29,11 @@ class SimStores:
         """See Stores."""
         self._stores.pop(directory, None)
 
+    def bytes_in(self, directory: str) -> int:
+        """See Stores."""
+        store = self._stores.get(directory)
+        return store.size_bytes if store is not None else 0
+
     async def run(self, work: Callable[[], T]) -> T:
         """See Stores."""
         async with self._turn:

@@ -88,6 +88,14 @@ def test_a_topic_needs_nodes_that_are_known():
     assert "UNAVAILABLE" == Machine().do(strange)[0].reason
 
 
+def test_an_id_is_of_one_topic():
+    """Whoever minted it again tries another one."""
+    machine = Machine()
+    machine.do(create())
+    assert "UNAVAILABLE" == machine.do(create("u"))[0].reason
+    assert ["t"] == list(machine.state.by_name)
+
+
 def alter(name: str = "t", *unset: str, **limits: int) -> AlterTopic:
     """Other limits for a topic."""
     return AlterTopic(name=name, config=TopicConfig(**limits), unset=list(unset))

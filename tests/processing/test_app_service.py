@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 import pytest
+from google.protobuf.message import Message
 
 from cluster.client.app_views import Change, TaskState
 from cluster.client.client import Client
@@ -20,7 +21,9 @@ from cluster.processing.ledger import Ledger
 from cluster.processing.policies import dead_letter
 from cluster.processing.task_status import TaskState as Said
 from cluster.types import PartitionId
+from cluster.wire.api import app_pb2
 from examples.retail.app import app as retail
+from tests.broker.thin import thin_channel
 from tests.processing.deployed import FILES, Deploys, until, with_apps
 
 pytestmark = pytest.mark.slow
@@ -224,6 +227,33 @@ async def test_a_redrive_is_begun_at_every_task_or_says_why_not(cluster: Deploys
         await client.redrive_app("retail", "recommend")
 
 
+@with_apps(seeds=1)
+async def test_a_piece_that_is_none_is_refused(cluster: Deploys, client: Client) -> None:
+    """Too large, empty, of nothing, beyond any file; and a deployment of what was never uploaded."""
+    channel = thin_channel(cluster, 1)
+
+    async def refused(method: str, request: Message, words: str) -> None:
+        with pytest.raises(InvalidRequest, match=words):
+            await channel.call(f"/riverrun.v1.AppService/{method}", request.SerializeToString(), timeout_s=60)
+
+    sha256 = b"h" * 32
+    for number, content, words in (
+        (0, b"x" * 1001, "has 1 to 1000 bytes, not 1001"),
+        (0, b"", "has 1 to 1000 bytes, not 0"),
+        (1 << 31, b"x", "a file has at most"),
+    ):
+        await refused("UploadCode", app_pb2.UploadCodeRequest(sha256=sha256, number=number, content=content), words)
+    await refused("UploadCode", app_pb2.UploadCodeRequest(sha256=b"h", content=b"x"), "32 bytes, not 1")
+    await client.deploy_app(b"shop 1", file_name="shop.py")
+    for size, offset, words in (
+        (3, 0, "is not uploaded as it should be"),
+        (3, 99, "is not uploaded as it should be"),
+        (1 << 40, 0, "code takes 1 to"),
+    ):
+        uploaded = app_pb2.UploadedCode(sha256=sha256, size_bytes=size, offset=offset)
+        await refused("DeployApp", app_pb2.DeployAppRequest(file_name="a.py", uploaded=uploaded), words)
+
+
 class OnlyHere(Deploys):
     """As it comes."""
 
@@ -327,7 +357,10 @@ async def test_what_runs_is_told_of(cluster: Deploys, client: Client) -> None:
         async for record in client.read("alerts", start="earliest"):
             assert {"customer_id": "c", "amount_usd": "500"} == msgspec.json.decode(record.value)
             break
-    fraud = next(stage for stage in (await client.describe_app("retail")).stages if stage.name == "fraud")
-    assert {TaskState.RUNNING} == {task.state for task in fraud.tasks}
-    assert 0 == fraud.lag_records
+        while True:
+            fraud = next(stage for stage in (await client.describe_app("retail")).stages if stage.name == "fraud")
+            if {TaskState.RUNNING} == {task.state for task in fraud.tasks} and fraud.lag_records == 0:
+                break
+            assert all(task.why for task in fraud.tasks if task.state is TaskState.UNKNOWN)
+            await asyncio.sleep(0.1)
     assert [(1, 1)] == [(at.position, at.end) for task in fraud.tasks for at in task.positions if at.end]

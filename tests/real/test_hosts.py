@@ -304,7 +304,7 @@ print(json.dumps({
     "descriptors": len(os.listdir("/proc/self/fd")) - 1,
     "core": resource.getrlimit(resource.RLIMIT_CORE)[0],
     "memory": resource.getrlimit(resource.RLIMIT_AS)[1],
-    "leader": os.getsid(0) == os.getpid(),
+    "leader": os.getpgid(0) == os.getpid(),
     "argv": sys.argv,
 }))
 """

@@ -6,6 +6,7 @@ see `Settings`. It ends when the node closes its end, or is gone: then nobody wa
 
 import contextlib
 import ctypes
+import gc
 import io
 import os
 import resource
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from cluster.processing.hosting.loading import load_app
+from cluster.processing.app import App
+from cluster.processing.hosting.loading import load_app, load_module
 from cluster.processing.hosting.serving import serve
 
 LENGTH = struct.Struct("<I")
@@ -29,9 +31,14 @@ PIECE_BYTES = 256 * 1024
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the child is told. `parent`: the process that it is not to outlive. `memory_bytes_max` 0: no limit."""
+    """What the child is told.
 
-    path: str
+    `path`: of the file; or `module`: what it can import. `parent`: the process that it is not to outlive.
+    `memory_bytes_max` 0: no limit.
+    """
+
+    path: str = ""
+    module: str = ""
     app: str
     parent: int
     memory_bytes_max: int
@@ -81,15 +88,26 @@ def main() -> None:
     restrict(settings)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    sys.argv[:] = [settings.path]
+    sys.argv[:] = [settings.path or settings.module]
     connection = socket.socket(fileno=descriptor)
     connection.set_inheritable(False)
     pipe = SocketPipe(connection)
     os.register_at_fork(after_in_child=lambda: _forked(pipe))
     try:
-        serve(lambda: load_app(Path(settings.path), settings.app), pipe, frame_bytes_max=settings.frame_bytes_max)
+        serve(lambda: _load(settings), pipe, frame_bytes_max=settings.frame_bytes_max)
     finally:
         _end_soon()
+
+
+NICENESS = 5
+GC_THRESHOLD = 50_000
+"""Objects between collections of the youngest: a batch of records is many, and none of them is garbage in a circle."""
+
+
+def _load(settings: Settings) -> App:
+    if settings.module:
+        return load_module(settings.module, settings.app)
+    return load_app(Path(settings.path), settings.app)
 
 
 def _end_soon() -> None:
@@ -102,7 +120,9 @@ def _end_soon() -> None:
 
 
 def restrict(settings: Settings) -> None:
-    """Limits of this process, before any user code is in it."""
+    """Limits of this process, before any user code is in it, and what it yields to: the node's own work comes first."""
+    os.nice(NICENESS)
+    gc.set_threshold(GC_THRESHOLD)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if settings.memory_bytes_max:
         resource.setrlimit(resource.RLIMIT_AS, (settings.memory_bytes_max, settings.memory_bytes_max))

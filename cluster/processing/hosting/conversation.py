@@ -45,8 +45,12 @@ class Pipe(Protocol):
         """The next frame; None: there are no more. OSError or RiverrunError: it broke."""
 
 
+CAUSES = {"exit", "hang", "memory"}
+"""For which the work in hand is to blame."""
+
+
 class End(NamedTuple):
-    """Why a host is no more. `cause`: as of HostFailed, and "closed" if it was not its own doing."""
+    """Why a host is no more. `cause`: as of HostFailed; another word ("closed", "lost") where no work is to blame."""
 
     cause: str
     why: str
@@ -91,6 +95,7 @@ class Conversation:
         """What the host has; InvalidApp, HostFailed."""
         self.described.add_done_callback(_look)
         self.seats: set[int] = set()
+        self._hosts: dict[int, SeatHost] = {}
         self.end: End | None = None
         self._at_work: int | None = None
         """Whose work was in hand at the end."""
@@ -142,7 +147,7 @@ class Conversation:
             tasks=seat.tasks,
             partitions=seat.partitions,
         )
-        host = SeatHost(self, number, read_state)
+        host = self._hosts[number] = SeatHost(self, number, read_state)
         try:
             await self.ask(number, read_state, frame)
         except BaseException:
@@ -172,6 +177,7 @@ class Conversation:
         """A runner is not needed any more."""
         if seat in self.seats:
             self.seats.discard(seat)
+            del self._hosts[seat]
             if self.end is None:
                 self._outgoing.put_nowait(Shut(seat=seat))
                 if not self.seats:
@@ -179,8 +185,9 @@ class Conversation:
 
     def _failed(self, seat: int) -> HostFailed:
         assert self.end is not None, "it has ended"
-        cause = "exit" if self.end.cause == "closed" else self.end.cause
-        return HostFailed(self.end.why, cause=cause, at_work="yes" if self._at_work == seat else "no")
+        own = self.end.cause in CAUSES
+        cause = self.end.cause if own else "exit"
+        return HostFailed(self.end.why, cause=cause, at_work="yes" if own and self._at_work == seat else "no")
 
     # --- what goes out
 
@@ -204,7 +211,7 @@ class Conversation:
                     case ReadState():
                         await self._on_read_state(frame)
                     case Ended():
-                        self._said = End(frame.cause, frame.why)
+                        self._said = self._said or End(frame.cause, frame.why)
                     case Failed(seat=seat) if seat == NO_SEAT and not self.described.done():
                         self.described.set_exception(error_in(frame))
                     case _:
@@ -286,6 +293,11 @@ class Conversation:
         self._on_end(end)
         if not self.described.done():
             self.described.set_exception(self._failed(NO_SEAT))
+        waiting = {asked.seat for asked in self._asked}
+        for seat, host in self._hosts.items():
+            if seat not in waiting:
+                host.on_end(self._failed(seat))
+        self._hosts.clear()
         while self._asked:
             asked = self._asked.popleft()
             self._room.release()
@@ -302,6 +314,7 @@ class SeatHost:
         self._seat = seat
         self._read_state = read_state
         self._committed = 0
+        self.on_end: Callable[[HostFailed], None] = lambda _: None
 
     async def run(self, work: Work) -> Effects:
         """See `Host`."""

@@ -78,6 +78,13 @@ class Keeper:
             raise Unavailable("the task's state is not here just now")
         return await self._stores.run(lambda: store.get_many(places))
 
+    def read_log(self, first: Index, last: Index) -> list[Entry]:
+        """Entries from `first` on, as many as are applied at once. A damaged log ends the node, as for its replica."""
+        try:
+            return self.replica.log.entries(first, last=last, bytes_max=ENTRIES_BYTES_MAX, count_max=ENTRIES_MAX)
+        except CorruptStorage as error:
+            raise AssertionError(f"the log of {self._owner} is damaged: {error.message}") from error
+
     # --- following the log
 
     async def run(self) -> None:
@@ -134,7 +141,7 @@ class Keeper:
             upto = min(raft.commit, log.last_index)
             if applying.index < upto:
                 first = Index(applying.index + 1)
-                entries = log.entries(first, last=upto, bytes_max=ENTRIES_BYTES_MAX, count_max=ENTRIES_MAX)
+                entries = self.read_log(first, upto)
                 counted = await self._stores.run(partial(_apply, applying, entries))
                 self.applied_term = entries[-1].last_term
                 self._dirty = self._dirty or bool(counted)

@@ -61,6 +61,8 @@ class Leading:
         self._suspicion = Suspicion()
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._opening: CodeFile | None = None
+        """What is waited for."""
         self._did: Work | None = None
         """What user code had when the last attempt ended."""
         self._replies: set[asyncio.Future[Any]] = set()
@@ -86,21 +88,24 @@ class Leading:
 
     async def run(self) -> None:
         """Lead, until cancelled."""
-        shipping: asyncio.Task[None] | None = None
+        parts: list[asyncio.Task[None]] = []
         try:
             await self._begin()
             self.shipper = self._make_shipper()
             self._keeper.on_applied = self._applied
-            shipping = asyncio.create_task(self.shipper.run())
-            while True:
-                await self._work()
-                if shipping.done():
-                    shipping.result()
+            parts = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self._work_on())]
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            for part in done:
+                part.result()  # neither ends but by a bug
         finally:
             if self._keeper.on_applied == self._applied:
                 self._keeper.on_applied = lambda _: None
-            if shipping is not None:
-                shipping.cancel()
+            for part in parts:
+                part.cancel()
+
+    async def _work_on(self) -> None:
+        while True:
+            await self._work()
 
     async def _begin(self) -> None:
         """The log's first command, if it has none yet."""
@@ -158,8 +163,7 @@ class Leading:
         return shipper
 
     def _read(self, index: Index) -> TaskCommit:
-        entry = self._keeper.replica.log.entries(index, last=index, bytes_max=1 << 62, count_max=1)[0]
-        commit = decode(entry.control)
+        commit = decode(self._keeper.read_log(index, index)[0].control)
         assert isinstance(commit, TaskCommit), f"entry {index} was a commit when it was applied"
         return commit
 
@@ -196,12 +200,14 @@ class Leading:
             await self._again(error)
 
     async def _attempt(self, app: App, stage: Stage) -> None:
-        around = self._around
+        around, self._did = self._around, None
         await self._settled()
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
         plan.check_positions(tip.positions)
         host = await self._open(plan)
+        if host is None:
+            return
         assert self.shipper is not None
         try:
             self.working = Working(
@@ -222,19 +228,31 @@ class Leading:
             self.working = None
             host.close()
 
-    async def _open(self, plan: Plan) -> Host:
+    async def _open(self, plan: Plan) -> Host | None:
+        """None: meanwhile the stage has become another one."""
         around, stage = self._around, plan.stage
         content = await around.read_code(stage.code)
         code = CodeFile(name=stage.code.name, app=stage.code.app, content=content)
         seat = Seat(
+            app=plan.app.name,
             stage=plan.spec.name,
             version=plan.spec.version,
             task=plan.task,
             tasks=stage.tasks,
             partitions=plan.partitions,
         )
-        self.state, self.why = "waiting", "its code is being started"
-        return await around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
+        self.state, self.why, self._opening = "waiting", "its code is being started", code
+        opening = asyncio.ensure_future(
+            around.processing.hosts.open(code, seat, self._keeper.read_state, external=stage.external)
+        )
+        changed = asyncio.ensure_future(self._until_changed(stage))
+        try:
+            await asyncio.wait((opening, changed), return_when=asyncio.FIRST_COMPLETED)
+            return opening.result() if opening.done() else None
+        finally:
+            self._opening = None
+            opening.cancel()
+            changed.cancel()
 
     async def _settled(self) -> None:
         """Return when nothing is under way any more: what was proposed is applied here, or will never be."""
@@ -256,10 +274,13 @@ class Leading:
         """Until the stage is another one."""
         self.state, self.why, self.failure = "stopped", error.message, error
         log_event.warning("task_stopped", task=self._name(), reason=error.reason, detail=error.message)
+        await self._until_changed(stage)
+        self._suspicion = Suspicion()
+
+    async def _until_changed(self, stage: Stage) -> None:
         while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
             self._changed.clear()
             await self._changed.wait()
-        self._suspicion = Suspicion()
 
     async def _again(self, error: RiverrunError) -> None:
         """In a moment."""
@@ -279,6 +300,13 @@ class Leading:
         return self.plan.name if self.plan is not None else str(self._partition)
 
     # --- for others
+
+    @property
+    def waits_for(self) -> str:
+        """Why it does no works just now, in a sentence; empty: it does."""
+        if self._opening is not None:
+            return self._around.processing.hosts.trouble(self._opening) or self.why
+        return self.why
 
     async def redrive(self) -> int:
         """Handle all dead letters again that are there now; how many. Unavailable: works are not done now."""

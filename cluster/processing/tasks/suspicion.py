@@ -1,15 +1,15 @@
 """Which record ends the process that runs user code: works become smaller until it is alone, and then it is condemned.
 
 User code that raises says at which record. Code that ends its process, hangs, or takes too much memory does not: so
-the work at which it happened is done again in halves, and a record that ended the process twice, alone, is not shown
-to user code again: it is treated like one that made it raise (`Work.condemned`). Works grow again as they succeed. A
-timer that does it twice, alone, is somebody's who set it: the task stops. Pure.
+the work at which it happened is done again in halves, and a record that ended the process as often as `ALONE_MAX`
+says, alone, is not shown to user code again: it is treated like one that made it raise (`Work.condemned`). Works grow
+again as they succeed. A timer that does that is somebody's who set it: the task stops. Pure.
 """
 
 from cluster.errors import HostFailed, ProcessorFailed
 from cluster.processing.work import Condemned, Work
 
-ALONE_MAX = 2
+ALONE_MAX = 3
 """So often may the process end with one and the same record, or timer, in it."""
 
 

@@ -108,8 +108,15 @@ class Tasks:
 
     async def status(self, partition: PartitionId) -> TaskStatus:
         """See `cluster.processing.task_status.Tasks`."""
-        around = self._around
-        return await status_of(self._led(partition), node=around.broker.me, reading=around.reading, clock=around.clock)
+        around, leading = self._around, self._led(partition)
+        directory = self._keepers[partition].replica.log.directory
+        return await status_of(
+            leading,
+            node=around.broker.me,
+            reading=around.reading,
+            clock=around.clock,
+            state_bytes=around.processing.stores.bytes_in(directory),
+        )
 
     async def redrive(self, partition: PartitionId) -> int:
         """See `cluster.processing.task_status.Tasks`."""

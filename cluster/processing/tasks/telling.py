@@ -16,7 +16,9 @@ ASK_S_MAX = 1.0
 """A leader that does not answer within this is left out."""
 
 
-async def status_of(leading: Leading, *, node: NodeId, reading: ReadService, clock: Clock) -> TaskStatus:
+async def status_of(
+    leading: Leading, *, node: NodeId, reading: ReadService, clock: Clock, state_bytes: int
+) -> TaskStatus:
     """Of the task that is led here."""
     ledger, failure = leading.ledger, leading.failure
     state, why = _state(leading)
@@ -36,6 +38,7 @@ async def status_of(leading: Leading, *, node: NodeId, reading: ReadService, clo
         unshipped_bytes=shipper.shipping.bytes if shipper is not None else 0,
         timers=len(ledger.timers),
         counts=dict(ledger.counts),
+        state_bytes=state_bytes,
         error_traceback=failure.metadata.get("traceback", "") if failure is not None else "",
     )
 
@@ -48,7 +51,7 @@ def _state(leading: Leading) -> tuple[TaskState, str]:
         return TaskState.STOPPED, f"outputs to {partition} are refused: {error.message}"
     if working is not None and working.finished:
         return TaskState.FINISHED, ""
-    return TaskState(leading.state), leading.why
+    return TaskState(leading.state), leading.waits_for
 
 
 async def _lag(leading: Leading, reading: ReadService, clock: Clock) -> tuple[list[Position], int, float]:

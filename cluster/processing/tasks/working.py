@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from cluster.broker.requests import Command
-from cluster.errors import ProcessorFailed, RiverrunError, Unavailable
+from cluster.errors import HostFailed, ProcessorFailed, RiverrunError, Unavailable
 from cluster.processing.commit import TaskCommit, checksum_of, encode
 from cluster.processing.hosts import Host
 from cluster.processing.ledger import Accepted, Ledger, Refused
@@ -60,6 +60,7 @@ class Working:
         self._keeper = keeper
         self._tip = tip
         self._host = host
+        host.on_end = self._host_ended
         self._shipper = shipper
         self._suspicion = suspicion
         self._around = around
@@ -95,6 +96,11 @@ class Working:
         """It is committed, and what it changed is in the store."""
         if self.unapplied.pop(commit.n, None) is not None:
             self._host.committed(commit.n)
+        self._event.set()
+
+    def _host_ended(self, error: HostFailed) -> None:
+        """Nothing of this task was in its hands: another one is opened before there is work for it."""
+        self.failure = error
         self._event.set()
 
     # --- the loop
@@ -255,9 +261,9 @@ class Working:
         self._last_made_s = self._around.clock.monotonic_s()
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self.unapplied[commit.n] = work
+        await self._keeper.running.ref.tell(Command(encoded, reply))
         self.replies.add(reply)
         reply.add_done_callback(partial(self._decided, commit.n))
-        await self._keeper.running.ref.tell(Command(encoded, reply))
 
     def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
         self.replies.discard(reply)
@@ -278,6 +284,8 @@ class Working:
         """All that was parked up to now, and nothing else meanwhile; the future gets how many records that were."""
         while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
             self._raise()
+            for error in self._shipper.shipping.stopped.values():
+                raise Unavailable(f"what was to be shipped before is refused: {error.message}")
             self._event.clear()
             await self._event.wait()
         ends = {}

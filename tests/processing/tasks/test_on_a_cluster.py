@@ -133,12 +133,12 @@ def test_user_code_that_ends_its_process_again_and_again() -> None:
     async def work(cluster: AppCluster) -> None:
         await deploy(cluster, shop.app, "tests.processing.tasks.shop", PARTITIONS)
         sales = good(200)
-        for first in range(0, 200, 20):
+        for first in range(0, 200, 40):
             for hosts in cluster.user_code.values():
                 hosts.crash_next_work(after=1)
-            await sell(cluster, sales[first : first + 20])
+            await sell(cluster, sales[first : first + 40])
         assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
-        assert 5 < sum(hosts.crashes for hosts in cluster.user_code.values())
+        assert 3 < sum(hosts.crashes for hosts in cluster.user_code.values())
 
     on_a_cluster(work)
 
