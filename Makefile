@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long seeds bench bench-peers clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long seeds bench bench-peers extras clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make ben
 	@$(PYTHON) -m venv .venv-peers
 	@.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
 
+extras: setup ## install what optional features need: pyarrow, lmdb (make test passes over their tests without it)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
+
 clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)
 
 client-go: setup
@@ -81,4 +84,5 @@ proto: setup ## regenerate cluster/wire/pb
 
 lock: ## write the requirements files anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-dev.txt
+	@uv pip compile --group extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-extras.txt
 	@uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-build.txt

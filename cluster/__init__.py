@@ -4,7 +4,8 @@ The few names that an application imports; what they need is imported when they 
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from cluster.config import ClientOptions
 from cluster.errors import RiverrunError
@@ -14,17 +15,61 @@ from cluster.records import Header, Receipt, Record
 if TYPE_CHECKING:
     from cluster.client.blocking import BlockingClient
     from cluster.client.client import Client, Connecting
+    from cluster.processing.app import App
+    from cluster.processing.context import Ctx
+    from cluster.processing.event import Event
+    from cluster.processing.handles import MapState, State, Table
+    from cluster.processing.policies import dead_letter, skip, stop
+    from cluster.processing.processor import ALL
+    from cluster.processing.windows import Window
 
 __all__ = [
+    "ALL",
+    "App",
     "ClientOptions",
+    "Ctx",
+    "Event",
     "Header",
+    "MapState",
     "Receipt",
     "Record",
     "RiverrunError",
+    "State",
+    "Table",
     "TopicConfig",
+    "Window",
     "connect",
     "connect_blocking",
+    "dead_letter",
+    "skip",
+    "stop",
 ]
+_APPS = {
+    "ALL": "processor",
+    "App": "app",
+    "Ctx": "context",
+    "Event": "event",
+    "MapState": "handles",
+    "State": "handles",
+    "Table": "handles",
+    "Window": "windows",
+    "dead_letter": "policies",
+    "skip": "policies",
+    "stop": "policies",
+}
+"""What apps are written with, and the module in `cluster.processing` that it is imported from when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _APPS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.processing.{_APPS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def connect(servers: str | Sequence[str] = "127.0.0.1:7171", *, options: ClientOptions | None = None) -> "Connecting":

@@ -4,6 +4,7 @@ A mailbox, batch, window, retry or wait without a maximum here is a bug.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -255,6 +256,9 @@ class ProcessingOptions:
     """Of one task: with more outputs committed and not at their destinations it makes no more."""
     flush_interval_s: float = 5.0
     """State is made durable so often, while it changes."""
+    store: Literal["sqlite", "lmdb"] = "sqlite"
+    """What the node keeps state in: lmdb (riverrun[lmdb]) reads and applies faster; `processing/store_lmdb.py` says at
+    what price. State that is there in the other one is moved at the next start."""
     snapshot_chunk_bytes: int = 1 * MIB
     lagging_bytes_max: int = 64 * MIB
     """A follower of a task's log that is further behind is not waited for: it gets the task's state."""

@@ -1,7 +1,11 @@
-"""The examples in docstrings are true. Those of the README run against a real node, in `processes/test_scripts.py`."""
+"""The examples in docstrings are true, so is the README's app. What wants a node is in `processes/test_scripts.py`."""
 
 import doctest
 import importlib
+import re
+import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,3 +30,32 @@ def test_examples(name: str) -> None:
 def test_there_are_examples() -> None:
     """Otherwise nothing was looked at."""
     assert {"cluster.client.routing", "cluster.client.positions"} <= set(MODULES)
+
+
+def test_the_app_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It does what it says, though its first work crashes."""
+    snippets = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (text,) = (snippet for snippet in snippets if "App(" in snippet)
+    (tmp_path / "shop.py").write_text(text)
+
+    runpy.run_path(str(tmp_path / "shop.py"), run_name="__main__")
+
+    said = [f"alice has spent {total}" for total in (120.0, 180.0)]
+    assert f"180.0 {said} {['2026-01-01: 60.0', '2026-01-02: 120.0']}\n" == capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_clients_do_not_import_what_apps_need() -> None:
+    """Each public name is there when it is asked for, as what it is where it is defined; no other name is."""
+    script = """if True:
+        import sys, cluster
+        assert not [name for name in sys.modules if name.startswith(("cluster.processing", "grpc", "msgspec"))]
+        assert set(cluster.__all__) <= set(dir(cluster)) and not hasattr(cluster, "Nobody")
+        for name in cluster.__all__:
+            getattr(cluster, name)
+        from cluster.processing.app import App
+        from cluster.processing.processor import ALL
+        assert (cluster.App, cluster.ALL) == (App, ALL)
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)

@@ -8,8 +8,9 @@ values (`spec`) that a cluster can store, and stages that a `Runner` (`runner`) 
 Rules:
 1. One work, one commit: positions, state, timers, outputs and watermark change together or not at all. A runner does
    no I/O and keeps nothing that could not be had again: it is a function of the work, committed state, and the code.
-2. The first parameter's annotation chooses the view (one event, `list[Event]`, `bytes`); the others are handed over by
-   their types (`handles`, `context`). None emits nothing, one value one record, an iterable many.
+2. The first parameter's annotation chooses the view (one event, `list[Event]`, `bytes`, a RecordBatch: `arrow`); the
+   others are handed over by their types (`handles`, `context`). None emits nothing, one value one record, an iterable
+   many.
 3. State is by the record's key, and changes in place persist (`state`). Records whose key is another field go through
    an internal topic first: then there are two stages (`rekeying`).
 4. Time is event time. Watermarks are per task and in the commit; who is idle holds nobody up, who cannot be reached

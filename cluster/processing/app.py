@@ -75,7 +75,10 @@ class App:
         tasks: int = 0,
         name: str = "",
     ) -> Callable[[F], Processor]:
-        """Call a function for the records of `source`.
+        """Call a function for the records of `source`: for each, or for many at once.
+
+        Its first parameter says which: an event, `list[...]` of them, `bytes`, or a `pyarrow.RecordBatch` with the
+        event's fields as columns (riverrun[arrow]; a window may take that instead of a list, too).
 
         `key`: a field that is the key, where it is not the source's: then records go through a topic of their own
         first; ALL: one key for all. `to`: where what it returns goes; with several topics the first, and the others by

@@ -7,8 +7,9 @@ not depend on who was faster. A work ends when all of its calls have; one that r
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from typing import Any
 
-from cluster.processing.binding import Binding, element, is_many
+from cluster.processing.binding import Binding, element, is_many, view_of
 from cluster.processing.calling import Arguments, Surroundings
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
@@ -26,12 +27,14 @@ class AsyncCalls:
         concurrency: int,
         surroundings: Surroundings,
         ctx_at: Callable[[Draft], Ctx],
+        event: Any,
     ) -> None:
         self._binding = binding
         self._concurrency = concurrency
         self._surroundings = surroundings
         self._draft = surroundings.draft
         self._ctx_at = ctx_at
+        self._view = view_of(binding.leading[0], event)
         self._raw = element(binding.leading[0]) is bytes
         self._many = is_many(binding.leading[0])
         self.knows_place = not self._many
@@ -84,8 +87,8 @@ class AsyncCalls:
         for place in places:
             async with room:
                 draft.at_record(part, place)
-                event = list(given[span[0] : span[1]]) if self._many else given[place]
                 try:
+                    event = self._view(given[span[0] : span[1]]) if self._many else given[place]
                     handles = arguments.at(None if self._many else part.keys[place])
                     result = await self._binding.function(event, *handles)
                     if result is not None:

@@ -1,20 +1,21 @@
 """A function's signature: what it wants to be handed, and whether that fits its topics.
 
-The annotation of the first parameter chooses the view: one event, `list[Event]`, `bytes`, or `list[bytes]`. The others
-are handed by their types: `State[T]`, `MapState[K, V]`, `Table[V]`, `Ctx`. Stores are named by their parameters; a
-table's parameter has the table's name (with _ for -).
+The annotation of the first parameter chooses the view: one event, `list[Event]`, `bytes`, `list[bytes]`, or
+`pyarrow.RecordBatch` (`arrow`). The others are handed by their types: `State[T]`, `MapState[K, V]`, `Table[V]`, `Ctx`.
+Stores are named by their parameters; a table's parameter has the table's name (with _ for -).
 """
 
 import collections.abc
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from cluster.errors import InvalidApp
+from cluster.processing.arrow import BatchView, is_batch
 from cluster.processing.context import Ctx
 from cluster.processing.handles import MapState, State, Table
 
@@ -58,7 +59,8 @@ def bind(function: Callable[..., Any], leading: int, what: str, takes: str = "th
     try:
         hints = typing.get_type_hints(function)
     except NameError as error:
-        raise InvalidApp(f"{what}: an annotation cannot be resolved: {error}") from error
+        hint = "; pyarrow comes with riverrun[arrow]" if error.name in {"pa", "pyarrow"} else ""
+        raise InvalidApp(f"{what}: an annotation cannot be resolved: {error}{hint}") from error
     parameters = list(inspect.signature(function).parameters.values())
     for parameter in parameters:
         if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY}:
@@ -100,6 +102,9 @@ def _wanted(name: str, kind: Any, what: str) -> Wanted:
 
 def check_event(annotated: Any, event: Any, topic: str, what: str) -> None:
     """Whether a view (`Purchase`, `list[Purchase]`, `bytes`) fits a topic of events of type `event`."""
+    if is_batch(annotated):
+        BatchView(event, f"{what}: topic {topic!r}")
+        return
     inner = element(annotated)
     if inner is bytes or inner == event:
         return
@@ -110,12 +115,17 @@ def check_event(annotated: Any, event: Any, topic: str, what: str) -> None:
 
 def is_many(annotated: Any) -> bool:
     """Whether a view takes many records at once."""
-    return typing.get_origin(annotated) is list
+    return typing.get_origin(annotated) is list or is_batch(annotated)
 
 
 def element(annotated: Any) -> Any:
     """What a view is a view of."""
-    return typing.get_args(annotated)[0] if is_many(annotated) else annotated
+    return typing.get_args(annotated)[0] if typing.get_origin(annotated) is list else annotated
+
+
+def view_of(annotated: Any, event: Any) -> Callable[[Sequence[Any]], Any]:
+    """For a view that takes many: from decoded events to what the function is called with."""
+    return BatchView(event, "its view") if is_batch(annotated) else list
 
 
 def check_result(binding: Binding, to: Any, what: str) -> None:
@@ -128,6 +138,8 @@ def check_result(binding: Binding, to: Any, what: str) -> None:
             raise InvalidApp(f"{what}: it returns {_name(given[0])} and has no topic to put it: give it `to=`")
         return
     for kind in given:
+        if is_batch(kind):
+            continue  # its rows are looked at, each in its turn
         if to.event is not None and kind != to.event and not (isinstance(kind, type) and issubclass(kind, to.event)):
             raise InvalidApp(f"{what}: it returns {_name(kind)}, and topic {to.name!r} holds {_name(to.event)}")
 

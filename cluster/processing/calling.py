@@ -10,7 +10,7 @@ from itertools import repeat
 from typing import Any, cast
 
 from cluster.errors import InvalidRequest
-from cluster.processing.binding import Binding, default_of, element, is_many
+from cluster.processing.binding import Binding, default_of, element, is_many, view_of
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
 from cluster.processing.handles import MapState, State, Table
@@ -95,12 +95,13 @@ def _no_key() -> InvalidRequest:
 class Calls:
     """The operator of a plain function, with its timers."""
 
-    def __init__(self, binding: Binding, timers: dict[str, Binding], surroundings: Surroundings) -> None:
+    def __init__(self, binding: Binding, timers: dict[str, Binding], surroundings: Surroundings, event: Any) -> None:
         self._function = binding.function
         self._draft = surroundings.draft
         self._arguments = surroundings.arguments(binding)
         self._timers = {name: (timer.function, surroundings.arguments(timer)) for name, timer in timers.items()}
         self._many = is_many(binding.leading[0])
+        self._view = view_of(binding.leading[0], event)
         self._raw = element(binding.leading[0]) is bytes
         self.knows_place = not self._many
 
@@ -111,7 +112,7 @@ class Calls:
         events = given if whole else given[first:end]
         if self._many:
             self._draft.at_record(part, end - 1)
-            result = self._function(list(events), *self._arguments.at(None))
+            result = self._function(self._view(events), *self._arguments.at(None))
             if result is not None:
                 self._draft.emit_result(result)
             return

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from cluster.processing.arrow import is_batch, rows_of
 from cluster.processing.event import encode_key, encode_value
 from cluster.processing.spec import InputSpec
 from cluster.processing.work import (
@@ -206,7 +207,10 @@ class Draft:
         )
 
     def emit_result(self, result: Any) -> None:
-        """What a function returned: one value, or an iterable of them (text, bytes and dicts are one value)."""
+        """What a function returned: one value, or an iterable of them (text, bytes and dicts are one value).
+
+        Of a `pyarrow.RecordBatch` each row is one.
+        """
         if not self._forms:
             raise TypeError(f"it returned {result!r:.200} and has no topic to put it: give it `to=`")
         if isinstance(result, Struct):
@@ -215,6 +219,9 @@ class Draft:
             for value in result:
                 if value is not None:
                     self.emit(0, value)
+        elif is_batch(type(result)):
+            for value in rows_of(result, self._forms[0].kind):
+                self.emit(0, value)
         else:
             self.emit(0, result)
 

@@ -25,7 +25,7 @@ ALL = "*"
 """As a processor's key: one key for everything."""
 _TAKES = {
     Kind.FUNCTION: "the event",
-    Kind.WINDOW: "the Window and a list[Event]",
+    Kind.WINDOW: "the Window and a list[Event] (or a pyarrow.RecordBatch)",
     Kind.JOIN: "an event of each side",
 }
 _BACK = re.compile(r"-\d+(ms|s|m|h|d)")

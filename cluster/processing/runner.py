@@ -173,8 +173,8 @@ class Runner:
                 return Joins(stage, surroundings, self._decoders(2))
         assert stage.binding is not None, "a stage with a function has its signature"
         if stage.binding.is_async:
-            return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at)
-        return Calls(stage.binding, stage.timers, surroundings)
+            return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at, stage.events[0])
+        return Calls(stage.binding, stage.timers, surroundings, stage.events[0])
 
 
 class TableUpdates:

@@ -9,7 +9,8 @@ last `flush` and the last `apply`, whole, and the log's entries behind that are 
 up to what was flushed, not further (`Ledger.trim_limit`). A store is slow to flush and fast to apply: its owner flushes
 every few seconds or megabytes.
 
-`store_sqlite` keeps it in a file, `store_memory` in memory, with the same losses in a crash, for the simulator.
+`store_sqlite` and `store_lmdb` keep it in a file, `store_memory` in memory, with the same losses in a crash, for the
+simulator.
 """
 
 from collections.abc import Sequence

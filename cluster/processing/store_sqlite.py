@@ -21,11 +21,10 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-
-import google_crc32c
 
 from cluster.errors import CorruptStorage, DiskFailed, DiskFull, RefusedToStart
+from cluster.processing.directories import sync_directory_of
+from cluster.processing.rows import checked, crc_of, end_of
 from cluster.processing.snapshot import (
     BEFORE_ALL,
     NOTHING,
@@ -72,7 +71,7 @@ class SqliteStore:
                 raise
         self.applied = self._progress("applied") or NOTHING
         self.flushed = Index(0)
-        _sync_directory(path)
+        sync_directory_of(path)
         self.flush()
 
     def get_many(self, places: Sequence[Place]) -> list[bytes | None]:
@@ -81,18 +80,18 @@ class SqliteStore:
         with _mapped():
             for place in places:
                 row = self._db.execute("SELECT value, crc FROM state WHERE store = ? AND key = ?", place).fetchone()
-                found.append(_checked(*place, *row) if row is not None else None)
+                found.append(checked(*place, *row) if row is not None else None)
         return found
 
     def scan(self, store: str, prefix: bytes, *, after: bytes | None = None, limit: int) -> list[tuple[bytes, bytes]]:
         """See Store."""
         behind, begin = ("key > ?", after) if after is not None and after >= prefix else ("key >= ?", prefix)
-        end = _end_of(prefix)
+        end = end_of(prefix)
         before = "" if end is None else " AND key < ?"
         query = f"SELECT key, value, crc FROM state WHERE store = ? AND {behind}{before} ORDER BY key LIMIT ?"  # noqa: S608  of constants
         arguments = (store, begin, limit) if end is None else (store, begin, end, limit)
         with _mapped():
-            return [(key, _checked(store, key, value, crc)) for key, value, crc in self._db.execute(query, arguments)]
+            return [(key, checked(store, key, value, crc)) for key, value, crc in self._db.execute(query, arguments)]
 
     def apply(self, applied: Applied, changes: Sequence[StateChange]) -> None:
         """See Store."""
@@ -235,7 +234,7 @@ class SqliteSnapshot:
     def _behind(self, after: Place) -> Iterator[Row]:
         query = "SELECT store, key, value, crc FROM state WHERE (store, key) > (?, ?) ORDER BY store, key"
         for store, key, value, crc in self._db.execute(query, after):
-            yield store, key, _checked(store, key, value, crc)
+            yield store, key, checked(store, key, value, crc)
 
 
 def _connect(path: str) -> sqlite3.Connection:
@@ -270,31 +269,5 @@ def _mapped() -> Iterator[None]:
         raise DiskFailed(f"a task's state: {name} {error}") from error
 
 
-def _sync_directory(path: str) -> None:
-    """The names of the database and its journal."""
-    directory = os.open(Path(path).parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _crc(store: str, key: bytes, value: bytes) -> int:
-    head = b"%d %d " % (len(store), len(key))
-    return int(google_crc32c.extend(google_crc32c.value(head + store.encode() + key), value))
-
-
 def _row(store: str, key: bytes, value: bytes) -> tuple[str, bytes, bytes, int]:
-    return store, key, value, _crc(store, key, value)
-
-
-def _checked(store: str, key: bytes, value: bytes, crc: int) -> bytes:
-    if crc != _crc(store, key, value):
-        raise CorruptStorage(f"the value of {key!r} in {store!r} is damaged")
-    return value
-
-
-def _end_of(prefix: bytes) -> bytes | None:
-    """The first key behind all that start with `prefix`; None: there is no end."""
-    kept = prefix.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1]) if kept else None
+    return store, key, value, crc_of(store, key, value)

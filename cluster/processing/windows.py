@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from cluster.errors import InvalidApp, InvalidRequest
+from cluster.processing.binding import view_of
 from cluster.processing.calling import Surroundings
 from cluster.processing.draft import SOURCE_HEADER, Part, inherited
 from cluster.processing.durations import duration_ns, positive_ns
@@ -114,6 +115,7 @@ class Windows:
         self._draft = surroundings.draft
         self._arguments = surroundings.arguments(stage.binding)
         self._decode = decode
+        self._view = view_of(stage.binding.leading[1], stage.events[0])
         self._fresh: dict[tuple[bytes, int], list[tuple[int, bytes]]] = defaultdict(list)
         """What this attempt added, by key and window."""
         self._panes = surroundings.state.store(PANES_STORE, Panes, Panes)
@@ -239,7 +241,7 @@ class Windows:
         window = Window(decode_key(key, self._key_kind), pane.start_ns, pane.end_ns)
         self._draft.stamp_ns = pane.end_ns - 1
         events = [self._decode(value) for _, value in items]
-        result = self._function(window, events, *self._arguments.at(key))
+        result = self._function(window, self._view(events), *self._arguments.at(key))
         if result is not None:
             self._draft.emit_result(result)
         self._draft.stamp_ns = None

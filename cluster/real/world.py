@@ -30,4 +30,4 @@ def real_processing(data_dir: Path, options: ProcessingOptions) -> Processing:
     """Processes for user code and files for its state, below the data directory. On the running event loop."""
     workers = Workers(options, version=VERSION)
     hosts = RealHosts(data_dir, options, workers)
-    return Processing(hosts=hosts, stores=RealStores(data_dir), routes=workers.routes())
+    return Processing(hosts=hosts, stores=RealStores(data_dir, options.store), routes=workers.routes())

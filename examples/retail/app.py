@@ -8,13 +8,7 @@ everybody.
 import datetime as dt
 from decimal import Decimal
 
-from cluster.processing.app import App
-from cluster.processing.context import Ctx
-from cluster.processing.event import Event
-from cluster.processing.handles import MapState, State
-from cluster.processing.policies import dead_letter
-from cluster.processing.processor import ALL
-from cluster.processing.windows import Window
+from cluster import ALL, App, Ctx, Event, MapState, State, Window, dead_letter
 
 RECENT_MAX = 5
 """Products that are remembered of a customer."""

@@ -1,9 +1,10 @@
-"""Applies commits to a store until it is killed: `python -m tests.processing.writing_store PATH SEED`."""
+"""Applies commits to a store until it is killed: `python -m tests.processing.writing_store PATH SEED KIND`."""
 
 import random
 import sys
 
 from cluster.processing.snapshot import Applied
+from cluster.processing.store import Store
 from cluster.processing.store_sqlite import SqliteStore
 from cluster.processing.work import StateChange
 from cluster.types import Index
@@ -37,10 +38,19 @@ def state_after(n: int) -> dict[bytes, bytes]:
     return state
 
 
-def main(path: str, seed: int) -> None:
+def opened(kind: str, path: str) -> Store:
+    """A store of the task t/0."""
+    if kind == "sqlite":
+        return SqliteStore(path, "t/0")
+    from cluster.processing.store_lmdb import LmdbStore  # noqa: PLC0415  an extra
+
+    return LmdbStore(path, "t/0")
+
+
+def main(path: str, seed: int, kind: str) -> None:
     """One line for each commit and each flush, when it is done."""
     chance = random.Random(seed)
-    store = SqliteStore(path, "t/0")
+    store = opened(kind, path)
     n = store.applied.n
     while True:
         n += 1
@@ -52,4 +62,4 @@ def main(path: str, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

@@ -188,6 +188,20 @@ async def test_no_process_outlives_its_node(tmp_path) -> None:
     await until(lambda: processes(tmp_path) == [])
 
 
+async def test_columns_in_a_process_of_its_own(tmp_path) -> None:
+    """The memory that it may have is enough for Arrow."""
+    pytest.importorskip("pyarrow", reason="make extras")
+    code = source("""
+import pyarrow, pyarrow.compute
+@app.processor(orders, to="out")
+def f(orders: pyarrow.RecordBatch) -> list[int]:
+    return [pyarrow.compute.sum(orders["n"]).as_py()]
+""")
+    async with hosting(tmp_path) as hosts:
+        host = await opened(hosts, code)
+        assert [6] == values(await host.run(work(1, 1, 2, 3)))
+
+
 @pytest.mark.parametrize(
     ("code", "said"),
     [
@@ -213,6 +227,11 @@ async def test_no_process_outlives_its_node(tmp_path) -> None:
         (
             CodeFile(name="none.py", app="", content=b"x = 1"),
             'none.py defines no app: it needs one, such as `app = App("retail")`',
+        ),
+        (
+            source("raise ModuleNotFoundError('No module named pyarrow', name='pyarrow')"),
+            "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named pyarrow; it comes with "
+            "riverrun[arrow]",
         ),
         (source("other = App('other')"), "mine.py defines several apps (app, other): say which one"),
         (source("", app="shop"), "mine.py defines no app 'shop'; it has app"),

@@ -41,7 +41,9 @@ def _guarded(load: Callable[[], T], path: Path) -> T:
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
-        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}") from error
+        extra = isinstance(error, ModuleNotFoundError) and error.name == "pyarrow"
+        hint = "; it comes with riverrun[arrow]" if extra else ""
+        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{hint}") from error
 
 
 def _import_file(path: Path) -> ModuleType:
