@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cluster.errors import CorruptStorage, DiskFull, RefusedToStart
+from cluster.errors import CorruptStorage, DiskFailed, DiskFull, RefusedToStart
 from cluster.processing.snapshot import BEFORE_ALL, NOTHING, Applied, decode_chunk
 from cluster.processing.work import StateChange
 from cluster.types import Index
@@ -185,3 +185,15 @@ def test_a_flipped_bit_of_a_value_is_noticed(tmp_path: Path, key: bytes) -> None
         snapshot.chunk(BEFORE_ALL, 10)
     snapshot.close()
     store.close()
+
+
+def test_a_snapshot_ends_with_its_store(tmp_path: Path) -> None:
+    """Whoever reads it is told, and may close it."""
+    store = LmdbStore(str(tmp_path / "s.mdb"), "t/0")
+    store.apply(at(1), [set_(b"a", b"1")])
+    snapshot = store.snapshot()
+    store.close()
+    with pytest.raises(DiskFailed):
+        snapshot.chunk(BEFORE_ALL, 10)
+    snapshot.close()
+    snapshot.close()

@@ -48,6 +48,7 @@ def test_state_moves_with_the_choice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert ROWS == store.scan("s", b"", limit=100)
         assert set(names(tmp_path)) <= set(stores.FILES[other])
         store.close()
+    assert 9 * 200_000 < RealStores(tmp_path, other).bytes_in("task") < 4 * 9 * 200_000
     RealStores(tmp_path, other).remove("task")
     assert [] == names(tmp_path)
     store = RealStores(tmp_path, kind).open("task", "t/0")
