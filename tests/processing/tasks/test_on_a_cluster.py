@@ -66,6 +66,7 @@ def test_user_code_that_ends_its_process_again_and_again() -> None:
             for hosts in cluster.user_code.values():
                 hosts.crash_next_work(after=1)
             await sell(cluster, sales[first : first + 40])
+            await asyncio.sleep(20)  # until they run again: no record is to be hit by chance, over and over
         assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
         assert 3 < sum(hosts.crashes for hosts in cluster.user_code.values())
 
