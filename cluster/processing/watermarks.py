@@ -129,9 +129,11 @@ class Watermarks:
         self._unheard.discard(lane[:2])
 
     def _pace(self) -> int:
-        """Where event time is when all are idle."""
+        """Where event time is when all are idle; who is at the end for good does not speak for those who are not."""
         latest = BEFORE_ALL_TIME_NS
-        for lane, known in self.state.lanes.items():
+        lanes = self.state.lanes
+        going_on = {lane: known for lane, known in lanes.items() if known.time_ns < AFTER_ALL_TIME_NS}
+        for lane, known in (going_on or lanes).items():
             time_ns = known.time_ns
             if lane[2] == NO_WRITER and BEFORE_ALL_TIME_NS < time_ns < AFTER_ALL_TIME_NS:
                 time_ns += self._now_ns - known.seen_ns

@@ -33,7 +33,7 @@ from examples.retail.three_nodes import three_nodes
 APP = "retail"
 CODE = Path(__file__).parent / "app.py"
 TOPIC = "purchases"
-PARTITIONS = 12
+PARTITIONS = 6
 STREAM_S = 18.0
 TICK_S = 0.01
 KEPT_BACK = 0.1

@@ -87,6 +87,19 @@ def test_who_writes_a_rekeyed_topic_says_how_far_it_is() -> None:
     assert time.to_say(3, 4) is None
 
 
+def test_who_is_at_the_end_does_not_speak_for_who_is_idle() -> None:
+    """Of a bounded job one writer is done and the other idle: it may still have records, which are not to be late."""
+    time = Watermarks(TimeState(), [(0, 0)], [0])
+    time.begin(0, [(0, 0)], ended=False)
+    time.told((0, 0), Said(task=1, tasks=2, watermark_ns=10, idle=True))
+    time.told((0, 0), Said(task=0, tasks=2, watermark_ns=AFTER_ALL_TIME_NS, idle=True))
+    assert 10 == time.value_ns
+    time.told((0, 0), Said(task=1, tasks=2, watermark_ns=40, idle=False))
+    assert 40 == time.value_ns
+    time.told((0, 0), Said(task=1, tasks=2, watermark_ns=AFTER_ALL_TIME_NS, idle=True))
+    assert AFTER_ALL_TIME_NS == time.value_ns
+
+
 def ticking() -> App:
     """An app whose timers say when they fire."""
     app = App("clock")
