@@ -226,7 +226,7 @@ class Processor:
                 outputs=(OutputSpec(topic=self._internal, key=key, internal=True), *letters),
                 on_error=describe(definition.on_error),
                 tasks=definition.tasks,
-                watermarks=definition.kind is Kind.WINDOW or bool(self._timers),
+                watermarks=definition.kind is Kind.WINDOW or bool(self._timers or definition.until),
                 rekeys=key,
                 rekeys_for=self.name,
             ),

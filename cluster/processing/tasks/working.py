@@ -15,6 +15,7 @@ from cluster.processing.commit import TaskCommit, checksum_of, encode
 from cluster.processing.hosting.frames import TOO_LARGE
 from cluster.processing.hosts import Host
 from cluster.processing.ledger import Accepted, Ledger, Refused
+from cluster.processing.spec import InputKind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.feeding import Feeding
 from cluster.processing.tasks.keeper import Keeper
@@ -22,7 +23,7 @@ from cluster.processing.tasks.making import Making
 from cluster.processing.tasks.plan import Plan
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.suspicion import Suspicion
-from cluster.processing.work import Batch, Effects, Fired, TimerClock, Work
+from cluster.processing.work import AFTER_ALL_TIME_NS, Batch, Effects, Fired, TimerClock, Work
 from cluster.types import Index, Offset, PartitionId
 
 TIMERS_PER_WORK_MAX = 1_000
@@ -138,7 +139,7 @@ class Working:
         self.plan.check_outputs(self._around.broker.directory.deleted)
 
     def _next(self) -> Work | None:
-        if self.finished or not self._has_room():
+        if not self._has_room():
             return None
         now_ns = self._now_ns()
         fired = self._due(now_ns)
@@ -150,13 +151,19 @@ class Working:
             batches = self.feeding.take(
                 records_max=records_max, bytes_max=options.work_bytes_max, oldest_first=catching_up
             )
-        ended = not batches and self.feeding.finished
-        if ended and self._ended and not fired:
-            self.finished = True
+        ended = not batches and self._is_over()
+        self.finished = ended and self._ended and not fired
+        if self.finished:
             return None
         if not batches and not fired and not ended and not self._time_goes_on():
             return None
         return self._work(batches, fired, now_ns, in_time_order=catching_up, ended=ended)
+
+    def _is_over(self) -> bool:
+        """There is nothing more to come: inputs are at their end, or whoever writes them has said so of theirs."""
+        streams = [source.spec for source in self.plan.sources if source.spec.kind is InputKind.STREAM]
+        said = self._tip.watermark_ns == AFTER_ALL_TIME_NS and all(spec.internal for spec in streams)
+        return said or self.feeding.finished
 
     def _work(
         self, batches: list[Batch], fired: list[Fired], now_ns: int, *, in_time_order: bool = False, ended: bool = False

@@ -1,4 +1,4 @@
-"""An app for tests on simulated clusters that is done at a time: 60 s after the simulator's clock begins."""
+"""An app for tests on simulated clusters that is done at a time: 20 s after the simulator's clock begins."""
 
 from cluster.processing.app import App
 from cluster.processing.event import Event
@@ -7,8 +7,8 @@ from cluster.processing.processor import ALL
 from cluster.processing.windows import Window
 from tests.processing.tasks.shop import Count, Sale
 
-UNTIL = "2023-11-14T22:14:20Z"
-UNTIL_S = 60.0
+UNTIL = "2023-11-14T22:13:40Z"
+UNTIL_S = 20.0
 
 
 class Sold(Event):

@@ -9,9 +9,10 @@ from tests.processing.tasks import bounded
 from tests.processing.tasks.bounded import Sold
 from tests.processing.tasks.deployed import AppCluster, deploy, on_a_cluster
 from tests.processing.tasks.shop import Count
-from tests.processing.tasks.test_on_a_cluster import PARTITIONS, all_of, good, got, numbered, sell, status
+from tests.processing.tasks.test_on_a_cluster import all_of, good, got, numbered, sell, status
 
 pytestmark = pytest.mark.slow
+PARTITIONS = 2
 STAGES = ("count", "everything.rekey", "everything", "totals", "all_totals.rekey", "all_totals")
 
 
@@ -20,11 +21,11 @@ def test_a_bounded_job_ends_with_all_that_came_before_its_end() -> None:
 
     async def work(cluster: AppCluster) -> None:
         await deploy(cluster, bounded.app, "tests.processing.tasks.bounded", PARTITIONS)
-        before = good(200)
+        before = good(60)
         await sell(cluster, before)
         assert cluster.loop.now_s < bounded.UNTIL_S
         await asyncio.sleep(bounded.UNTIL_S + 1 - cluster.loop.now_s)
-        await sell(cluster, good(50, first=200))
+        await sell(cluster, good(20, first=60))
         assert numbered(before) == got(await all_of(cluster, "counts", Count, len(before)))
         async with asyncio.timeout(60):
             while left := await unfinished(cluster):  # noqa: ASYNC110
