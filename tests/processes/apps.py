@@ -225,6 +225,7 @@ class Probe:
     @contextlib.asynccontextmanager
     async def watching(self, what: str) -> "AsyncIterator[Probe]":
         """Measure while the block is run, and say what was seen."""
+        self.latencies_s = []
         running = asyncio.create_task(self._run())
         try:
             yield self

@@ -200,7 +200,7 @@ async def test_a_destination_without_a_majority_holds_the_task(make_cluster: Mak
 @pytest.mark.long
 async def test_topics_that_are_deleted_stop_the_task_with_a_sentence(make_cluster: MakeCluster) -> None:
     """Its output, and then its input, which is made again: no record of another topic counts as one of the first."""
-    _, client = await started(make_cluster, 1)
+    cluster, client = await started(make_cluster, 1)
     for name, topic, says in (
         ("no-output", "no-output-counts", "the topic 'no-output-counts', which it writes, was deleted"),
         ("no-input", "no-input-sales", "the topic 'no-input-sales', which it reads, was deleted"),
@@ -214,7 +214,8 @@ async def test_topics_that_are_deleted_stop_the_task_with_a_sentence(make_cluste
         stage = await look(client, name, lambda stage: bool(stopped(stage)))
         assert says in why(stage)
         await client.create_topic(topic, partitions=1)
-        await sell(client, name, [sale(2)])
+        async with connect(cluster.addresses) as another:  # which does not know the topic as it was
+            await sell(another, name, [sale(2)])
         await deploy(client, name, mended(name), partitions=1)
         stage = await look(client, name, lambda stage: "was deleted and made again" in why(stage))
         assert "deploy the processor under a new version" in why(stage)

@@ -19,8 +19,8 @@ from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 VERSIONS, PARTITIONS, REPLICAS = 2, 3, 3
-P99_S_MAX = 2.0
-"""Of a publish to an unrelated topic, whatever user code does: on a machine that others use, too."""
+P99_S_MAX, P99_TIMES_MAX = 1.0, 5
+"""Of a publish to an unrelated topic, whatever user code does: so much more than so many times what it was before."""
 DEAD = "dead_letter(retries=0)"
 WORST = ["exit", "quit", "kill", "crash", "hang", "spin", "leak", "fork", "print", "close", "garble"]
 """What ends the process, or keeps it: found by doing the work again in smaller parts."""
@@ -50,11 +50,13 @@ async def harmed(client: Client, name: str, harms: list[str], probe: Probe) -> S
     async with probe.watching("before"):
         await sell(client, name, good[:30])
         await counts(client, name, 30)
+    before_s = probe.quantile(0.99)
     sales = [*good[30:60], *(sale(1_000 + n, harm) for n, harm in enumerate(harms)), *good[60:]]
     async with probe.watching(", ".join(harms)):
         await sell(client, name, sales)
         found = await counts(client, name, 90)
     assert counted(good) == found
+    assert probe.quantile(0.99) < P99_S_MAX + P99_TIMES_MAX * before_s
     letters = [json.loads(value)["harm"] for value in await apps.records(client, f"{name}.count.dead", len(harms))]
     assert sorted(harms) == sorted(letters)
     return await look(
@@ -65,10 +67,8 @@ async def harmed(client: Client, name: str, harms: list[str], probe: Probe) -> S
 async def test_one_record_after_another_that_does_its_worst(cluster: LocalCluster) -> None:
     """Each becomes a dead letter, all others count once, and publishing beside them is as quick as it was."""
     async with connect(cluster.addresses) as client:
-        probe = Probe(client)
-        stage = await harmed(client, "worst", ["exit", "hang", "leak", "raise"], probe)
+        stage = await harmed(client, "worst", ["exit", "hang", "leak", "raise"], Probe(client))
         assert 0 < sum(task.restarts for task in stage.tasks)
-        assert probe.quantile(0.99) < P99_S_MAX
         await client.remove_app("worst")
 
 
@@ -77,9 +77,8 @@ async def test_one_record_after_another_that_does_its_worst(cluster: LocalCluste
 async def test_one_record_that_does_its_worst(cluster: LocalCluster, harm: str) -> None:
     """The same, one by one, with what each costs the broker."""
     async with connect(cluster.addresses) as client:
-        probe, name = Probe(client), f"worst-{harm}"
-        await harmed(client, name, [harm], probe)
-        assert probe.quantile(0.99) < P99_S_MAX
+        name = f"worst-{harm}"
+        await harmed(client, name, [harm], Probe(client))
         await client.remove_app(name)
 
 
