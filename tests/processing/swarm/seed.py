@@ -93,7 +93,7 @@ class AppSeed:
         for number in range(PARTITIONS):
             self.outcome.counts["redriven"] += await self._redrive(number)
         await self._settled(shop.mended, strict=True)
-        await asyncio.sleep(60)  # the tills are idle, and their windows close
+        await self._windows_closed()
         await self._settled(shop.mended, strict=True)
         await self._judge()
         self.check()
@@ -156,12 +156,29 @@ class AppSeed:
                     return f"{name}/{number} {why}"
         return ""
 
+    async def _windows_closed(self) -> None:
+        """The tills are idle for long enough."""
+        end_s = self.loop.now_s + SETTLE_S_MAX
+        while self.loop.now_s < end_s:
+            timers = [self._totals_ledger(number) for number in range(PARTITIONS)]
+            if all(ledger is not None and not len(ledger.timers) for ledger in timers):
+                return
+            await asyncio.sleep(1)
+        raise SeedFailure("the windows did not close, though nothing comes any more")
+
+    def _totals_ledger(self, number: int) -> Ledger | None:
+        topic = a_node(self.cluster).broker.directory.by_name[tasks_topic("shop", "totals", 1)]
+        partition = PartitionId(topic.id, number)
+        leader = self._leader(partition)
+        return leader.broker.running[partition].replica.log.fold.machine if leader is not None else None
+
     def _task_waits_for(self, app: App, name: str, number: int) -> str:
         directory = a_node(self.cluster).broker.directory
         log = PartitionId(directory.by_name[tasks_topic(app.name, name, 1)].id, number)
         sales = PartitionId(directory.by_name["sales"].id, number)
         leader = self._leader(log)
-        end = max(node.broker.running[sales].replica.readers.end for node in self.cluster.running.values())
+        copies = [node.broker.running.get(sales) for node in self.cluster.running.values()]
+        end = max(copy.replica.readers.end for copy in copies if copy is not None)
         leading = leader.tasks.leading(log) if leader is not None and leader.tasks is not None else None
         if leading is None or leading.shipper is None or leading.working is None:
             return "is not led" if leading is None else f"is {leading.state}: {leading.why}"
@@ -237,10 +254,8 @@ class AppSeed:
             raise SeedFailure(f"windows closed twice: {twice[:3]}")
         late = 0
         for number in range(PARTITIONS):
-            topic = a_node(self.cluster).broker.directory.by_name[tasks_topic("shop", "totals", 1)]
-            leader = self._leader(PartitionId(topic.id, number))
-            ledger = leader.broker.running[PartitionId(topic.id, number)].replica.log.fold.machine
-            assert isinstance(ledger, Ledger)
+            ledger = self._totals_ledger(number)
+            assert ledger is not None, "its windows are closed"
             late += ledger.counts.get("late", 0)
         counted = sum(total.sales for total in totals)
         self.outcome.counts["late"] += late
