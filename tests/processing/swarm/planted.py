@@ -7,11 +7,9 @@ from unittest.mock import patch
 
 from cluster.processing.applying import Applying
 from cluster.processing.shipping import Shipping
-from cluster.processing.tasks.working import Working
 from cluster.types import Index
 
 take = Shipping.take
-propose = Working._propose
 
 
 def trims_unshipped(applying: Applying) -> Index:
@@ -32,27 +30,10 @@ def settles_when_sent(shipping: Shipping) -> Any:
     return sends
 
 
-async def forgets_when_proposed(working: Working, work: Any, effects: Any) -> None:
-    """The runner is told that a commit is in the store when it is only on its way."""
-    n = working._tip.n + 1
-    await propose(working, work, effects)
-    working._host.committed(n)
-
-
-def refusal_unnoticed(working: Working, n: int, reply: Any) -> None:
-    """What was refused is not noticed."""
-    del n
-    working.replies.discard(reply)
-    if not reply.cancelled():
-        reply.exception()
-
-
 BUGS = {
     "trims_unshipped": (Applying, "trim_limit", trims_unshipped),
     "trims_unflushed": (Applying, "trim_limit", trims_unflushed),
     "settles_when_sent": (Shipping, "take", settles_when_sent),
-    "forgets_when_proposed": (Working, "_propose", forgets_when_proposed),
-    "refusal_unnoticed": (Working, "_decided", refusal_unnoticed),
 }
 
 
