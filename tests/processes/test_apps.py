@@ -1,6 +1,7 @@
 """User code that does its worst, on real nodes: nothing is lost, nothing counts twice, and the broker goes on."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -244,10 +245,17 @@ async def test_a_version_beside_another_and_the_end_of_both(cluster: LocalCluste
         assert sorted([*counted(sales)] * 2) == found
         kept = len(_directories(cluster))
         await client.remove_app(name)
-        with pytest.raises(UnknownApp):
-            await client.describe_app(name)
+        await _gone(client, name)
         left = kept - VERSIONS * PARTITIONS * REPLICAS
         await apps.until(lambda: not apps.children(cluster) and len(_directories(cluster)) <= left)
+
+
+async def _gone(client: Client, name: str) -> None:
+    """Return when every node has heard that there is no such app: the client asks all of them before it believes it."""
+    async with asyncio.timeout(apps.PATIENCE_S):
+        with contextlib.suppress(UnknownApp):
+            while True:
+                await client.describe_app(name)
 
 
 def _directories(cluster: LocalCluster) -> list[Path]:
