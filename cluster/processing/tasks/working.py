@@ -220,15 +220,15 @@ class Working:
             self.feeding.confirm(look_s)
         behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
         wait_s = look_s if look_s is not None else TELL_SHIPPED_S if behind else None
+        timer = None if wait_s is None else asyncio.get_running_loop().call_later(wait_s, self._event.set)
         try:
-            async with asyncio.timeout(wait_s):
-                await self._event.wait()
-        except TimeoutError:
-            if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
-                await self._propose(
-                    self._nothing(),
-                    Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={}),
-                )
+            await self._event.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+        if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
+            nothing = Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={})
+            await self._propose(self._nothing(), nothing)
 
     def _look_s(self) -> float | None:
         """How often it matters whether inputs are idle; None: it does not."""
