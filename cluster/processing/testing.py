@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cluster.processing.app import App
 
 STEPS_MAX = 1_000_000
-RECORDS_PER_WORK = 1000
 
 
 @contextmanager

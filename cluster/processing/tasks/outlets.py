@@ -19,7 +19,6 @@ from cluster.wire.tasks import SHIP, answer_of, ship_introduction, ship_request
 from cluster.world import Channel, Stream
 
 Reply = asyncio.Future[Receipt]
-CONNECT_S_MAX = 5.0
 
 
 class Outlets:
