@@ -85,8 +85,8 @@ class Runner:
         draft = self._draft
         draft.begin(work.now_ns)
         self._attempts.begin()
-        time = self._time.cell(b"")
-        state = TimeState() if time.encoded is None else _decode_time(time.encoded)
+        time = self._time.committed(b"")
+        state = TimeState() if time is None else _decode_time(time)
         self._watermarks = Watermarks(state, self._owned, self._internal)
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
         for fired in work.fired:
@@ -100,7 +100,7 @@ class Runner:
             else:
                 self._handle(item.part, item.first, item.end)
         self._say()
-        time.put(state)
+        self._time.cell(b"").put(state)
         self._state.settle()
         return Effects(
             state=self._state.take_changes(work.n),

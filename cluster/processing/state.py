@@ -9,10 +9,17 @@ Rules:
 4. Callbacks read what is committed, so a value that was changed by work n stays in memory until n is committed.
 5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done.
 6. What equals the default, and was nothing before, is nothing: to look does not store.
+
+All of this is done for each record, or each key of a work: over columns, by what takes few steps in Python.
 """
 
+import types
+import typing
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import repeat
+from operator import ne
 from typing import Any
 
 import msgspec
@@ -30,25 +37,26 @@ BARE_BYTES_MAX = 256
 """A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
 encoded sooner than put away and taken out again."""
 
+SCALARS = (int, float, bool, type(None))
+"""Values of these are encoded again for each record, not for each key: that takes less than to tell the keys apart."""
+
+Encoded = list[tuple[Sequence[bytes], Sequence[bytes | None]]]
+"""Keys, and what belongs to them; what comes later counts."""
+
 _NOTHING: Any = object()
 
 
 class Cell:
-    """One value: as it is encoded, and, when somebody has looked, as it is.
+    """One value.
 
     `value` is empty until it is looked at or set, which is for those to whom the cell was handed out; all others `get`.
     """
 
-    __slots__ = ("_away", "before", "encoded", "key", "n", "store", "value")
+    __slots__ = ("_away", "key", "store", "value")
 
-    def __init__(self, store: "Store", key: bytes, encoded: bytes | None) -> None:
+    def __init__(self, store: "Store", key: bytes) -> None:
         self.store = store
         self.key = key
-        self.encoded = encoded
-        self.before: bytes | None = _NOTHING
-        """As it was when the work began, if this work has changed it."""
-        self.n = 0
-        """The work that changed it last."""
         self._away: Any = _NOTHING
         """The value, while it is put away."""
 
@@ -62,18 +70,18 @@ class Cell:
 
     def get(self) -> Any:
         """The value, in play from now on."""
-        self.store.keyed.in_play[self] = None
+        self.store.in_play[self] = None
         return self.value
 
     def put(self, value: Any) -> None:
         """Set it."""
-        self.store.keyed.in_play[self] = None
+        self.store.in_play[self] = None
         self.value = value
 
     def delete(self) -> None:
         """As if it had never been set."""
         self.put(self.store.default())
-        self.store.keyed.deleted.add(self)
+        self.store.deleted.add(self)
 
     def is_seen(self) -> bool:
         """Whether there is a value: somebody has looked at it or set it."""
@@ -94,25 +102,43 @@ class Cell:
         del self.value
 
 
+_key_of = vars(Cell)["key"].__get__
 _value_of = vars(Cell)["value"].__get__
 """Unlike `cell.value` it leaves empty what is empty: AttributeError, without asking `__getattr__`."""
+
+
+def _options(kind: Any) -> Sequence[Any]:
+    """Of a union its members."""
+    return typing.get_args(kind) if typing.get_origin(kind) in {typing.Union, types.UnionType} else (kind,)
 
 
 class Store:
     """All values of one name and one type; `make`: the class that they are handed out as."""
 
-    def __init__(self, keyed: "KeyedState", name: str, kind: Any, default: Callable[[], Any], make: type[Cell]) -> None:
-        self.keyed = keyed
+    def __init__(self, read: ReadState, name: str, kind: Any, default: Callable[[], Any], make: type[Cell]) -> None:
+        self._read = read
         self.name = name
-        self.cells: dict[bytes, Cell] = {}
         self.default = default
         self._make = make
+        self._scalar = all(any(option is scalar for scalar in SCALARS) for option in _options(kind))
+        self.encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
+        self.cells: dict[bytes, Cell] = {}
+        self._before: dict[bytes, bytes | None] = {}
+        """How their values were encoded when the work began."""
+        self.in_play: dict[Cell, None] = {}
+        """In the order in which they came into play, which is the order of the changes."""
+        self._columns: list[tuple[Sequence[bytes], list[Cell]]] = []
+        """In play as well: keys and cells of scalars, with repetitions."""
+        self.deleted: set[Cell] = set()
+        """Those that were deleted, and may have been set since."""
+        self._settled: dict[bytes, bytes | None] = {}
+        """How whatever was in play in this work is encoded since the last attempt that went well."""
 
     @cached_property
     def nothing(self) -> bytes:
         """The default, encoded."""
-        return self.keyed.encode(self.default())
+        return self.encode(self.default())
 
     def load(self, keys: Iterable[bytes]) -> None:
         """Have these in memory, with one call for those that are not."""
@@ -120,9 +146,13 @@ class Store:
         missing = [key for key in keys if key not in cells]
         if missing:
             missing = [*dict.fromkeys(missing)]
-            found = self.keyed.read([(self.name, key) for key in missing])
-            for key, encoded in zip(missing, found, strict=True):
-                cells[key] = self._make(self, key, encoded)
+            self._before.update(zip(missing, self._read([(self.name, key) for key in missing]), strict=True))
+            cells.update(zip(missing, map(self._make, repeat(self), missing), strict=True))
+
+    def committed(self, key: bytes) -> bytes | None:
+        """How a value was encoded when the work began."""
+        self.cell(key)
+        return self._before[key]
 
     def cell(self, key: bytes) -> Cell:
         """One of them, read if need be."""
@@ -139,15 +169,19 @@ class Store:
         except KeyError:
             self.load(keys)
             cells = [*map(self.cells.__getitem__, keys)]
-        self.keyed.in_play |= dict.fromkeys(cells)
+        if self._scalar:
+            self._columns.append((keys, cells))
+        else:
+            self.in_play |= dict.fromkeys(cells)
         return cells
 
     def value(self, cell: Cell) -> Any:
         """What a cell holds, decoded. StateUnreadable."""
-        if cell.encoded is None:
+        encoded = self._settled.get(cell.key, self._before[cell.key])
+        if encoded is None:
             return self.default()
         try:
-            return self._decode(cell.encoded)
+            return self._decode(encoded)
         except msgspec.DecodeError as error:
             raise StateUnreadable(
                 f"state {self.name!r} of key {cell.key!r} does not decode as its type: {error}; deploy code that reads "
@@ -156,86 +190,117 @@ class Store:
                 key=cell.key.hex(),
             ) from error
 
+    def encoded(self) -> Encoded:
+        """How all that is in play and has a value is encoded now; None: it was deleted, and is the default."""
+        found: Encoded = []
+        for keys, column in self._columns:
+            try:
+                found.append((keys, [*map(self.encode, map(_value_of, column))]))
+            except AttributeError:  # there are some that nobody has looked at
+                self.in_play |= dict.fromkeys(column)
+        if self.in_play:
+            cells = [cell for cell in self.in_play if cell.is_seen()]
+            encoded: list[bytes | None] = [*map(self.encode, map(_value_of, cells))]
+            for place, cell in enumerate(cells):
+                if len(encoded[place] or b"") > BARE_BYTES_MAX:
+                    cell.put_away()
+                if cell in self.deleted and encoded[place] == self.nothing:
+                    encoded[place] = None
+            found.append(([*map(_key_of, cells)], encoded))
+        return found
+
+    def settle(self, encoded: Encoded) -> None:
+        """See KeyedState; with what is `encoded` now."""
+        for keys, values in encoded:
+            self._settled.update(zip(keys, values, strict=True))
+        self._end_attempt()
+
+    def roll_back(self) -> None:
+        """See KeyedState."""
+        for cell in self.in_play:
+            cell.forget()
+        for _, cells in self._columns:
+            for cell in cells:
+                cell.forget()
+        self._end_attempt()
+
+    def _end_attempt(self) -> None:
+        self.in_play = {}
+        self._columns = []
+        self.deleted.clear()
+
+    def take_changes(self) -> dict[bytes, bytes | None]:
+        """Those of the work, which ends here."""
+        assert not self.in_play, "an attempt is still open"
+        changed, before = self._settled, self._before
+        self._settled = {}
+        was = [*map(before.__getitem__, changed)]
+        if not all(map(ne, changed.values(), was)) or (None in was and self.nothing in changed.values()):
+            nothing = self.nothing
+            changed = {
+                key: encoded
+                for (key, encoded), old in zip(changed.items(), was, strict=True)
+                if encoded != old and not (old is None and encoded == nothing)
+            }
+        before.update(changed)
+        return changed
+
+    def drop(self) -> None:
+        """See KeyedState."""
+        self.roll_back()
+        for key in self._settled:
+            self.cells[key].forget()
+        self._settled = {}
+
+    def keep_only(self, keys: Iterable[bytes]) -> None:
+        """All others are to be read again."""
+        self.cells = {key: self.cells[key] for key in keys}
+        self._before = {key: self._before[key] for key in self.cells}
+
 
 class KeyedState:
     """All stores of one task."""
 
     def __init__(self, read: ReadState) -> None:
-        self.read = read
-        self.encode = msgspec.msgpack.Encoder().encode
+        self._read = read
         self.stores: dict[str, Store] = {}
-        self.in_play: dict[Cell, None] = {}
-        """In the order in which they came into play, which is the order of the changes."""
-        self.deleted: set[Cell] = set()
-        """Those of them that were deleted, and may have been set since."""
-        self._changed: list[Cell] = []
-        """By this work."""
+        self._uncommitted: deque[tuple[int, dict[str, dict[bytes, bytes | None]]]] = deque()
+        """What each work has changed, by the names of the stores."""
 
     def store(self, name: str, kind: Any, default: Callable[[], Any] = lambda: None, make: type[Cell] = Cell) -> Store:
         """The store of that name, made when it is first asked for."""
         if name not in self.stores:
-            self.stores[name] = Store(self, name, kind, default, make)
+            self.stores[name] = Store(self._read, name, kind, default, make)
         return self.stores[name]
 
     def settle(self) -> None:
         """The attempt went well. TypeError if a value cannot be encoded: then nothing is settled."""
-        for cell, now in zip(*self._encoded(), strict=True):
-            was = cell.encoded
-            if now is not None and len(now) > BARE_BYTES_MAX:
-                cell.put_away()
-            if now != was and not (was is None and now == cell.store.nothing):
-                if cell.before is _NOTHING:
-                    cell.before = was
-                    self._changed.append(cell)
-                cell.encoded = now
-        self.in_play.clear()
-        self.deleted.clear()
+        for store, encoded in [(store, store.encoded()) for store in self.stores.values()]:
+            store.settle(encoded)
 
     def roll_back(self) -> None:
         """The attempt failed: what was in play is as it was after the last one that went well."""
-        for cell in self.in_play:
-            cell.forget()
-        self.in_play.clear()
-        self.deleted.clear()
+        for store in self.stores.values():
+            store.roll_back()
 
     def take_changes(self, n: int) -> list[StateChange]:
-        """The changes of the work `n`, which ends here."""
-        assert not self.in_play, "an attempt is still open"
-        changes = []
-        for cell in self._changed:
-            if cell.encoded != cell.before:
-                cell.n = n
-                changes.append(StateChange(store=cell.store.name, key=cell.key, value=cell.encoded))
-            cell.before = _NOTHING
-        self._changed.clear()
+        """The changes of the work `n`, which ends here: those of one store after those of another."""
+        changed = {store.name: store.take_changes() for store in self.stores.values()}
+        self._uncommitted.append((n, changed))
+        changes: list[StateChange] = []
+        for name, found in changed.items():
+            changes += map(StateChange, repeat(name), found, found.values())
         return changes
 
     def drop(self) -> None:
         """The work came to nothing."""
-        self.roll_back()
-        for cell in self._changed:
-            cell.encoded, cell.before = cell.before, _NOTHING
-            cell.forget()
-        self._changed.clear()
+        for store in self.stores.values():
+            store.drop()
 
     def committed(self, n: int) -> None:
         """Works up to `n` are committed and applied, so what they changed can be read again: make room if need be."""
+        while self._uncommitted and self._uncommitted[0][0] <= n:
+            self._uncommitted.popleft()
         if sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
             for store in self.stores.values():
-                for key in [key for key, cell in store.cells.items() if cell.n <= n]:
-                    del store.cells[key]
-
-    def _encoded(self) -> tuple[Iterable[Cell], Sequence[bytes | None]]:
-        """What is in play and has a value, and how that is encoded now; None: it was deleted, and is the default."""
-        cells: Iterable[Cell] = self.in_play
-        try:
-            values = [*map(_value_of, cells)]
-        except AttributeError:
-            cells = [cell for cell in cells if cell.is_seen()]
-            values = [*map(_value_of, cells)]
-        encoded: list[bytes | None] = []
-        encoded += map(self.encode, values)
-        for place, cell in enumerate(cells) if self.deleted else ():
-            if cell in self.deleted and encoded[place] == cell.store.nothing:
-                encoded[place] = None
-        return cells, encoded
+                store.keep_only(key for _, changed in self._uncommitted for key in changed.get(store.name, ()))

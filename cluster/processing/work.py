@@ -94,7 +94,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     condemned: list[Condemned] = []
 
 
-class StateChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A new value of keyed state; `value` None: deleted."""
 
     store: str

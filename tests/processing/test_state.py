@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.processing import state
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
@@ -13,7 +14,7 @@ from cluster.processing.handles import MapState, State
 from cluster.processing.policies import skip
 from cluster.processing.runner import Runner
 from cluster.processing.state import BARE_BYTES_MAX, KeyedState
-from cluster.processing.work import Batch, Effects, Work
+from cluster.processing.work import Batch, Effects, StateChange, Work
 from cluster.records import Record
 from cluster.wire.records import encode_records
 
@@ -167,14 +168,59 @@ def test_large_values_are_encoded_only_where_somebody_looked() -> None:
     bench = Bench(growing, skip())
     assert [1, 2] == said(bench.run(("a", "grow"), ("a", "grow")))
     encoded = []
-    state: KeyedState = bench.runner._state
-    encode = state.encode
-    state.encode = lambda value: encoded.append(value) or encode(value)
+    store = bench.runner._state.stores["text"]
+    encode = store.encode
+    store.encode = lambda value: encoded.append(value) or encode(value)
     bench.run(("a", "leave"))
     assert [] == [value for value in encoded if isinstance(value, list)]
     assert [3, 4] == said(bench.run(("a", "grow"), ("a", "fail"), ("a", "grow")))
     assert [5] == said(bench.run(("a", "grow")))
     assert 1 == bench.reads.count(("text", b"a"))
+
+
+def test_what_is_not_committed_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are too many values all others go, and are read again when they are wanted."""
+    monkeypatch.setattr(state, "CELLS_MAX", 2)
+    reads: list[tuple[str, bytes]] = []
+
+    def read(places):
+        reads.extend(places)
+        return [None] * len(places)
+
+    keyed = KeyedState(read)
+    store = keyed.store("total", int, int, State)
+    for cell in store.hand_out([b"a", b"b", b"b", b"c"]):
+        if cell.key != b"c":
+            cell.value += 1
+    keyed.settle()
+    assert [StateChange("total", b"a", b"\x01"), StateChange("total", b"b", b"\x02")] == keyed.take_changes(1)
+
+    keyed.committed(0)
+    assert [1, 2, 0] == [cell.value for cell in store.hand_out([b"a", b"b", b"c"])]
+    keyed.settle()
+    assert [] == keyed.take_changes(2)
+    keyed.committed(2)
+    store.hand_out([b"a"])
+    assert [b"a", b"b", b"c", b"c", b"a"] == [key for _, key in reads]
+
+
+@pytest.mark.parametrize("kind", [int, int | None, float, list[int], dict[str, int], str])
+def test_one_key_many_times_is_one_change(kind) -> None:
+    """In several attempts, the last of which is taken back; whatever its type is."""
+    keyed = KeyedState(lambda places: [None] * len(places))
+    store = keyed.store("any", kind, lambda: None, State)
+    value = msgspec.convert({list: [1], dict: {"a": 1}, str: "1"}.get(getattr(kind, "__origin__", kind), 1), kind)
+    for kept in (True, True, False):
+        first, second, other = store.hand_out([b"a", b"a", b"b"])
+        assert first is second
+        first.value = value if kept else None
+        assert other.value is None
+        if kept:
+            keyed.settle()
+        else:
+            keyed.roll_back()
+    assert value == store.cell(b"a").value
+    assert [StateChange("any", b"a", msgspec.msgpack.encode(value))] == keyed.take_changes(1)
 
 
 def test_only_state_that_is_looked_at_has_to_decode() -> None:
