@@ -4,9 +4,11 @@ Watermark records of re-keyed topics are taken out: `Told` stands between the pa
 the records from `begin` to before `end` count; those that are condemned are set apart like those that do not decode.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from heapq import merge
+from heapq import heapify, heappop, heapreplace
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -195,34 +197,60 @@ class Readings:
                     part.poison.setdefault(place, HostFailed(record.why))
 
 
-def _in_time_order(lanes: list[list[Run | Told | Broken]]) -> Iterator[Run | Told | Broken]:
+def _in_time_order(lanes: Sequence[Sequence[Run | Told | Broken]]) -> Iterator[Run | Told | Broken]:
     """Records of all lanes by event time; within a lane they stay in their order, after whatever is ahead of them."""
-
-    def steps(number: int, lane: list[Run | Told | Broken]) -> Iterator[tuple[int, int, int, Run | Told | Broken]]:
-        at = -(2**63)
-        for item in lane:
-            if isinstance(item, Run):
-                for place in range(item.first, item.end):
-                    at = max(at, item.part.times[place])
-                    yield at, number, place, item
-            else:
-                yield at, number, -1, item
-
-    part: Run | None = None
-    first = end = 0
-    for _, _, place, item in merge(*(steps(n, lane) for n, lane in enumerate(lanes)), key=_moment):
-        if part is not None and (item is not part or place != end):
-            yield Run(part.part, first, end)
-            part = None
-        if not isinstance(item, Run):
-            yield item
-        elif part is None:
-            part, first, end = item, place, place + 1
+    if len(lanes) == 1:
+        yield from lanes[0]
+        return
+    steps = [_Steps(number, lane) for number, lane in enumerate(lanes)]
+    heap = [step.turn for step in steps if step.left]
+    heapify(heap)
+    while heap:
+        step = steps[heap[0][1]]
+        yield step.take(min(heap[1:3], default=None))
+        if step.left:
+            heapreplace(heap, step.turn)
         else:
-            end = place + 1
-    if part is not None:
-        yield Run(part.part, first, end)
+            heappop(heap)
 
 
-def _moment(step: tuple[int, int, int, object]) -> tuple[int, int]:
-    return step[0], step[1]
+class _Steps:
+    """One lane on its way: `turn` is the time of what is next, and its number."""
+
+    def __init__(self, number: int, lane: Sequence[Run | Told | Broken]) -> None:
+        self._number = number
+        self.left = deque(lane)
+        self._at = -(2**63)
+        self._times: Sequence[int] = ()
+        """Of a run: the latest at each of its records, or before."""
+        self._place = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        if self.left and isinstance(self.left[0], Run):
+            part, first, end = self.left[0]
+            self._times = [*accumulate(part.times[first:end], max, initial=self._at)][1:]
+            self._place = 0
+
+    @property
+    def turn(self) -> tuple[int, int]:
+        if isinstance(self.left[0], Run):
+            return self._times[self._place], self._number
+        return self._at, self._number
+
+    def take(self, next_: tuple[int, int] | None) -> Run | Told | Broken:
+        """What is next, as much of it as comes before the turn of the next lane."""
+        item = self.left[0]
+        if not isinstance(item, Run):
+            self.left.popleft()
+            self._begin()
+            return item
+        first, end = self._place, len(self._times)
+        if next_ is not None:
+            find = bisect_right if self._number < next_[1] else bisect_left
+            end = find(self._times, next_[0], first)
+        self._place, self._at = end, self._times[end - 1]
+        if end == len(self._times):
+            self.left.popleft()
+            self._begin()
+        return Run(item.part, item.first + first, item.first + end)
