@@ -5,7 +5,7 @@ re-keyed topics and dead letters, that of the first), or `rr-timer: <name>@<ns>`
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct
@@ -85,6 +85,10 @@ class Part:
                 if name == SOURCE_HEADER:
                     return value.decode()
         return f"{self._here}{self.columns.offsets[place]}"
+
+    def latest(self, first: int, end: int) -> Iterable[tuple[int, int]]:
+        """The latest time of the records from `first` to before `end`, by the partition that they are of."""
+        return ((self.partition, max(self.times if end - first == len(self.times) else self.times[first:end])),)
 
 
 class Mark(NamedTuple):

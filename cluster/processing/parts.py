@@ -6,7 +6,7 @@ the records from `begin` to before `end` count; those that are condemned are set
 
 from bisect import bisect_left, bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from heapq import heapify, heappop, heapreplace
 from itertools import accumulate
 from operator import attrgetter
@@ -17,6 +17,7 @@ import msgspec
 from cluster.errors import CorruptBatch, HostFailed
 from cluster.processing.draft import Part
 from cluster.processing.event import time_reader
+from cluster.processing.mixing import Mixed
 from cluster.processing.spec import InputKind, InputSpec
 from cluster.processing.watermarks import SAID_HEADER, Said, decode_said
 from cluster.processing.work import EVENT_TIME_NS_MAX, EVENT_TIME_NS_MIN, Batch, Condemned
@@ -126,7 +127,7 @@ class Readings:
     def runs(
         self, batches: Sequence[Batch], *, in_time_order: bool, condemned: Sequence[Condemned] = ()
     ) -> Iterator[Run | Told | Broken]:
-        """What is in them, in the order in which it is to be handled."""
+        """What is in them, in the order in which it is to be handled; of one input it may be `Mixed`."""
         self._condemned = condemned
         if not in_time_order or len(batches) < 2:
             for batch in batches:
@@ -135,7 +136,12 @@ class Readings:
         lanes: dict[tuple[int, int], list[Run | Told | Broken]] = {}
         for batch in batches:
             lanes.setdefault((batch.input, batch.partition), []).extend(self._read(batch))
-        yield from _in_time_order(list(lanes.values()))
+        items = [lane for lane in lanes.values() if lane]
+        if len(items) > 1 and _are_alike(item for lane in items for item in lane):
+            part = Mixed([[item.part for item in lane if isinstance(item, Run)] for lane in items])
+            yield Run(part, 0, len(part.keys))
+            return
+        yield from _in_time_order(items)
 
     def letter(self, part: Part, place: int, topic: str) -> Part | None:
         """A dead letter as the record that it was; None if its input is not among ours any more."""
@@ -195,6 +201,16 @@ class Readings:
                 place = bisect_left(offsets, record.offset)
                 if place < len(offsets) and offsets[place] == record.offset:
                     part.poison.setdefault(place, HostFailed(record.why))
+
+
+def _are_alike(items: Iterable[Run | Told | Broken]) -> bool:
+    """Whether all of them are records of one input, which is a stream, and of the producers' own times."""
+    inputs = set()
+    for item in items:
+        if not isinstance(item, Run) or item.part.spec.kind is not InputKind.STREAM or item.part.inherits:
+            return False
+        inputs.add(item.part.input)
+    return len(inputs) == 1
 
 
 def _in_time_order(lanes: Sequence[Sequence[Run | Told | Broken]]) -> Iterator[Run | Told | Broken]:

@@ -20,6 +20,7 @@ from cluster.processing.calling import Calls, Surroundings, table_store
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
 from cluster.processing.joins import Joins
+from cluster.processing.mixing import Mixed
 from cluster.processing.parts import Broken, Decode, Readings, Told
 from cluster.processing.processor import Stage
 from cluster.processing.rekeying import Rekeys, watermark_record
@@ -117,21 +118,23 @@ class Runner:
         elif kind is InputKind.TABLE:
             self._attempts.records(self._tables[part.input], part, first, end)
         else:
-            lane = (part.input, part.partition, NO_WRITER)
             if self._wants_marks:
                 part.marks = self._marks(part, first, end)
             self._attempts.records(self._operator, part, first, end)
             if not part.spec.internal:
-                times = part.times if end - first == len(part.times) else part.times[first:end]
-                self._watermarks.advance(lane, max(times) - part.spec.disorder_ns)
+                for partition, time_ns in part.latest(first, end):
+                    self._watermarks.advance((part.input, partition, NO_WRITER), time_ns - part.spec.disorder_ns)
 
     def _marks(self, part: Part, first: int, end: int) -> Sequence[int]:
         """The watermark at the turn of each record, by its place."""
         value = self._watermarks.value_ns
         if part.spec.internal:
             return [value] * end
-        lane = (part.input, part.partition, NO_WRITER)
         disorder = part.spec.disorder_ns
+        if isinstance(part, Mixed):
+            lanes = ((part.input, partition, NO_WRITER) for partition in part.partitions())
+            return self._watermarks.marks(zip(lanes, (time_ns - disorder for time_ns in part.times), strict=True))
+        lane = (part.input, part.partition, NO_WRITER)
         others = self._watermarks.least_of_others(lane)
         latest = accumulate(part.times[first:end], max, initial=self._watermarks.lane_time(lane) + disorder)
         return [value] * first + [max(value, min(others, seen - disorder)) for seen in latest]

@@ -90,6 +90,23 @@ class Watermarks:
         found = self.state.lanes.get(lane)
         return BEFORE_ALL_TIME_NS if found is None else found.time_ns
 
+    def marks(self, steps: Iterable[tuple[LaneId, int]]) -> list[int]:
+        """The watermark at the turn of each of some records: given their lanes, and how far each brings its lane."""
+        value_ns = self.value_ns
+        times = {lane: known.time_ns for lane, known in self.state.lanes.items() if not known.idle}
+        unheard = set(self._unheard)
+        found = []
+        for lane, time_ns in steps:
+            known_ns = times.get(lane)
+            if known_ns is None:
+                known_ns = times[lane] = self.lane_time(lane)
+                unheard.discard(lane[:2])
+            if not unheard:
+                value_ns = max(value_ns, min(times.values()))
+            found.append(value_ns)
+            times[lane] = max(known_ns, time_ns)
+        return found
+
     def advance(self, lane: LaneId, time_ns: int) -> None:
         """A lane has come so far: the latest event time of records, less their disorder."""
         known = self.state.lanes.get(lane)

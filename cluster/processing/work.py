@@ -58,7 +58,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     end: int
 
 
-class Fired(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Fired(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """A timer whose time has come."""
 
     key: bytes
@@ -102,7 +102,7 @@ class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
     value: bytes | None
 
 
-class TimerChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class TimerChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """One timer per (key, name): set again is moved; `at_ns` None: deleted, if it is there."""
 
     key: bytes
@@ -111,7 +111,7 @@ class TimerChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     clock: TimerClock = TimerClock.EVENT
 
 
-class Output(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class Output(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     """A record for the destination with number `output` in the processor's spec.
 
     `partition`: BY_KEY, EVERY_PARTITION, or a partition's number.

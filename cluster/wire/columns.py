@@ -37,9 +37,13 @@ class Columns:
     def __len__(self) -> int:
         return len(self.values)
 
+    def record(self, place: int) -> Any:
+        """The message that stands at `place` in the columns: it has `headers`."""
+        return self._records[self._first + place]
+
     def headers(self, place: int) -> list[tuple[str, bytes]]:
-        """Of the record that stands at `place` in the columns."""
-        return [(header.name, header.value) for header in self._records[self._first + place].headers]
+        """Of that record."""
+        return [(header.name, header.value) for header in self.record(place).headers]
 
     def cut(self, first: int, end: int) -> "Columns":
         """Those that stand at `first` to before `end`."""

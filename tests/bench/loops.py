@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from cluster.config import ProcessingOptions
 from cluster.processing.work import Batch, Work
 from cluster.records import Record
 from cluster.wire.pb.riverrun.v1 import records_pb2
@@ -62,9 +63,21 @@ class Input:
         )
 
     def works(self, first: int, passes: int) -> Iterator[Work]:
-        """One for each batch, in so many passes over all of them."""
+        """As a node makes them for a task that has all of this before it (`Feeding.take`): so many passes over it."""
+        options = ProcessingOptions()
+        batches: list[Batch] = []
         for number, batch in enumerate(self.batches * passes, first):
-            yield Work(task=0, n=number, now_ns=number, batches=[batch], fired=[], idle=[])
+            batches.append(batch)
+            is_full = sum(len(taken.payload) for taken in batches) >= options.work_bytes_max
+            if is_full or len(batches) * BATCH >= options.work_records_max:
+                yield self._work(number, batches)
+                batches = []
+        if batches:
+            yield self._work(number, batches)
+
+    @staticmethod
+    def _work(number: int, batches: list[Batch]) -> Work:
+        return Work(task=0, n=number, now_ns=number, batches=batches, fired=[], idle=[], in_time_order=True)
 
 
 def decoded_filter_map(input_: Input) -> list[Total]:

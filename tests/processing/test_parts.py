@@ -1,16 +1,19 @@
 """Records of several partitions in the order of their times."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.processing.draft import Part
-from cluster.processing.parts import Run, Told, _in_time_order
+from cluster.processing.event import Event
+from cluster.processing.parts import Broken, Readings, Run, Told, _in_time_order
 from cluster.processing.spec import InputSpec
-from cluster.processing.watermarks import Said
-from cluster.records import Record
+from cluster.processing.watermarks import NO_WRITER, Lane, Said, TimeState, Watermarks
+from cluster.processing.work import Batch, Condemned
+from cluster.records import Header, Record
 from cluster.types import Offset
 from cluster.wire.columns import decode_columns
-from cluster.wire.records import make_batch
+from cluster.wire.records import encode_records, make_batch
 
 TOLD = None
 LANES = st.lists(st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=5) | st.just(TOLD), max_size=4), max_size=4)
@@ -48,6 +51,97 @@ def test_records_come_by_their_times_and_in_their_partitions_order(lanes: list[l
         else:
             found += [(item.part.input, item.part.partition, place) for place in range(item.first, item.end)]
     assert [record[1:] for record in expected] == found
+
+
+class Step(Event):
+    """What a record holds, where it does not fail to decode."""
+
+    number: int
+
+
+def _batch(partition: int, base: int, times: list[int]) -> Batch:
+    """Some records are of no use, some have headers; the first offset was processed before."""
+    records = [
+        Record(
+            value=b"?" if time_ns == 7 else msgspec.json.encode(Step(time_ns)),
+            key=b"k%d" % time_ns,
+            timestamp_ns=time_ns + 1,
+            headers=[Header(name="h", value=b"%d" % time_ns)] * (time_ns % 3),
+        )
+        for time_ns in (99, *times)
+    ]
+    payload = encode_records(records)
+    return Batch(
+        input=0,
+        partition=partition,
+        payload=payload,
+        codec=0,
+        uncompressed_size=len(payload),
+        record_count=len(records),
+        base_offset=base,
+        begin=base + 1,
+        end=base + len(records),
+    )
+
+
+@given(st.lists(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=3), max_size=4))
+def test_partitions_that_are_mixed_are_what_they_are_one_by_one(lanes: list[list[list[int]]]) -> None:
+    """Order, places, origins, headers, what cannot be decoded, and what is condemned."""
+    readings = Readings([InputSpec(topic="t", time="number")], [Step])
+    batches = [
+        _batch(number, 10 * place, times) for number, lane in enumerate(lanes) for place, times in enumerate(lane)
+    ]
+    condemned = [Condemned(input=0, partition=1, offset=2, why="it died")]
+    alone: dict[int, list[Run | Told | Broken]] = {}
+    for batch in batches:
+        alone.setdefault(batch.partition, []).extend(readings.runs([batch], in_time_order=False, condemned=condemned))
+    mixed = [*readings.runs(batches, in_time_order=True, condemned=condemned)]
+    seen, latest = [], []
+    for runs in ([*_in_time_order([*alone.values()])], mixed):
+        seen.append(
+            [
+                (
+                    part.position(place),
+                    part.source(place),
+                    part.keys[place],
+                    part.events[place],
+                    part.times[place],
+                    part.columns.values[place],
+                    part.columns.times_ns[place],
+                    part.columns.offsets[place],
+                    part.columns.headers(place),
+                    repr(part.poison.get(place)),
+                )
+                for part, first, end in runs
+                for place in range(first, end)
+            ]
+        )
+        latest.append(dict(sorted(pair for run in runs for pair in run.part.latest(*run[1:]))))
+
+    assert seen[0] == seen[1]
+    assert len(mixed) <= 1 or len([lane for lane in lanes if any(lane)]) < 2
+    assert latest[0] == latest[1]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=12),
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()), max_size=3),
+    st.integers(0, 1),
+)
+def test_the_watermark_at_each_record_is_what_it_would_be_one_by_one(
+    steps: list[tuple[int, int]], known: list[tuple[int, int, bool]], more: int
+) -> None:
+    """Whatever was heard of its partitions before, and whoever is idle."""
+    state = TimeState(lanes={(0, number, NO_WRITER): Lane(time_ns, 0, idle) for number, time_ns, idle in known})
+    marks = Watermarks(state, [(0, number) for number in range(3 + more)], ())
+    found = marks.marks(((0, number, NO_WRITER), time_ns) for number, time_ns in steps)
+
+    expected = []
+    for number, time_ns in steps:
+        lane = (0, number, NO_WRITER)
+        expected.append(max(marks.value_ns, min(marks.least_of_others(lane), marks.lane_time(lane))))
+        marks.advance(lane, time_ns)
+    assert expected == found
 
 
 def test_what_need_not_be_cut_is_not() -> None:
