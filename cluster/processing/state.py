@@ -232,6 +232,7 @@ class Store:
     def take_changes(self) -> dict[bytes, bytes | None]:
         """Those of the work, which ends here."""
         assert not self.in_play, "an attempt is still open"
+        assert not self._columns, "an attempt is still open"
         changed, before = self._settled, self._before
         self._settled = {}
         was = [*map(before.__getitem__, changed)]
@@ -284,8 +285,9 @@ class KeyedState:
             store.roll_back()
 
     def take_changes(self, n: int) -> list[StateChange]:
-        """The changes of the work `n`, which ends here: those of one store after those of another."""
-        changed = {store.name: store.take_changes() for store in self.stores.values()}
+        """The changes of the work `n`, which ends here: store by store, those of user code first."""
+        stores = sorted(self.stores.values(), key=lambda store: store.name.startswith("~"))
+        changed = {store.name: store.take_changes() for store in stores}
         self._uncommitted.append((n, changed))
         changes: list[StateChange] = []
         for name, found in changed.items():
