@@ -276,6 +276,28 @@ class StateUnreadable(RiverrunError):
     reason, code, fault = "STATE_UNREADABLE", "FAILED_PRECONDITION", Fault.CALLER
 
 
+class InvalidRoute(RiverrunError):
+    """A route, or what it is connected to, is not as it has to be: only a person can mend it; says what and where."""
+
+    reason, code, fault = "INVALID_ROUTE", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class Unreachable(RiverrunError):
+    """What a route is connected to is away, refuses for now, or is too slow: it is tried again, and nothing is lost."""
+
+    reason, code, retry, outcome = "UNREACHABLE", "UNAVAILABLE", True, Outcome.UNKNOWN
+
+
+class RecordRefused(RiverrunError):
+    """A destination will never take one record; `place`: which of the batch."""
+
+    reason, code, fault = "RECORD_REFUSED", "INVALID_ARGUMENT", Fault.CALLER
+
+    def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.place = place
+
+
 class Closed(RiverrunError):
     """The client, actor or stream was closed by its owner."""
 
