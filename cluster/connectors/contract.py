@@ -4,8 +4,9 @@ A *source* has one or several *shares*, each read on its own from a cursor (byte
 given the records of one *lane* (a partition of an input, as one deployment of a route reads it) in their order, without
 gaps, and after a restart from a place at or before the one where it ended.
 
-All calls are made on one event loop, one at a time for each instance, and may be cancelled at any await; a cancelled or
-failed instance is closed and made anew.
+All calls are made on one event loop, one at a time for each instance, but that `committed` and `progress` may be
+called while `read` waits. Calls may be cancelled at any await; a cancelled or failed instance is closed and made anew,
+but that after Unreachable `read` and `committed` are called again.
 """
 
 from collections.abc import Mapping, Sequence

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cluster.errors import InvalidApp
 from cluster.processing.durations import positive_ns
 from cluster.processing.event import field_type
+from cluster.processing.outside.definitions import SinkStage, SourceStage
 from cluster.processing.policies import OnError, stop
 from cluster.processing.processor import Definition, Processor
 from cluster.processing.spec import Kind, ProcessorSpec
@@ -22,9 +23,11 @@ from cluster.processing.topics import TableTopic, Topic, check_name, make_topic
 from cluster.processing.windows import window_form
 
 if TYPE_CHECKING:
+    from cluster.connectors.contract import SinkOptions, SourceOptions
     from cluster.processing.testing import Rehearsal
 
 F = TypeVar("F", bound=Callable[..., Any])
+S = TypeVar("S", "SourceStage", "SinkStage")
 To = str | Topic | Sequence[str | Topic] | None
 
 
@@ -35,7 +38,7 @@ class App:
         self.name = check_name(name, "app")
         self.topics: dict[str, Topic] = {}
         self.tables: dict[str, TableTopic] = {}
-        self.processors: dict[str, Processor] = {}
+        self.processors: dict[str, Processor | SourceStage | SinkStage] = {}
 
     def topic(
         self, name: str, event: Any = None, *, key: str = "", time: str = "", disorder: str = "0s", idle: str = "30s"
@@ -195,6 +198,55 @@ class App:
 
         return define
 
+    def source(
+        self,
+        name: str,
+        options: "SourceOptions",
+        *,
+        to: To,
+        on_error: OnError | None = None,
+        version: int = 1,
+    ) -> SourceStage:
+        """Capture from outside: every record of the source, as it is, goes to a topic (or to several).
+
+        `options`: which source, such as `PostgresTables(url=..., tables=[...])`; see `cluster.connectors`.
+        """
+        check_name(name, f"{self.name}: source")
+        stage = SourceStage(
+            self.name, name, options, outputs=self._outputs(to), on_error=on_error or stop(), version=version
+        )
+        return self._add(stage)
+
+    def sink(
+        self,
+        source: Topic,
+        options: "SinkOptions",
+        *,
+        name: str,
+        on_error: OnError | None = None,
+        version: int = 1,
+        start: str = "earliest",
+        until: str = "",
+        tasks: int = 0,
+    ) -> SinkStage:
+        """Deliver to the world outside: every record of `source`, in its order, goes to the destination.
+
+        `options`: which one, such as `Webhook(url=...)`; see `cluster.connectors`.
+        """
+        check_name(name, f"{self.name}: sink")
+        stage = SinkStage(
+            self.name,
+            name,
+            source,
+            options,
+            on_error=on_error or stop(),
+            version=version,
+            start=start,
+            until=until,
+            tasks=tasks,
+        )
+        return self._add(stage)
+
     def specs(self) -> list[ProcessorSpec]:
         """All of it as plain values, those that re-key included."""
         return [part.spec for processor in self.processors.values() for part in processor.stages]
@@ -223,6 +275,12 @@ class App:
         processor = Processor(self.name, definition, function, self.tables)
         self.processors[definition.name] = processor
         return processor
+
+    def _add(self, stage: S) -> S:
+        if stage.name in self.processors:
+            raise InvalidApp(f"{self.name}.{stage.name} is there already: a name is for one processor")
+        self.processors[stage.name] = stage
+        return stage
 
     def _outputs(self, to: To) -> tuple[Topic, ...]:
         if to is None:

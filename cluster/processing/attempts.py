@@ -9,7 +9,8 @@ Rules:
    does not decode, or is condemned (a process died at it), at once: no function ever sees it.
 4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
 5. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
-   memory is short: what took it may be left over from others, so the process has to begin anew.
+   memory is short: what took it may be left over from others, so the process has to begin anew. Nor where a
+   destination is away, or is not as it should be.
 """
 
 import traceback
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.errors import InvalidRoute, ProcessorFailed, StateUnreadable, Unreachable
 from cluster.processing.draft import SOURCE_HEADER, Draft, Part
 from cluster.processing.parking import (
     ERROR_HEADER,
@@ -148,7 +149,7 @@ class Attempts:
             step()
             self._placed = False  # what cannot be encoded now may be any record's doing
             self._state.settle()
-        except (StateUnreadable, MemoryError):
+        except (StateUnreadable, MemoryError, Unreachable, InvalidRoute):
             raise
         except Exception as error:  # noqa: BLE001  it is the user's code
             self._state.roll_back()

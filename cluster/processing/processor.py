@@ -19,6 +19,7 @@ from cluster.processing.handles import MapState, State, Table
 from cluster.processing.policies import OnError, describe
 from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
 from cluster.processing.topics import TableTopic, Topic
+from cluster.processing.transform import Transform
 from cluster.processing.windows import Window, WindowForm
 
 ALL = "*"
@@ -69,6 +70,12 @@ class Stage:
     within_ns: int = 0
     late: int = -1
     dead: int = -1
+    outside: Any = None
+    """Of sources and sinks: their options (see `cluster.connectors.contract`)."""
+    transform: Transform | None = None
+    """Of routes: what is made of records, instead of a function."""
+    raw: bool = False
+    """Values stay bytes."""
 
 
 class Processor:
@@ -154,11 +161,7 @@ class Processor:
         definition, what = self.definition, self._what
         if definition.version < 1 or definition.tasks < 0 or not 1 <= definition.concurrency <= 10_000:
             raise InvalidApp(f"{what}: version from 1, tasks from 0, concurrency from 1 to 10000")
-        start = definition.start
-        if start not in {"earliest", "latest"} and not (_BACK.fullmatch(start) or _MOMENT.fullmatch(start)):
-            raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
-        if definition.until and not _MOMENT.fullmatch(definition.until):
-            raise InvalidApp(f"{what}: until {definition.until!r}; a time (ISO 8601)")
+        check_start_until(definition.start, definition.until, what)
 
     def _check_key(self, binding: Binding) -> None:
         definition, what = self.definition, self._what
@@ -288,6 +291,14 @@ class Processor:
             late=len(definition.outputs) if late else -1,
             dead=len(definition.outputs) + len(late) if letters else -1,
         )
+
+
+def check_start_until(start: str, until: str, what: str) -> None:
+    """InvalidApp: one of them is none."""
+    if start not in {"earliest", "latest"} and not (_BACK.fullmatch(start) or _MOMENT.fullmatch(start)):
+        raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
+    if until and not _MOMENT.fullmatch(until):
+        raise InvalidApp(f"{what}: until {until!r}; a time (ISO 8601)")
 
 
 def _read_as(source: Topic, view: Any) -> Any:

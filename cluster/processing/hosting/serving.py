@@ -4,6 +4,7 @@
 is nobody's fault here, and no record is to blame.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
     TOO_LARGE,
+    Committed,
     Described,
     Done,
     Ended,
@@ -25,15 +27,20 @@ from cluster.processing.hosting.frames import (
     Opened,
     ReadState,
     Run,
+    Said,
     Shut,
     StateRead,
     decode_node_frame,
     encode,
     failed,
 )
+from cluster.processing.outside.background import Background
+from cluster.processing.outside.capture import Capture
+from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.snapshot import Place
+from cluster.processing.spec import Kind
 
 OUT_OF_MEMORY = encode(Ended(cause="memory", why="it ran out of memory"))
 """Made before it is needed."""
@@ -81,6 +88,9 @@ class Serving:
 
     def __init__(self, app: App, pipe: BlockingPipe, frame_bytes_max: int) -> None:
         self._pipe = pipe
+        self._sending = threading.Lock()
+        """Sources and sinks speak from the connectors' thread."""
+        self._background: Background | None = None
         self._frame_bytes_max = frame_bytes_max
         self._stages: dict[tuple[str, int], Stage] = {
             (stage.spec.name, stage.spec.version): stage
@@ -102,10 +112,15 @@ class Serving:
                     self._open(frame)
                 case Shut():
                     self._shut(frame.seat)
+                case Committed():
+                    if frame.seat in self._runners:
+                        self._runners[frame.seat].committed(frame.n)
                 case StateRead():
                     raise RefusedToStart("the node sent state that nobody asked for")
         for seat in list(self._runners):
             self._shut(seat)
+        if self._background is not None:
+            self._background.close()
 
     def _next(self) -> NodeFrame | None:
         if self._waiting:
@@ -114,7 +129,11 @@ class Serving:
         return None if data is None else decode_node_frame(data)
 
     def _send(self, frame: HostFrame) -> None:
-        self._pipe.send(encode(frame))
+        self._send_encoded(encode(frame))
+
+    def _send_encoded(self, frame: bytes) -> None:
+        with self._sending:
+            self._pipe.send(frame)
 
     def _open(self, frame: Open) -> None:
         stage = self._stages.get((frame.stage, frame.version))
@@ -125,9 +144,40 @@ class Serving:
             )
             self._send(failed(frame.seat, error))
             return
-        read = partial(self._read, frame.seat)
-        self._runners[frame.seat] = Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
+        try:
+            self._runners[frame.seat] = self._runner(frame, stage)
+        except Unread:
+            self._send(Failed(seat=frame.seat, reason="UNAVAILABLE", message="state could not be read", metadata={}))
+            return
+        except RiverrunError as error:
+            self._send(failed(frame.seat, error))
+            return
         self._send(Opened(seat=frame.seat))
+        self._say(frame.seat)
+
+    def _runner(self, frame: Open, stage: Stage) -> Runner:
+        read = partial(self._read, frame.seat)
+        if stage.spec.kind not in {Kind.SOURCE, Kind.SINK}:
+            return Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
+        if self._background is None:
+            self._background = Background()
+        return (Capture if stage.spec.kind is Kind.SOURCE else DeliveryRunner)(
+            stage,
+            read,
+            task=frame.task,
+            tasks=frame.tasks,
+            partitions=frame.partitions,
+            identity=frame.identity,
+            background=self._background,
+            on_change=partial(self._say, frame.seat),
+        )
+
+    def _say(self, seat: int) -> None:
+        """What a source or a sink has to say, if anything; on whichever thread that is known."""
+        runner = self._runners.get(seat)
+        if isinstance(runner, Capture | DeliveryRunner):
+            word = runner.word()
+            self._send(Said(seat=seat, ready=word.ready, trouble=word.trouble, progress=word.progress))
 
     def _run(self, frame: Run) -> None:
         runner = self._runners.get(frame.seat)
@@ -152,7 +202,9 @@ class Serving:
             )
             self._send(failed(frame.seat, too_much))
             return
-        self._pipe.send(answer)
+        self._send_encoded(answer)
+        if isinstance(runner, Capture):
+            self._say(frame.seat)
 
     def _read(self, seat: int, places: Sequence[Place]) -> Sequence[bytes | None]:
         try:

@@ -15,16 +15,19 @@ from cluster.broker.requests import Command
 from cluster.errors import (
     HostFailed,
     InvalidApp,
+    InvalidRoute,
     ProcessorFailed,
     RiverrunError,
     StateUnreadable,
     TopicDeleted,
     Unavailable,
+    Unreachable,
 )
 from cluster.metadata import App, Stage
 from cluster.processing.commit import Begin, TaskCommit, decode, encode
 from cluster.processing.hosts import CodeFile, Host, Seat
 from cluster.processing.ledger import Ledger
+from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.plan import Plan, plan_of
@@ -37,9 +40,11 @@ from cluster.types import Index, Offset, PartitionId, Term
 
 log_event = structlog.get_logger()
 AGAIN_S = 0.5
+AWAY_S_MAX = 30.0
+"""A destination that is away is tried again at longer and longer intervals, up to this."""
 SHIPPED_AT_ONCE_MAX = 4
 """Batches under way to one destination: fewer than it remembers of a producer."""
-BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, TopicDeleted)
+BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, InvalidRoute, TopicDeleted)
 """Another try alone does not help."""
 
 
@@ -59,6 +64,8 @@ class Leading:
         self._around = around
         self._partition = keeper.replica.partition
         self._suspicion = Suspicion()
+        self._away_s = 0.0
+        """How long it was waited for a destination that is away, the last time."""
         self._letters: dict[PartitionId, Offset] = {}
         """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
@@ -171,6 +178,7 @@ class Leading:
 
     def _applied(self, commits: Sequence[TaskCommit]) -> None:
         assert self.shipper is not None
+        self._away_s = 0.0
         for commit in commits:
             self.shipper.committed(commit)
             if self.working is not None:
@@ -241,6 +249,8 @@ class Leading:
             task=plan.task,
             tasks=stage.tasks,
             partitions=plan.partitions,
+            alone=plan.spec.kind in {Kind.SOURCE, Kind.SINK},
+            identity=plan.identity(around.config.cluster_id),
         )
         self.state, self.why, self._opening = "waiting", "its code is being started", code
         try:
@@ -312,7 +322,10 @@ class Leading:
         """In a moment."""
         self.state, self.why = "waiting", error.message
         log_event.debug("task_again", task=self._name(), reason=error.reason, detail=error.message)
-        await asyncio.sleep(AGAIN_S)
+        wait_s = AGAIN_S
+        if isinstance(error, Unreachable):
+            wait_s = self._away_s = min(max(self._away_s * 2, AGAIN_S), AWAY_S_MAX)
+        await asyncio.sleep(wait_s)
 
     async def _stage(self) -> tuple[App, Stage]:
         """The stage, as soon as it is there and not paused."""
