@@ -98,7 +98,7 @@ async def test_every_line_is_in_the_book_once_though_nodes_and_connectors_are_ki
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(chance.choice(victims), signal.SIGKILL)
     async with asyncio.timeout(apps.PATIENCE_S):
-        while len(book(place)) < 1_100:
+        while len(book(place)) < 1_100:  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(apps.LOOK_S)
     await stage(client, "book", lambda found: found.lag_records == 0)
     found = book(place)
