@@ -155,7 +155,11 @@ class SourceOptions(Protocol):
 
 
 class SinkOptions(Protocol):
-    """What a user writes of a sink."""
+    """What a user writes of a sink.
+
+    `keeps_position` (if it has that): whether `last_position` is never below what was written, though batches were
+    empty; else so if `guarantee` is EXACTLY_ONCE. A destination that keeps it and is below has lost what it had.
+    """
 
     @property
     def summary(self) -> str:

@@ -123,7 +123,7 @@ class Deliveries:
         self._what = stage.spec.name
         self._letters = next((item.topic for item in stage.spec.inputs if item.kind is InputKind.PARKED), "")
         """What is redriven comes from there, and has its place there."""
-        self._keeps = stage.outside.guarantee is Guarantee.EXACTLY_ONCE
+        self._keeps = getattr(stage.outside, "keeps_position", stage.outside.guarantee is Guarantee.EXACTLY_ONCE)
         self._background = background
         self._batch_max = batch_max
         self._lanes: dict[tuple[str, int], Lane] = {}
@@ -147,13 +147,13 @@ class Deliveries:
 
     def _find(self, lane: Lane, begin: int) -> None:
         there = self._background.wait(self._sink.last_position(lane.name), WRITE_S_MAX, self._what)
-        if there is not None and there < begin:
+        if self._keeps and there is not None and there < begin:
             raise InvalidRoute(
                 f"{self._what}: the destination has the records of {lane.name} up to offset {there}, and it had them "
                 f"up to {begin}: it was set back (restored?), and what lies between is not in it; deploy a new version "
                 "of this sink, which delivers all of it again, or bring the destination forward"
             )
-        lane.at = begin if there is None else there
+        lane.at = begin if there is None else max(begin, there)
         lane.is_known = True
 
     def keep_up(self, batches: Sequence[Batch]) -> None:
