@@ -298,6 +298,16 @@ class RecordRefused(RiverrunError):
         self.place = place
 
 
+class ExpressionFailed(RiverrunError):
+    """An expression of a route has no value for one record, as a field is missing; `place`: which of the batch."""
+
+    reason, code, fault = "EXPRESSION_FAILED", "INVALID_ARGUMENT", Fault.CALLER
+
+    def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.place = place
+
+
 class Closed(RiverrunError):
     """The client, actor or stream was closed by its owner."""
 
