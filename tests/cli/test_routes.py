@@ -76,7 +76,7 @@ def test_json(files: dict[str, str]) -> None:
     found = run("check", "--json", files["good"], files["bad"])
     said = json.loads(found.output)
     assert (2, ["orders"]) == (found.exit_code, [route["name"] for route in said["files"][0]["routes"]])
-    assert [(6, "route orders"), (5, "route orders, where")] == [
+    assert [(5, "route orders, where"), (6, "route orders")] == [
         (one["line"], one["where"]) for one in said["problems"]
     ]
     found = run("test", "--json", files["wrong"])

@@ -28,10 +28,10 @@ _REPEAT = re.compile(r"\{(\d{1,4})(?:(,)(\d{1,4})?)?\}")
 _REFUSED = {
     "(?=": "looking ahead",
     "(?!": "looking ahead",
-    "(?<": "looking behind, and named groups",
-    "(?P": "named groups",
-    "(?(": "conditions",
-    "(?>": "atomic groups",
+    "(?<": "looking behind, or a named group,",
+    "(?P": "a named group",
+    "(?(": "a condition",
+    "(?>": "an atomic group",
 }
 
 

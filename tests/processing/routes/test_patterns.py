@@ -58,7 +58,7 @@ def test_patterns_that_run_away_elsewhere_do_not(pattern: str) -> None:
         (r"\bword", r"\\b is not to be had here"),
         ("(?=a)", "looking ahead"),
         ("(?<=a)", "looking behind"),
-        ("(?P<x>a)", "named groups"),
+        ("(?P<x>a)", "a named group"),
         ("(?s)a", r"flags can only be \(\?i\)"),
         ("[b-a]", "is no character: bad character range"),
         ("(a{100}){100}", "the pattern is too large"),

@@ -106,6 +106,10 @@ ROUTE = '[[route]]\nname = "r"\nfrom = { topic = "a" }\nto = { topic = "b" }\n'
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        (
+            f"[schema.a]\nx = 'int'\n{ROUTE}map = {{ y = 'x' }}\nkey = 'x'",
+            "no field 'x'; what it is made of has: input.x",
+        ),
         ("x = ", "shop.toml:1: it is not TOML: Invalid value"),
         ("\n\na b", "shop.toml:3: it is not TOML: Expected '=' after a key in a key/value pair"),
         ("", "shop.toml: there is no route: write [[route]]"),
@@ -295,7 +299,7 @@ b = "n.x"
     found, said = read_routes(text, "shop.toml", REGISTRY)
     assert None is found
     lines = [(one.line, one.where) for one in said]
-    expected = [(11, "route r, to[1]"), (8, "route r, where"), (7, "route r, map, bad")]
+    expected = [(7, "route r, map, bad"), (8, "route r, where"), (11, "route r, to[1]")]
     assert [*expected, (16, "route s, where"), (23, "route s, map, b")] == lines
     (frob,) = [one for one in said if one.where == "route s, where"]
     assert ("there is no function 'frob'" in frob.message, "(line 2, column 1)" in frob.message) == (True, True)

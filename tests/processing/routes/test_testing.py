@@ -71,9 +71,9 @@ def test_what_passes(case: str) -> None:
             'given = { id = 1, total = "5" }\nexpect = []',
             [
                 "given record 1 fails",
-                "  + where: total is str and 100 is int: they cannot be compared (column 1)",
-                "        total > 100",
-                "        ^^^^^^^^^^^",
+                "  ! where: total is str and 100 is int: they cannot be compared (column 1)",
+                "    total > 100",
+                "    ^^^^^^^^^^^",
             ],
         ),
         (
