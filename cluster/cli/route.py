@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BAD_FILE = 2
 FAILED = 1
-COLOURS = {"-": "red", "+": "green"}
+COLOURS = {"-": "red", "+": "green", "!": "red"}
 files_argument = click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE…"
 )

@@ -5,7 +5,7 @@ record to show.
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -106,17 +106,19 @@ class _Inference:
         if kind.fields is None:
             return ANY
         if name not in kind.fields:
-            also = FUNCTIONS[name].form(name) if name in FUNCTIONS else ""
-            hint = (
-                f"; the function is {also}"
-                if also
-                else near(name, (*kind.fields, *self._others(what)), else_list="it has")
-            )
-            raise self._no(f"{what} has no field {name!r}{hint}", node)
+            raise self._no(f"{what} has no field {name!r}{self._hint(kind.fields, name, what)}", node)
         return kind.fields[name]
 
-    def _others(self, what: str) -> Sequence[str]:
-        return (*RESERVED, *self._scope.lookups) if what == self._scope.where else ()
+    def _hint(self, fields: Mapping[str, Kind], name: str, what: str) -> str:
+        """What may have been meant by a field that is not there."""
+        if what != self._scope.where:
+            return near(name, fields, else_list="it has")
+        before = self._scope.input.fields if self._scope.input is not None else None
+        if name in (before or ()):
+            return f"; what it is made of has: input.{name}"
+        if name in FUNCTIONS:
+            return f"; the function is {FUNCTIONS[name].form(name)}"
+        return near(name, (*fields, *RESERVED, *self._scope.lookups), else_list="it has")
 
     def _attribute(self, node: ast.Attribute) -> Kind:
         if isinstance(node.value, ast.Name) and node.value.id == "meta":

@@ -92,6 +92,8 @@ def _missing(node: ast.expr, error: KeyError, parts: _Parts) -> str:
     elif isinstance(node, ast.Name):
         container = parts.value(ast.Name("record", ast.Load()))
     hint = near(name, map(str, container)) if isinstance(container, dict) else ""
+    if not hint and isinstance(node, ast.Name):
+        hint = f"; a text is in quotes of its own: '{name}'"
     return f"{'the record' if what == 'record' else what} has no field {name!r}{hint}"
 
 

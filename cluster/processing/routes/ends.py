@@ -46,7 +46,7 @@ class Ends:
     def source(self, route: Section) -> FromTopic | FromSource:
         """Of a route."""
         if "from" not in route.table:
-            route.wrong("'from' is missing: a topic, or a source")
+            route.wrong(f"'from' is missing: a topic, or a source{_below(route, 'from')}")
             return FromTopic(topic="")
         section = route.section("from")
         if not isinstance(route.table["from"], dict):
@@ -68,7 +68,7 @@ class Ends:
     ) -> tuple[tuple[ToTopic | ToSink, ...], list[tuple[Section, Any]]]:
         """Of a route, and for each the condition as it is written (None: there is none), with where that stands."""
         if "to" not in route.table:
-            route.wrong("'to' is missing: { topic = \"…\" }, or a sink, or a list of them")
+            route.wrong(f"'to' is missing: a topic, or a sink, or a list of them{_below(route, 'to')}")
             return (), []
         sections = route.sections("to")
         if not sections and route.table["to"] == []:
@@ -124,3 +124,12 @@ class Ends:
         except InvalidRoute as error:
             section.wrong(error.message)
             return _Nothing(), connection
+
+
+def _below(route: Section, name: str) -> str:
+    """What is written below [route.map] is a part of that: everybody falls for it once."""
+    for table in ("map", "set", "lookup"):
+        inner = route.table.get(table)
+        if isinstance(inner, dict) and isinstance(inner.get(name), dict | list):
+            return f"; it stands below [route.{table}], and so within that: write it above"
+    return ""

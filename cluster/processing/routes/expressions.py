@@ -14,6 +14,7 @@ hide fields of those names, which are `record.meta` then.
 """
 
 import ast
+import keyword
 import re
 import warnings
 from collections.abc import Iterator
@@ -55,6 +56,10 @@ _WORDS: dict[type[ast.AST], str] = {
     ast.MatMult: "@",
     ast.Invert: "~ (write not)",
 }
+_FOREIGN = frozenset(keyword.kwlist) - {"and", "or", "not", "in", "is", "if", "else", "lambda", "None", "True", "False"}
+_KEYWORDS = re.compile(r"[A-Za-z]+")
+_SIGNS = {"===": "==", "&&": "and", "||": "or", "<>": "!="}
+_CONSTANTS = {"null": "None", "none": "None", "true": "True", "false": "False"}
 _WIDTHS = re.compile(r"\d+")
 
 
@@ -94,6 +99,12 @@ def _tree(source: str) -> ast.expr:
         message = "it ends before it is whole" if beyond else f"it is no expression: {error.msg}"
         if "Perhaps you forgot a comma" in (error.msg or ""):
             message = "it is no expression: something is missing between two values"
+        words = [word for word in _KEYWORDS.findall(source) if word in _FOREIGN]
+        signs = [sign for sign in _SIGNS if sign in source]
+        if words and not beyond:
+            message = f"it is no expression; a field {words[0]!r}, a word of Python, is written record[{words[0]!r}]"
+        elif signs:
+            message = f"it is no expression: {signs[0]} is written {_SIGNS[signs[0]]}"
         if "cannot assign" in (error.msg or "") or "Maybe you meant '=='" in (error.msg or ""):
             message = "it is no expression: = is no comparison; write =="
         width = (error.end_offset or 0) - column if error.end_lineno == error.lineno else 1
@@ -147,6 +158,10 @@ class _Checker:
     def _check_name(self, node: ast.Name) -> None:
         if node.id.startswith("_"):
             raise self._no(f"names that begin with _ are written record['{node.id}']", node)
+        if node.id in _CONSTANTS:
+            raise self._no(
+                f"{node.id} is written {_CONSTANTS[node.id]} (a field of that name: record['{node.id}'])", node
+            )
 
     def _check_subscript(self, node: ast.Subscript) -> None:
         if isinstance(node.slice, ast.Tuple):

@@ -83,11 +83,11 @@ def _element(kinds: Sequence[Kind]) -> Kind:
 
 
 def _rounded(kinds: Sequence[Kind]) -> Kind:
-    return INT if len(kinds) == 1 else kinds[0]
+    return INT if len(kinds) == 1 else _number(kinds)
 
 
-def _first(kinds: Sequence[Kind]) -> Kind:
-    return kinds[0]
+def _number(kinds: Sequence[Kind]) -> Kind:
+    return INT if kinds[0].name == "bool" else kinds[0]
 
 
 TEXTS = Kind("list", item=STR)
@@ -101,7 +101,7 @@ FUNCTIONS: dict[str, Function] = {
     "min": Function(min, ("json", "*"), _element, "the least of its arguments, or of a list"),
     "max": Function(max, ("json", "*"), _element, "the greatest"),
     "sum": Function(sum, ("list",), ANY, "of a list of numbers"),
-    "abs": Function(abs, ("number",), _first, "without its sign"),
+    "abs": Function(abs, ("number",), _number, "without its sign"),
     "round": Function(guards.rounded, ("number", "int?"), _rounded, "to so many digits"),
     "floor": Function(math.floor, ("number",), INT, "the whole number below"),
     "ceil": Function(math.ceil, ("number",), INT, "the whole number above"),

@@ -41,6 +41,7 @@ def key_bytes(value: Any) -> bytes | None:
 _NAMES: dict[str, Any] = {
     "enumerate": enumerate,
     "_text": guards.text,
+    "_formatted": guards.formatted,
     "_power": guards.power,
     "_get": guards.get,
     "_has": guards.has,
@@ -138,11 +139,13 @@ class Generator(ast.NodeTransformer):
         return _at(ast.BinOp(left, node.op, right), node)
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.expr:
-        """Without a format, as `str` would have it."""
+        """Without a format, as the function `str` would have it."""
         value = self.visit(node.value)
         if node.format_spec is None or node.conversion != -1:
             value = _at(_call("_text", value), node.value)
-        return _at(ast.FormattedValue(value, -1, node.format_spec), node)
+        if node.format_spec is not None:
+            value = _at(_call("_formatted", value, node.format_spec), node.value)
+        return _at(ast.FormattedValue(value, -1, None), node)
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         """One of the functions."""

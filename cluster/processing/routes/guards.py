@@ -47,6 +47,11 @@ def text(value: Any) -> str:
     return to_json(value).strip('"')
 
 
+def formatted(value: Any, form: str) -> str:
+    """As in an f-string, but not within the generated code, for Python imports something to write a time."""
+    return format(value, form)
+
+
 def to_json(value: Any) -> str:
     """One line."""
     found = _encoder.encode(value)

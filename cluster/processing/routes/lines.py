@@ -48,8 +48,10 @@ class Lines:
 
     def _scan(self) -> None:
         table: Path = ()
-        deep, quote = 0, ""
-        for number, line in enumerate(self._text, 1):
+        array: Path = ()
+        deep, quote, items = 0, "", 0
+        for number, written in enumerate(self._text, 1):
+            line = written
             if not quote and not deep:
                 header = _HEADER.match(line)
                 if header:
@@ -61,6 +63,13 @@ class Lines:
                     names = _parts(assigned[1])
                     for size in range(1, len(names) + 1):
                         self._at.setdefault((*table, *names[:size]), number)
+                    array, items = (*table, *names), 0
+                    line = line[assigned.end() :].strip()
+                    if line.startswith("[") and line[1:].lstrip().startswith("{"):
+                        items = 1  # the first table of an array, which is where the array is
+            elif not quote and deep == 1 and line.lstrip().startswith("{"):
+                self._at.setdefault((*array, items), number)
+                items += 1
             deep, quote = _after(line, deep, quote)
 
     def _entered(self, array: bool, names: list[str]) -> Path:  # noqa: FBT001

@@ -9,13 +9,18 @@ What that cannot do is refused: back references, looking around, \b, groups that
 """
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 PATTERN_MAX = 500
 """Characters of a pattern."""
-STATES_MAX = 2_000
+STATES_MAX = 500
 """Of the automaton, after {m,n} has been written out."""
+BUILT_MAX = 10 * STATES_MAX
+"""Steps of writing it out; what is repeated may be nothing."""
+TEXT_MAX = 1 << 20
+"""Characters of a text that is looked through."""
 STEPS_KEPT_MAX = 20_000
 """Steps of the deterministic automaton that are remembered; then it begins anew."""
 _GROUPS_DEEP_MAX = 40
@@ -23,10 +28,10 @@ _REPEAT = re.compile(r"\{(\d{1,4})(?:(,)(\d{1,4})?)?\}")
 _REFUSED = {
     "(?=": "looking ahead",
     "(?!": "looking ahead",
-    "(?<": "looking behind, and named groups",
-    "(?P": "named groups",
-    "(?(": "conditions",
-    "(?>": "atomic groups",
+    "(?<": "looking behind, or a named group,",
+    "(?P": "a named group",
+    "(?(": "a condition",
+    "(?>": "an atomic group",
 }
 
 
@@ -142,8 +147,10 @@ class _Parser:
         """One character, as the standard library knows it: of one character nothing can run away."""
         written = self.text[self.at : end]
         try:
-            test = re.compile(written, self.flags).fullmatch
-        except (re.error, FutureWarning) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                test = re.compile(written, self.flags).fullmatch
+        except (re.error, Warning) as error:
             raise self._wrong(f"{written} is no character: {error}") from error
         self.at = end
         return _Node("char", test=test)
@@ -156,12 +163,17 @@ class _State(NamedTuple):
     test: Callable[[str], Any] | None = None
 
 
+def _too_large() -> PatternError:
+    return PatternError(f"the pattern is too large: with its repeats written out it has over {STATES_MAX} parts")
+
+
 class Pattern:
     """A pattern, ready to be looked for. PatternError: it cannot be used."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern = pattern
         self._states = [_State("match")]
+        self._built = 0
         start = self._build(_Parser(pattern).parsed(), 0)
         self._again = self._closed([start], begin=False, end=False)
         """Where a match may begin at any later character."""
@@ -173,6 +185,8 @@ class Pattern:
         """Whether it is somewhere in the text; ^ and $ are the text's beginning and end."""
         if not isinstance(text, str):
             raise TypeError(f"matches() takes a str, not {type(text).__name__}")
+        if len(text) > TEXT_MAX:
+            raise ValueError(f"matches() takes a text of at most {TEXT_MAX:,} characters")
         state, steps = self._start, self._steps
         for char in text:
             if 0 in state:
@@ -213,12 +227,15 @@ class Pattern:
 
     def _add(self, state: _State) -> int:
         if len(self._states) >= STATES_MAX:
-            raise PatternError(f"the pattern is too large: with its repeats written out it has over {STATES_MAX} parts")
+            raise _too_large()
         self._states.append(state)
         return len(self._states) - 1
 
     def _build(self, node: _Node, after: int) -> int:
         """The states for a node that is followed by the state `after`; where it begins."""
+        self._built += 1
+        if self._built > BUILT_MAX:
+            raise _too_large()
         if node.kind == "char":
             return self._add(_State("char", (after,), node.test))
         if node.kind == "cat":

@@ -44,9 +44,11 @@ def read_routes(text: str, file_name: str, registry: Registry) -> tuple[RouteFil
         at = _TOML_AT.search(said)
         line = int(at[1]) if at and at[1] else len(text.rstrip().split("\n")) if at else None
         message = f"it is not TOML: {_TOML_AT.sub('', said) or 'it is too deep'}"
+        if "key part" in said or "inline table" in said:
+            message += " (a table in { } stands on one line; a long one is written [route.map], at the route's end)"
         return None, [Problem(file=file_name, line=line, where="", message=message)]
     found = _Reading(Section(problems, values, (), ""), file_name, registry).all()
-    return (None if problems.found else found), problems.found
+    return (None if problems.found else found), sorted(problems.found, key=lambda problem: problem.line or 0)
 
 
 def load_routes(text: str, file_name: str, registry: Registry) -> RouteFile:

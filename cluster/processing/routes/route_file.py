@@ -8,9 +8,11 @@ kind = "postgres"
 url = "postgres://riverrun:${SHOP_PASSWORD}@localhost/shop"     # ${NAME}, ${file:/path}: put in where it runs
 
 [schema.purchases]                # optional: kinds of fields, by topic (or by the `schema` of a route)
-customer_id = "str"               # int, float, str, bool, list, dict, any, list[str]; "str?": may be null
-lines = "list"
-after = { total = "float" }       # fields of a field
+id = "int"                        # int, float, str, bool, list, dict, any, list[str]
+customer_id = "str?"              # it may be null
+total = "float"
+ordered_at = "str"
+shipping = { city = "str" }       # fields of a field
 
 [tables.customers]                # a compacted topic to look rows up in, by the key of its records
 topic = "customers"               # the table's name by default
@@ -31,7 +33,7 @@ on_error = { dead_letter = "orders.dead", retries = 3 }
 
   [[route.test]]
   name = "keeps large ones"
-  given = [{ id = 1, total = 200, customer_id = "c1" }]
+  given = [{ id = 1, total = 200, customer_id = "c1", ordered_at = "2026-01-01T12:00:00Z" }]
   tables = { customers = { c1 = { name = "Ann" } } }
   expect = [{ order_id = 1, total = 200, who = { name = "Ann" } }]
 ```

@@ -19,7 +19,7 @@ from cluster.processing.routes.times import moment
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one test. `faults`: lines to read, - before what was expected, + before what came; none: it is fine."""
+    """Of one test. `faults`: lines to read, - before what was expected, + before what came, ! before a failure."""
 
     route: str
     test: str
@@ -141,13 +141,19 @@ def _errors(test: RouteTest, errors: Sequence[tuple[int, str]]) -> Iterator[str]
     wanted = test.expect_errors or ()
     for place in range(max(len(wanted), len(errors))):
         number, said = errors[place] if place < len(errors) else (0, "")
-        if place >= len(wanted):
-            yield f"given record {number} fails"
-            yield from (f"  + {line}" if not at else f"    {line}" for at, line in enumerate(said.split("\n")))
-        elif place >= len(errors):
+        if place >= len(errors):
             yield "a record was expected to fail"
             yield f"  - {wanted[place]}"
+        elif place >= len(wanted):
+            yield f"given record {number} fails"
+            yield from _said("!", said)
         elif wanted[place] not in said:
             yield f"given record {number} fails otherwise"
             yield f"  - {wanted[place]}"
-            yield from (f"  + {line}" if not at else f"    {line}" for at, line in enumerate(said.split("\n")))
+            yield from _said("+", said)
+
+
+def _said(sign: str, message: str) -> Iterator[str]:
+    sentence, *picture = message.split("\n")
+    yield f"  {sign} {sentence}"
+    yield from picture

@@ -27,7 +27,7 @@ def as_datetime(value: Any) -> dt.datetime:
     elif isinstance(value, str):
         found = _read(dt.datetime.fromisoformat, value)
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        return EPOCH + dt.timedelta(seconds=value)
+        return _since_1970(value)
     else:
         raise TypeError(f"datetime() takes a str in ISO 8601 or a number of seconds, not {type(value).__name__}")
     return found.replace(tzinfo=dt.UTC) if found.tzinfo is None else found.astimezone(dt.UTC)
@@ -38,6 +38,15 @@ def as_date(value: Any) -> dt.date:
     if isinstance(value, str) and len(value) == len("2026-01-31"):
         return _read(dt.date.fromisoformat, value)
     return as_datetime(value).date()
+
+
+def _since_1970(seconds: float) -> dt.datetime:
+    try:
+        return EPOCH + dt.timedelta(seconds=seconds)
+    except OverflowError as error:
+        raise ValueError(
+            "the number of seconds since 1970 is too large; of milliseconds: datetime(x / 1000)"
+        ) from error
 
 
 def _read(reader: Callable[[str], T], value: str) -> T:
