@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cluster.errors import InvalidApp
 from cluster.processing.durations import positive_ns
 from cluster.processing.event import field_type
-from cluster.processing.outside.definitions import SinkStage, SourceStage
+from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
 from cluster.processing.policies import OnError, stop
 from cluster.processing.processor import Definition, Processor
 from cluster.processing.spec import Kind, ProcessorSpec
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cluster.processing.testing import Rehearsal
 
 F = TypeVar("F", bound=Callable[..., Any])
-S = TypeVar("S", "SourceStage", "SinkStage")
+S = TypeVar("S", bound=SourceStage | SinkStage | RouteStage)
 To = str | Topic | Sequence[str | Topic] | None
 
 
@@ -38,7 +38,7 @@ class App:
         self.name = check_name(name, "app")
         self.topics: dict[str, Topic] = {}
         self.tables: dict[str, TableTopic] = {}
-        self.processors: dict[str, Processor | SourceStage | SinkStage] = {}
+        self.processors: dict[str, Processor | SourceStage | SinkStage | RouteStage] = {}
 
     def topic(
         self, name: str, event: Any = None, *, key: str = "", time: str = "", disorder: str = "0s", idle: str = "30s"
@@ -215,7 +215,7 @@ class App:
         stage = SourceStage(
             self.name, name, options, outputs=self._outputs(to), on_error=on_error or stop(), version=version
         )
-        return self._add(stage)
+        return self.add(stage)
 
     def sink(
         self,
@@ -245,7 +245,7 @@ class App:
             until=until,
             tasks=tasks,
         )
-        return self._add(stage)
+        return self.add(stage)
 
     def specs(self) -> list[ProcessorSpec]:
         """All of it as plain values, those that re-key included."""
@@ -276,7 +276,8 @@ class App:
         self.processors[definition.name] = processor
         return processor
 
-    def _add(self, stage: S) -> S:
+    def add(self, stage: S) -> S:
+        """One more part. InvalidApp: there is one of that name."""
         if stage.name in self.processors:
             raise InvalidApp(f"{self.name}.{stage.name} is there already: a name is for one processor")
         self.processors[stage.name] = stage

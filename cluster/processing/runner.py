@@ -9,6 +9,7 @@ Within a work timers come first, then the batches; see `attempts` for what happe
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 
@@ -25,6 +26,7 @@ from cluster.processing.processor import Stage
 from cluster.processing.rekeying import Rekeys, watermark_record
 from cluster.processing.spec import InputKind, Kind
 from cluster.processing.state import KeyedState, ReadState, Store
+from cluster.processing.transform import Routed
 from cluster.processing.watermarks import NO_WRITER, TimeState, Watermarks
 from cluster.processing.windows import Windows
 from cluster.processing.work import Effects, Fired, Work
@@ -161,8 +163,16 @@ class Runner:
         identity = f"{spec.app}.{spec.name}"
         return Ctx(draft, identity, self.stage.key_kind, frozenset(self.stage.timers), self._watermark)
 
+    def _rows(self, table: str, keys: Sequence[bytes | None]) -> list[Any]:
+        """Of a route's look-up."""
+        store = self._state.store(table_store(table), Any | None)
+        store.load(key for key in keys if key is not None)
+        return [None if key is None else store.cell(key).get() for key in keys]
+
     def _make_operator(self) -> Operator:
         stage = self.stage
+        if stage.transform is not None:
+            return Routed(stage.transform, self._draft, self._rows)
         surroundings = Surroundings(self._state, self._draft, self._ctx_at(self._draft), stage.tables, self._is_mine)
         match stage.spec.kind:
             case Kind.REKEY:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import structlog
@@ -260,7 +261,8 @@ def _key(code: CodeFile, stage: str = "") -> tuple[str, str, bytes, str]:
 
 
 def _environment(allowed: tuple[str, ...]) -> dict[str, str]:
-    return {name: os.environ[name] for name in (*ENVIRONMENT, *allowed) if name in os.environ}
+    names = (*ENVIRONMENT, *allowed)
+    return {name: value for name, value in os.environ.items() if any(fnmatchcase(name, each) for each in names)}
 
 
 def _fail(future: "asyncio.Future[Conversation]", error: RiverrunError) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from cluster.errors import InvalidApp
+from cluster.errors import InvalidApp, InvalidRoute
 from cluster.processing.app import App
 
 T = TypeVar("T")
@@ -22,12 +22,26 @@ T = TypeVar("T")
 
 def load_app(path: Path, app: str) -> App:
     """The app in a Python file or a wheel. InvalidApp: the file does not import, or there is no such app in it."""
+    if path.suffix == ".toml":
+        return load_route_file(path)
     if path.suffix == ".whl":
         sys.path.insert(0, str(path))
         module, _, name = app.partition(":")
         module = module or _only_package(path)
         return _app_in(_guarded(lambda: importlib.import_module(module), path), name, path.name)
     return _app_in(_guarded(lambda: _import_file(path), path), app, path.name)
+
+
+def load_route_file(path: Path) -> App:
+    """The routes in a file, as an app. InvalidApp, with all that is wrong with it."""
+    from cluster.connectors.registry import Registry  # noqa: PLC0415  most code is no route file
+    from cluster.processing.routes.as_app import app_of  # noqa: PLC0415
+    from cluster.processing.routes.reading import load_routes  # noqa: PLC0415
+
+    try:
+        return app_of(load_routes(path.read_text(encoding="utf-8"), path.name, Registry()))
+    except (InvalidRoute, UnicodeDecodeError) as error:
+        raise InvalidApp(str(error)) from error
 
 
 def load_module(module: str, app: str) -> App:

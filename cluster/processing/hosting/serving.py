@@ -83,6 +83,14 @@ def serve(load: Callable[[], App], pipe: BlockingPipe, *, frame_bytes_max: int) 
         raise SystemExit(1) from None
 
 
+def _shown(error: RiverrunError, runner: Runner) -> RiverrunError:
+    """Without the secrets of a source or a sink."""
+    if isinstance(runner, Capture | DeliveryRunner):
+        told = runner.redactor.redacted
+        return type(error)(told(error.message), **{name: told(text) for name, text in error.metadata.items()})
+    return error
+
+
 class Serving:
     """The runners of one app."""
 
@@ -191,7 +199,7 @@ class Serving:
             self._send(Failed(seat=frame.seat, reason="UNAVAILABLE", message="state could not be read", metadata={}))
             return
         except RiverrunError as error:
-            self._send(failed(frame.seat, error))
+            self._send(failed(frame.seat, _shown(error, runner)))
             return
         if len(answer) > self._frame_bytes_max:
             self._shut(frame.seat)  # it has gone on already, and the node will not

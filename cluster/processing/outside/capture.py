@@ -17,6 +17,7 @@ from cluster.processing.event import encode_value
 from cluster.processing.hosts import Word
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.inflow import Inflow
+from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputSpec
@@ -57,7 +58,8 @@ class Capture(Runner):
         on_change: Callable[[], None],
     ) -> None:
         super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions)
-        options: SourceOptions = stage.outside
+        options: SourceOptions
+        options, self.redactor = opened(stage.outside)
         self._share = task
         self._unique_ns = int(getattr(options, "unique_s", 0.0) * NS_PER_S)
         self._place = self._state.store(PLACE_STORE, Place | None)
@@ -80,7 +82,7 @@ class Capture(Runner):
         """What there is to say now."""
         progress = self.inflow.progress()
         told = None if progress is None else (progress.what, progress.done, progress.total)
-        return Word(self.inflow.is_ready, self.inflow.trouble, told)
+        return Word(self.inflow.is_ready, self.redactor.redacted(self.inflow.trouble), told)
 
     def committed(self, n: int) -> None:
         """See Runner: what was committed may be forgotten by whoever has sent it."""

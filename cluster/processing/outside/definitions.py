@@ -1,5 +1,6 @@
 """Sources and sinks of an app, checked: what `App.source` and `App.sink` make."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from cluster.connectors.contract import Guarantee, SinkOptions, SourceOptions
@@ -8,7 +9,7 @@ from cluster.processing.draft import OutputForm
 from cluster.processing.policies import OnError, describe
 from cluster.processing.processor import Stage, check_start_until
 from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
-from cluster.processing.topics import Topic
+from cluster.processing.topics import TableTopic, Topic
 from cluster.processing.transform import Transform
 
 
@@ -57,6 +58,53 @@ class SourceStage:
             outside=options,
             transform=transform,
             raw=transform is None,
+        )
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """See Processor."""
+        return (self._stage,)
+
+
+class RouteStage:
+    """What a route makes of a topic, and the topics that it goes to."""
+
+    def __init__(
+        self,
+        app: str,
+        name: str,
+        source: Topic,
+        *,
+        tables: Sequence[TableTopic],
+        outputs: tuple[Topic, ...],
+        on_error: OnError,
+        version: int,
+        start: str,
+        until: str,
+        transform: Transform,
+    ) -> None:
+        self.name = name
+        letters = _letters(app, name, on_error)
+        parked = tuple(InputSpec(topic=letter.topic, kind=InputKind.PARKED) for letter in letters)
+        self._stage = Stage(
+            spec=ProcessorSpec(
+                app=app,
+                name=name,
+                version=version,
+                kind=Kind.FUNCTION,
+                inputs=(source.as_input(start, until), *(table.as_input() for table in tables), *parked),
+                outputs=(*(topic.as_output() for topic in outputs), *letters),
+                on_error=describe(on_error),
+            ),
+            binding=None,
+            timers={},
+            events=(Any, *(table.event for table in tables)),
+            forms=tuple(OutputForm(topic.name, None, None) for topic in outputs),
+            tables={table.parameter: table.name for table in tables},
+            key_kind=bytes,
+            policy=on_error,
+            dead=len(outputs) if letters else -1,
+            transform=transform,
         )
 
     @property

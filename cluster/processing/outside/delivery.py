@@ -7,7 +7,7 @@ is passed over; it may never be behind, for then the destination has lost what i
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from cluster.connectors.contract import Delivery, Guarantee, Position, Sink, SinkOptions
@@ -16,10 +16,12 @@ from cluster.processing.attempts import Operator
 from cluster.processing.draft import Draft, Part, inherited
 from cluster.processing.hosts import Word
 from cluster.processing.outside.background import Background
+from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputKind
 from cluster.processing.state import ReadState
+from cluster.processing.transform import made_of
 from cluster.processing.work import Batch, Effects, Fired, Work
 
 WRITE_S_MAX = 20.0
@@ -43,7 +45,8 @@ class DeliveryRunner(Runner):
         background: Background,
         on_change: Callable[[], None],
     ) -> None:
-        options: SinkOptions = stage.outside
+        options: SinkOptions
+        options, self.redactor = opened(stage.outside)
         self._deliveries: Deliveries = Deliveries(
             options.open(identity), identity, stage, background, batch_max=options.batch_records_max
         )
@@ -220,7 +223,7 @@ class Deliveries:
         places: list[int] = []
         batch: list[Delivery] = []
         numbers: dict[int, int] = {}
-        for place, value in self._rows(part, first, end):
+        for place, value, key, time_ns in self._values(part, first, end):
             offset = columns.offsets[place]
             if offset < lane.at:
                 continue
@@ -229,8 +232,8 @@ class Deliveries:
             batch.append(
                 Delivery(
                     value=value,
-                    key=columns.keys[place],
-                    timestamp_ns=part.times[place],
+                    key=key,
+                    timestamp_ns=time_ns,
                     headers=tuple(inherited(columns.headers(place))),
                     offset=offset,
                     id=f"{lane.name}@{offset}" + (f".{number}" if number else ""),
@@ -238,10 +241,21 @@ class Deliveries:
             )
         return places, batch
 
-    def _rows(self, part: Part, first: int, end: int) -> Any:
+    def _values(self, part: Part, first: int, end: int) -> Iterable[tuple[int, Any, bytes | None, int]]:
+        """Place, value, key and time of each that is to be delivered."""
         if self._stage.transform is None:
-            return zip(range(first, end), part.events[first:end], strict=True)
-        return self._stage.transform.rows(part, first, end)
+            return zip(
+                range(first, end), part.events[first:end], part.keys[first:end], part.times[first:end], strict=True
+            )
+        (made,) = made_of(self._stage.transform, part, first, end, self._draft, _no_rows)
+        if not self._stage.transform.changes:  # values are as they are stored then, and plain data is wanted
+            return [(place, part.events[place], key, time_ns) for place, _, key, time_ns in made]
+        return made
+
+
+def _no_rows(_: str, keys: Sequence[bytes | None]) -> list[Any]:
+    """Look-ups are done before."""
+    return [None for _ in keys]
 
 
 async def _after(seconds: float, due: threading.Event, call: Callable[[], None]) -> None:
