@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cluster.client.routing import partition_of_key
+from cluster.connectors.contract import Arrival, Delivery
 from cluster.errors import InvalidRequest, UnknownTopic
 from cluster.processing.durations import duration_ns
 from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_datetime, time_reader
 from cluster.processing.handles import State
+from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
 from cluster.processing.processor import Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
+from cluster.processing.spec import Kind
 from cluster.processing.topics import TableTopic, Topic
 from cluster.records import Record
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from cluster.processing.app import App
 
 STEPS_MAX = 1_000_000
+Part = Processor | SourceStage | SinkStage | RouteStage
 
 
 @contextmanager
@@ -63,11 +67,12 @@ class Rehearsal:
                     RehearsedTask(
                         stage,
                         number,
-                        tasks,
+                        count,
                         [self._topic(spec.topic) for spec in stage.spec.inputs],
                         [self._topic(spec.topic) for spec in stage.spec.outputs],
                     )
-                    for number in range(tasks)
+                    for count in [stage.spec.tasks if stage.spec.kind is Kind.SOURCE else tasks]
+                    for number in range(count)
                 ]
 
     @property
@@ -93,6 +98,31 @@ class Rehearsal:
                     time_ns = time_reader(known.event, known.time, known.name)(getattr(value, known.time))
             record = Record(value=encode_value(value), key=encoded_key, timestamp_ns=time_ns)
             self._topic(_name(topic)).append(record, self._now_ns)
+
+    def arrive(
+        self,
+        source: SourceStage | str,
+        *values: Any,
+        key: object = None,
+        time: dt.datetime | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Let a source capture values (plain data, or bytes as they are), on its first share."""
+        stage = self._stage_of(source, Kind.SOURCE)
+        for value in values:
+            arrival = Arrival(
+                value=value,
+                key=None if key is None else encode_key(key),
+                timestamp_ns=self._now_ns if time is None else datetime_ns(time),
+                headers=tuple(headers),
+            )
+            self._tasks[stage][0].source.records.append(arrival)
+
+    def delivered(self, sink: SinkStage | str) -> list[Delivery]:
+        """All that a sink was given, in its order within each task."""
+        self.settle()
+        stage = self._stage_of(sink, Kind.SINK)
+        return [each for task in self._tasks[stage] if task.sink is not None for each in task.sink.delivered]
 
     def delete(self, table: TableTopic | str, key: object) -> None:
         """Publish a tombstone: the table has no such key any more."""
@@ -131,7 +161,7 @@ class Rehearsal:
         encoded = task.store.get((name, encoded_key))
         return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name])
 
-    def counts(self, processor: Processor) -> dict[str, int]:
+    def counts(self, processor: Part) -> dict[str, int]:
         """What was counted of a processor: late, skipped, dead_lettered, parked and so on."""
         self.settle()
         summed: dict[str, int] = {}
@@ -140,7 +170,7 @@ class Rehearsal:
                 summed[name] = summed.get(name, 0) + count
         return summed
 
-    def crash(self, processor: Processor, *, before: str = "commit") -> None:
+    def crash(self, processor: Part, *, before: str = "commit") -> None:
         """The next work of each task of the processor crashes, and is done by another.
 
         `before`: "commit" (nothing of it was kept), "ship" (it is committed, its outputs are not sent), or "receipt"
@@ -168,7 +198,7 @@ class Rehearsal:
                 task.end(self._now_ns)
             self.settle()
 
-    def redrive(self, processor: Processor) -> None:
+    def redrive(self, processor: Part) -> None:
         """Handle the processor's dead letters again, in their order: after a fix."""
         self.settle()
         for task in self._tasks_of(processor):
@@ -196,10 +226,18 @@ class Rehearsal:
         for task in self._all():
             task.close()
 
+    def _stage_of(self, part: SourceStage | SinkStage | str, kind: Kind) -> str:
+        name = part if isinstance(part, str) else part.name
+        tasks = self._tasks.get(name)
+        if not tasks or tasks[0].stage.spec.kind is not kind:
+            known = [each for each, some in self._tasks.items() if some and some[0].stage.spec.kind is kind]
+            raise InvalidRequest(f"the app has no {kind} {name!r}; it has {', '.join(known) or 'none'}")
+        return name
+
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]
 
-    def _tasks_of(self, processor: Processor) -> list[RehearsedTask]:
+    def _tasks_of(self, processor: Part) -> list[RehearsedTask]:
         return [task for stage in processor.stages for task in self._tasks[stage.spec.name]]
 
     def _known(self, topic: Topic | TableTopic | str) -> Topic | TableTopic | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from cluster.connectors.secrets import Redactor
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, RefusedToStart, RiverrunError
 from cluster.processing.app import App
 from cluster.processing.hosting.frames import (
@@ -37,6 +38,8 @@ from cluster.processing.hosting.frames import (
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.capture import Capture
 from cluster.processing.outside.delivery import DeliveryRunner
+from cluster.processing.outside.inflow import Inflow
+from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.snapshot import Place
@@ -83,14 +86,6 @@ def serve(load: Callable[[], App], pipe: BlockingPipe, *, frame_bytes_max: int) 
         raise SystemExit(1) from None
 
 
-def _shown(error: RiverrunError, runner: Runner) -> RiverrunError:
-    """Without the secrets of a source or a sink."""
-    if isinstance(runner, Capture | DeliveryRunner):
-        told = runner.redactor.redacted
-        return type(error)(told(error.message), **{name: told(text) for name, text in error.metadata.items()})
-    return error
-
-
 class Serving:
     """The runners of one app."""
 
@@ -99,6 +94,8 @@ class Serving:
         self._sending = threading.Lock()
         """Sources and sinks speak from the connectors' thread."""
         self._background: Background | None = None
+        self._redactors: dict[int, Redactor] = {}
+        """Of sources and sinks, by their seats."""
         self._frame_bytes_max = frame_bytes_max
         self._stages: dict[tuple[str, int], Stage] = {
             (stage.spec.name, stage.spec.version): stage
@@ -169,23 +166,41 @@ class Serving:
             return Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
         if self._background is None:
             self._background = Background()
-        return (Capture if stage.spec.kind is Kind.SOURCE else DeliveryRunner)(
+        options, self._redactors[frame.seat] = opened(stage.outside)
+        say = partial(self._say, frame.seat)
+        if stage.spec.kind is Kind.SOURCE:
+            source = options.open(options.shares()[frame.task], frame.identity)
+            inflow = partial(Inflow, source, background=self._background, on_change=say, what=stage.spec.name)
+            return Capture(
+                stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, open_inflow=inflow
+            )
+        return DeliveryRunner(
             stage,
             read,
             task=frame.task,
             tasks=frame.tasks,
             partitions=frame.partitions,
+            sink=options.open(frame.identity),
             identity=frame.identity,
             background=self._background,
-            on_change=partial(self._say, frame.seat),
+            on_change=say,
         )
+
+    def _shown(self, seat: int, error: RiverrunError) -> RiverrunError:
+        """Without the secrets of a source or a sink."""
+        redactor = self._redactors.get(seat)
+        if redactor is None:
+            return error
+        metadata = {name: redactor.redacted(text) for name, text in error.metadata.items()}
+        return type(error)(redactor.redacted(error.message), **metadata)
 
     def _say(self, seat: int) -> None:
         """What a source or a sink has to say, if anything; on whichever thread that is known."""
         runner = self._runners.get(seat)
         if isinstance(runner, Capture | DeliveryRunner):
             word = runner.word()
-            self._send(Said(seat=seat, ready=word.ready, trouble=word.trouble, progress=word.progress))
+            trouble = self._redactors[seat].redacted(word.trouble)
+            self._send(Said(seat=seat, ready=word.ready, trouble=trouble, progress=word.progress))
 
     def _run(self, frame: Run) -> None:
         runner = self._runners.get(frame.seat)
@@ -199,7 +214,7 @@ class Serving:
             self._send(Failed(seat=frame.seat, reason="UNAVAILABLE", message="state could not be read", metadata={}))
             return
         except RiverrunError as error:
-            self._send(failed(frame.seat, _shown(error, runner)))
+            self._send(failed(frame.seat, self._shown(frame.seat, error)))
             return
         if len(answer) > self._frame_bytes_max:
             self._shut(frame.seat)  # it has gone on already, and the node will not
@@ -229,6 +244,7 @@ class Serving:
         raise SystemExit(0)  # the node is gone; an Exception would be blamed on a record
 
     def _shut(self, seat: int) -> None:
+        self._redactors.pop(seat, None)
         runner = self._runners.pop(seat, None)
         if runner is not None:
             runner.close()

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -48,6 +48,10 @@ class Background:
             running.cancel()
             raise
 
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
+        """Call that on the loop's thread after so long; what is returned cancels it."""
+        return self.start(_after(seconds, call)).cancel
+
     def close(self) -> None:
         """End what runs on it, and then it."""
         ending = self.start(_cancel_all())
@@ -65,6 +69,11 @@ def broken(what: str, error: Exception) -> InvalidRoute:
     """A connector's fault, which is no record's: the stage stops and says so."""
     trace = "".join(traceback.format_exception(error))
     return InvalidRoute(f"{what}: its connector failed: {type(error).__name__}: {error}", traceback=trace)
+
+
+async def _after(seconds: float, call: Callable[[], None]) -> None:
+    await asyncio.sleep(seconds)
+    call()
 
 
 async def _within(work: Coroutine[Any, Any, T], seconds_max: float) -> T:

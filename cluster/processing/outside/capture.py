@@ -6,18 +6,15 @@ twice, through crashes, too. It is forgotten by a timer for each work that saw a
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from cluster.connectors.contract import Arrival, Arrived, SourceOptions
+from cluster.connectors.contract import Arrival, Arrived, Progress
 from cluster.processing.attempts import Operator
 from cluster.processing.draft import SOURCE_HEADER, Draft, Part
 from cluster.processing.event import encode_value
 from cluster.processing.hosts import Word
-from cluster.processing.outside.background import Background
-from cluster.processing.outside.inflow import Inflow
-from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputSpec
@@ -35,6 +32,31 @@ UNDECODED_HEADER = "rr-undecoded"
 NS_PER_S = 10**9
 
 
+class Come(Protocol):
+    """What has come of a source; see `inflow.Inflow`."""
+
+    trouble: str
+
+    @property
+    def is_ready(self) -> bool:
+        """There is something to take, or to be raised."""
+
+    def progress(self) -> Progress | None:
+        """See Source."""
+
+    def take(self, records_max: int) -> list[Arrived]:
+        """What is there, in its order."""
+
+    def committed(self, cursor: bytes) -> None:
+        """Everything up to there is committed."""
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+
+
+OpenInflow = Callable[[bytes | None], Come]
+
+
 class Place(msgspec.Struct, frozen=True, array_like=True):
     """How far a share was read. `count`: of all records that have come, which numbers them."""
 
@@ -43,7 +65,7 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Capture(Runner):
-    """Runs one task of a source: the share with the task's number."""
+    """Runs one task of a source: the share with the task's number. `open_inflow`: what comes from a cursor on."""
 
     def __init__(
         self,
@@ -53,15 +75,11 @@ class Capture(Runner):
         task: int,
         tasks: int,
         partitions: int,
-        identity: str,
-        background: Background,
-        on_change: Callable[[], None],
+        open_inflow: OpenInflow,
     ) -> None:
         super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions)
-        options: SourceOptions
-        options, self.redactor = opened(stage.outside)
         self._share = task
-        self._unique_ns = int(getattr(options, "unique_s", 0.0) * NS_PER_S)
+        self._unique_ns = int(getattr(stage.outside, "unique_s", 0.0) * NS_PER_S)
         self._place = self._state.store(PLACE_STORE, Place | None)
         self._seen: Store = self._state.store(SEEN_STORE, bool | None)
         self._seen_of: Store = self._state.store(SEEN_OF_STORE, list[str], list)
@@ -70,19 +88,13 @@ class Capture(Runner):
         encoded = self._place.cell(b"").encoded
         cursor = None if encoded is None else msgspec.msgpack.decode(encoded, type=Place).cursor
         self._spec = InputSpec(topic=stage.spec.name)
-        self.inflow = Inflow(
-            options.open(options.shares()[task], identity),
-            cursor,
-            background=background,
-            on_change=on_change,
-            what=stage.spec.name,
-        )
+        self.inflow = open_inflow(cursor)
 
     def word(self) -> Word:
         """What there is to say now."""
         progress = self.inflow.progress()
         told = None if progress is None else (progress.what, progress.done, progress.total)
-        return Word(self.inflow.is_ready, self.redactor.redacted(self.inflow.trouble), told)
+        return Word(self.inflow.is_ready, self.inflow.trouble, told)
 
     def committed(self, n: int) -> None:
         """See Runner: what was committed may be forgotten by whoever has sent it."""
@@ -146,7 +158,7 @@ class Capture(Runner):
         )
         part = Part(0, self._spec, self._share, columns)
         if not self.stage.raw:
-            part.events = [record.value for record in records]
+            part.events = [_plain(record.value, place, part.poison) for place, record in enumerate(records)]
         for place, record in enumerate(records):
             why = next((value for name, value in record.headers if name == UNDECODED_HEADER), None)
             if why is not None:
@@ -181,6 +193,17 @@ class Capture(Runner):
         if self.stage.transform is None:
             return Passing(self._draft)
         return super()._make_operator()
+
+
+def _plain(value: Any, place: int, poison: dict[int, Exception]) -> Any:
+    """Bytes are JSON, for who looks into them; what is none is set apart."""
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        poison[place] = error
+        return None
 
 
 class _Header(msgspec.Struct, frozen=True):

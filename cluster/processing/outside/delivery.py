@@ -5,18 +5,16 @@ where the destination keeps it (`Sink.last_position`), it may be ahead of what i
 is passed over; it may never be behind, for then the destination has lost what it had.
 """
 
-import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from cluster.connectors.contract import Delivery, Guarantee, Position, Sink, SinkOptions
 from cluster.errors import InvalidRoute, RecordRefused
 from cluster.processing.attempts import Operator
 from cluster.processing.draft import Draft, Part, inherited
 from cluster.processing.hosts import Word
-from cluster.processing.outside.background import Background
-from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputKind
@@ -24,10 +22,21 @@ from cluster.processing.state import ReadState
 from cluster.processing.transform import made_of
 from cluster.processing.work import Batch, Effects, Fired, Work
 
+T = TypeVar("T")
 WRITE_S_MAX = 20.0
 """Of one write; a work is given up after `ProcessingOptions.work_s_max` altogether."""
 SETTLE_S_MAX = 25.0
 CLOSE_S_MAX = 3.0
+
+
+class Waiting(Protocol):
+    """What runs a sink's calls; see `background.Background`."""
+
+    def wait(self, work: Coroutine[Any, Any, T], seconds_max: float, what: str) -> T:
+        """Run one, and wait for it."""
+
+    def later(self, seconds: float, call: Callable[[], None]) -> Callable[[], object]:
+        """Call that after so long; what is returned cancels it."""
 
 
 class DeliveryRunner(Runner):
@@ -41,14 +50,14 @@ class DeliveryRunner(Runner):
         task: int,
         tasks: int,
         partitions: int,
+        sink: Sink,
         identity: str,
-        background: Background,
+        background: Waiting,
         on_change: Callable[[], None],
     ) -> None:
-        options: SinkOptions
-        options, self.redactor = opened(stage.outside)
+        options: SinkOptions = stage.outside
         self._deliveries: Deliveries = Deliveries(
-            options.open(identity), identity, stage, background, batch_max=options.batch_records_max
+            sink, identity, stage, background, batch_max=options.batch_records_max
         )
         super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions)
         self._deliveries.begin(self._draft)
@@ -85,7 +94,7 @@ class DeliveryRunner(Runner):
             return effects
         if self._due is None:
             self._due = threading.Event()
-            self._timer = self._background.start(_after(self._hold_s, self._due, self._on_change))
+            self._stop_waiting = self._background.later(self._hold_s, partial(self._is_over, self._due))
         return Effects(
             state=effects.state,
             timers=effects.timers,
@@ -97,8 +106,12 @@ class DeliveryRunner(Runner):
 
     def _stop_timer(self) -> None:
         if self._due is not None:
-            self._timer.cancel()
+            self._stop_waiting()
             self._due = None
+
+    def _is_over(self, due: threading.Event) -> None:
+        due.set()
+        self._on_change()
 
     def _make_operator(self) -> Operator:
         return self._deliveries
@@ -119,7 +132,7 @@ class Deliveries:
 
     knows_place = True
 
-    def __init__(self, sink: Sink, identity: str, stage: Stage, background: Background, *, batch_max: int) -> None:
+    def __init__(self, sink: Sink, identity: str, stage: Stage, background: Waiting, *, batch_max: int) -> None:
         self._sink = sink
         self._identity = identity
         self._stage = stage
@@ -256,9 +269,3 @@ class Deliveries:
 def _no_rows(_: str, keys: Sequence[bytes | None]) -> list[Any]:
     """Look-ups are done before."""
     return [None for _ in keys]
-
-
-async def _after(seconds: float, due: threading.Event, call: Callable[[], None]) -> None:
-    await asyncio.sleep(seconds)
-    due.set()
-    call()

@@ -4,6 +4,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -12,6 +13,7 @@ from cluster.processing.app import App
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.capture import Capture
 from cluster.processing.outside.delivery import DeliveryRunner
+from cluster.processing.outside.inflow import Inflow
 from cluster.processing.policies import OnError
 from cluster.processing.work import Batch, Effects, Work
 from cluster.records import Record
@@ -132,15 +134,14 @@ def capture(
     app = App("told")
     stage = app.source("in", ToldSourceOptions(source=source, unique_s=unique_s), to="out").stages[0]
     said: list[int] = []
+    inflow = partial(Inflow, source, background=background, on_change=lambda: said.append(1), what="in")
     runner = Capture(
         stage,
         lambda places: [state.get(place) for place in places],
         task=0,
         tasks=1,
         partitions=1,
-        identity="told",
-        background=background,
-        on_change=lambda: said.append(1),
+        open_inflow=inflow,
     )
     return runner, said
 
@@ -158,6 +159,7 @@ def delivery(
         task=0,
         tasks=1,
         partitions=2,
+        sink=options.sink,
         identity="told",
         background=background,
         on_change=lambda: said.append(1),
