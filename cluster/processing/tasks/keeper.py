@@ -50,6 +50,8 @@ class Keeper:
         self.applied_term: Term = NO_TERM
         self.on_applied: Callable[[Sequence[TaskCommit]], None] = lambda _: None
         self.on_change: Callable[[], None] = lambda: None
+        self.turn = asyncio.Lock()
+        """Held while entries are applied, on another thread, until that was told: in between the ledger is half."""
         self._owner = owner
         self._stores = stores
         self._clock = clock
@@ -155,11 +157,12 @@ class Keeper:
             if applying.index < upto:
                 first = Index(applying.index + 1)
                 entries = self.read_log(first, upto)
-                counted = await self._stores.run(partial(_apply, applying, entries))
-                self.applied_term = entries[-1].last_term
-                self._dirty = self._dirty or bool(counted)
-                self._look_at_limit()
-                self.on_applied(counted)
+                async with self.turn:
+                    counted = await self._stores.run(partial(_apply, applying, entries))
+                    self.applied_term = entries[-1].last_term
+                    self._dirty = self._dirty or bool(counted)
+                    self._look_at_limit()
+                    self.on_applied(counted)
                 self.on_change()
                 continue
             with contextlib.suppress(TimeoutError):

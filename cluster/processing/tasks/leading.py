@@ -93,9 +93,8 @@ class Leading:
         parts: list[asyncio.Task[None]] = []
         try:
             await self._begin()
-            self.shipper = self._make_shipper()
-            self._keeper.on_applied = self._applied
-            parts = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self._work_on())]
+            shipper = await self._take_over()
+            parts = [asyncio.create_task(shipper.run()), asyncio.create_task(self._work_on())]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()  # neither ends but by a bug
@@ -144,15 +143,24 @@ class Leading:
         await reply
         await self._settled()
 
-    def _make_shipper(self) -> Shipper:
+    async def _take_over(self) -> Shipper:
+        """From what is applied, between two turns of the keeper, as soon as that has begun: it tells of the rest."""
+        while True:
+            async with self._keeper.turn:
+                applying = self._keeper.applying
+                if applying is not None and applying.ledger.begin is not None:
+                    self.shipper = self._make_shipper(applying.ledger, applying.ledger.begin)
+                    self._keeper.on_applied = self._applied
+                    return self.shipper
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _make_shipper(self, ledger: Ledger, begin: Begin) -> Shipper:
         """With everything that is committed and not known to be shipped."""
-        assert self._keeper.applying is not None
-        ledger = self._keeper.applying.ledger
-        assert ledger.begin is not None
         shipper = Shipper(
             shipped_upto=ledger.shipped_upto,
             in_flight_max=SHIPPED_AT_ONCE_MAX,
-            producer=ledger.begin.producer,
+            producer=begin.producer,
             outlets=self._around.outlets,
             on_change=self._wake,
         )

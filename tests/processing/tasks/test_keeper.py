@@ -46,7 +46,7 @@ def test_state_is_flushed_in_its_time_however_much_there_is_to_apply() -> None:
         task = Task()
         stores = Busy(task)
         keeping = asyncio.create_task(task.keeper(stores, stores).run())
-        while stores.now_s < 10 * FLUSH_S:
+        while stores.now_s < 10 * FLUSH_S:  # noqa: ASYNC110  each turn of the loop is progress
             await asyncio.sleep(0)
         assert stores.store.applied.index - stores.store.flushed < 3 * FLUSH_S
         assert task.log.trim_limit > 0
