@@ -63,6 +63,8 @@ class Leading:
         """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._stopped_in: Stage | None = None
+        """What has to become another stage before it goes on."""
         self._opening: CodeFile | None = None
         """What is waited for."""
         self._did: Work | None = None
@@ -77,7 +79,9 @@ class Leading:
         return machine
 
     def metadata_changed(self) -> None:
-        """Apps, topics or nodes are others now."""
+        """Apps, topics or nodes are others now. Each time is told: a stage may be paused for no longer than that."""
+        if not self._is_there(self._stopped_in):
+            self._stopped_in = None
         self._changed.set()
         if self.working is not None:
             self.working.changed()
@@ -312,9 +316,14 @@ class Leading:
         self._suspicion = Suspicion()
 
     async def _until_changed(self, stage: Stage) -> None:
-        while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+        self._stopped_in = stage if self._is_there(stage) else None
+        while self._stopped_in is not None:
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_there(self, stage: Stage | None) -> bool:
+        found = self._around.stage_of(self._partition.topic)
+        return found is not None and found[1] == stage
 
     async def _again(self, error: RiverrunError) -> None:
         """In a moment."""
