@@ -70,6 +70,8 @@ class Leading:
         """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._stopped_in: Stage | None = None
+        """What has to become another stage before it goes on."""
         self._opening: CodeFile | None = None
         """What is waited for."""
         self._did: Work | None = None
@@ -84,7 +86,9 @@ class Leading:
         return machine
 
     def metadata_changed(self) -> None:
-        """Apps, topics or nodes are others now."""
+        """Apps, topics or nodes are others now. Each time is told: a stage may be paused for no longer than that."""
+        if not self._is_there(self._stopped_in):
+            self._stopped_in = None
         self._changed.set()
         if self.working is not None:
             self.working.changed()
@@ -100,9 +104,8 @@ class Leading:
         parts: list[asyncio.Task[None]] = []
         try:
             await self._begin()
-            self.shipper = self._make_shipper()
-            self._keeper.on_applied = self._applied
-            parts = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self._work_on())]
+            shipper = await self._take_over()
+            parts = [asyncio.create_task(shipper.run()), asyncio.create_task(self._work_on())]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()  # neither ends but by a bug
@@ -151,15 +154,24 @@ class Leading:
         await reply
         await self._settled()
 
-    def _make_shipper(self) -> Shipper:
+    async def _take_over(self) -> Shipper:
+        """From what is applied, between two turns of the keeper, as soon as that has begun: it tells of the rest."""
+        while True:
+            async with self._keeper.turn:
+                applying = self._keeper.applying
+                if applying is not None and applying.ledger.begin is not None:
+                    self.shipper = self._make_shipper(applying.ledger, applying.ledger.begin)
+                    self._keeper.on_applied = self._applied
+                    return self.shipper
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _make_shipper(self, ledger: Ledger, begin: Begin) -> Shipper:
         """With everything that is committed and not known to be shipped."""
-        assert self._keeper.applying is not None
-        ledger = self._keeper.applying.ledger
-        assert ledger.begin is not None
         shipper = Shipper(
             shipped_upto=ledger.shipped_upto,
             in_flight_max=SHIPPED_AT_ONCE_MAX,
-            producer=ledger.begin.producer,
+            producer=begin.producer,
             outlets=self._around.outlets,
             on_change=self._wake,
         )
@@ -314,9 +326,14 @@ class Leading:
         self._suspicion = Suspicion()
 
     async def _until_changed(self, stage: Stage) -> None:
-        while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+        self._stopped_in = stage if self._is_there(stage) else None
+        while self._stopped_in is not None:
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_there(self, stage: Stage | None) -> bool:
+        found = self._around.stage_of(self._partition.topic)
+        return found is not None and found[1] == stage
 
     async def _again(self, error: RiverrunError) -> None:
         """In a moment."""
