@@ -75,6 +75,10 @@ class AsyncCalls:
                     group.create_task(self._chain(part, places, (first, end), room, drafts))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from None
+        cancelled = {place for places in chains.values() for place in places} - drafts.keys()
+        if cancelled:  # who cancels a call ends it and what is behind it of its key, and tells nobody
+            self._draft.place = min(cancelled)
+            raise RuntimeError("the call was cancelled (asyncio.CancelledError)")
         return drafts
 
     async def _chain(

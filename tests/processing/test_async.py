@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
@@ -61,3 +63,27 @@ def test_one_that_raises_is_found_and_the_others_count_once() -> None:
         assert [0, 1, 2, 3, 4, 6, 7, 8, 9] == t.read("done")
         assert [Order(5, "b")] == t.read("dead", Order)
         assert (5, 4) == (t.state(ask, "a"), t.state(ask, "b"))
+
+
+@pytest.mark.parametrize("how", ["raise", "cancel"])
+def test_a_call_that_is_cancelled_has_failed(how: str) -> None:
+    """Its record goes to the dead letters, and those behind it of its key are not passed over."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, to="done", concurrency=8, on_error=dead_letter("dead", retries=1))
+    async def ask(order: Order, count: State[int]) -> int:
+        count.value += 1
+        if order.n == 4 and how == "raise":
+            raise asyncio.CancelledError
+        if order.n == 4:
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
+        return order.n
+
+    with app.test(partitions=1) as t:
+        t.send(orders, *[Order(n, "ab"[n % 2]) for n in range(10)])
+
+        assert [0, 1, 2, 3, 5, 6, 7, 8, 9] == t.read("done")
+        assert [Order(4, "a")] == t.read("dead", Order)
+        assert (4, 5) == (t.state(ask, "a"), t.state(ask, "b"))
