@@ -103,7 +103,7 @@ class Reading:
         if not part.poison:
             part.times = [*map(time_of, map(moment, part.events))]
             return
-        times = list(part.columns.times_ns)
+        times = [EVENT_TIME_NS_MIN] * len(part.events)  # what does not decode has none, and moves no watermark
         for place, event in enumerate(part.events):
             if place not in part.poison:
                 times[place] = time_of(moment(event))
