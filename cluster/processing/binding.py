@@ -160,13 +160,13 @@ def _name(kind: Any) -> str:
 
 
 def default_of(kind: Any) -> Callable[[], Any]:
-    """What makes a value that was never set: the type itself where it needs nothing, else None."""
+    """What makes a value that was never set: the type itself where it needs nothing, and is then itself; else None."""
     made = typing.get_origin(kind) or kind
     if made in {typing.Union, types.UnionType} or not isinstance(made, type):
         return _nothing
     try:
-        made()
-    except TypeError:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(made()), type=kind)
+    except Exception:  # noqa: BLE001  it may be a class of the user's
         return _nothing
     return made
 

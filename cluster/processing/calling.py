@@ -47,7 +47,9 @@ class Surroundings:
             if wanted.kind is Ctx:
                 columns.append(partial(_always, self.ctx))
             elif wanted.kind is State:
-                columns.append(self.state.store(wanted.name, wanted.value, default_of(wanted.value), State).hand_out)
+                default = default_of(wanted.value)
+                kind = wanted.value | None if default() is None else wanted.value  # as it was, it may become again
+                columns.append(self.state.store(wanted.name, kind, default, State).hand_out)
             elif wanted.kind is MapState:
                 columns.append(_pointing(MapState(self.state.store(wanted.name, wanted.value | None))))
             else:

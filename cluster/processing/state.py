@@ -7,7 +7,8 @@ Rules:
 2. `settle` ends an attempt that went well; `roll_back` ends one that did not, and drops what was in play.
 3. `take_changes` ends a work: one change for each value that is not what it was before. `drop` ends it without.
 4. Callbacks read what is committed, so a value that was changed by work n stays in memory until n is committed.
-5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done.
+5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done. So one that would not
+   is not taken from user code: the attempt fails.
 6. What equals the default, and was nothing before, is nothing: to look does not store.
 """
 
@@ -29,6 +30,10 @@ CELLS_MAX = 200_000
 BARE_BYTES_MAX = 256
 """A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
 encoded sooner than put away and taken out again."""
+
+OWN = "~"
+"""Names of stores that user code has no part in begin so."""
+_PLAIN = (int, float, str, bytes, bool)
 
 _NOTHING: Any = object()
 
@@ -108,6 +113,8 @@ class Store:
         self.default = default
         self._make = make
         self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._plain = kind if kind in _PLAIN else None
+        self._is_own = name.startswith(OWN)
 
     @cached_property
     def nothing(self) -> bytes:
@@ -157,6 +164,16 @@ class Store:
             ) from error
 
 
+    def check(self, cell: Cell, encoded: bytes) -> None:
+        """Of a new value: whether it can be read again. TypeError."""
+        if self._is_own or type(cell.value) is self._plain:
+            return
+        try:
+            self._decode(encoded)
+        except msgspec.DecodeError as error:
+            raise TypeError(f"state {self.name!r} was given {cell.value!r:.200}, which is not its type: {error}") from None
+
+
 class KeyedState:
     """All stores of one task."""
 
@@ -178,16 +195,21 @@ class KeyedState:
         return self.stores[name]
 
     def settle(self) -> None:
-        """The attempt went well. TypeError if a value cannot be encoded: then nothing is settled."""
+        """The attempt went well. TypeError if a value cannot be encoded, or not be read again: nothing is settled."""
+        changes: list[tuple[Cell, bytes | None]] = []
         for cell, now in zip(*self._encoded(), strict=True):
             was = cell.encoded
+            if now != was and not (was is None and now == cell.store.nothing):
+                if now is not None:
+                    cell.store.check(cell, now)
+                changes.append((cell, now))
             if now is not None and len(now) > BARE_BYTES_MAX:
                 cell.put_away()
-            if now != was and not (was is None and now == cell.store.nothing):
-                if cell.before is _NOTHING:
-                    cell.before = was
-                    self._changed.append(cell)
-                cell.encoded = now
+        for cell, now in changes:
+            if cell.before is _NOTHING:
+                cell.before = cell.encoded
+                self._changed.append(cell)
+            cell.encoded = now
         self.in_play.clear()
         self.deleted.clear()
 

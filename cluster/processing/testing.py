@@ -129,7 +129,7 @@ class Rehearsal:
         tasks = self._tasks[processor.name]
         task = tasks[partition_of_key(encoded_key, self._partitions) % len(tasks)]
         encoded = task.store.get((name, encoded_key))
-        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name])
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name] | None)
 
     def counts(self, processor: Processor) -> dict[str, int]:
         """What was counted of a processor: late, skipped, dead_lettered, parked and so on."""

@@ -1,12 +1,15 @@
 """Keyed state in the hands of user code: what is looked at, set, cleared, taken back, and left alone."""
 
+import datetime as dt
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from cluster.errors import ProcessorFailed, StateUnreadable
 from cluster.processing.app import App
+from cluster.processing.binding import default_of
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State
@@ -206,3 +209,68 @@ def test_a_state_says_what_it_has() -> None:
 
     with pytest.raises(ProcessorFailed, match="State has no 'valeu'; it has `value` and `clear`"):
         Bench(mistaken).run(("a", "x"))
+
+
+def moody(step: Step, day: State[dt.date], count: State[int], pair: State[tuple[int, str]]) -> str:
+    """Sets what it is told to."""
+    match step.do:
+        case "nothing":
+            day.value = None
+        case "day":
+            day.value = dt.date(2026, 11, 27)
+        case "half":
+            count.value += 0.5
+        case "none":
+            count.value = None
+        case "pair":
+            pair.value = (1, "a") if pair.value is None else (*pair.value, "b")
+    return f"{day.value} {count.value} {pair.value}"
+
+
+def test_none_may_be_set_where_it_is_the_default() -> None:
+    """It is read again like every other value, by whoever comes next."""
+    bench = Bench(moody)
+
+    assert ["2026-11-27 0 None"] == said(bench.run(("a", "day")))
+    assert ["None 0 None"] == said(bench.run(("a", "nothing")))
+    bench.runner = Runner(bench.runner.stage, bench._read)
+    assert ["None 0 None", "None 0 (1, 'a')"] == said(bench.run(("a", "look"), ("a", "pair")))
+
+
+@pytest.mark.parametrize("do", ["half", "none"])
+def test_a_value_of_another_type_is_the_records_fault(do: str) -> None:
+    """Nothing is stored that would not decode: the record that sets it fails, and the task goes on."""
+    bench = Bench(moody, skip())
+
+    assert ["None 0 None"] * 2 == said(bench.run(("a", "look"), ("a", do), ("a", "look")))
+    assert [] == changed(bench.run(("a", "look")), "count")
+    with pytest.raises(ProcessorFailed, match=r"offset 0: TypeError: state 'count' .*: Expected `int`, got"):
+        Bench(moody).run(("a", do))
+
+
+def test_a_value_within_another_is_looked_at_too() -> None:
+    """Maps, and what is nested."""
+
+    def careless(step: Step, lists: MapState[str, list[int]]) -> str:
+        numbers = lists.get("n", [])
+        lists["n"] = [*numbers, 1 if step.do == "good" else "one"]  # type: ignore[list-item]
+        return str(len(lists["n"]))
+
+    assert ["1", "2"] == said(Bench(careless, skip()).run(("a", "good"), ("a", "bad"), ("a", "good")))
+    with pytest.raises(ProcessorFailed, match=r"TypeError: state 'lists' .*: Expected `int`, got `str` - at `\$\[0\]`"):
+        Bench(careless).run(("a", "bad"))
+
+
+class Picky:
+    """Cannot be made of nothing, and says so in its own way."""
+
+    def __init__(self, n: int = 0) -> None:
+        if n < 1:
+            raise ValueError("from 1")
+
+
+def test_a_default_is_made_only_where_it_can_be() -> None:
+    """It is of its type, and a type that does not like to be made of nothing has none."""
+    kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any]
+
+    assert [0, [], None, (), None, None, None] == [default_of(kind)() for kind in kinds]
