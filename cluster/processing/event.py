@@ -7,6 +7,7 @@ their decimal digits, bytes as they are; anything else as JSON.
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -46,13 +47,25 @@ def encode_key(key: object) -> bytes:
 
 
 def decode_key(key: bytes, kind: Any) -> Any:
-    """The inverse, for the type of the field that keys come from."""
+    """The inverse, for the type of the field that keys come from. ValueError: it stands for nothing of that type."""
     if kind is bytes:
         return key
-    if kind is str:
-        return key.decode()
-    if kind is int:
-        return int(key)
+    try:
+        if kind is str:
+            return key.decode()
+        if kind is int:
+            return int(key)
+        return _decoded(key, kind)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ValueError(f"the record's key is {key!r:.200}, which stands for no {kind}: {error}") from None
+
+
+def _decoded(key: bytes, kind: Any) -> Any:
+    """What is not JSON is bytes or text; so are types that are made of them (choices of text, NewType, `| None`)."""
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(None if key == b"null" else key, kind)
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(key.decode(), kind)
     return msgspec.json.decode(key, type=kind)
 
 

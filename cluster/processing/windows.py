@@ -182,6 +182,7 @@ class Windows:
         return self._open(key, panes, start_ns, end_ns)
 
     def _open(self, key: bytes, panes: Panes, start_ns: int, end_ns: int) -> Pane:
+        decode_key(key, self._key_kind)  # what is none is this record's fault: when it closes, it would be nobody's
         pane = Pane(panes.next, start_ns, end_ns, [])
         panes.next += 1
         panes.open.append(pane)
