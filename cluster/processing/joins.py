@@ -5,6 +5,7 @@ time plus `within`. One timer for each key forgets them. A record below the wate
 which pairs there are depends on no cut of the input into works.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -31,12 +32,13 @@ class Joins:
 
     knows_place = True
 
-    def __init__(self, stage: Any, surroundings: Surroundings, decoders: Any) -> None:
+    def __init__(self, stage: Any, surroundings: Surroundings, decoders: Any, watermark: Callable[[], int]) -> None:
         self._within_ns: int = stage.within_ns
         self._function = stage.binding.function
         self._draft = surroundings.draft
         self._arguments = surroundings.arguments(stage.binding)
         self._decoders = decoders
+        self._watermark = watermark
         self._sides = surroundings.state.store(PAIRS_STORE, Sides, Sides)
 
     def take(self, part: Part, first: int, end: int) -> None:
@@ -68,8 +70,9 @@ class Joins:
         self._draft.at_timer(fired)
         cell = self._sides.cell(fired.key)
         sides: Sides = cell.get()
-        sides.left = [item for item in sides.left if item[0] + self._within_ns >= fired.at_ns]
-        sides.right = [item for item in sides.right if item[0] + self._within_ns >= fired.at_ns]
+        least_ns = self._watermark() - self._within_ns  # one look for all, not one for each time that there is
+        sides.left = [item for item in sides.left if item[0] >= least_ns]
+        sides.right = [item for item in sides.right if item[0] >= least_ns]
         left = [item[0] for item in (*sides.left, *sides.right)]
         if left:
             self._wake(fired.key, sides, min(left) + self._within_ns + 1)

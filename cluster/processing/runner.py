@@ -170,7 +170,7 @@ class Runner:
             case Kind.WINDOW:
                 return Windows(stage, surroundings, self._decoders(1)[0])
             case Kind.JOIN:
-                return Joins(stage, surroundings, self._decoders(2))
+                return Joins(stage, surroundings, self._decoders(2), self._watermark)
         assert stage.binding is not None, "a stage with a function has its signature"
         if stage.binding.is_async:
             return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at, stage.events[0])
