@@ -26,6 +26,7 @@ from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_d
 from cluster.processing.handles import State
 from cluster.processing.processor import Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
+from cluster.processing.spec import InputKind
 from cluster.processing.topics import TableTopic, Topic
 from cluster.records import Record
 
@@ -163,8 +164,10 @@ class Rehearsal:
     def finish(self) -> None:
         """All inputs are at their end for good, as with `until`: every window closes."""
         self.settle()
-        for tasks in self._tasks.values():
-            for task in tasks:
+        left = dict(self._tasks)
+        while left:
+            name = next(filter(lambda name: self._all_in(name, left), left), next(iter(left)))
+            for task in left.pop(name):
                 task.end(self._now_ns)
             self.settle()
 
@@ -198,6 +201,12 @@ class Rehearsal:
 
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]
+
+    def _all_in(self, name: str, others: dict[str, list[RehearsedTask]]) -> bool:
+        """Nobody who writes what this one reads is among the others: where none is so, they write to each other."""
+        reads = {spec.topic for spec in self._tasks[name][0].stage.spec.inputs if spec.kind is not InputKind.PARKED}
+        writers = (tasks[0].stage.spec.outputs for other, tasks in others.items() if other != name)
+        return reads.isdisjoint(spec.topic for outputs in writers for spec in outputs)
 
     def _tasks_of(self, processor: Processor) -> list[RehearsedTask]:
         return [task for stage in processor.stages for task in self._tasks[stage.spec.name]]

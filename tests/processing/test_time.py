@@ -199,6 +199,27 @@ def test_windows_of_a_rekeyed_topic_close_without_an_end(partitions: int) -> Non
         assert "late" not in t.counts(count)
 
 
+def test_who_reads_what_another_writes_ends_after_it() -> None:
+    """Whichever of them was defined first: what closes at the end comes before the end."""
+    app = App("clock")
+    ticks = app.topic("ticks", Tick, key="who", time="at")
+    counts = app.topic("counts", Tick, key="who", time="at")
+
+    @app.window(counts, tumbling="60s", to="minutes")
+    def of_a_minute(window: Window, counts: list[Tick]) -> int:
+        return len(counts) if window.start_ns >= 0 else -1
+
+    @app.window(ticks, tumbling="10s", to=counts)
+    def of_seconds(window: Window, ticks: list[Tick]) -> Tick:
+        return Tick(ticks[0].who, window.start_ns)
+
+    with app.test() as t:
+        t.send(ticks, *[Tick("a", n * S) for n in (0, 1, 10, 20)])
+        t.finish()
+        assert [3] == t.read("minutes")
+        assert {} == t.counts(of_a_minute)
+
+
 def sorted_pairs(numbers: list[int]) -> list[int]:
     """Of (second, count), by second, the count first."""
     return [n for pair in sorted(zip(numbers[::2], numbers[1::2], strict=True)) for n in reversed(pair)]
