@@ -16,7 +16,7 @@ from cluster.errors import InvalidApp
 from cluster.processing.durations import positive_ns
 from cluster.processing.event import field_type
 from cluster.processing.policies import OnError, stop
-from cluster.processing.processor import Definition, Processor
+from cluster.processing.processor import REKEY, Definition, Processor
 from cluster.processing.spec import Kind, ProcessorSpec
 from cluster.processing.topics import TableTopic, Topic, check_name, make_topic
 from cluster.processing.windows import window_form
@@ -90,7 +90,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.FUNCTION,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -138,7 +138,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.WINDOW,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -179,7 +179,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.JOIN,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(left, right),
                     key=None,
                     outputs=self._outputs(to),
@@ -215,6 +215,9 @@ class App:
     def _define(self, definition: Definition, function: Callable[..., Any]) -> Processor:
         what = f"{self.name}.{definition.name}"
         check_name(definition.name, f"{self.name}: processor")
+        if definition.name.endswith(REKEY):
+            rest = definition.name.removesuffix(REKEY)
+            raise InvalidApp(f"{self.name}: processor {definition.name!r}: that is what re-keys for {rest!r}")
         if definition.name in self.processors:
             raise InvalidApp(f"{what} is there already: a name is for one processor")
         for source in definition.sources:

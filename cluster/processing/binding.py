@@ -56,6 +56,8 @@ class Binding(NamedTuple):
 
 def bind(function: Callable[..., Any], leading: int, what: str, takes: str = "the event") -> Binding:
     """Read the signature: `leading` parameters, then injected ones. InvalidApp says what is wrong with it."""
+    if not inspect.isroutine(function):
+        raise InvalidApp(f"{what}: a function is wanted, and this is {function!r}")
     try:
         hints = typing.get_type_hints(function)
     except NameError as error:

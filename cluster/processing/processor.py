@@ -4,11 +4,14 @@ A *stage* is what has tasks of its own: the function's, and before it, where its
 re-keys into an internal topic.
 """
 
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from cluster.errors import InvalidApp
 from cluster.processing import event as events
@@ -21,6 +24,8 @@ from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, Proc
 from cluster.processing.topics import TableTopic, Topic
 from cluster.processing.windows import Window, WindowForm
 
+REKEY = ".rekey"
+"""At the end of a stage's name: it re-keys for the processor before it."""
 ALL = "*"
 """As a processor's key: one key for everything."""
 _TAKES = {
@@ -81,6 +86,7 @@ class Processor:
         self.name = definition.name
         self.definition = definition
         self.function = function
+        self.__name__ = definition.name
         self.__doc__ = function.__doc__
         self._what = f"{app}.{definition.name}"
         self._tables = {table.parameter: table for table in tables.values()}
@@ -131,6 +137,8 @@ class Processor:
         self._check_options()
         takes = _TAKES[definition.kind]
         binding = bind(self.function, 1 if definition.kind is Kind.FUNCTION else 2, what, takes)
+        if inspect.isasyncgenfunction(self.function):
+            raise InvalidApp(f"{what}: an async function returns what it has, one value or a list; it does not yield")
         source = definition.sources[0]
         if definition.kind is Kind.WINDOW:
             if binding.leading[0] is not Window or not is_many(binding.leading[1]):
@@ -204,6 +212,14 @@ class Processor:
         version = self.definition.version
         return f"__rekey.{self.app}.{self.name}" + (f".{version}" if version > 1 else "")
 
+    def _decodable(self, topic: Topic | TableTopic, event: Any) -> Any:
+        """The type itself. It is looked at only now, for what it refers to may be written behind the topic."""
+        try:
+            msgspec.json.Decoder(event)
+        except (NameError, TypeError) as error:
+            raise InvalidApp(f"{self._what}: events of topic {topic.name!r} cannot be decoded: {error}") from error
+        return event
+
     def _dead(self) -> tuple[tuple[OutputSpec, ...], tuple[InputSpec, ...]]:
         policy = self.definition.on_error
         if policy.how != "dead_letter":
@@ -216,10 +232,11 @@ class Processor:
         source = definition.sources[0]
         letters, parked = self._dead()
         key = "" if definition.key == ALL else str(definition.key)
+        wants_no_field = not key and not source.time
         return Stage(
             spec=ProcessorSpec(
                 app=self.app,
-                name=f"{self.name}.rekey",
+                name=f"{self.name}{REKEY}",
                 version=definition.version,
                 kind=Kind.REKEY,
                 inputs=(source.as_input(definition.start, definition.until), *parked),
@@ -232,7 +249,7 @@ class Processor:
             ),
             binding=None,
             timers={},
-            events=(source.event,),
+            events=(bytes if wants_no_field else self._decodable(source, source.event),),
             forms=(OutputForm(self._internal, None, None),),
             tables={},
             key_kind=self._key_kind(source, source.key),
@@ -278,7 +295,7 @@ class Processor:
             ),
             binding=binding,
             timers=dict(self._timers),
-            events=(*sources, *(table.event for table in tables)),
+            events=(*map(self._decodable, definition.sources, sources), *(self._decodable(t, t.event) for t in tables)),
             forms=tuple(map(_form, definition.outputs)),
             tables={table.parameter: table.name for table in tables},
             key_kind=self._key_kind(definition.sources[0], key),

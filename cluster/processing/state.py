@@ -163,7 +163,6 @@ class Store:
                 key=cell.key.hex(),
             ) from error
 
-
     def check(self, cell: Cell, encoded: bytes) -> None:
         """Of a new value: whether it can be read again. TypeError."""
         if self._is_own or type(cell.value) is self._plain:
@@ -171,7 +170,9 @@ class Store:
         try:
             self._decode(encoded)
         except msgspec.DecodeError as error:
-            raise TypeError(f"state {self.name!r} was given {cell.value!r:.200}, which is not its type: {error}") from None
+            raise TypeError(
+                f"state {self.name!r} was given {cell.value!r:.200}, which is not its type: {error}"
+            ) from None
 
 
 class KeyedState:

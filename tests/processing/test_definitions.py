@@ -1,7 +1,8 @@
 """What is wrong with an app is said when it is defined, by name; what is right becomes plain values."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -112,6 +113,18 @@ def pair(left: Order, right: Alert) -> None:
     """Takes one of each."""
 
 
+async def yielding(order: Order) -> AsyncIterator[Alert]:
+    """Gives results as it goes."""
+    yield Alert(order.who)
+
+
+class Unfinished(Event):
+    """Has a field of a type that nobody has written."""
+
+    who: str
+    lines: "list[Line]"  # type: ignore[name-defined]  # noqa: F821
+
+
 class Made(NamedTuple):
     """What `make` makes."""
 
@@ -184,6 +197,16 @@ WRONG = {
     r"topic 'orders' is there already": lambda m: m.app.topic("orders", Alert),
     r"topic 'a b': a name is": lambda m: m.app.topic("a b", Order),
     r"on_error: -1 retries": lambda m: m.app.processor(m.orders, on_error=dead_letter(retries=-1)),
+    r"shop\.yielding: an async function returns what it has, .* it does not yield": lambda m: m.app.processor(
+        m.orders, to="alerts"
+    )(yielding),
+    r"shop\.two: a function is wanted, and .*Processor": lambda m: m.app.processor(m.orders, name="two")(
+        m.app.processor(m.orders)(one)
+    ),
+    r"shop\.part: a function is wanted, and .*partial": lambda m: m.app.processor(m.orders, name="part")(
+        functools.partial(one)
+    ),
+    r"shop: processor 'one\.rekey': .* re-keys for 'one'": lambda m: m.app.processor(m.orders, name="one.rekey")(one),
     r"shop\.one is there already": lambda m: (m.app.processor(m.orders)(one), m.app.processor(m.orders)(one)),
 }
 
@@ -193,6 +216,23 @@ def test_what_is_wrong_is_said_at_once(message: str) -> None:
     """Each with the name of the function and of what does not fit."""
     with pytest.raises(InvalidApp, match=message):
         WRONG[message](Made(*make()))
+
+
+@pytest.mark.parametrize("event", [Unfinished, Order | Alert, dict[str, Order | Alert]])
+def test_a_type_that_nothing_can_be_decoded_as_is_refused(event: object) -> None:
+    """When the app is described, since a class may be written behind the topic; not when the first record comes."""
+    app = App("shop")
+
+    @app.processor(app.topic("new", event), to="seen")
+    def look(event: bytes) -> bytes:
+        return event
+
+    @app.processor(app.topics["new"], name="other")
+    def other(event: event) -> None:  # type: ignore[valid-type]
+        """Wants it decoded."""
+
+    with pytest.raises(InvalidApp, match=r"shop\.other: events of topic 'new' cannot be decoded: "):
+        app.specs()
 
 
 def test_a_timer_that_fits_nothing_is_refused() -> None:

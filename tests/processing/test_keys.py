@@ -70,7 +70,9 @@ def test_a_key_comes_back_as_it_was(kind: Any, value: Any) -> None:
     assert value == decode_key(encode_key(value), kind)
 
 
-@pytest.mark.parametrize(("kind", "key"), [(str, b"\xff"), (str | None, b"\xff"), (int, b"a"), (Colour, b"blue"), (dt.date, b"tomorrow")])
+@pytest.mark.parametrize(
+    ("kind", "key"), [(str, b"\xff"), (str | None, b"\xff"), (int, b"a"), (Colour, b"blue"), (dt.date, b"tomorrow")]
+)
 def test_a_key_that_is_none_of_its_type(kind: Any, key: bytes) -> None:
     """It is said which."""
     with pytest.raises(ValueError, match="the record's key is "):
@@ -90,7 +92,7 @@ def in_window(window: Window, visits: list[Visit]) -> str:
 
 def with_ctx(visit: Visit, ctx: Ctx) -> str:
     """Tells."""
-    return f"{ctx.key} 1"
+    return f"{ctx.key} {len(visit.who)}"
 
 
 @pytest.mark.parametrize("windows", [{"tumbling": "1d"}, {"session": "1h"}, {}])

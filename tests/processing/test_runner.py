@@ -9,6 +9,7 @@ from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State, Table
 from cluster.processing.policies import OnError, dead_letter, skip, stop
+from cluster.processing.processor import ALL
 from cluster.processing.runner import Runner
 from cluster.processing.work import Batch, Work
 from cluster.records import Record
@@ -240,3 +241,19 @@ def test_no_more_keys_are_parked_than_are_allowed(monkeypatch: pytest.MonkeyPatc
     runner.run(work(batch(order(-1, "a"), order(-1, "b"), order(1, "a")), n=1))
     with pytest.raises(ProcessorFailed, match="2 keys are parked, and no more are"):
         runner.run(work(batch(order(-1, "c"), base=3), n=2))
+
+
+@pytest.mark.parametrize("event", [None, bytes, Order])
+def test_one_key_for_all_of_a_topic_wants_no_field_of_them(event: object) -> None:
+    """Whatever is in it: the function takes bytes, so nothing is decoded on the way."""
+    app = App("shop")
+    anything = app.topic("anything", event)
+
+    @app.processor(anything, key=ALL, to="counts")
+    def count(value: bytes, total: State[int]) -> int:
+        total.value += len(value)
+        return total.value
+
+    with app.test() as t:
+        t.send(anything, b"x", b"{}", b"rubbish")
+        assert 10 == t.read("counts")[-1]
