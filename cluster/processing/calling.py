@@ -127,7 +127,11 @@ class Calls:
             raise _no_key()
 
     def fire(self, fired: Fired) -> None:
-        """Call the function of a timer."""
+        """Call the function of a timer. LookupError: the code that set it had one, and this has none."""
+        if fired.name not in self._timers:
+            raise LookupError(
+                f"the code has no function for timer {fired.name!r} any more: deploy code that has one, or a new version"
+            )
         function, arguments = self._timers[fired.name]
         self._draft.at_timer(fired)
         result = function(*arguments.at(fired.key))

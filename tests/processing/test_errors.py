@@ -1,5 +1,7 @@
 """What becomes of a record that user code raises for: nothing is lost, nothing is done twice, and it says where."""
 
+import datetime as dt
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +15,7 @@ from cluster.processing.policies import OnError, dead_letter, skip, stop
 from cluster.processing.processor import Processor
 from cluster.processing.rehearsal import CRASHES
 from cluster.processing.topics import Topic
+from cluster.processing.work import TimerClock
 
 
 class Order(Event):
@@ -252,3 +255,61 @@ def test_parked_keys_keep_their_order(*, orders_: list[Order], faults: list[str]
             assert [order.n for order in sent if order.who == who] == [n for n in done if sent[n].who == who]
             assert (t.state(work, who) or 0) == sum(order.amount for order in sent if order.who == who)
         assert all(("~parked", b"") not in task.store for task in t._tasks_of(work))
+
+
+def test_what_is_told_of_an_error_is_bounded() -> None:
+    """Some exceptions hold all that there was; a dead letter is not larger than its topic takes for that."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, on_error=dead_letter("dead"))
+    def work(order: Order) -> None:
+        raise ValueError(str(order.n) * 10_000_000)
+
+    with app.test() as t:
+        t.send(orders, Order(1, "a"))
+        (letter,) = t.records("dead")
+        assert sum(len(header.value) for header in letter.headers) < 20_000
+        assert {h.name: h.value for h in letter.headers}["rr-error"].startswith(b"ValueError: 111")
+
+
+def test_a_timer_that_new_code_does_not_have_is_named() -> None:
+    """It was set by earlier code; the task stops, as at every timer that fails, and says what it wants."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders)
+    def work(order: Order, ctx: Ctx) -> None:
+        ctx.timer("remind", at=order.n)
+
+    @work.timer("remind")
+    def remind() -> None:
+        """Was there."""
+
+    with pytest.raises(ProcessorFailed, match=r"the code has no function for timer 'remind' any more: ") as caught:  # noqa: PT012, SIM117
+        with app.test() as t:
+            (task,) = {task for task in t._tasks_of(work) if task._task == 1}
+            task.timers[b"a", "remind"] = (0, TimerClock.PROCESSING)
+            work._timers.clear()
+            task.stage, = work.stages
+            task._runner = task._new_runner()
+    assert "remind" == caught.value.metadata["timer"]
+
+
+@pytest.mark.parametrize("at", [1.5, dt.date(2026, 1, 1), "noon", True])
+def test_a_timer_is_set_to_a_moment(at: object) -> None:
+    """Anything else is refused by name."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders)
+    def work(order: Order, ctx: Ctx) -> None:
+        ctx.timer("remind", at=at)  # type: ignore[arg-type]
+        raise AssertionError(order.n)
+
+    @work.timer("remind")
+    def remind() -> None:
+        """Never."""
+
+    with pytest.raises(ProcessorFailed, match="timer 'remind': `at` is .*; a datetime, or an int of ns"), app.test() as t:
+        t.send(orders, Order(1, "a"))
