@@ -77,7 +77,10 @@ class MapState(Generic[K, V]):
 
 
 class Table(Generic[V]):
-    """The newest value of each key of a table's topic, of the keys that this task has."""
+    """The newest value of each key of a table's topic, of the keys that this task has.
+
+    What it gives is the caller's own copy: a table is changed by its topic alone.
+    """
 
     __slots__ = ("_key", "_mine", "_name", "_store")
     _key: bytes
@@ -98,7 +101,8 @@ class Table(Generic[V]):
             raise InvalidRequest(
                 f"table {self._name!r}: key {key!r} belongs to another task; give the processor the table's key"
             )
-        found = self._store.cell(encoded).get()
+        cell = self._store.cell(encoded)
+        found = None if cell.encoded is None else self._store.value(cell)
         return default if found is None else found
 
     def __getitem__(self, key: Any) -> V:

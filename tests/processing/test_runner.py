@@ -257,3 +257,24 @@ def test_one_key_for_all_of_a_topic_wants_no_field_of_them(event: object) -> Non
     with app.test() as t:
         t.send(anything, b"x", b"{}", b"rubbish")
         assert 10 == t.read("counts")[-1]
+
+
+def test_a_table_is_only_read() -> None:
+    """Who changes what it was handed has changed its own copy."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    last = app.table("last", Order, key="who")
+
+    @app.processor(orders, to="seen")
+    def look(order: Order, last: Table[Order]) -> int:
+        found = last[order.who]
+        found.n += order.n
+        return found.n
+
+    with app.test(partitions=1) as t:
+        t.send(last, Order(1, "a"))
+        t.settle()
+        t.send(orders, Order(10, "a"), Order(20, "a"))
+        assert [11, 21] == t.read("seen")
+        t.send(orders, Order(30, "a"))
+        assert [11, 21, 31] == t.read("seen")
