@@ -6,14 +6,38 @@ not depend on who was faster. A work ends when all of its calls have; one that r
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from cluster.processing.binding import Binding, element, is_many, view_of
 from cluster.processing.calling import Arguments, Surroundings
 from cluster.processing.context import Ctx
 from cluster.processing.draft import Draft, Part
 from cluster.processing.work import Fired
+
+T = TypeVar("T")
+
+
+class Loop:
+    """An event loop, made when it is first wanted.
+
+    All runners of a process have one: a client, or a lock, that one call has made is of its loop, and all may use it.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def run(self, calls: Coroutine[Any, Any, T]) -> T:
+        """Until they are done."""
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(calls)
+
+    def close(self) -> None:
+        """What was left on it ends."""
+        if self._runner is not None:
+            self._runner.close()
+            self._runner = None
 
 
 class AsyncCalls:
@@ -28,6 +52,7 @@ class AsyncCalls:
         surroundings: Surroundings,
         ctx_at: Callable[[Draft], Ctx],
         event: Any,
+        loop: Loop,
     ) -> None:
         self._binding = binding
         self._concurrency = concurrency
@@ -38,13 +63,11 @@ class AsyncCalls:
         self._raw = element(binding.leading[0]) is bytes
         self._many = is_many(binding.leading[0])
         self.knows_place = not self._many
-        self._loop: asyncio.Runner | None = None
+        self._loop = loop
 
     def take(self, part: Part, first: int, end: int) -> None:
         """Call the function for the records from `first` to before `end`, and wait for all."""
         self._draft.at_record(part, first)
-        if self._loop is None:
-            self._loop = asyncio.Runner()
         drafts = self._loop.run(self._all(part, first, end))
         for place in sorted(drafts):
             self._draft.adopt(drafts[place])
@@ -52,12 +75,6 @@ class AsyncCalls:
     def fire(self, fired: Fired) -> None:
         """Async functions have no timers."""
         raise AssertionError(f"timer {fired.name!r} of an async function")
-
-    def close(self) -> None:
-        """End the loop that the calls ran on."""
-        if self._loop is not None:
-            self._loop.close()
-            self._loop = None
 
     async def _all(self, part: Part, first: int, end: int) -> dict[int, Draft]:
         room = asyncio.Semaphore(self._concurrency)

@@ -130,7 +130,7 @@ class Calls:
         """Call the function of a timer. LookupError: the code that set it had one, and this has none."""
         if fired.name not in self._timers:
             raise LookupError(
-                f"the code has no function for timer {fired.name!r} any more: deploy code that has one, or a new version"
+                f"the code has no function for timer {fired.name!r} any more: deploy code with one, or a new version"
             )
         function, arguments = self._timers[fired.name]
         self._draft.at_timer(fired)

@@ -13,7 +13,7 @@ from itertools import accumulate
 import msgspec
 
 from cluster.client.routing import partition_of_key
-from cluster.processing.async_calls import AsyncCalls
+from cluster.processing.async_calls import AsyncCalls, Loop
 from cluster.processing.attempts import Attempts, Operator
 from cluster.processing.binding import element
 from cluster.processing.calling import Calls, Surroundings, table_store
@@ -33,14 +33,26 @@ TIME_STORE = "~time"
 
 
 class Runner:
-    """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task."""
+    """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task.
+
+    `loop`: what async functions run on; by default one of its own.
+    """
 
     def __init__(
-        self, stage: Stage, read_state: ReadState, *, task: int = 0, tasks: int = 1, partitions: int = 1
+        self,
+        stage: Stage,
+        read_state: ReadState,
+        *,
+        task: int = 0,
+        tasks: int = 1,
+        partitions: int = 1,
+        loop: Loop | None = None,
     ) -> None:
         self.stage = stage
         spec = stage.spec
         self._task, self._tasks, self._partitions = task, tasks, partitions
+        self._loop = loop or Loop()
+        self._own_loop = self._loop if loop is None else None
         self._state = KeyedState(read_state)
         self._draft = Draft(stage.forms)
         self._time = self._state.store(TIME_STORE, TimeState, TimeState)
@@ -77,9 +89,9 @@ class Runner:
         self._state.committed(n)
 
     def close(self) -> None:
-        """The runner is done with: what async functions left on their loop ends."""
-        if isinstance(self._operator, AsyncCalls):
-            self._operator.close()
+        """The runner is done with, and so is a loop of its own."""
+        if self._own_loop is not None:
+            self._own_loop.close()
 
     def _run(self, work: Work) -> Effects:
         draft = self._draft
@@ -173,7 +185,8 @@ class Runner:
                 return Joins(stage, surroundings, self._decoders(2), self._watermark)
         assert stage.binding is not None, "a stage with a function has its signature"
         if stage.binding.is_async:
-            return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at, stage.events[0])
+            concurrency = stage.spec.concurrency
+            return AsyncCalls(stage.binding, concurrency, surroundings, self._ctx_at, stage.events[0], self._loop)
         return Calls(stage.binding, stage.timers, surroundings, stage.events[0])
 
 

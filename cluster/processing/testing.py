@@ -21,6 +21,7 @@ import msgspec
 
 from cluster.client.routing import partition_of_key
 from cluster.errors import InvalidRequest, UnknownTopic
+from cluster.processing.async_calls import Loop
 from cluster.processing.durations import duration_ns
 from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_datetime, time_reader
 from cluster.processing.handles import State
@@ -58,6 +59,7 @@ class Rehearsal:
         self._topics: dict[str, RehearsedTopic] = {}
         self._tasks: dict[str, list[RehearsedTask]] = {}
         self._turn = 0
+        self._loop = Loop()
         for processor in app.processors.values():
             for stage in processor.stages:
                 self._tasks[stage.spec.name] = [
@@ -67,6 +69,7 @@ class Rehearsal:
                         tasks,
                         [self._topic(spec.topic) for spec in stage.spec.inputs],
                         [self._topic(spec.topic) for spec in stage.spec.outputs],
+                        self._loop,
                     )
                     for number in range(tasks)
                 ]
@@ -198,6 +201,7 @@ class Rehearsal:
         """End what async functions ran on."""
         for task in self._all():
             task.close()
+        self._loop.close()
 
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]

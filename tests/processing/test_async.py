@@ -9,6 +9,7 @@ from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
 from cluster.processing.policies import dead_letter
+from cluster.processing.rehearsal import CRASHES
 
 
 class Order(Event):
@@ -87,3 +88,30 @@ def test_a_call_that_is_cancelled_has_failed(how: str) -> None:
         assert [0, 1, 2, 3, 5, 6, 7, 8, 9] == t.read("done")
         assert [Order(4, "a")] == t.read("dead", Order)
         assert (4, 5) == (t.state(ask, "a"), t.state(ask, "b"))
+
+
+def test_what_one_call_has_made_others_may_use() -> None:
+    """A client, or a lock, is of one event loop: all tasks of a process have the same, whatever crashes."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    loops: set[asyncio.AbstractEventLoop] = set()
+
+    @app.processor(orders, to="done")
+    async def ask(order: Order) -> int:
+        loops.add(asyncio.get_running_loop())
+        return order.n
+
+    @app.processor(orders, to="done-too")
+    async def ask_too(order: Order) -> int:
+        loops.add(asyncio.get_running_loop())
+        return order.n
+
+    with app.test(partitions=3) as t:
+        for before in CRASHES:
+            t.crash(ask, before=before)
+            t.send(orders, *[Order(n, "abcdefgh"[n % 8]) for n in range(8)])
+            t.settle()
+        assert 24 == len(t.read("done"))
+        (loop,) = loops
+        assert not loop.is_closed()
+    assert loop.is_closed()

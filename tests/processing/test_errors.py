@@ -291,7 +291,7 @@ def test_a_timer_that_new_code_does_not_have_is_named() -> None:
             (task,) = {task for task in t._tasks_of(work) if task._task == 1}
             task.timers[b"a", "remind"] = (0, TimerClock.PROCESSING)
             work._timers.clear()
-            task.stage, = work.stages
+            (task.stage,) = work.stages
             task._runner = task._new_runner()
     assert "remind" == caught.value.metadata["timer"]
 
@@ -311,5 +311,8 @@ def test_a_timer_is_set_to_a_moment(at: object) -> None:
     def remind() -> None:
         """Never."""
 
-    with pytest.raises(ProcessorFailed, match="timer 'remind': `at` is .*; a datetime, or an int of ns"), app.test() as t:
+    with (
+        pytest.raises(ProcessorFailed, match=r"timer 'remind': `at` is .*; a datetime, or an int of ns"),
+        app.test() as t,
+    ):
         t.send(orders, Order(1, "a"))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, RefusedToStart, RiverrunError
 from cluster.processing.app import App
+from cluster.processing.async_calls import Loop
 from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
@@ -89,6 +90,7 @@ class Serving:
         }
         self._app = app.name
         self._runners: dict[int, Runner] = {}
+        self._loop = Loop()
         self._waiting: deque[NodeFrame] = deque()
         """What came while an answer about state was waited for."""
 
@@ -106,6 +108,7 @@ class Serving:
                     raise RefusedToStart("the node sent state that nobody asked for")
         for seat in list(self._runners):
             self._shut(seat)
+        self._loop.close()
 
     def _next(self) -> NodeFrame | None:
         if self._waiting:
@@ -126,7 +129,9 @@ class Serving:
             self._send(failed(frame.seat, error))
             return
         read = partial(self._read, frame.seat)
-        self._runners[frame.seat] = Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
+        self._runners[frame.seat] = Runner(
+            stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, loop=self._loop
+        )
         self._send(Opened(seat=frame.seat))
 
     def _run(self, frame: Run) -> None:
