@@ -193,7 +193,7 @@ class Attempts:
             self._draft.counts["skipped"] += 1
             return
         self._draft.counts["dead_lettered"] += 1
-        self._write_letter(part, place, f"{type(error).__name__}: {error}", _traceback(error))
+        self._write_letter(part, place, _said(error), _traceback(error))
         if self._policy.park_key:
             self._park(part.keys[place])
 
@@ -245,7 +245,7 @@ class Attempts:
             if letter is None:
                 self._again(part, place)
             else:
-                self._write_letter(letter, 0, f"{type(error).__name__}: {error}", _traceback(error))
+                self._write_letter(letter, 0, _said(error), _traceback(error))
             if entry is not None:
                 entry.again = entry.waiting - 1
         else:
@@ -275,12 +275,20 @@ class Attempts:
 
     def _failed(self, error: Exception, where: str, **metadata: str) -> ProcessorFailed:
         return ProcessorFailed(
-            f"{self._name} version {self._spec.version} failed at {where}: {type(error).__name__}: {error}",
+            f"{self._name} version {self._spec.version} failed at {where}: {_said(error)}",
             processor=self._name,
             version=self._version,
             traceback=_traceback(error),
             **metadata,
         )
+
+
+def _said(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception as failed:  # noqa: BLE001  it is the user's class
+        text = f"(it cannot be told: {type(failed).__name__})"
+    return f"{type(error).__name__}: {text}"
 
 
 def _traceback(error: Exception) -> str:

@@ -257,7 +257,11 @@ class KeyedState:
             cells = [cell for cell in cells if cell.is_seen()]
             values = [*map(_value_of, cells)]
         encoded: list[bytes | None] = []
-        encoded += map(self.encode, values)
+        try:
+            encoded += map(self.encode, values)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            name = [*cells][len(encoded)].store.name
+            raise TypeError(f"state {name!r} cannot be stored: {error}") from error
         for place, cell in enumerate(cells) if self.deleted else ():
             if cell in self.deleted and encoded[place] == cell.store.nothing:
                 encoded[place] = None

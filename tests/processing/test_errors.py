@@ -1,5 +1,6 @@
 """What becomes of a record that user code raises for: nothing is lost, nothing is done twice, and it says where."""
 
+import contextlib
 import datetime as dt
 
 import pytest
@@ -316,3 +317,47 @@ def test_a_timer_is_set_to_a_moment(at: object) -> None:
         app.test() as t,
     ):
         t.send(orders, Order(1, "a"))
+
+
+class Speechless(Exception):
+    """Cannot even say what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("policy", [stop(), dead_letter("dead")])
+def test_an_exception_that_cannot_be_told_is_one_like_others(policy: OnError) -> None:
+    """What becomes of its record is what `on_error` says, and at least its name is there."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, on_error=policy)
+    def work(order: Order) -> None:
+        if order.n == 1:
+            raise Speechless
+
+    told = contextlib.nullcontext() if policy.how != "stop" else pytest.raises(ProcessorFailed, match="Speechless: ")
+    with told, app.test() as t:
+        t.send(orders, Order(1, "a"))
+        (letter,) = t.records("dead") if policy.how != "stop" else t.records("orders")
+        assert {h.name: h.value for h in letter.headers}["rr-error"].startswith(b"Speechless: ")
+
+
+def test_state_that_cannot_be_stored_is_named() -> None:
+    """Whoever reads the message looks for the parameter, not at what the function returns."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, to="seen")
+    def work(order: Order, first: State[int], many: State[dict[str, object]]) -> int:
+        first.value += order.n
+        many.value["it"] = object() if order.amount < 0 else 2 ** (63 * order.amount)
+        return order.n
+
+    for bad in (-1, 2):
+        with (
+            pytest.raises(ProcessorFailed, match=r"offset 1: TypeError: state 'many' cannot be stored: "),
+            app.test() as t,
+        ):
+            t.send(orders, Order(1, "a"), Order(2, "a", bad))
