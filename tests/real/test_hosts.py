@@ -233,6 +233,11 @@ def f(orders: pyarrow.RecordBatch) -> list[int]:
             "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named pyarrow; it comes with "
             "riverrun[arrow]",
         ),
+        (
+            source("from models.orders import Purchase"),
+            "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named 'models'; an app is one "
+            "file, or a wheel of several, and what else it imports is installed where its nodes run",
+        ),
         (source("other = App('other')"), "mine.py defines several apps (app, other): say which one"),
         (source("", app="shop"), "mine.py defines no app 'shop'; it has app"),
         (

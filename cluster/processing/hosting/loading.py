@@ -41,9 +41,15 @@ def _guarded(load: Callable[[], T], path: Path) -> T:
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
-        extra = isinstance(error, ModuleNotFoundError) and error.name == "pyarrow"
-        hint = "; it comes with riverrun[arrow]" if extra else ""
-        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{hint}") from error
+        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{_hint(error)}") from error
+
+
+def _hint(error: BaseException) -> str:
+    if not isinstance(error, ModuleNotFoundError):
+        return ""
+    if error.name == "pyarrow":
+        return "; it comes with riverrun[arrow]"
+    return "; an app is one file, or a wheel of several, and what else it imports is installed where its nodes run"
 
 
 def _import_file(path: Path) -> ModuleType:
