@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cluster.processing.testing import Rehearsal
 
 F = TypeVar("F", bound=Callable[..., Any])
-To = str | Topic | Sequence[str | Topic] | None
+To = str | Topic | TableTopic | Sequence[str | Topic | TableTopic] | None
 
 
 class App:
@@ -230,9 +230,14 @@ class App:
     def _outputs(self, to: To) -> tuple[Topic, ...]:
         if to is None:
             return ()
-        return tuple(map(self._target, (to,) if isinstance(to, str | Topic) else to))
+        return tuple(map(self._target, to if isinstance(to, list | tuple) else (to,)))
 
-    def _target(self, to: str | Topic) -> Topic:
-        if isinstance(to, Topic):
-            return to
-        return self.topics.get(to) or Topic(check_name(to, f"{self.name}: to="))
+    def _target(self, to: object) -> Topic:
+        found = to if not isinstance(to, str) else self.topics.get(to) or self.tables.get(to)
+        if isinstance(found, TableTopic):
+            return Topic(found.name, found.event, found.key)
+        if isinstance(found, Topic):
+            return found
+        if not isinstance(to, str):
+            raise InvalidApp(f"{self.name}: to={to!r}; a name, or what `app.topic` returned, or a list of them")
+        return Topic(check_name(to, f"{self.name}: to="))

@@ -91,8 +91,8 @@ class Deployment:
         hosts = self.hosts()
         if FILE_NAME.fullmatch(request.file_name) is None:
             raise InvalidRequest(
-                f"{request.file_name!r} is no name of a Python file or a wheel: letters, digits and . _ - + !, and then "
-                ".py or .whl"
+                f"{request.file_name!r} is no name of a Python file or a wheel: letters, digits and . _ - + !, "
+                "and then .py or .whl"
             )
         content, offset = await self._content(request)
         file = CodeFile(name=request.file_name, app=request.app, content=content)

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cluster.errors import ProcessorFailed
+from cluster.errors import InvalidApp, ProcessorFailed
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
@@ -278,3 +278,29 @@ def test_a_table_is_only_read() -> None:
         assert [11, 21] == t.read("seen")
         t.send(orders, Order(30, "a"))
         assert [11, 21, 31] == t.read("seen")
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_table_may_be_written(*, by_name: bool) -> None:
+    """By its name, or as what `app.table` returned: under its key, as what it holds."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    last = app.table("last", Order, key="sku")
+
+    @app.processor(orders, to="last" if by_name else last, on_error=skip())
+    def keep(order: Order):  # type: ignore[no-untyped-def]
+        return order if order.n else "no order"
+
+    with app.test(partitions=1) as t:
+        t.send(orders, Order(1, "a", "s1"), Order(0, "a", "s1"), Order(2, "b", "s2"))
+        assert [b"s1", b"s2"] == [record.key for record in t.records(last)]
+        assert {"skipped": 1} == t.counts(keep)
+
+
+@pytest.mark.parametrize("to", [7, [None], Order])
+def test_what_is_no_topic_is_no_place_for_results(to: object) -> None:
+    """It is said so."""
+    app = App("shop")
+
+    with pytest.raises(InvalidApp, match="shop: to=.*; a name, or what `app.topic` returned"):
+        app.processor(app.topic("orders", Order), to=to)(lambda order: order)
