@@ -302,5 +302,5 @@ def test_what_is_no_topic_is_no_place_for_results(to: object) -> None:
     """It is said so."""
     app = App("shop")
 
-    with pytest.raises(InvalidApp, match="shop: to=.*; a name, or what `app.topic` returned"):
+    with pytest.raises(InvalidApp, match=r"shop: to=.*; a name, or what `app.topic` returned"):
         app.processor(app.topic("orders", Order), to=to)(lambda order: order)
