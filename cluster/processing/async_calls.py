@@ -108,6 +108,7 @@ class AsyncCalls:
         for place in places:
             async with room:
                 draft.at_record(part, place)
+                self._draft.reached = max(self._draft.reached, place + 1)
                 try:
                     event = self._view(given[span[0] : span[1]]) if self._many else given[place]
                     handles = arguments.at(None if self._many else part.keys[place])

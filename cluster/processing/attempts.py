@@ -1,7 +1,8 @@
 """What is done when user code raises: find the record, try it again, and then what `on_error` says.
 
 Rules:
-1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody.
+1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody. Who is called again for a record
+   gets it as it was, for the first call may have changed it.
 2. A function that takes one record is known to have failed at a record: those before it are done again, then it alone,
    then those behind it. A function that takes many is bisected. So one record is to blame in the end.
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
@@ -95,8 +96,10 @@ class Attempts:
                 self._try_again(operator, part, first, error)
             elif operator.knows_place and self._placed:
                 place = self._draft.place
+                self._readings.renew(part, first, max(place + 1, self._draft.reached))
                 todo += [pair for pair in ((place + 1, end), (place, place + 1), (first, place)) if pair[0] < pair[1]]
             else:
+                self._readings.renew(part, first, end)
                 middle = (first + end) // 2
                 todo += [(middle, end), (first, middle)]
 
@@ -177,6 +180,7 @@ class Attempts:
 
     def _try_again(self, operator: Operator, part: Part, place: int, error: Exception) -> None:
         for _ in range(self._policy.retries):
+            self._readings.renew(part, place, place + 1)
             failed = self._step(partial(operator.take, part, place, place + 1))
             if failed is None:
                 return
@@ -238,6 +242,7 @@ class Attempts:
                 error = self._step(partial(operator.take, letter, 0, 1))
                 if error is None:
                     break
+                self._readings.renew(letter, 0, 1)
         parked: dict[bytes, Parked] = self._parked.cell(b"").get()
         entry = None if key is None else parked.get(key)
         if error is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from cluster.errors import ProcessorFailed, StateUnreadable
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
-from cluster.processing.handles import State
+from cluster.processing.handles import State, Table
 from cluster.processing.policies import OnError, dead_letter, skip, stop
 from cluster.processing.processor import Processor
 from cluster.processing.rehearsal import CRASHES
@@ -361,3 +362,64 @@ def test_state_that_cannot_be_stored_is_named() -> None:
             app.test() as t,
         ):
             t.send(orders, Order(1, "a"), Order(2, "a", bad))
+
+
+@pytest.mark.parametrize("form", ["one", "many", "async", "join"])
+def test_what_is_tried_again_is_as_it_was(form: str) -> None:
+    """A function may do to its event what it likes: whoever gets it again, since it or another failed, gets it fresh."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    tries = Counter[int]()
+
+    def double(order: Order) -> Order:
+        order.amount *= 2
+        tries[order.n] += 1
+        if (order.n == 5 and tries[5] < 4) or order.n == 7:
+            raise ValueError("not yet")
+        return order
+
+    def many(orders: list[Order]) -> list[Order]:
+        return [*map(double, orders)]
+
+    async def waited(order: Order) -> Order:
+        return double(order)
+
+    def pair(order: Order, other: Order) -> Order | None:
+        return double(order) if order.n == other.n else None
+
+    options = {"to": "seen", "on_error": dead_letter("dead", retries=3), "name": "work"}
+    if form == "join":
+        others = app.topic("others", Order, key="who")
+        app.join(orders, others, within="1h", **options)(pair)
+    else:
+        others = None
+        app.processor(orders, **options)({"one": double, "many": many, "async": waited}[form])
+
+    with app.test(partitions=1) as t:
+        if others is not None:
+            t.send(others, *[Order(n, "a") for n in range(10)])
+            t.settle()
+        t.send(orders, *[Order(n, "a", 10) for n in range(10)])
+        assert [(n, 20) for n in range(10) if n != 7] == [(o.n, o.amount) for o in t.read("seen", Order)]
+        assert [Order(7, "a", 10)] == t.read("dead", Order)
+
+
+def test_a_record_of_a_table_without_a_key_is_to_blame_alone() -> None:
+    """What was deleted before it is deleted."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    last = app.table("last", Order)
+
+    @app.processor(orders, to="seen", on_error=skip())
+    def look(order: Order, last: Table[Order]) -> int:
+        return last.get(default=order).n
+
+    with app.test(partitions=1) as t:
+        t.send(last, Order(1, "a"), Order(2, "b"), key="a")
+        t.delete(last, "a")
+        t.send(last, Order(3, "a"))
+        t.send(last, Order(4, "b"), key="b")
+        t.settle()
+        t.send(orders, Order(7, "a"), Order(8, "b"))
+        assert [7, 4] == t.read("seen")
+        assert {"skipped": 1} == t.counts(look)
