@@ -232,7 +232,7 @@ class Processor:
         source = definition.sources[0]
         letters, parked = self._dead()
         key = "" if definition.key == ALL else str(definition.key)
-        wants_no_field = not key and not source.time
+        event = source.event if key or source.time else _read_as(source, self._binding.leading[-1])
         return Stage(
             spec=ProcessorSpec(
                 app=self.app,
@@ -249,7 +249,7 @@ class Processor:
             ),
             binding=None,
             timers={},
-            events=(bytes if wants_no_field else self._decodable(source, source.event),),
+            events=(self._decodable(source, event),),
             forms=(OutputForm(self._internal, None, None),),
             tables={},
             key_kind=self._key_kind(source, source.key),

@@ -259,6 +259,23 @@ def test_one_key_for_all_of_a_topic_wants_no_field_of_them(event: object) -> Non
         assert 10 == t.read("counts")[-1]
 
 
+def test_what_does_not_decode_is_put_aside_before_it_gets_the_one_key() -> None:
+    """So with a parked key it keeps back what came under its own key, not everything."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, key=ALL, to="seen", on_error=dead_letter("dead", park_key=True))
+    def look(order: Order) -> int:
+        return order.n
+
+    with app.test() as t:
+        t.send(orders, b"rubbish", key="a")
+        t.settle()
+        t.send(orders, Order(1, "b"), Order(2, "a"))
+        assert [1] == t.read("seen")
+        assert 2 == len(t.records("dead"))
+
+
 def test_a_table_is_only_read() -> None:
     """Who changes what it was handed has changed its own copy."""
     app = App("shop")
