@@ -86,12 +86,16 @@ class Arguments:
     def at(self, key: bytes | None) -> list[Any]:
         """For one call. InvalidRequest: there is no key."""
         if key is None and self.want_key:
-            raise _no_key()
+            raise no_key()
         return [next(iter(column)) for column in self.columns((key,))]
 
 
-def _no_key() -> InvalidRequest:
-    return InvalidRequest("the record has no key, and keyed state needs one")
+def no_key(what: str = "keyed state") -> InvalidRequest:
+    """The fault of a record without a key, where `what` needs one."""
+    return InvalidRequest(
+        f"the record has no key, and {what} needs one: whoever publishes gives it one, or the processor makes it, with "
+        "`key=`, of a field of a topic that is declared without"
+    )
 
 
 class Calls:
@@ -124,7 +128,7 @@ class Calls:
         self._draft.at_record(part, first)
         self._call(events, keys)
         if len(keys) < len(events):
-            raise _no_key()
+            raise no_key()
 
     def fire(self, fired: Fired) -> None:
         """Call the function of a timer. LookupError: the code that set it had one, and this has none."""

@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from cluster.errors import InvalidRequest
-from cluster.processing.calling import Surroundings
+from cluster.processing.calling import Surroundings, no_key
 from cluster.processing.draft import Part
 from cluster.processing.work import Fired, TimerClock
 
@@ -50,7 +49,7 @@ class Joins:
             draft.place = place
             key, time_ns = part.keys[place], part.times[place]
             if key is None:
-                raise InvalidRequest("the record has no key, and a join needs one")
+                raise no_key("a join")
             if time_ns < part.marks[place]:
                 draft.counts["late"] += 1
                 continue

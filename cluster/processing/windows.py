@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from cluster.errors import InvalidApp, InvalidRequest
+from cluster.errors import InvalidApp
 from cluster.processing.binding import view_of
-from cluster.processing.calling import Surroundings
+from cluster.processing.calling import Surroundings, no_key
 from cluster.processing.draft import SOURCE_HEADER, Part, inherited
 from cluster.processing.durations import duration_ns, positive_ns
 from cluster.processing.event import decode_key, ns_datetime
@@ -131,7 +131,7 @@ class Windows:
             draft.place = place
             key, time_ns, watermark_ns = part.keys[place], part.times[place], part.marks[place]
             if key is None:
-                raise InvalidRequest("the record has no key, and its window needs one")
+                raise no_key("its window")
             panes: Panes = self._panes.cell(key).get()
             item = (time_ns, values[place])
             if form.gap_ns:

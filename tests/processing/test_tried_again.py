@@ -4,6 +4,7 @@ import contextlib
 import datetime as dt
 from collections import Counter
 
+import msgspec
 import pytest
 
 from cluster.errors import ProcessorFailed
@@ -12,6 +13,7 @@ from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State, Table
 from cluster.processing.policies import OnError, dead_letter, skip, stop
+from cluster.processing.windows import Window
 from cluster.processing.work import TimerClock
 
 
@@ -187,3 +189,31 @@ def test_a_record_of_a_table_without_a_key_is_to_blame_alone() -> None:
         t.send(orders, Order(7, "a"), Order(8, "b"))
         assert [7, 4] == t.read("seen")
         assert {"skipped": 1} == t.counts(look)
+
+
+@pytest.mark.parametrize("form", ["state", "window", "join"])
+def test_a_record_without_a_key_is_told_what_to_do(form: str) -> None:
+    """Declaring a topic's key gives no key to what is published without."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    def keyed(order: Order, first: State[int]) -> int:
+        return order.n + first.value
+
+    def in_window(window: Window, orders: list[Order]) -> int:
+        return len(orders) + window.start_ns
+
+    def pair(order: Order, other: Order) -> int:
+        return order.n + other.n
+
+    if form == "state":
+        app.processor(orders, to="seen")(keyed)
+    elif form == "window":
+        app.window(orders, tumbling="1d", to="seen")(in_window)
+    else:
+        app.join(orders, app.topic("others", Order, key="who"), within="1h", to="seen")(pair)
+    message = (
+        r"InvalidRequest: the record has no key, and .* needs one: whoever publishes gives it one, or the processor"
+    )
+    with pytest.raises(ProcessorFailed, match=message), app.test() as t:
+        t.send("orders", msgspec.json.encode(Order(1, "a")))
