@@ -57,6 +57,7 @@ class AsyncCalls:
         self._binding = binding
         self._concurrency = concurrency
         self._surroundings = surroundings
+        self._ahead = surroundings.arguments(binding)
         self._draft = surroundings.draft
         self._ctx_at = ctx_at
         self._view = view_of(binding.leading[0], event)
@@ -86,6 +87,7 @@ class AsyncCalls:
             for place in range(first, end):
                 key = part.keys[place]
                 chains[place if key is None else key].append(place)
+            self._ahead.columns([key for key in part.keys[first:end] if key is not None])  # their state in one call
         try:
             async with asyncio.TaskGroup() as group:
                 for places in chains.values():

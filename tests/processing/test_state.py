@@ -274,3 +274,23 @@ def test_a_default_is_made_only_where_it_can_be() -> None:
     kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any]
 
     assert [0, [], None, (), None, None, None] == [default_of(kind)() for kind in kinds]
+
+
+def test_state_of_many_calls_is_read_at_once() -> None:
+    """Async functions, too, whose calls are made one by one; what nobody looks at is not stored."""
+
+    async def adding(step: Step, total: State[int]) -> int | None:
+        if step.do == "leave":
+            return None
+        total.value += 1
+        return total.value
+
+    bench = Bench(adding, skip())
+    calls: list[int] = []
+    read = bench.runner._state.read
+    bench.runner._state.read = lambda wanted: (calls.append(len(wanted)), read(wanted))[1]
+
+    assert [1, 1, 2] == said(bench.run(("a", "add"), (None, "add"), ("b", "add"), ("c", "leave"), ("a", "add")))
+    assert [1, 1, 3] == calls  # what is parked, how far time is, and this
+    assert {("total", b"a"), ("total", b"b")} == {place for place in bench.store if place[0] == "total"}
+    bench.runner.close()
