@@ -4,6 +4,7 @@ A *stage* is what has tasks of its own: the function's, and before it, where its
 re-keys into an internal topic.
 """
 
+import datetime as dt
 import inspect
 import re
 from collections.abc import Callable
@@ -21,13 +22,15 @@ from cluster.processing.draft import OutputForm
 from cluster.processing.handles import MapState, State, Table
 from cluster.processing.policies import OnError, describe
 from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
-from cluster.processing.topics import TableTopic, Topic
+from cluster.processing.topics import TableTopic, Topic, check_name
 from cluster.processing.windows import Window, WindowForm
 
 REKEY = ".rekey"
 """At the end of a stage's name: it re-keys for the processor before it."""
 ALL = "*"
 """As a processor's key: one key for everything."""
+NUMBER_MAX = 2**31 - 1
+CONCURRENCY_MAX = 10_000
 _TAKES = {
     Kind.FUNCTION: "the event",
     Kind.WINDOW: "the Window and a list[Event] (or a pyarrow.RecordBatch)",
@@ -160,13 +163,33 @@ class Processor:
 
     def _check_options(self) -> None:
         definition, what = self.definition, self._what
-        if definition.version < 1 or definition.tasks < 0 or not 1 <= definition.concurrency <= 10_000:
-            raise InvalidApp(f"{what}: version from 1, tasks from 0, concurrency from 1 to 10000")
-        start = definition.start
-        if start not in {"earliest", "latest"} and not (_BACK.fullmatch(start) or _MOMENT.fullmatch(start)):
+        for name, value, least, greatest in (
+            ("version", definition.version, 1, NUMBER_MAX),
+            ("tasks", definition.tasks, 0, NUMBER_MAX),
+            ("concurrency", definition.concurrency, 1, CONCURRENCY_MAX),
+        ):
+            if not isinstance(value, int) or not least <= value <= greatest:
+                raise InvalidApp(f"{what}: {name} {value!r}; a whole number from {least} to {greatest}")
+        start, until, key = definition.start, definition.until, definition.key
+        if start not in ("earliest", "latest") and not _is_moment(start) and not _is_back(start):
             raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
-        if definition.until and not _MOMENT.fullmatch(definition.until):
-            raise InvalidApp(f"{what}: until {definition.until!r}; a time (ISO 8601)")
+        if until != "" and not _is_moment(until):
+            raise InvalidApp(f"{what}: until {until!r}; a time (ISO 8601)")
+        if key is not None and not isinstance(key, str):
+            raise InvalidApp(f"{what}: key {key!r}; a field's name, or ALL")
+        self._check_asides()
+
+    def _check_asides(self) -> None:
+        """Where dead letters and late records go: not to what is read, or they would come again and again."""
+        what, policy, late_to = self._what, self.definition.on_error, self.definition.late_to
+        if not isinstance(policy, OnError):
+            raise InvalidApp(f"{what}: on_error {policy!r}; one of stop(), skip(), dead_letter()")
+        if policy.topic:
+            check_name(policy.topic, f"{what}: dead_letter")
+        read = {source.name for source in self.definition.sources}
+        for who, name in (("dead letters", policy.topic), *(("late records", topic.name) for topic in late_to)):
+            if name in read:
+                raise InvalidApp(f"{what}: {who} to {name!r}, which it reads")
 
     def _check_key(self, binding: Binding) -> None:
         definition, what = self.definition, self._what
@@ -305,6 +328,20 @@ class Processor:
             late=len(definition.outputs) if late else -1,
             dead=len(definition.outputs) + len(late) if letters else -1,
         )
+
+
+def _is_back(written: object) -> bool:
+    return isinstance(written, str) and _BACK.fullmatch(written) is not None
+
+
+def _is_moment(written: object) -> bool:
+    if not isinstance(written, str) or _MOMENT.fullmatch(written) is None:
+        return False
+    try:
+        dt.datetime.fromisoformat(written)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_as(source: Topic, view: Any) -> Any:

@@ -21,7 +21,7 @@ from cluster.errors import InvalidApp
 from cluster.processing.binding import view_of
 from cluster.processing.calling import Surroundings, no_key
 from cluster.processing.draft import SOURCE_HEADER, Part, inherited
-from cluster.processing.durations import duration_ns, positive_ns
+from cluster.processing.durations import length_ns, positive_ns
 from cluster.processing.event import decode_key, ns_datetime
 from cluster.processing.state import Cell
 from cluster.processing.work import Fired, Output, TimerClock
@@ -71,13 +71,15 @@ def window_form(
     """Checked; InvalidApp says what is wrong."""
     if sum((bool(tumbling), hopping is not None, bool(session))) != 1:
         raise InvalidApp(f'{what}: one of tumbling="1d", hopping=("1h", "5m"), session="30m"')
-    lateness_ns = duration_ns(lateness, f"{what}: lateness")
+    lateness_ns = length_ns(lateness, f"{what}: lateness")
     if late not in {"drop", "update"} or (late == "update") != (lateness_ns > 0):
         raise InvalidApp(f'{what}: late="drop", or late="update" with a lateness above zero')
     if session:
         if lateness_ns:
             raise InvalidApp(f"{what}: a session that was given out is not updated; use late_to")
         return WindowForm(gap_ns=positive_ns(session, f"{what}: session"))
+    if hopping is not None and (not isinstance(hopping, tuple | list) or len(hopping) != 2):
+        raise InvalidApp(f'{what}: hopping is {hopping!r}; a size and a step, such as ("1h", "5m")')
     size, step = (tumbling, tumbling) if hopping is None else hopping
     size_ns, step_ns = positive_ns(size, f"{what}: size"), positive_ns(step, f"{what}: step")
     if step_ns > size_ns or size_ns > 10_000 * step_ns:

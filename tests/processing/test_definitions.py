@@ -173,7 +173,7 @@ WRONG = {
     )(one),
     r"shop\.one: start 'yesterday'": lambda m: m.app.processor(m.orders, start="yesterday")(one),
     r"shop\.one: until 'soon'": lambda m: m.app.processor(m.orders, until="soon")(one),
-    r"shop\.one: version from 1": lambda m: m.app.processor(m.orders, version=0)(one),
+    r"shop\.one: version 0; a whole number from 1": lambda m: m.app.processor(m.orders, version=0)(one),
     r"shop\.one: concurrency is for async": lambda m: m.app.processor(m.orders, concurrency=4)(one),
     r"shop\.one: its source is 'orders'": lambda m: m.app.processor("orders")(one),
     r"shop: to= 'no good'": lambda m: m.app.processor(m.orders, to="no good")(one),
@@ -207,6 +207,32 @@ WRONG = {
         functools.partial(one)
     ),
     r"shop: processor 'one\.rekey': .* re-keys for 'one'": lambda m: m.app.processor(m.orders, name="one.rekey")(one),
+    r"shop\.one: start '2026-13-01'; .* a time \(ISO 8601\)": lambda m: m.app.processor(m.orders, start="2026-13-01")(
+        one
+    ),
+    r"shop\.one: start datetime": lambda m: m.app.processor(m.orders, start=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))(
+        one
+    ),
+    r"shop\.one: until '2026-02-30'": lambda m: m.app.processor(m.orders, until="2026-02-30")(one),
+    r"shop\.one: version '2'; a whole number from 1": lambda m: m.app.processor(m.orders, version="2")(one),
+    r"shop\.one: tasks None; a whole number from 0": lambda m: m.app.processor(m.orders, tasks=None)(one),
+    r"shop\.one: key \['who'\]; a field's name, or ALL": lambda m: m.app.processor(m.orders, key=["who"])(one),
+    r"shop\.one: on_error <function dead_letter .*; one of stop\(\), skip\(\), dead_letter\(\)": lambda m: (
+        m.app.processor(m.orders, on_error=dead_letter)(one)
+    ),
+    r"shop\.one: dead_letter 'no good': a name is": lambda m: m.app.processor(
+        m.orders, on_error=dead_letter("no good")
+    )(one),
+    r"shop\.one: dead letters to 'orders', which it reads": lambda m: m.app.processor(
+        m.orders, on_error=dead_letter("orders")
+    )(one),
+    r"shop\.in_window: late records to 'orders', which it reads": lambda m: m.app.window(
+        m.orders, tumbling="1d", late_to=m.orders, to="n"
+    )(in_window),
+    r"shop: window: hopping is \('1h',\); a size and a step": lambda m: m.app.window(m.orders, hopping=("1h",)),
+    r"shop: window: hopping is '1h'; a size and a step": lambda m: m.app.window(m.orders, hopping="1h"),
+    r"topic 'new': disorder is '9000d'; at most 7300d": lambda m: m.app.topic("new", Order, disorder="9000d"),
+    r"shop: window: session is '9000d'; at most 7300d": lambda m: m.app.window(m.orders, session="9000d"),
     r"shop\.one is there already": lambda m: (m.app.processor(m.orders)(one), m.app.processor(m.orders)(one)),
 }
 
