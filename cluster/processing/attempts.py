@@ -112,14 +112,14 @@ class Attempts:
             if attempt == self._policy.retries:
                 raise self._failed(error, f"timer {fired.name!r} of key {fired.key!r}", timer=fired.name) from error
 
-    def redriven(self, operator: Operator, part: Part) -> None:
-        """Handle dead letters as the records that they were."""
+    def redriven(self, operator_of: Callable[[int], Operator], part: Part) -> None:
+        """Handle dead letters as the records that they were, by the operator of the input that they came from."""
         for place in range(len(part.keys)):
             if (
                 header(part, place, PROCESSOR_HEADER) == self._name
                 and header(part, place, VERSION_HEADER) == self._version
             ):
-                self._redrive(operator, part, place)
+                self._redrive(operator_of, part, place)
 
     def broken(self, broken: Broken) -> None:
         """A batch that cannot be read: all of its records at once."""
@@ -224,7 +224,7 @@ class Attempts:
         self._has_parked = True
         self._state.settle()
 
-    def _redrive(self, operator: Operator, part: Part, place: int) -> None:
+    def _redrive(self, operator_of: Callable[[int], Operator], part: Part, place: int) -> None:
         key = part.keys[place]
         entry = None if key is None else self._parked.cell(b"").get().get(key)
         if entry is not None and entry.again:
@@ -239,7 +239,7 @@ class Attempts:
             letter.marks = [self._watermark()]
             error = part.poison.get(place) or letter.poison.get(0)
             for _ in range(self._policy.retries + 1 if error is None else 0):
-                error = self._step(partial(operator.take, letter, 0, 1))
+                error = self._step(partial(operator_of(letter.input).take, letter, 0, 1))
                 if error is None:
                     break
                 self._readings.renew(letter, 0, 1)

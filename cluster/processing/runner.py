@@ -125,9 +125,9 @@ class Runner:
     def _handle(self, part: Part, first: int, end: int) -> None:
         kind = part.spec.kind
         if kind is InputKind.PARKED:
-            self._attempts.redriven(self._operator, part)
+            self._attempts.redriven(self._operator_of, part)
         elif kind is InputKind.TABLE:
-            self._attempts.records(self._tables[part.input], part, first, end)
+            self._attempts.records(self._operator_of(part.input), part, first, end)
         else:
             lane = (part.input, part.partition, NO_WRITER)
             if self._wants_marks:
@@ -136,6 +136,10 @@ class Runner:
             if not part.spec.internal:
                 times = part.times if end - first == len(part.times) else part.times[first:end]
                 self._watermarks.advance(lane, max(times) - part.spec.disorder_ns)
+
+    def _operator_of(self, number: int) -> Operator:
+        """Who handles records of an input."""
+        return self._tables.get(number, self._operator)
 
     def _marks(self, part: Part, first: int, end: int) -> Sequence[int]:
         """The watermark at the turn of each record, by its place."""

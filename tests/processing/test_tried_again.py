@@ -1,6 +1,7 @@
 """What is said of a record that user code raises for, and what it is given when it is tried again."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 from collections import Counter
 
@@ -217,3 +218,27 @@ def test_a_record_without_a_key_is_told_what_to_do(form: str) -> None:
     )
     with pytest.raises(ProcessorFailed, match=message), app.test() as t:
         t.send("orders", msgspec.json.encode(Order(1, "a")))
+
+
+def test_a_letter_of_a_table_is_a_row_again() -> None:
+    """Not an event: the function that reads the table never sees it."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    prices = app.table("prices", int)
+    seen: list[object] = []
+
+    @app.processor(orders, to="seen", on_error=dead_letter("dead"))
+    def look(order: Order, prices: Table[int]) -> int:
+        seen.append(order)
+        return prices[order.who]
+
+    with app.test(partitions=1) as t:
+        t.send(prices, b"seven", key="a")
+        (letter,) = t.records("dead")
+        mended = dataclasses.replace(letter, value=b"7")  # as if new code could read it
+        t._topics["dead"].partitions[0][0] = mended
+        t.redrive(look)
+        assert {"dead_lettered": 1, "redriven": 1} == t.counts(look)
+        t.send(orders, Order(1, "a"))
+        assert [7] == t.read("seen")
+        assert [Order(1, "a")] == seen
