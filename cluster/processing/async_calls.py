@@ -7,6 +7,8 @@ not depend on who was faster. A work ends when all of its calls have; one that r
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, TypeVar
 
 from cluster.processing.binding import Binding, element, is_many, view_of
@@ -31,13 +33,21 @@ class Loop:
         """Until they are done."""
         if self._runner is None:
             self._runner = asyncio.Runner()
-        return self._runner.run(calls)
+        return _apart(partial(self._runner.run, calls))
 
     def close(self) -> None:
         """What was left on it ends."""
         if self._runner is not None:
-            self._runner.close()
+            _apart(self._runner.close)
             self._runner = None
+
+
+def _apart(work: Callable[[], T]) -> T:
+    """Here, or, where this thread's loop is running (a notebook, an async test), in another one."""
+    if asyncio._get_running_loop() is None:  # noqa: SLF001  the public one raises
+        return work()
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 class AsyncCalls:

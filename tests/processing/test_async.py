@@ -115,3 +115,18 @@ def test_what_one_call_has_made_others_may_use() -> None:
         (loop,) = loops
         assert not loop.is_closed()
     assert loop.is_closed()
+
+
+async def test_a_rehearsal_where_a_loop_is_running_already() -> None:
+    """In a notebook, or an async test."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, to="done")
+    async def ask(order: Order) -> int:
+        await asyncio.sleep(0)
+        return order.n
+
+    with app.test(partitions=1) as t:
+        t.send(orders, *[Order(n, "a") for n in range(3)])
+        assert [0, 1, 2] == t.read("done")
