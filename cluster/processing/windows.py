@@ -179,7 +179,7 @@ class Windows:
 
     def _pane(self, key: bytes, panes: Panes, start_ns: int, end_ns: int) -> Pane:
         for pane in panes.open:
-            if pane.start_ns == start_ns:
+            if (pane.start_ns, pane.end_ns) == (start_ns, end_ns):  # another size is of other code
                 return pane
         return self._open(key, panes, start_ns, end_ns)
 
