@@ -25,7 +25,8 @@ ReadState = Callable[[Sequence[tuple[str, bytes]]], Sequence[bytes | None]]
 """Committed values of (store, key) pairs, in their order; None where there is none."""
 
 CELLS_MAX = 200_000
-"""Values that a runner keeps in memory, where all is committed."""
+BYTES_MAX = 16 * 1024 * 1024
+"""Values that a runner keeps in memory, where all is committed, and what they are in bytes, encoded."""
 
 BARE_BYTES_MAX = 256
 """A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
@@ -130,6 +131,7 @@ class Store:
             found = self.keyed.read([(self.name, key) for key in missing])
             for key, encoded in zip(missing, found, strict=True):
                 cells[key] = self._make(self, key, encoded)
+                self.keyed.bytes += 0 if encoded is None else len(encoded)
 
     def cell(self, key: bytes) -> Cell:
         """One of them, read if need be."""
@@ -188,6 +190,8 @@ class KeyedState:
         """Those of them that were deleted, and may have been set since."""
         self._changed: list[Cell] = []
         """By this work."""
+        self.bytes = 0
+        """About what all values are, encoded."""
 
     def store(self, name: str, kind: Any, default: Callable[[], Any] = lambda: None, make: type[Cell] = Cell) -> Store:
         """The store of that name, made when it is first asked for."""
@@ -210,6 +214,7 @@ class KeyedState:
             if cell.before is _NOTHING:
                 cell.before = cell.encoded
                 self._changed.append(cell)
+            self.bytes += len(now or b"") - len(cell.encoded or b"")
             cell.encoded = now
         self.in_play.clear()
         self.deleted.clear()
@@ -243,10 +248,11 @@ class KeyedState:
 
     def committed(self, n: int) -> None:
         """Works up to `n` are committed and applied, so what they changed can be read again: make room if need be."""
-        if sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
+        if self.bytes > BYTES_MAX or sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
             for store in self.stores.values():
-                for key in [key for key, cell in store.cells.items() if cell.n <= n]:
-                    del store.cells[key]
+                store.cells = {key: cell for key, cell in store.cells.items() if cell.n > n}
+            left = (cell for store in self.stores.values() for cell in store.cells.values())
+            self.bytes = sum(len(cell.encoded or b"") for cell in left)
 
     def _encoded(self) -> tuple[Iterable[Cell], Sequence[bytes | None]]:
         """What is in play and has a value, and how that is encoded now; None: it was deleted, and is the default."""

@@ -15,7 +15,7 @@ from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State
 from cluster.processing.policies import skip
 from cluster.processing.runner import Runner
-from cluster.processing.state import BARE_BYTES_MAX, KeyedState
+from cluster.processing.state import BARE_BYTES_MAX, BYTES_MAX, KeyedState
 from cluster.processing.work import Batch, Effects, Work
 from cluster.records import Record
 from cluster.wire.records import encode_records
@@ -294,3 +294,17 @@ def test_state_of_many_calls_is_read_at_once() -> None:
     assert [1, 1, 3] == calls  # what is parked, how far time is, and this
     assert {("total", b"a"), ("total", b"b")} == {place for place in bench.store if place[0] == "total"}
     bench.runner.close()
+
+
+def test_what_is_kept_in_memory_is_bounded_in_bytes() -> None:
+    """Large values of many keys would take all the memory that there is long before they were many."""
+
+    def filling(step: Step, text: State[str]) -> None:
+        text.value = step.do * (BYTES_MAX // 40)
+
+    bench = Bench(filling)
+    for n in range(100):
+        bench.run((f"k{n}", "x"))
+        kept = [cell for store in bench.runner._state.stores.values() for cell in store.cells.values()]
+        assert sum(len(cell.encoded or b"") for cell in kept) <= 2 * BYTES_MAX
+    assert 100 == sum(place[0] == "text" for place in bench.store)
