@@ -17,6 +17,7 @@ import msgspec
 from cluster.errors import InvalidApp
 from cluster.processing.arrow import BatchView, is_batch
 from cluster.processing.context import Ctx
+from cluster.processing.event import foreign_in
 from cluster.processing.handles import MapState, State, Table
 
 _ITERABLES = (
@@ -94,7 +95,7 @@ def _wanted(name: str, kind: Any, what: str) -> Wanted:
         raise InvalidApp(f"{what}: parameter {name!r} needs its types: State[int], MapState[str, int], Table[Price]")
     value = arguments[-1]
     try:
-        encodable = not isinstance(msgspec.inspect.type_info(value), msgspec.inspect.CustomType)
+        encodable = foreign_in(value) is None
     except TypeError:
         encodable = False
     if not encodable:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from cluster.errors import InvalidApp
 
@@ -78,6 +79,22 @@ def field_type(event: type, field: str, what: str) -> Any:
     if field not in fields:
         raise InvalidApp(f"{what}: {event.__name__} has no field {field!r}; it has {', '.join(fields) or 'none'}")
     return fields[field]
+
+
+def foreign_in(kind: Any) -> type | None:
+    """A class within a type that JSON and msgpack know nothing of, if there is one. TypeError, NameError: no type."""
+    todo: list[Any] = [inspect.type_info(kind)]
+    seen: list[Any] = []
+    while todo:
+        found = todo.pop()
+        if isinstance(found, inspect.CustomType) and found.cls is not object:
+            return found.cls
+        if isinstance(found, tuple):
+            todo += found
+        elif isinstance(found, inspect.Type | inspect.Field) and all(found is not known for known in seen):
+            seen.append(found)
+            todo += [getattr(found, name) for name in found.__struct_fields__]
+    return None
 
 
 def datetime_ns(moment: dt.datetime) -> int:

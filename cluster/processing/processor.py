@@ -239,8 +239,14 @@ class Processor:
         """The type itself. It is looked at only now, for what it refers to may be written behind the topic."""
         try:
             msgspec.json.Decoder(event)
+            foreign = events.foreign_in(event)
         except (NameError, TypeError) as error:
             raise InvalidApp(f"{self._what}: events of topic {topic.name!r} cannot be decoded: {error}") from error
+        if foreign is not None:
+            raise InvalidApp(
+                f"{self._what}: events of topic {topic.name!r} cannot be decoded: {foreign.__name__} is no Event, no "
+                "dataclass and no plain type"
+            )
         return event
 
     def _dead(self) -> tuple[tuple[OutputSpec, ...], tuple[InputSpec, ...]]:

@@ -80,6 +80,10 @@ def odd_state(order: Order, total: State[Callable[[], int]]) -> None:
     """Holds what cannot be stored."""
 
 
+def deep_state(order: Order, total: "State[dict[str, Money]]") -> None:
+    """Cannot be kept either."""
+
+
 def keyed(order: Order, total: State[int]) -> None:
     """Wants a key."""
 
@@ -157,6 +161,7 @@ WRONG = {
         bare_state
     ),
     r"shop\.odd_state: 'total' holds .*cannot be encoded": lambda m: m.app.processor(m.orders)(odd_state),
+    r"shop\.deep_state: 'total' holds .*Money.*cannot be encoded": lambda m: m.app.processor(m.orders)(deep_state),
     r"shop\.keyed: parameter 'total' needs a key, and topic 'keyless' has none": lambda m: m.app.processor(m.keyless)(
         keyed
     ),
@@ -244,7 +249,17 @@ def test_what_is_wrong_is_said_at_once(message: str) -> None:
         WRONG[message](Made(*make()))
 
 
-@pytest.mark.parametrize("event", [Unfinished, Order | Alert, dict[str, Order | Alert]])
+class Money:
+    """A class of the author's, which JSON knows nothing of."""
+
+
+class Priced(Event):
+    """Has one, deep within."""
+
+    lines: dict[str, list[tuple[Money, int]]]
+
+
+@pytest.mark.parametrize("event", [Unfinished, Order | Alert, dict[str, Order | Alert], Money, Priced, dict[str, Priced]])
 def test_a_type_that_nothing_can_be_decoded_as_is_refused(event: object) -> None:
     """When the app is described, since a class may be written behind the topic; not when the first record comes."""
     app = App("shop")
