@@ -21,7 +21,8 @@ class State(Cell, Generic[T]):
     """One value for each key. `value` is there when it was never set, too, if its type can be made from nothing.
 
     What `value` gives may be changed in place: at the end of the work it is written if it is not what it was. Do not
-    keep the object: only what happens to it during a call for its key counts.
+    keep the object: only what happens to it during a call for its key counts. A value that is not of its type makes the
+    record fail.
     """
 
     __slots__ = ()

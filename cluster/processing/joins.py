@@ -55,10 +55,10 @@ class Joins:
                 continue
             sides: Sides = self._sides.cell(key).get()
             mine, others = (sides.left, sides.right) if part.input == 0 else (sides.right, sides.left)
+            decode = self._decoders[part.input]
             for other_ns, other in others:
                 if abs(other_ns - time_ns) <= self._within_ns:
-                    event = values[place] if self._decoders[part.input] is bytes else part.events[place]
-                    self._meet(part.input, key, event, other)
+                    self._meet(part.input, key, decode(values[place]), other)  # each pair has its own
             mine.append((time_ns, values[place]))
             forget_ns = time_ns + self._within_ns + 1
             if sides.timer_ns is None or forget_ns < sides.timer_ns:

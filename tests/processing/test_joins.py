@@ -37,3 +37,22 @@ def test_what_nobody_can_meet_is_forgotten_at_once() -> None:
         assert 10 * len(task.store["~pairs", b"a"]) < full
         t.send(lefts, Step("a", 1201 * S))
         assert [1201, 1200] == t.read("pairs")[-2:]
+
+
+def test_each_pair_has_events_of_its_own() -> None:
+    """What a function does to one of a pair, the next pair does not see."""
+    app = App("steps")
+    lefts = app.topic("lefts", Step, key="who")
+    rights = app.topic("rights", Step, key="who")
+
+    @app.join(lefts, rights, within="1h", to="pairs")
+    def pair(left: Step, right: Step) -> list[int]:
+        left.at += 100
+        right.at += 100
+        return [left.at, right.at]
+
+    with app.test(partitions=1) as t:
+        t.send(lefts, Step("a", 1), Step("a", 2))
+        t.settle()
+        t.send(rights, Step("a", 3), Step("a", 4))
+        assert [101, 103, 102, 103, 101, 104, 102, 104] == t.read("pairs")
