@@ -25,7 +25,7 @@ from cluster.processing.async_calls import Loop
 from cluster.processing.durations import duration_ns
 from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_datetime, time_reader
 from cluster.processing.handles import State
-from cluster.processing.processor import Processor
+from cluster.processing.processor import ALL, Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
 from cluster.processing.spec import InputKind
 from cluster.processing.topics import TableTopic, Topic
@@ -129,7 +129,7 @@ class Rehearsal:
         name = store or next(iter(states), "")
         if name not in states or (not store and len(states) > 1):
             raise InvalidRequest(f"{processor.name} has State {', '.join(states) or 'nowhere'}; say which")
-        encoded_key = encode_key(key)
+        encoded_key = b"" if key == processor.definition.key == ALL else encode_key(key)
         tasks = self._tasks[processor.name]
         task = tasks[partition_of_key(encoded_key, self._partitions) % len(tasks)]
         encoded = task.store.get((name, encoded_key))
