@@ -25,6 +25,8 @@ _ITERABLES = (
     tuple,
     set,
     frozenset,
+    collections.abc.Sequence,
+    collections.abc.Collection,
     collections.abc.Iterable,
     collections.abc.Iterator,
     collections.abc.Generator,

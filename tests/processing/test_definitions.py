@@ -2,7 +2,7 @@
 
 import datetime as dt
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -331,3 +331,18 @@ def test_a_processor_is_still_the_function() -> None:
     app, orders, _, alerts = make()
 
     assert [Alert("a")] == list(app.processor(orders, to=alerts)(alarms)(Order(dt.date(2026, 1, 1), "a", "x", 1)))
+
+
+def test_what_many_results_are_called() -> None:
+    """A list may be said to be a sequence, or a collection."""
+    app, orders, _, alerts = make()
+
+    @app.processor(orders, to=alerts)
+    def in_turn(order: Order) -> Sequence[Alert]:
+        return [Alert(order.who)]
+
+    @app.processor(orders, to=alerts)
+    def at_all(order: Order) -> Collection[Alert]:
+        return [Alert(order.who)]
+
+    assert ["in_turn", "at_all"] == [spec.name for spec in app.specs()]
