@@ -169,6 +169,8 @@ def default_of(kind: Any) -> Callable[[], Any]:
     made = typing.get_origin(kind) or kind
     if made in {typing.Union, types.UnionType} or not isinstance(made, type):
         return _nothing
+    if typing.is_typeddict(kind):
+        return dict  # to be filled
     try:
         msgspec.msgpack.decode(msgspec.msgpack.encode(made()), type=kind)
     except Exception:  # noqa: BLE001  it may be a class of the user's

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import pytest
@@ -269,11 +269,17 @@ class Picky:
             raise ValueError("from 1")
 
 
+class Filled(TypedDict):
+    """Is made empty, and filled by whoever has it."""
+
+    n: int
+
+
 def test_a_default_is_made_only_where_it_can_be() -> None:
     """It is of its type, and a type that does not like to be made of nothing has none."""
-    kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any]
+    kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any, Filled]
 
-    assert [0, [], None, (), None, None, None] == [default_of(kind)() for kind in kinds]
+    assert [0, [], None, (), None, None, None, {}] == [default_of(kind)() for kind in kinds]
 
 
 def test_state_of_many_calls_is_read_at_once() -> None:
