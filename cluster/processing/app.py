@@ -17,7 +17,7 @@ from cluster.processing.durations import positive_ns
 from cluster.processing.event import field_type
 from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
 from cluster.processing.policies import OnError, stop
-from cluster.processing.processor import Definition, Processor
+from cluster.processing.processor import REKEY, Definition, Processor
 from cluster.processing.spec import Kind, ProcessorSpec
 from cluster.processing.topics import TableTopic, Topic, check_name, make_topic
 from cluster.processing.windows import window_form
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 S = TypeVar("S", bound=SourceStage | SinkStage | RouteStage)
-To = str | Topic | Sequence[str | Topic] | None
+To = str | Topic | TableTopic | Sequence[str | Topic | TableTopic] | None
 
 
 class App:
@@ -93,7 +93,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.FUNCTION,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -141,7 +141,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.WINDOW,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -182,7 +182,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.JOIN,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(left, right),
                     key=None,
                     outputs=self._outputs(to),
@@ -267,6 +267,9 @@ class App:
     def _define(self, definition: Definition, function: Callable[..., Any]) -> Processor:
         what = f"{self.name}.{definition.name}"
         check_name(definition.name, f"{self.name}: processor")
+        if definition.name.endswith(REKEY):
+            rest = definition.name.removesuffix(REKEY)
+            raise InvalidApp(f"{self.name}: processor {definition.name!r}: that is what re-keys for {rest!r}")
         if definition.name in self.processors:
             raise InvalidApp(f"{what} is there already: a name is for one processor")
         for source in definition.sources:
@@ -286,9 +289,14 @@ class App:
     def _outputs(self, to: To) -> tuple[Topic, ...]:
         if to is None:
             return ()
-        return tuple(map(self._target, (to,) if isinstance(to, str | Topic) else to))
+        return tuple(map(self._target, to if isinstance(to, list | tuple) else (to,)))
 
-    def _target(self, to: str | Topic) -> Topic:
-        if isinstance(to, Topic):
-            return to
-        return self.topics.get(to) or Topic(check_name(to, f"{self.name}: to="))
+    def _target(self, to: object) -> Topic:
+        found = to if not isinstance(to, str) else self.topics.get(to) or self.tables.get(to)
+        if isinstance(found, TableTopic):
+            return Topic(found.name, found.event, found.key)
+        if isinstance(found, Topic):
+            return found
+        if not isinstance(to, str):
+            raise InvalidApp(f"{self.name}: to={to!r}; a name, or what `app.topic` returned, or a list of them")
+        return Topic(check_name(to, f"{self.name}: to="))

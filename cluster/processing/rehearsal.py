@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster.client.routing import partition_of_key
+from cluster.processing.async_calls import Loop
 from cluster.processing.outside.capture import Capture
 from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.processor import Stage
@@ -97,7 +98,13 @@ class RehearsedTask:
     """One task of a stage, with what its log adds up to."""
 
     def __init__(
-        self, stage: Stage, task: int, tasks: int, inputs: Sequence[RehearsedTopic], outputs: Sequence[RehearsedTopic]
+        self,
+        stage: Stage,
+        task: int,
+        tasks: int,
+        inputs: Sequence[RehearsedTopic],
+        outputs: Sequence[RehearsedTopic],
+        loop: Loop,
     ) -> None:
         self.stage = stage
         self.crash_before = ""
@@ -110,6 +117,7 @@ class RehearsedTask:
         self._task, self._tasks = task, tasks
         self._name = f"{stage.spec.app}.{stage.spec.name}/{task}"
         self._inputs, self._outputs = inputs, outputs
+        self._loop = loop
         self._n = 0
         self._positions: dict[tuple[int, int], int] = {}
         self._sequences: dict[tuple[str, int], int] = {}
@@ -336,4 +344,5 @@ class RehearsedTask:
             task=self._task,
             tasks=self._tasks,
             partitions=len(self._inputs[0].partitions),
+            loop=self._loop,
         )

@@ -22,13 +22,14 @@ import msgspec
 from cluster.client.routing import partition_of_key
 from cluster.connectors.contract import Arrival, Delivery
 from cluster.errors import InvalidRequest, UnknownTopic
+from cluster.processing.async_calls import Loop
 from cluster.processing.durations import duration_ns
 from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_datetime, time_reader
 from cluster.processing.handles import State
 from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
-from cluster.processing.processor import Processor
+from cluster.processing.processor import ALL, Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
-from cluster.processing.spec import Kind
+from cluster.processing.spec import InputKind, Kind
 from cluster.processing.topics import TableTopic, Topic
 from cluster.records import Record
 
@@ -61,6 +62,7 @@ class Rehearsal:
         self._topics: dict[str, RehearsedTopic] = {}
         self._tasks: dict[str, list[RehearsedTask]] = {}
         self._turn = 0
+        self._loop = Loop()
         for processor in app.processors.values():
             for stage in processor.stages:
                 self._tasks[stage.spec.name] = [
@@ -70,6 +72,7 @@ class Rehearsal:
                         count,
                         [self._topic(spec.topic) for spec in stage.spec.inputs],
                         [self._topic(spec.topic) for spec in stage.spec.outputs],
+                        self._loop,
                     )
                     for count in [stage.spec.tasks if stage.spec.kind is Kind.SOURCE else tasks]
                     for number in range(count)
@@ -155,11 +158,11 @@ class Rehearsal:
         name = store or next(iter(states), "")
         if name not in states or (not store and len(states) > 1):
             raise InvalidRequest(f"{processor.name} has State {', '.join(states) or 'nowhere'}; say which")
-        encoded_key = encode_key(key)
+        encoded_key = b"" if key == processor.definition.key == ALL else encode_key(key)
         tasks = self._tasks[processor.name]
         task = tasks[partition_of_key(encoded_key, self._partitions) % len(tasks)]
         encoded = task.store.get((name, encoded_key))
-        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name])
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name] | None)
 
     def counts(self, processor: Part) -> dict[str, int]:
         """What was counted of a processor: late, skipped, dead_lettered, parked and so on."""
@@ -193,8 +196,10 @@ class Rehearsal:
     def finish(self) -> None:
         """All inputs are at their end for good, as with `until`: every window closes."""
         self.settle()
-        for tasks in self._tasks.values():
-            for task in tasks:
+        left = dict(self._tasks)
+        while left:
+            name = next(filter(lambda name: self._all_in(name, left), left), next(iter(left)))
+            for task in left.pop(name):
                 task.end(self._now_ns)
             self.settle()
 
@@ -225,6 +230,7 @@ class Rehearsal:
         """End what async functions ran on."""
         for task in self._all():
             task.close()
+        self._loop.close()
 
     def _stage_of(self, part: SourceStage | SinkStage | str, kind: Kind) -> str:
         name = part if isinstance(part, str) else part.name
@@ -236,6 +242,12 @@ class Rehearsal:
 
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]
+
+    def _all_in(self, name: str, others: dict[str, list[RehearsedTask]]) -> bool:
+        """Nobody who writes what this one reads is among the others: where none is so, they write to each other."""
+        reads = {spec.topic for spec in self._tasks[name][0].stage.spec.inputs if spec.kind is not InputKind.PARKED}
+        writers = (tasks[0].stage.spec.outputs for other, tasks in others.items() if other != name)
+        return reads.isdisjoint(spec.topic for outputs in writers for spec in outputs)
 
     def _tasks_of(self, processor: Part) -> list[RehearsedTask]:
         return [task for stage in processor.stages for task in self._tasks[stage.spec.name]]

@@ -29,7 +29,7 @@ from cluster.real.host_process import HostProcess, end_of
 log_event = structlog.get_logger()
 
 CODE = "code"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\.(py|whl|toml)")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,199}\.(py|whl|toml)")
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
 CLOSED = End("closed", "this node closes")
 

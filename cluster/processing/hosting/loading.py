@@ -28,7 +28,8 @@ def load_app(path: Path, app: str) -> App:
         sys.path.insert(0, str(path))
         module, _, name = app.partition(":")
         module = module or _only_package(path)
-        return _app_in(_guarded(lambda: importlib.import_module(module), path), name, path.name)
+        found = _guarded(lambda: importlib.import_module(module), path, module)
+        return _app_in(found, name, f"{module} of {path.name}", "; if another module has it, say which (module:app)")
     return _app_in(_guarded(lambda: _import_file(path), path), app, path.name)
 
 
@@ -46,18 +47,25 @@ def load_route_file(path: Path) -> App:
 
 def load_module(module: str, app: str) -> App:
     """The app in a module that can be imported. InvalidApp: it does not import, or there is no such app in it."""
-    return _app_in(_guarded(lambda: importlib.import_module(module), Path(module)), app, module)
+    return _app_in(_guarded(lambda: importlib.import_module(module), Path(module), module), app, module)
 
 
-def _guarded(load: Callable[[], T], path: Path) -> T:
+def _guarded(load: Callable[[], T], path: Path, module: str = "") -> T:
     try:
         return load()
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
-        extra = isinstance(error, ModuleNotFoundError) and error.name == "pyarrow"
-        hint = "; it comes with riverrun[arrow]" if extra else ""
-        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{hint}") from error
+        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{_hint(error, module)}") from error
+
+
+def _hint(error: BaseException, module: str) -> str:
+    """`module`: what was to be imported in the first place."""
+    if not isinstance(error, ModuleNotFoundError) or f"{module}.".startswith(f"{error.name}."):
+        return ""
+    if error.name == "pyarrow":
+        return "; it comes with riverrun[arrow]"
+    return "; an app is one file, or a wheel of several, and what else it imports is installed where its nodes run"
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -88,11 +96,11 @@ def _only_package(path: Path) -> str:
     return names[0]
 
 
-def _app_in(module: ModuleType, name: str, where: str) -> App:
+def _app_in(module: ModuleType, name: str, where: str, hint: str = "") -> App:
     found = {variable: value for variable, value in vars(module).items() if isinstance(value, App)}
     apps = {id(value): value for value in found.values()}
     if not apps:
-        raise InvalidApp(f'{where} defines no app: it needs one, such as `app = App("retail")`')
+        raise InvalidApp(f'{where} defines no app: it needs one, such as `app = App("retail")`{hint}')
     if not name:
         if len(apps) > 1:
             raise InvalidApp(f"{where} defines several apps ({', '.join(found)}): say which one")

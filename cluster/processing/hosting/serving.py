@@ -13,6 +13,7 @@ from typing import Protocol
 from cluster.connectors.secrets import Redactor
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, RefusedToStart, RiverrunError
 from cluster.processing.app import App
+from cluster.processing.async_calls import Loop
 from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
@@ -104,6 +105,7 @@ class Serving:
         }
         self._app = app.name
         self._runners: dict[int, Runner] = {}
+        self._loop = Loop()
         self._waiting: deque[NodeFrame] = deque()
         """What came while an answer about state was waited for."""
 
@@ -126,6 +128,7 @@ class Serving:
             self._shut(seat)
         if self._background is not None:
             self._background.close()
+        self._loop.close()
 
     def _next(self) -> NodeFrame | None:
         if self._waiting:
@@ -163,7 +166,7 @@ class Serving:
     def _runner(self, frame: Open, stage: Stage) -> Runner:
         read = partial(self._read, frame.seat)
         if stage.spec.kind not in {Kind.SOURCE, Kind.SINK}:
-            return Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
+            return Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, loop=self._loop)
         if self._background is None:
             self._background = Background()
         options, self._redactors[frame.seat] = opened(stage.outside)
