@@ -199,6 +199,7 @@ class Node:
             processing=processing,
             read_code=self.read_code,
             clock=self._world.clock,
+            random=self._world.random,
             config=self.config,
         )
         return Tasks(

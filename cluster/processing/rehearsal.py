@@ -308,4 +308,5 @@ class RehearsedTask:
             task=self._task,
             tasks=self._tasks,
             partitions=len(self._inputs[0].partitions),
+            waits=False,
         )

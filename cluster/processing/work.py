@@ -81,6 +81,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     `idle`: the (input, partition) pairs that are idle now: all of those, each time. `in_time_order`: the task is
     catching up, so records of all batches are handled in the order of their event times, else batch by batch.
     `ended`: every input is at its `until`, for good. `condemned`: records that user code is not to see again.
+    `failures`: so often it has raised at the only record (or, if there is none, at the only timer) of this work.
     """
 
     task: int
@@ -92,6 +93,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     in_time_order: bool = False
     ended: bool = False
     condemned: list[Condemned] = []
+    failures: int = 0
 
 
 class StateChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):

@@ -1,8 +1,9 @@
 """The leader of a task, in one term: it begins where the log is, runs the user's code, and ships what is committed.
 
 What goes wrong has three ways. What may be better in a moment (a leader that is gone, a topic that is not there yet, a
-process that ended) is tried again. What user code is to blame for stops the task, until its stage is deployed anew, or
-paused and resumed; shipping goes on. Everything else is a bug, and ends the node.
+process that ended, user code that raised and has retries left) is tried again. What user code is to blame for stops the
+task, until its stage is deployed anew, or paused and resumed; shipping goes on. Everything else is a bug, and ends the
+node.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from cluster.errors import (
     RiverrunError,
     StateUnreadable,
     TopicDeleted,
+    TriesLeft,
     Unavailable,
 )
 from cluster.metadata import App, Stage
@@ -28,6 +30,7 @@ from cluster.processing.ledger import Ledger
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.plan import Plan, plan_of
+from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.starts import start_position
 from cluster.processing.tasks.suspicion import Suspicion
@@ -59,6 +62,9 @@ class Leading:
         self._around = around
         self._partition = keeper.replica.partition
         self._suspicion = Suspicion()
+        self.retrying = Retrying()
+        self._tried: Stage | None = None
+        """What `retrying` is of."""
         self._letters: dict[PartitionId, Offset] = {}
         """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
@@ -185,8 +191,13 @@ class Leading:
     async def _work(self) -> None:
         """One attempt, and what comes of its end."""
         app, stage = await self._stage()
+        if stage != self._tried:
+            self._tried, self.retrying = stage, Retrying()
         try:
             await self._attempt(app, stage)
+        except TriesLeft as error:
+            assert self._did is not None, "it came of a work"
+            self.retrying.failed(self._did, error, self._around.clock.monotonic_s(), self._around.random.random())
         except BLAMED as error:
             await self._stop(error, stage)
         except HostFailed as error:
@@ -218,6 +229,7 @@ class Leading:
                 host=host,
                 shipper=self.shipper,
                 suspicion=self._suspicion,
+                retrying=self.retrying,
                 letters=self._letters,
                 around=around,
                 replies=self._replies,
@@ -301,7 +313,7 @@ class Leading:
         self.state, self.why, self.failure = "stopped", error.message, error
         log_event.warning("task_stopped", task=self._name(), reason=error.reason, detail=error.message)
         await self._until_changed(stage)
-        self._suspicion = Suspicion()
+        self._suspicion, self._tried = Suspicion(), None
 
     async def _until_changed(self, stage: Stage) -> None:
         while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
@@ -318,6 +330,7 @@ class Leading:
         """The stage, as soon as it is there and not paused."""
         while (found := self._around.stage_of(self._partition.topic)) is None or found[1].paused:
             self.state, self.why = ("paused", "") if found is not None else ("waiting", "its app is not known here yet")
+            self._tried = None
             self._changed.clear()
             await self._changed.wait()
         return found

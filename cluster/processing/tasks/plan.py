@@ -7,7 +7,7 @@ from cluster.broker.directory import Directory
 from cluster.errors import TopicDeleted
 from cluster.metadata import App, Stage, Topic
 from cluster.processing.spec import InputKind, InputSpec, ProcessorSpec, decode_spec
-from cluster.processing.tasks.feeding import Source
+from cluster.processing.tasks.feed import Source
 from cluster.processing.tasks.making import Destination
 from cluster.processing.tasks.starts import time_ns
 from cluster.types import Offset, PartitionId, ProducerId, TopicId

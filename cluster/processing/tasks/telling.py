@@ -5,7 +5,7 @@ import asyncio
 from cluster.broker.read_service import ReadService
 from cluster.errors import RiverrunError
 from cluster.processing.task_status import Position, TaskState, TaskStatus
-from cluster.processing.tasks.feeding import Source
+from cluster.processing.tasks.feed import Source
 from cluster.processing.tasks.leading import Leading
 from cluster.processing.tasks.shipper import Shipper
 from cluster.types import NodeId, Offset, PartitionId
@@ -24,11 +24,12 @@ async def status_of(
     """Of the task that is led here."""
     ledger, failure = leading.ledger, leading.failure
     state, why = _state(leading)
+    retried, traceback = leading.retrying.told(clock.monotonic_s()) if state is TaskState.RUNNING else ("", "")
     positions, lag_records, lag_s = await _lag(leading, reading, clock)
     shipper = leading.shipper
     return TaskStatus(
         state=state,
-        why=why,
+        why=why or retried,
         node=node,
         term=leading.term,
         commits=ledger.n,
@@ -41,7 +42,7 @@ async def status_of(
         timers=len(ledger.timers),
         counts=dict(ledger.counts),
         state_bytes=state_bytes,
-        error_traceback=failure.metadata.get("traceback", "") if failure is not None else "",
+        error_traceback=failure.metadata.get("traceback", "") if failure is not None else traceback,
     )
 
 

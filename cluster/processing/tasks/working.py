@@ -21,6 +21,7 @@ from cluster.processing.tasks.feeding import Feeding
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.making import Making
 from cluster.processing.tasks.plan import Plan
+from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.suspicion import Suspicion
 from cluster.processing.work import AFTER_ALL_TIME_NS, Batch, Effects, Fired, TimerClock, Work
@@ -50,6 +51,7 @@ class Working:
         host: Host,
         shipper: Shipper,
         suspicion: Suspicion,
+        retrying: Retrying,
         letters: dict[PartitionId, Offset],
         around: Around,
         replies: set[asyncio.Future[Any]],
@@ -68,6 +70,7 @@ class Working:
         host.on_end = self._host_ended
         self._shipper = shipper
         self._suspicion = suspicion
+        self._retrying = retrying
         self._letters = letters
         """Up to where dead letters are to be handled again: it outlives this one."""
         self._around = around
@@ -81,6 +84,8 @@ class Working:
             record_bytes_max=around.config.broker.record_bytes_max,
             letter_bytes_max=around.config.broker.batch_bytes_max - HEADERS_BYTES,
         )
+        self._looked_s = around.clock.monotonic_s()
+        """When it was found that there is nothing to do."""
         self.feeding = self._feed(plan.sources)
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
@@ -92,7 +97,14 @@ class Working:
 
     def _feed(self, sources: Sequence[Any]) -> Feeding:
         around = self._around
-        return Feeding(sources, self._tip.positions, reading=around.reading, clock=around.clock, on_change=self.changed)
+        return Feeding(
+            sources,
+            self._tip.positions,
+            reading=around.reading,
+            clock=around.clock,
+            on_change=self.changed,
+            held=self._retrying.held,
+        )
 
     # --- what others say
 
@@ -139,15 +151,23 @@ class Working:
         self.plan.check_outputs(self._around.broker.directory.deleted)
 
     def _next(self) -> Work | None:
+        self._looked_s = self._around.clock.monotonic_s()
         if not self._has_room():
             return None
         now_ns = self._now_ns()
+        timer = self._retrying.timer
+        if timer is not None and self._tip.timers.at_ns(timer[0].key, timer[0].name) == timer[0].at_ns:
+            is_due = timer[1].due_s <= self._looked_s
+            return self._work([], [timer[0]], now_ns, failures=timer[1].failures) if is_due else None
         fired = self._due(now_ns)
         options, suspicion = self._around.options, self._suspicion
         records_max = suspicion.records_max or options.work_records_max
         catching_up = self.feeding.lag > options.work_records_max
         batches: list[Batch] = []
         if not (fired and suspicion.timers_apart):
+            held, failures = self.feeding.take_held(self._looked_s)
+            if held is not None:
+                return self._work([held], fired, now_ns, failures=failures)
             batches = self.feeding.take(
                 records_max=records_max, bytes_max=options.work_bytes_max, oldest_first=catching_up
             )
@@ -166,7 +186,14 @@ class Working:
         return said or self.feeding.finished
 
     def _work(
-        self, batches: list[Batch], fired: list[Fired], now_ns: int, *, in_time_order: bool = False, ended: bool = False
+        self,
+        batches: list[Batch],
+        fired: list[Fired],
+        now_ns: int,
+        *,
+        in_time_order: bool = False,
+        ended: bool = False,
+        failures: int = 0,
     ) -> Work:
         self._last_idle = self.feeding.idle()
         return Work(
@@ -179,6 +206,7 @@ class Working:
             in_time_order=in_time_order,
             ended=ended,
             condemned=list(self._suspicion.condemned),
+            failures=failures,
         )
 
     def _now_ns(self) -> int:
@@ -214,21 +242,26 @@ class Working:
 
     async def _wait(self) -> None:
         """For something to happen; meanwhile the leaders of silent inputs are asked whether that was all."""
-        self._event.clear()
         look_s = self._look_s()
         if look_s is not None:
             self.feeding.confirm(look_s)
         behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
-        wait_s = look_s if look_s is not None else TELL_SHIPPED_S if behind else None
-        timer = None if wait_s is None else asyncio.get_running_loop().call_later(wait_s, self._event.set)
+        await self._until_changed(look_s if look_s is not None else TELL_SHIPPED_S if behind else None)
+        if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
+            nothing = Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={})
+            await self._propose(self._nothing(), nothing)
+
+    async def _until_changed(self, wait_s: float | None = None) -> None:
+        """Or until it is time to try something again, or `wait_s` have passed."""
+        self._event.clear()
+        retry_s = self._retrying.wait_s(self._looked_s)
+        waits_s = [seconds for seconds in (wait_s, retry_s) if seconds is not None]
+        timer = asyncio.get_running_loop().call_later(min(waits_s), self._event.set) if waits_s else None
         try:
             await self._event.wait()
         finally:
             if timer is not None:
                 timer.cancel()
-        if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
-            nothing = Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={})
-            await self._propose(self._nothing(), nothing)
 
     def _look_s(self) -> float | None:
         """How often it matters whether inputs are idle; None: it does not."""
@@ -256,6 +289,7 @@ class Working:
         self.doing = None
         await self._propose(work, effects)
         self._suspicion.passed(work)
+        self._retrying.passed(work)
         self._ended = self._ended or work.ended
         if work.in_time_order:  # history waits for what is live
             took_s = self._around.clock.monotonic_s() - began_s
@@ -316,13 +350,12 @@ class Working:
                     return
                 if self.redrives:
                     await self._count_letters()
-                batch = self._parked_batch(feeding) if self._has_room() else None
+                self._looked_s = self._around.clock.monotonic_s()
+                batch, failures = self._parked_batch(feeding) if self._has_room() else (None, 0)
                 if batch is None:
-                    self._event.clear()
-                    await self._event.wait()
+                    await self._until_changed()
                     continue
-                now_ns = self._now_ns()
-                await self._do(self._work([batch], [], now_ns))
+                await self._do(self._work([batch], [], self._now_ns(), failures=failures))
         finally:
             feeding.close()
         self._letters.clear()
@@ -345,10 +378,14 @@ class Working:
                 done.set_result(count)
         self.redrives.clear()
 
-    def _parked_batch(self, feeding: Feeding) -> Batch | None:
+    def _parked_batch(self, feeding: Feeding) -> tuple[Batch | None, int]:
+        """And how often it has failed, if it is one that is to be tried again."""
+        held, failures = feeding.take_held(self._looked_s)
+        if held is not None:
+            return held, failures
         records_max = self._suspicion.records_max or self._around.options.work_records_max
         for feed in feeding.feeds:
-            left = self._letters.get(feed.source.partition, 0) - feed.position
+            left = min(self._letters.get(feed.source.partition, 0) - feed.position, feeding.room(feed))
             if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
-                return batch
-        return None
+                return batch, 0
+        return None, 0
