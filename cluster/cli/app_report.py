@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,8 @@ MS_PER_S = 1_000
 NS_PER_MS = 1_000_000
 TRACEBACK_LINES_MAX = 12
 """Of an error, its last; the rest with --json."""
+BAR_CHARS = 30
+SMALL_RATE = 10
 ALL_IS_WELL = {"running", "paused", "finished"}
 
 
@@ -58,7 +61,7 @@ def print_apps(apps: Sequence["AppView"]) -> None:
 def print_app(app: "AppView", *, tasks: bool) -> None:
     """Its stages, then what is not well, once for all tasks that have it; `tasks`: each of them, too."""
     click.echo(f"app {app.name}   {counted(len(app.stages), 'stage')}")
-    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "WATERMARK", "COUNTS")
+    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "IN/S", "OUT/S", "WATERMARK", "COUNTS")
     for stage in app.stages:
         counts = stage.counts
         table.add_row(
@@ -66,6 +69,8 @@ def print_app(app: "AppView", *, tasks: bool) -> None:
             state_of(stage),
             str(stage.task_count),
             _lag(stage.lag_records, stage.lag_s),
+            _rate(sum(task.records_in_per_s for task in stage.tasks)),
+            _rate(sum(task.records_out_per_s for task in stage.tasks)),
             _moment(stage.watermark_ns),
             " ".join(f"{name} {number:,}" for name, number in sorted(counts.items()) if number) or "-",
         )
@@ -74,7 +79,31 @@ def print_app(app: "AppView", *, tasks: bool) -> None:
         for stage in app.stages:
             _print_tasks(stage)
     for stage in app.stages:
+        for line in _lines_of(stage):
+            click.echo(f"{stage.name}@{stage.version}: {line}")
         _print_trouble(stage)
+
+
+def _lines_of(stage: "StageView") -> Iterator[str]:
+    """How far it is, where that has an end; and what went wrong and is over, or under way."""
+    progress, failure = stage.progress, stage.last_failure
+    if progress is not None:
+        share = progress.done / progress.total if progress.total else 1.0
+        bar = "#" * int(share * BAR_CHARS)
+        yield f"[{bar:-<{BAR_CHARS}}] {int(share * 100)} %   {progress.done:,} of {progress.total:,} records"
+    if failure is not None:
+        error = " ".join(failure.error.split())
+        yield (
+            f"the last record that it could not handle was {failure.topic}/{failure.partition} at offset "
+            f"{failure.offset}, {failure.became.replace('_', '-')} {_moment(failure.at_ns)}: {error} "
+            f"(on_error: {stage.on_error})"
+        )
+    left = sum(task.redrive_left for task in stage.tasks)
+    if left:
+        yield f"{counted(left, 'dead letter')} still to be handled again, by a redrive that is under way"
+    restarts = sum(task.restarts for task in stage.tasks)
+    if restarts:
+        yield f"what runs its code ended {counted(restarts, 'time')} in the middle of its work"
 
 
 def state_of(stage: "StageView") -> str:
@@ -91,7 +120,7 @@ def _print_tasks(stage: "StageView") -> None:
     click.echo(
         f"tasks of {stage.name}@{stage.version}, {stage.kind}, code {stage.file_name} {stage.code_sha256.hex()[:12]}"
     )
-    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG", "STATE SIZE", "POSITIONS")
+    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG", "RESTARTS", "STATE SIZE", "POSITIONS")
     for task in stage.tasks:
         table.add_row(
             str(task.number),
@@ -99,6 +128,7 @@ def _print_tasks(stage: "StageView") -> None:
             "-" if task.node is None else str(task.node),
             f"{task.commits:,}",
             _lag(task.lag_records, task.lag_s),
+            str(task.restarts),
             as_size(task.state_bytes) if task.state_bytes else "0",
             " ".join(
                 f"{at.topic}/{at.partition}:{at.position}{'' if at.end is None else f' of {at.end}'}"
@@ -137,6 +167,11 @@ def _lag(records: int | None, seconds: float | None) -> str:
     return f"{records:,}" + (f"   {seconds:,.1f} s" if records and seconds is not None else "")
 
 
+def _rate(per_s: float) -> str:
+    """With a digit behind the point where it is small."""
+    return "0" if not per_s else f"{per_s:,.1f}" if per_s < SMALL_RATE else f"{per_s:,.0f}"
+
+
 def _moment(ns: int | None) -> str:
     """In UTC, to the millisecond, where it is not a whole second."""
     if ns is None:
@@ -172,6 +207,8 @@ def _plain_stage(stage: "StageView") -> dict[str, Any]:
         "lag_s": stage.lag_s,
         "watermark_ns": stage.watermark_ns,
         "counts": stage.counts,
+        "last_failure": None if stage.last_failure is None else asdict(stage.last_failure),
+        "progress": None if stage.progress is None else asdict(stage.progress),
         "tasks": [_plain_task(task) for task in stage.tasks],
     }
 
@@ -197,4 +234,10 @@ def _plain_task(task: "TaskView") -> dict[str, Any]:
         "counts": dict(task.counts),
         "state_bytes": task.state_bytes,
         "error_traceback": task.error_traceback,
+        "last_failure": None if task.last_failure is None else asdict(task.last_failure),
+        "retrying": task.retrying,
+        "records_in_per_s": task.records_in_per_s,
+        "records_out_per_s": task.records_out_per_s,
+        "progress": None if task.progress is None else asdict(task.progress),
+        "redrive_left": task.redrive_left,
     }

@@ -37,7 +37,7 @@ from cluster.processing.parts import Broken, Readings
 from cluster.processing.policies import PARKED_KEYS_MAX
 from cluster.processing.processor import Stage
 from cluster.processing.state import KeyedState
-from cluster.processing.work import Fired, Output, Work
+from cluster.processing.work import ERROR_CHARS_MAX, Failure, Fired, Output, Work
 
 
 class Operator(Protocol):
@@ -77,6 +77,8 @@ class Attempts:
         self._name = f"{stage.spec.app}.{stage.spec.name}"
         self._parked = state.store(PARKED_STORE, dict[bytes, Parked], dict)
         self._has_parked = False
+        self.failure: Failure | None = None
+        """The last one of this work that is none any more, for the record is passed over."""
         self._waits = waits and self._policy.backoff_ns > 0
         self._failures = 0
         """Of the only record of this work, before it."""
@@ -86,6 +88,7 @@ class Attempts:
 
     def begin(self, work: Work) -> None:
         """A work begins."""
+        self.failure = None
         self._failures, self._timer_failures = (work.failures, 0) if work.batches else (0, work.failures)
         self._has_parked = bool(self._parked.cell(b"").get())
         self._state.settle()
@@ -148,6 +151,7 @@ class Attempts:
                 broken.error, where, topic=topic, partition=str(batch.partition), offset=str(batch.begin)
             )
         self._draft.counts["corrupt"] += batch.end - batch.begin
+        self._note(broken.error, topic, batch.partition, batch.base_offset)
         whole = batch.end >= batch.base_offset + batch.record_count  # handed over in pieces, it is the last one's
         if self._policy.how == "dead_letter" and whole:
             source = f"{topic}/{batch.partition}@{batch.base_offset}".encode()
@@ -232,6 +236,7 @@ class Attempts:
         where = {"topic": topic, "partition": str(partition), "offset": str(offset)}
         if self._policy.how == "stop":
             raise self._failed(error, f"the record of {topic}/{partition} at offset {offset}", **where) from error
+        self._note(error, topic, partition, offset)
         if self._policy.how == "skip":
             self._draft.counts["skipped"] += 1
             return
@@ -239,6 +244,16 @@ class Attempts:
         self._write_letter(part, place, f"{type(error).__name__}: {error}", _traceback(error))
         if self._policy.park_key:
             self._park(part.keys[place])
+
+    def _note(self, error: Exception, topic: str, partition: int, offset: int) -> None:
+        self.failure = Failure(
+            error=f"{type(error).__name__}: {error}"[:ERROR_CHARS_MAX],
+            became="skipped" if self._policy.how == "skip" else "dead_lettered",
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            at_ns=self._draft.now_ns,
+        )
 
     def _write_letter(self, part: Part, place: int, error: str, trace: str) -> None:
         letter = Letter(
@@ -284,6 +299,7 @@ class Attempts:
         entry = None if key is None else parked.get(key)
         if error is not None:
             self._draft.counts["dead_lettered"] += 1
+            self._note(error, *part.position(place) if letter is None else letter.position(0))
             if letter is None:
                 self._again(part, place)
             else:

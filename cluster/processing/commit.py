@@ -19,7 +19,7 @@ import google_crc32c
 import msgspec
 
 from cluster.errors import RefusedToStart
-from cluster.processing.work import Fired, StateChange, TimerChange
+from cluster.processing.work import Failure, Fired, StateChange, TimerChange
 from cluster.records import Batch
 from cluster.types import Codec, Offset, PartitionId, ProducerId, Term, TopicId
 
@@ -75,7 +75,9 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
 
     `term`: in which whoever made it led. `n` counts commits, from 1. `previous`: see above. `timers`: set, moved or
     deleted, after those of `fired` are gone. `shipped_upto`: all outputs of commits up to this one are at their
-    destinations, committed there. `counts`: what is to be added up, by name (late, dead_lettered, …).
+    destinations, committed there. `counts`: what is to be added up, by name (late, dead_lettered, …). `failure`: of the
+    last record in it that was passed over or put aside. `redrive`: from now on dead letters are handled again, those
+    before these ends.
     """
 
     term: Term
@@ -90,6 +92,8 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
     outputs: list[Outgoing]
     shipped_upto: int
     counts: dict[str, int] = {}
+    failure: Failure | None = None
+    redrive: list[tuple[PartitionId, Offset]] = []
 
 
 Command = Begin | TaskCommit

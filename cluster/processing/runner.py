@@ -118,6 +118,7 @@ class Runner:
             outputs=draft.outputs,
             watermark_ns=self._watermarks.value_ns,
             counts=dict(draft.counts),
+            failure=self._attempts.failure,
         )
 
     def _handle(self, part: Part, first: int, end: int) -> None:

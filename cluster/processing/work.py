@@ -127,10 +127,28 @@ class Output(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     partition: int = BY_KEY
 
 
+class Failure(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A record that was passed over or put aside (`became`: skipped, dead_lettered), in short: at most 500 characters.
+
+    `error`: the type of what was raised, and what it said. The rest is where the record stands, and when that was.
+    """
+
+    error: str
+    became: str
+    topic: str
+    partition: int
+    offset: int
+    at_ns: int
+
+
+ERROR_CHARS_MAX = 500
+
+
 class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What came of a work. At most one change for each (store, key) and each (key, timer); outputs in their order.
 
-    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, …
+    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, … `failure`: the
+    last record of this work that was passed over or put aside.
     """
 
     state: list[StateChange]
@@ -138,6 +156,7 @@ class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     outputs: list[Output]
     watermark_ns: int
     counts: dict[str, int]
+    failure: Failure | None = None
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -30,6 +30,7 @@ from cluster.processing.ledger import Ledger
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.plan import Plan, plan_of
+from cluster.processing.tasks.rates import Rates
 from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.starts import start_position
@@ -61,12 +62,11 @@ class Leading:
         self._keeper = keeper
         self._around = around
         self._partition = keeper.replica.partition
+        self.rates = Rates(around.clock.monotonic_s())
         self._suspicion = Suspicion()
         self.retrying = Retrying()
         self._tried: Stage | None = None
         """What `retrying` is of."""
-        self._letters: dict[PartitionId, Offset] = {}
-        """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._opening: CodeFile | None = None
@@ -177,7 +177,13 @@ class Leading:
 
     def _applied(self, commits: Sequence[TaskCommit]) -> None:
         assert self.shipper is not None
+        now_s = self._around.clock.monotonic_s()
         for commit in commits:
+            self.rates.add(
+                now_s,
+                sum(read.end - read.begin for read in commit.inputs),
+                sum(output.record_count for output in commit.outputs),
+            )
             self.shipper.committed(commit)
             if self.working is not None:
                 self.working.applied(commit)
@@ -230,7 +236,6 @@ class Leading:
                 shipper=self.shipper,
                 suspicion=self._suspicion,
                 retrying=self.retrying,
-                letters=self._letters,
                 around=around,
                 replies=self._replies,
                 is_current=lambda: around.stage_of(self._partition.topic) == (app, stage),

@@ -82,6 +82,11 @@ class Retrying:
         dues = [retry.due_s for retry in self._all() if retry.due_s > now_s]
         return min(dues) - now_s if dues else None
 
+    @property
+    def count(self) -> int:
+        """So many wait, or are being tried."""
+        return len(self._all())
+
     def told(self, now_s: float) -> tuple[str, str]:
         """What waits, in a sentence, and the traceback of the first; both empty: nothing does."""
         waiting = sorted(self._all(), key=lambda retry: retry.due_s)

@@ -6,26 +6,25 @@ it is thrown away, and whoever leads begins another one of these.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
-from cluster.broker.requests import Command
 from cluster.errors import HostFailed, ProcessorFailed, RiverrunError, Unavailable
-from cluster.processing.commit import TaskCommit, checksum_of, encode
+from cluster.processing.commit import TaskCommit
 from cluster.processing.hosting.frames import TOO_LARGE
 from cluster.processing.hosts import Host
-from cluster.processing.ledger import Accepted, Ledger, Refused
+from cluster.processing.ledger import Ledger
 from cluster.processing.spec import InputKind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.feeding import Feeding
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.making import Making
 from cluster.processing.tasks.plan import Plan
+from cluster.processing.tasks.proposing import Proposing
 from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.suspicion import Suspicion
 from cluster.processing.work import AFTER_ALL_TIME_NS, Batch, Effects, Fired, TimerClock, Work
-from cluster.types import Index, Offset, PartitionId
+from cluster.types import Offset, PartitionId
 
 TIMERS_PER_WORK_MAX = 1_000
 LOOK_S = 1.0
@@ -52,7 +51,6 @@ class Working:
         shipper: Shipper,
         suspicion: Suspicion,
         retrying: Retrying,
-        letters: dict[PartitionId, Offset],
         around: Around,
         replies: set[asyncio.Future[Any]],
         is_current: Callable[[], bool],
@@ -60,29 +58,32 @@ class Working:
         self.plan = plan
         self.doing: Work | None = None
         self.finished = False
-        self.unapplied: dict[int, Work] = {}
-        """Proposed, and not applied here."""
-        self.replies = replies
         self.failure: RiverrunError | None = None
-        self._keeper = keeper
         self._tip = tip
         self._host = host
         host.on_end = self._host_ended
         self._shipper = shipper
         self._suspicion = suspicion
         self._retrying = retrying
-        self._letters = letters
-        """Up to where dead letters are to be handled again: it outlives this one."""
         self._around = around
         self._is_current = is_current
         self._event = asyncio.Event()
-        self._making = Making(
-            term=keeper.replica.raft.term,
-            producer=plan.producer,
-            inputs=[topic.id for topic in plan.inputs],
-            outputs=plan.outputs,
-            record_bytes_max=around.config.broker.record_bytes_max,
-            letter_bytes_max=around.config.broker.batch_bytes_max - HEADERS_BYTES,
+        self._proposing = Proposing(
+            name=plan.name,
+            keeper=keeper,
+            tip=tip,
+            making=Making(
+                term=keeper.replica.raft.term,
+                producer=plan.producer,
+                inputs=[topic.id for topic in plan.inputs],
+                outputs=plan.outputs,
+                record_bytes_max=around.config.broker.record_bytes_max,
+                letter_bytes_max=around.config.broker.batch_bytes_max - HEADERS_BYTES,
+            ),
+            suspicion=suspicion,
+            options=around.options,
+            replies=replies,
+            on_change=self.changed,
         )
         self._looked_s = around.clock.monotonic_s()
         """When it was found that there is nothing to do."""
@@ -114,7 +115,7 @@ class Working:
 
     def applied(self, commit: TaskCommit) -> None:
         """It is committed, and what it changed is in the store."""
-        if self.unapplied.pop(commit.n, None) is not None:
+        if self._proposing.applied(commit.n):
             self._host.committed(commit.n)
         self._event.set()
 
@@ -130,7 +131,7 @@ class Working:
         try:
             while self._is_current():
                 self._raise()
-                if self.redrives or self._letters:
+                if self.redrives or self._tip.redrive:
                     await self._redrive()
                 work = self._next()
                 if work is not None:
@@ -145,7 +146,7 @@ class Working:
                     waiting.exception()
 
     def _raise(self) -> None:
-        error = self.failure or self.feeding.failure
+        error = self.failure or self._proposing.failure or self.feeding.failure
         if error is not None:
             raise error
         self.plan.check_outputs(self._around.broker.directory.deleted)
@@ -219,7 +220,7 @@ class Working:
 
     def _has_room(self) -> bool:
         options = self._around.options
-        if len(self.unapplied) >= options.uncommitted_works_max:
+        if len(self._proposing.unapplied) >= options.uncommitted_works_max:
             return False
         return self._shipper.shipping.bytes < options.unshipped_bytes_max
 
@@ -247,9 +248,8 @@ class Working:
             self.feeding.confirm(look_s)
         behind = self._shipper.shipping.shipped_upto > self._tip.shipped_upto and bool(self._tip.unshipped)
         await self._until_changed(look_s if look_s is not None else TELL_SHIPPED_S if behind else None)
-        if behind and not self.unapplied and self._since_s() >= TELL_SHIPPED_S:
-            nothing = Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={})
-            await self._propose(self._nothing(), nothing)
+        if behind and not self._proposing.unapplied and self._since_s() >= TELL_SHIPPED_S:
+            await self._propose(self._nothing(), self._no_effects())
 
     async def _until_changed(self, wait_s: float | None = None) -> None:
         """Or until it is time to try something again, or `wait_s` have passed."""
@@ -275,6 +275,9 @@ class Working:
     def _nothing(self) -> Work:
         return self._work([], [], self._tip.now_ns)
 
+    def _no_effects(self) -> Effects:
+        return Effects(state=[], timers=[], outputs=[], watermark_ns=self._tip.watermark_ns, counts={})
+
     # --- one work
 
     async def _do(self, work: Work) -> None:
@@ -285,7 +288,7 @@ class Working:
         except ProcessorFailed as error:
             if TOO_LARGE not in error.metadata:
                 raise
-            self._unfit(work, error.message)
+            self._proposing.unfit(work, error.message)
         self.doing = None
         await self._propose(work, effects)
         self._suspicion.passed(work)
@@ -295,61 +298,34 @@ class Working:
             took_s = self._around.clock.monotonic_s() - began_s
             await asyncio.sleep(took_s * self._around.options.catch_up_pause)
 
-    async def _propose(self, work: Work, effects: Effects) -> None:
+    async def _propose(
+        self, work: Work, effects: Effects, *, redrive: Sequence[tuple[PartitionId, Offset]] = ()
+    ) -> None:
         skipped = self.feeding.skipped()
-        counts = {"deleted_unread": skipped} if skipped else {}
-        shipped_upto = self._shipper.shipping.shipped_upto
-        try:
-            commit = self._making.commit(self._tip, work, effects, shipped_upto=shipped_upto, counts=counts)
-        except ProcessorFailed as error:
-            self._unfit(work, error.message)
-        encoded = encode(commit)
-        size_max = self._around.options.commit_bytes_max
-        if len(encoded) > size_max:
-            self._unfit(work, f"what comes of it takes {len(encoded)} bytes, and one commit may hold {size_max}")
-        verdict = self._tip.take(commit, checksum_of(encoded), Index(0), commit.term)
-        if isinstance(verdict, Refused):
-            raise ProcessorFailed(f"{self.plan.name}: {verdict.message}")
+        await self._proposing.propose(
+            work,
+            effects,
+            shipped_upto=self._shipper.shipping.shipped_upto,
+            counts={"deleted_unread": skipped} if skipped else {},
+            redrive=redrive,
+        )
         self._last_made_s = self._around.clock.monotonic_s()
-        reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.unapplied[commit.n] = work
-        await self._keeper.running.ref.tell(Command(encoded, reply))
-        self.replies.add(reply)
-        reply.add_done_callback(partial(self._decided, commit.n))
-
-    def _unfit(self, work: Work, why: str) -> NoReturn:
-        self._suspicion.unfit(work, why)
-        raise Unavailable(f"a work is done again, with fewer records: {why}")
-
-    def _decided(self, n: int, reply: "asyncio.Future[Any]") -> None:
-        self.replies.discard(reply)
-        if reply.cancelled():
-            return
-        error = reply.exception()
-        if error is None and isinstance(reply.result(), Accepted):
-            return
-        if isinstance(error, RiverrunError):
-            self.failure = error
-        else:
-            self.failure = Unavailable(f"commit {n} was refused: {reply.result() if error is None else error}")
-        self._event.set()
 
     # --- dead letters, after a fix
 
     async def _redrive(self) -> None:
-        """All that was parked when somebody asked, and nothing else meanwhile."""
+        """All that was parked when somebody asked, and nothing else meanwhile. The log knows what that is."""
         feeding = self._feed(self.plan.parked)
         try:
-            while self.redrives or any(
-                feed.position < self._letters.get(feed.source.partition, 0) for feed in feeding.feeds
-            ):
+            while self.redrives or self._tip.redrive:
                 self._raise()
                 if feeding.failure is not None:
                     raise feeding.failure
                 if not self._is_current():
                     return
                 if self.redrives:
-                    await self._count_letters()
+                    await self._begin_redrive()
+                    continue
                 self._looked_s = self._around.clock.monotonic_s()
                 batch, failures = self._parked_batch(feeding) if self._has_room() else (None, 0)
                 if batch is None:
@@ -358,25 +334,35 @@ class Working:
                 await self._do(self._work([batch], [], self._now_ns(), failures=failures))
         finally:
             feeding.close()
-        self._letters.clear()
 
-    async def _count_letters(self) -> None:
-        """Those that are there now are to be handled; whoever asked gets how many that is."""
-        while self.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
-            self._raise()
-            if not self._is_current():
-                return
-            self._event.clear()
-            await self._event.wait()
+    async def _begin_redrive(self) -> None:
+        """Of those letters that are there now; whoever asked gets how many they are when the log has it."""
+        if not await self._all_arrived():
+            return
+        asked, ends = list(self.redrives), {}
         for source in self.plan.parked:
             offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
-            self._letters[source.partition] = Offset(offsets.end)
-        positions = self._tip.positions
-        count = sum(max(end - positions[partition], 0) for partition, end in self._letters.items())
-        for done in self.redrives:
+            if offsets.end > self._tip.positions[source.partition]:
+                ends[source.partition] = Offset(offsets.end)
+        count = sum(end - self._tip.positions[partition] for partition, end in ends.items())
+        if ends:
+            await self._propose(self._nothing(), self._no_effects(), redrive=list(ends.items()))
+        if not await self._all_arrived():
+            return
+        for done in asked:
+            self.redrives.remove(done)
             if not done.done():
                 done.set_result(count)
-        self.redrives.clear()
+
+    async def _all_arrived(self) -> bool:
+        """Wait until all that was made is in the log, and its outputs where they belong; False: it is over."""
+        while self._proposing.unapplied or self._shipper.shipping.shipped_upto < self._tip.n:
+            self._raise()
+            if not self._is_current():
+                return False
+            self._event.clear()
+            await self._event.wait()
+        return True
 
     def _parked_batch(self, feeding: Feeding) -> tuple[Batch | None, int]:
         """And how often it has failed, if it is one that is to be tried again."""
@@ -385,7 +371,7 @@ class Working:
             return held, failures
         records_max = self._suspicion.records_max or self._around.options.work_records_max
         for feed in feeding.feeds:
-            left = min(self._letters.get(feed.source.partition, 0) - feed.position, feeding.room(feed))
+            left = min(self._tip.redrive.get(feed.source.partition, 0) - feed.position, feeding.room(feed))
             if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
                 return batch, 0
         return None, 0

@@ -52,6 +52,30 @@ def test_a_redrive_goes_on_though_its_process_ends() -> None:
     on_a_cluster(work)
 
 
+def test_a_redrive_goes_on_though_its_leader_is_gone() -> None:
+    """Whoever leads next knows of it from the log: nobody asks again, and no letter is left out or handled twice."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, SHOP, 1)
+        sales = [Sale(TILLS[0], number, bad=number == 0) for number in range(100)]
+        await sell(cluster, sales)
+        await all_of(cluster, "shop.count.dead", dict, len(sales))
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        log = "__tasks.shop.count.1"
+        assert len(sales) == await redrive(cluster, log, 0)
+        while not 20 < (told := await status(cluster, log, 0)).counts.get("redriven", 0):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert 0 < told.redrive_left < 80
+        cluster.crash(told.node)
+        assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
+        after = await status(cluster, log, 0)
+        assert (len(sales), 0) == (after.counts["redriven"], after.redrive_left)
+        assert after.term > told.term
+        await cluster.start(told.node)
+
+    on_a_cluster(work)
+
+
 def test_topics_that_are_deleted_stop_a_task_and_lose_nothing() -> None:
     """An output: what would be written is not made. An input: it is another topic when it is made again."""
 
