@@ -133,12 +133,22 @@ def pause(name: str, processor: str, servers: str) -> None:
 @click.argument("processor", default="", metavar="[PROCESSOR[@VERSION]]")
 @server_option
 def resume(name: str, processor: str, servers: str) -> None:
-    """Let it go on where it was."""
+    """Let it go on where it was: what was paused, and what has stopped.
+
+    What stopped at an error tries again. What stopped because a topic was deleted goes on with the topic that has its
+    name now, from its start, and with the state that it had; an input must have as many partitions as before.
+    """
     which, version = _parsed(processor)
 
-    async def work(client: "Client") -> None:
+    async def work(client: "Client") -> int:
         app = await client.resume_app(name, which, version)
         click.echo(f"resumed {', '.join(_processors(app, which, version))} of {name}")
+        unasked = [(stage, task) for stage in app.stages for task in stage.tasks if task.why]
+        for stage, task in unasked:
+            click.echo(
+                f"riverrun: {stage.name}@{stage.version}, task {task.number}, was not told: {task.why}", err=True
+            )
+        return 1 if unasked else 0
 
     with_client(servers, work)
 

@@ -30,7 +30,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="beg
     """The first command of a task's log: who it is, where it starts, and whom it may write to.
 
     `inputs`: each owned partition with the first offset to be processed. `outputs`: the topics, by id, that commits may
-    name. `producer`: what destinations know the task by; it is never another's, and never expires.
+    name. `producer`: what destinations know the task by; it is never another's, and never expires. `partitions`: of
+    each input; 0: not known.
     """
 
     app: str
@@ -39,6 +40,17 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="beg
     task: int
     tasks: int
     producer: ProducerId
+    inputs: list[tuple[PartitionId, Offset]]
+    outputs: list[TopicId]
+    partitions: int = 0
+
+
+class Rebind(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """The task's topics from now on, in the place of those that it began with: see `tasks.rebinding`.
+
+    `inputs`: every owned partition; its position is that of one that was owned before. `outputs`: as in Begin.
+    """
+
     inputs: list[tuple[PartitionId, Offset]]
     outputs: list[TopicId]
 
@@ -77,7 +89,7 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
     deleted, after those of `fired` are gone. `shipped_upto`: all outputs of commits up to this one are at their
     destinations, committed there. `counts`: what is to be added up, by name (late, dead_lettered, …). `failure`: of the
     last record in it that was passed over or put aside. `redrive`: from now on dead letters are handled again, those
-    before these ends.
+    before these ends. `rebind`: it comes before all else, and with no inputs or outputs.
     """
 
     term: Term
@@ -94,6 +106,7 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
     counts: dict[str, int] = {}
     failure: Failure | None = None
     redrive: list[tuple[PartitionId, Offset]] = []
+    rebind: Rebind | None = None
 
 
 Command = Begin | TaskCommit

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import msgspec
 
 from cluster.errors import RefusedToStart
-from cluster.processing.commit import Begin, TaskCommit, checksum_of, decode
+from cluster.processing.commit import Begin, Rebind, TaskCommit, checksum_of, decode
 from cluster.processing.timers import Timers, bytes_of
 from cluster.processing.work import BEFORE_ALL_TIME_NS, Failure
 from cluster.types import NO_TERM, Index, Offset, PartitionId, Term, TopicId
@@ -131,6 +131,8 @@ class Ledger:
         return Accepted(0)
 
     def _take_commit(self, commit: TaskCommit, checksum: int, index: Index) -> None:
+        if commit.rebind is not None:
+            self._rebind(commit.rebind)
         self.n, self.term, self.checksum = commit.n, commit.term, checksum
         self.now_ns = max(self.now_ns, commit.now_ns)
         self.watermark_ns = max(self.watermark_ns, commit.watermark_ns)
@@ -156,6 +158,16 @@ class Ledger:
         for partition, end in commit.redrive:
             self.redrive[partition] = max(end, self.redrive.get(partition, end))
         self.redrive = {p: end for p, end in self.redrive.items() if self.positions.get(p, end) < end}
+
+    def _rebind(self, rebind: Rebind) -> None:
+        """Partitions that are known already stay where they are."""
+        assert self.begin is not None, "a commit was accepted"
+        starts = dict(self.begin.inputs)
+        inputs = [(partition, starts.get(partition, position)) for partition, position in rebind.inputs]
+        self.begin = msgspec.structs.replace(self.begin, inputs=inputs, outputs=rebind.outputs)
+        self.positions = {partition: self.positions.get(partition, position) for partition, position in rebind.inputs}
+        self._outputs = frozenset(rebind.outputs)
+        self.sequences = {p: sequence for p, sequence in self.sequences.items() if p.topic in self._outputs}
 
     # --- the rules
 

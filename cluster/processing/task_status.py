@@ -17,7 +17,8 @@ class TaskState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     STOPPED = "stopped"
-    """By an error of user code that `on_error` makes it stop at: it goes on when other code is deployed."""
+    """By an error of user code that `on_error` makes it stop at, or because a topic was deleted: it goes on when it is
+    resumed, or other code is deployed."""
     WAITING = "waiting"
     """For something: its code's process, a leader of an input, a slow destination."""
     FINISHED = "finished"
@@ -80,6 +81,9 @@ class Tasks(Protocol):
 
     async def status(self, partition: PartitionId) -> TaskStatus:
         """Of the task whose log this is. NotLeader: it is not led here."""
+
+    def resume(self, partition: PartitionId) -> None:
+        """If it has stopped it goes on. NotLeader: it is not led here."""
 
     async def redrive(self, partition: PartitionId) -> int:
         """Begin to handle its dead letters again; how many there are. NotLeader; InvalidRequest: it keeps none."""

@@ -9,6 +9,7 @@ from cluster.processing.commit import (
     Begin,
     Outgoing,
     Read,
+    Rebind,
     TaskCommit,
     batches,
     checksum_of,
@@ -245,16 +246,16 @@ COMMIT_1 = (
 
 
 LEDGER_2 = (
-    "019e99a5626567696ea672657461696ca56672617564a131000309929292c4106969696969696969696969696969696900059292c4106a"
-    "6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a030091c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f0301cea52ffdde0700019293c4106969696969"
-    "6969696969696969696969000793c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a03009193c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f01"
-    "039294c40161a174050094c4016ba1740a0091930203079292a46c6174650392a7736b69707065640196ae56616c75654572726f723a20"
-    "6e6fa7736b6970706564a573616c65730107099193c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a0304"
+    "019e9aa5626567696ea672657461696ca56672617564a131000309929292c4106969696969696969696969696969696900059292c4106a"
+    "6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a030091c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f000301ce2939158d0700019293c41069696969"
+    "696969696969696969696969000793c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a03009193c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f"
+    "01039294c40161a174050094c4016ba1740a0091930203079292a46c6174650392a7736b69707065640196ae56616c75654572726f723a"
+    "206e6fa7736b6970706564a573616c65730107099193c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a0304"
 )
 COMMIT_2 = (
-    "019fa6636f6d6d69740104cea52ffdde0000919392c41069696969696969696969696969696969000708909090919992c4106f6f6f6f6f"
-    "6f6f6f6f6f6f6f6f6f6f6f010301c4070a050a0176200100070101cec777e649028096ae56616c75654572726f723a206e6fa7736b6970"
-    "706564a573616c657301070990"
+    "01dc0010a6636f6d6d69740104ce2939158d0000919392c41069696969696969696969696969696969000708909090919992c4106f6f6f"
+    "6f6f6f6f6f6f6f6f6f6f6f6f6f010301c4070a050a0176200100070101cec777e649028096ae56616c75654572726f723a206e6fa7736b"
+    "6970706564a573616c657301070990c0"
 )
 
 
@@ -318,6 +319,24 @@ def test_a_redrive_is_known_until_it_is_done():
     assert {OTHER: 6} == script.ledger.redrive
     script.accepted(inputs=[Read(input=OTHER, begin=4, end=6)])
     assert {} == script.ledger.redrive
+
+
+def test_topics_that_were_made_again_take_the_place_of_the_old_ones():
+    """New partitions from where they begin, known ones where they are; new outputs from their first sequence."""
+    new = PartitionId(TopicId(b"n" * 16), 0)
+    script = whole()
+    sequences = dict(script.ledger.sequences)
+    rebind = Rebind(inputs=[(new, Offset(4)), (OTHER, Offset(9))], outputs=[AWAY.topic])
+    script.accepted(shipped_upto=1, rebind=rebind)
+    ledger = Ledger(script.ledger.encode())
+    assert {new: 4, OTHER: 0} == ledger.positions
+    assert ledger.begin is not None
+    assert ([(new, 4), (OTHER, 0)], [AWAY.topic]) == (ledger.begin.inputs, ledger.begin.outputs)
+    assert sequences
+    assert {} == ledger.sequences
+    script.refused(Rule.SEQUENCE, shipped_upto=1, outputs=[out(0)])
+    script.refused(Rule.POSITION, shipped_upto=1, inputs=[Read(input=IN, begin=7, end=8)])
+    script.accepted(shipped_upto=1, inputs=[Read(input=new, begin=4, end=5)], outputs=[out(0, destination=AWAY)])
 
 
 def test_the_last_failure_stays():

@@ -47,9 +47,7 @@ class Feeding:
         except TopicDeleted:
             name = feed.source.topic.name
             self.failure = TopicDeleted(
-                f"the topic {name!r}, which it reads, was deleted: deploy the processor under a new version, or remove "
-                f"it; what it has read stays counted",
-                topic=name,
+                f"the topic {name!r}, which it reads, was deleted; what it has read stays counted", topic=name
             )
             self._on_change()
         except RiverrunError as error:

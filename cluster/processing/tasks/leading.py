@@ -2,8 +2,7 @@
 
 What goes wrong has three ways. What may be better in a moment (a leader that is gone, a topic that is not there yet, a
 process that ended, user code that raised and has retries left) is tried again. What user code is to blame for stops the
-task, until its stage is deployed anew, or paused and resumed; shipping goes on. Everything else is a bug, and ends the
-node.
+task, until its stage is deployed anew, or resumed; shipping goes on. Everything else is a bug, and ends the node.
 """
 
 import asyncio
@@ -26,11 +25,12 @@ from cluster.errors import (
 from cluster.metadata import App, Stage
 from cluster.processing.commit import Begin, TaskCommit, decode, encode
 from cluster.processing.hosts import CodeFile, Host, Seat
-from cluster.processing.ledger import Ledger
+from cluster.processing.ledger import Ledger, Refused
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.plan import Plan, plan_of
 from cluster.processing.tasks.rates import Rates
+from cluster.processing.tasks.rebinding import is_rebound, new_sources, rebinding, way_out
 from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.starts import start_position
@@ -67,6 +67,10 @@ class Leading:
         self.retrying = Retrying()
         self._tried: Stage | None = None
         """What `retrying` is of."""
+        self._resumed = False
+        """Somebody wants a task that has stopped to go on."""
+        self._takes_up = False
+        """That is so, and a topic was deleted: if there is another one of its name it goes on with that."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
         self._opening: CodeFile | None = None
@@ -141,14 +145,17 @@ class Leading:
             producer=plan.producer,
             inputs=inputs,
             outputs=[output.topic for output in plan.outputs],
+            partitions=plan.partitions,
         )
 
     async def _decide(self, command: bytes) -> None:
-        """Append it; return when it is committed and applied here."""
+        """Append it; return when it is committed and applied here. Unavailable: it does not count."""
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         await self._keeper.running.ref.tell(Command(command, reply))
-        await reply
+        verdict = await reply
         await self._settled()
+        if isinstance(verdict, Refused):
+            raise Unavailable(f"what was proposed does not count: {verdict.message}")
 
     def _make_shipper(self) -> Shipper:
         """With everything that is committed and not known to be shipped."""
@@ -224,6 +231,10 @@ class Leading:
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
         assert tip.begin is not None, "the task has begun"
+        if self._takes_up and is_rebound(plan, tip):
+            await self._take_up(plan, tip)
+            return
+        self._takes_up = False
         plan.check_begun(tip.begin.outputs, tip.positions)
         host = await self._open(plan)
         assert self.shipper is not None
@@ -246,6 +257,15 @@ class Leading:
             self._did = self.working.doing if self.working is not None else None
             self.working = None
             host.close()
+
+    async def _take_up(self, plan: Plan, tip: Ledger) -> None:
+        """The topics that there are now, from their start."""
+        firsts = {}
+        for source in new_sources(plan, tip):
+            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
+            firsts[source.partition] = Offset(offsets.first)
+        await self._decide(encode(rebinding(plan, tip, firsts, term=self.term)))
+        log_event.warning("task_topics_taken_up", task=plan.name, partitions=[str(partition) for partition in firsts])
 
     async def _open(self, plan: Plan) -> Host:
         around, stage = self._around, plan.stage
@@ -314,14 +334,20 @@ class Leading:
             self._suspicion.failed(self._did, error)
 
     async def _stop(self, error: RiverrunError, stage: Stage) -> None:
-        """Until the stage is another one."""
+        """Until the stage is another one, or somebody resumes it."""
         self.state, self.why, self.failure = "stopped", error.message, error
+        if isinstance(error, TopicDeleted) and self.plan is not None:
+            self.why += f"; {way_out(self.plan)}"
         log_event.warning("task_stopped", task=self._name(), reason=error.reason, detail=error.message)
         await self._until_changed(stage)
         self._suspicion, self._tried = Suspicion(), None
+        self._takes_up = isinstance(error, TopicDeleted)
 
     async def _until_changed(self, stage: Stage) -> None:
+        self._resumed = False
         while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+            if self._resumed:
+                return
             self._changed.clear()
             await self._changed.wait()
 
@@ -344,6 +370,11 @@ class Leading:
         return self.plan.name if self.plan is not None else str(self._partition)
 
     # --- for others
+
+    def resume(self) -> None:
+        """Go on, if it has stopped."""
+        self._resumed = True
+        self._changed.set()
 
     async def redrive(self) -> int:
         """Begin to handle all dead letters again that are there now; how many. Unavailable: works are not done now."""

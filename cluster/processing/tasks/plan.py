@@ -43,13 +43,13 @@ class Plan:
             if source.partition not in positions:
                 raise TopicDeleted(
                     f"the topic {source.topic.name!r} was deleted and made again since this task began: its records "
-                    f"are others; deploy the processor under a new version"
+                    f"are others"
                 )
         for output in self.outputs:
             if output.topic not in begun:
                 raise TopicDeleted(
                     f"the topic {output.name!r} was deleted and made again since this task began to write it: what is "
-                    f"in it is not all that was written; deploy the processor under a new version"
+                    f"in it is not all that was written"
                 )
 
     def check_outputs(self, gone: Collection[TopicId]) -> None:
@@ -58,7 +58,7 @@ class Plan:
             if output.topic in gone:
                 raise TopicDeleted(
                     f"the topic {output.name!r}, which it writes, was deleted; nothing more is read, so that nothing "
-                    f"is lost: deploy the processor under a new version, or remove it"
+                    f"is lost"
                 )
 
 

@@ -58,8 +58,10 @@ async def status_of(
 def _state(leading: Leading) -> tuple[TaskState, str]:
     working, shipper = leading.working, leading.shipper
     if leading.state == TaskState.RUNNING and shipper is not None:
-        if shipper.shipping.stopped:
-            partition, error = next(iter(shipper.shipping.stopped.items()))
+        written = {output.topic for output in leading.plan.outputs} if leading.plan is not None else set()
+        refusals = [item for item in shipper.shipping.stopped.items() if item[0].topic in written]
+        if refusals:
+            partition, error = refusals[0]
             return TaskState.STOPPED, f"outputs to {_name(leading, partition)} are refused: {error.message}"
         if leading.is_held_up:
             return TaskState.WAITING, f"what it has put out is not at {_destinations(leading, shipper)}"

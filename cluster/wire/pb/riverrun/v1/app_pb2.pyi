@@ -59,7 +59,7 @@ class _TaskStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_TaskState.Va
     TASK_STATE_PAUSED: _TaskState.ValueType  # 2
     """Somebody paused it."""
     TASK_STATE_STOPPED: _TaskState.ValueType  # 3
-    """By an error of user code; it goes on when other code is deployed."""
+    """By an error of user code, or a topic that was deleted; it goes on when other code is deployed, or it is resumed."""
     TASK_STATE_WAITING: _TaskState.ValueType  # 4
     """For something that is told in `why`."""
     TASK_STATE_FINISHED: _TaskState.ValueType  # 5
@@ -77,7 +77,7 @@ TASK_STATE_RUNNING: TaskState.ValueType  # 1
 TASK_STATE_PAUSED: TaskState.ValueType  # 2
 """Somebody paused it."""
 TASK_STATE_STOPPED: TaskState.ValueType  # 3
-"""By an error of user code; it goes on when other code is deployed."""
+"""By an error of user code, or a topic that was deleted; it goes on when other code is deployed, or it is resumed."""
 TASK_STATE_WAITING: TaskState.ValueType  # 4
 """For something that is told in `why`."""
 TASK_STATE_FINISHED: TaskState.ValueType  # 5
@@ -454,7 +454,7 @@ class ResumeAppResponse(message.Message):
     APP_FIELD_NUMBER: builtins.int
     @builtins.property
     def app(self) -> App:
-        """The app, without what its tasks are doing."""
+        """The app; of its tasks only those that could not be told so, in TASK_STATE_UNKNOWN with why. Ask again for those."""
 
     def __init__(
         self,
