@@ -103,7 +103,8 @@ def _lines_of(stage: "StageView") -> Iterator[str]:
         yield f"{counted(left, 'dead letter')} still to be handled again, by a redrive that is under way"
     restarts = sum(task.restarts for task in stage.tasks)
     if restarts:
-        yield f"what runs its code ended {counted(restarts, 'time')} in the middle of its work"
+        times = counted(restarts, "time")
+        yield f"the process with its code ended {times} (a crash, a hang, too much memory) since these nodes run it"
 
 
 def state_of(stage: "StageView") -> str:

@@ -342,4 +342,5 @@ class Attempts:
 
 
 def _traceback(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
+    """Empty where it was not raised in this process."""
+    return "".join(traceback.format_exception(error)) if error.__traceback__ is not None else ""
