@@ -96,8 +96,8 @@ async def test_code_that_leaks_goes_on_in_new_processes(cluster: LocalCluster) -
     ("harm", "says"),
     [
         ("spin", "a work took longer than 1 s"),
-        ("kill", "ended by signal 9"),
-        ("leak", "memory"),
+        pytest.param("kill", "ended by signal 9", marks=pytest.mark.long),
+        pytest.param("leak", "memory", marks=pytest.mark.long),
     ],
 )
 async def test_code_that_ends_its_process_at_a_record_stops_there(cluster: LocalCluster, harm: str, says: str) -> None:
