@@ -20,6 +20,7 @@ TRACEBACK_LINES_MAX = 12
 """Of an error, its last; the rest with --json."""
 BAR_CHARS = 30
 SMALL_RATE = 10
+SECONDS_CHARS = len("2026-11-27 10:00:00")
 ALL_IS_WELL = {"running", "paused", "finished"}
 
 
@@ -61,9 +62,8 @@ def print_apps(apps: Sequence["AppView"]) -> None:
 def print_app(app: "AppView", *, tasks: bool) -> None:
     """Its stages, then what is not well, once for all tasks that have it; `tasks`: each of them, too."""
     click.echo(f"app {app.name}   {counted(len(app.stages), 'stage')}")
-    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "IN/S", "OUT/S", "WATERMARK", "COUNTS")
+    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "IN/S", "OUT/S", "WATERMARK")
     for stage in app.stages:
-        counts = stage.counts
         table.add_row(
             f"{stage.name}@{stage.version}",
             state_of(stage),
@@ -71,8 +71,7 @@ def print_app(app: "AppView", *, tasks: bool) -> None:
             _lag(stage.lag_records, stage.lag_s),
             _rate(sum(task.records_in_per_s for task in stage.tasks)),
             _rate(sum(task.records_out_per_s for task in stage.tasks)),
-            _moment(stage.watermark_ns),
-            " ".join(f"{name} {number:,}" for name, number in sorted(counts.items()) if number) or "-",
+            _moment(stage.watermark_ns)[:SECONDS_CHARS],
         )
     print_table(table)
     if tasks:
@@ -87,12 +86,15 @@ def print_app(app: "AppView", *, tasks: bool) -> None:
 def _lines_of(stage: "StageView") -> Iterator[str]:
     """How far it is, where that has an end; and what went wrong and is over, or under way."""
     progress, failure = stage.progress, stage.last_failure
+    counts = [f"{name} {number:,}" for name, number in sorted(stage.counts.items()) if number]
     if progress is not None:
         share = progress.done / progress.total if progress.total else 1.0
         bar = "#" * int(share * BAR_CHARS)
         yield f"[{bar:-<{BAR_CHARS}}] {int(share * 100)} %   {progress.done:,} of {progress.total:,} records"
+    if counts:
+        yield ", ".join(counts)
     if failure is not None:
-        error = " ".join(failure.error.split())
+        error = _in_one_line(failure.error)
         yield (
             f"the last record that it could not handle was {failure.topic}/{failure.partition} at offset "
             f"{failure.offset}, {failure.became.replace('_', '-')} {_moment(failure.at_ns)}: {error} "
@@ -148,12 +150,18 @@ def _print_trouble(stage: "StageView") -> None:
     for (why, traceback), tasks in told.items():
         numbers = ", ".join(str(task.number) for task in tasks)
         who = f"{stage.name}@{stage.version}, task{'s' * (len(tasks) > 1)} {numbers}"
-        click.echo(f"{who}: {why or ('the last error of its code was' if traceback else str(tasks[0].state))}")
+        click.echo(
+            f"{who}: {_in_one_line(why) or ('the last error of its code was' if traceback else str(tasks[0].state))}"
+        )
         lines = traceback.rstrip().splitlines()
         if len(lines) > TRACEBACK_LINES_MAX:
             lines = ["…", *lines[-TRACEBACK_LINES_MAX:]]
         for line in lines:
             click.echo(f"    {line}")
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _topics(names: Sequence[str]) -> str:
@@ -165,7 +173,7 @@ def _lag(records: int | None, seconds: float | None) -> str:
     """In records, and how long the oldest of them has waited."""
     if records is None:
         return "-"
-    return f"{records:,}" + (f"   {seconds:,.1f} s" if records and seconds is not None else "")
+    return f"{records:,}" + (f", {seconds:,.1f} s" if records and seconds is not None else "")
 
 
 def _rate(per_s: float) -> str:

@@ -39,6 +39,9 @@ from cluster.processing.processor import Stage
 from cluster.processing.state import KeyedState
 from cluster.processing.work import ERROR_CHARS_MAX, Failure, Fired, Output, Work
 
+OURS = __file__.rpartition("/")[0] + "/"
+"""Where the files are that call user code."""
+
 
 class Operator(Protocol):
     """What handles records and timers of a stage."""
@@ -342,5 +345,10 @@ class Attempts:
 
 
 def _traceback(error: Exception) -> str:
-    """Empty where it was not raised in this process."""
-    return "".join(traceback.format_exception(error)) if error.__traceback__ is not None else ""
+    """From the first line of user code on; empty where it was not raised in this process."""
+    if error.__traceback__ is None:
+        return ""
+    told = traceback.TracebackException.from_exception(error)
+    first = next((number for number, frame in enumerate(told.stack) if not frame.filename.startswith(OURS)), 0)
+    told.stack = traceback.StackSummary.from_list(list(told.stack)[first:])
+    return "".join(told.format())

@@ -133,6 +133,7 @@ def test_dead_letters_have_all_that_is_known(*, many: bool, bad: int) -> None:
         assert f"ValueError: order {bad} is bad" == headers["rr-error"]
         assert ("shop.work", "1") == (headers["rr-processor"], headers["rr-version"])
         assert "in look\n" in headers["rr-traceback"]
+        assert "in _step\n" not in headers["rr-traceback"], "it begins with what its author wrote"
         assert {"dead_lettered": 1} == t.counts(work)
         if not many:
             assert 19 == t.state(work, "a")

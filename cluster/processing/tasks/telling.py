@@ -28,6 +28,8 @@ async def status_of(
     (positions, lag_records, lag_s), progress = await asyncio.gather(
         _lag(leading, reading, clock), _progress(leading, reading)
     )
+    if state is TaskState.FINISHED:  # what is behind `until` does not wait for it
+        lag_records, lag_s = 0, 0.0
     records_in_per_s, records_out_per_s = leading.rates.per_s(clock.monotonic_s())
     shipper = leading.shipper
     return TaskStatus(
