@@ -107,6 +107,11 @@ class Working:
             held=self._retrying.held,
         )
 
+    @property
+    def has_unapplied(self) -> bool:
+        """Whether something was proposed that is not applied here."""
+        return bool(self._proposing.unapplied)
+
     # --- what others say
 
     def changed(self) -> None:

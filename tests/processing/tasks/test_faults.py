@@ -145,8 +145,8 @@ def test_keys_do_not_wait_for_dead_letters_that_were_deleted() -> None:
         await sell(cluster, sales)
         await all_of(cluster, "shop.count.dead", dict, len(sales))
         await delete(cluster, "shop.count.dead")
-        await sell(cluster, [Sale(TILLS[0], 10)])
         assert "'shop.count.dead', which it writes, was deleted" in (await stopped(cluster, log)).why
+        await sell(cluster, [Sale(TILLS[0], 10)])
         await create(cluster, "shop.count.dead", 1)
         resume(cluster, log)
         await sell(cluster, [Sale(TILLS[0], 11)])
