@@ -254,6 +254,16 @@ class ProcessorFailed(RiverrunError):
     reason, code, fault = "PROCESSOR_FAILED", "FAILED_PRECONDITION", Fault.CALLER
 
 
+class TriesLeft(ProcessorFailed):
+    """User code raised, and is to be tried again at that record, or timer, alone: nothing of the work was done.
+
+    `metadata`, beside that of ProcessorFailed: `failures`, so far; `wait_ns`, at most, until the next attempt; and
+    where in the work it was: the number of the `fired` timer, or `input`, `partition` and `offset` as they are read.
+    """
+
+    reason = "PROCESSOR_TRIES_LEFT"
+
+
 class UnknownApp(RiverrunError):
     """No app, or no processor of an app, of that name is deployed."""
 

@@ -19,7 +19,8 @@ Rules:
    in the work after the commit whose watermark (or time) has come to it, before that work's records.
 6. What fails is taken back whole, and found: one record is to blame, and `on_error` says what becomes of it: the task
    stops, it is counted and passed over, or it is a dead letter in the same commit, with its key parked behind it until
-   a redrive (`attempts`, `parking`, `policies`). Timers, and state that does not decode, stop the task.
+   a redrive (`attempts`, `parking`, `policies`). Timers, and state that does not decode, stop the task. Between
+   attempts time passes, for which whoever hands over works sees (TriesLeft).
 7. Every output says where it comes from, in its headers (`draft`).
 8. Async functions run side by side, those of one key one after another, results in the order of the records; all of a
    process on one loop (`async_calls`).

@@ -149,9 +149,11 @@ class Deployment:
             offset=Offset(uploaded.offset),
         )
         try:
-            return await self._store.read(code), code.offset
+            content = await self._store.read(code)
         except (CorruptStorage, OffsetOutOfRange) as error:
             raise InvalidRequest(f"{request.file_name} is not uploaded as it should be: {error.message}") from error
+        await self._store.check_age(code)
+        return content, code.offset
 
     async def _carry_out(
         self, planned: Plan, code: Code, made: list[str], *, external: bool

@@ -337,6 +337,7 @@ class RehearsedTask:
                 identity=self._name,
                 background=AtOnce(),
                 on_change=lambda: None,
+                waits=False,
             )
         return Runner(
             self.stage,
@@ -345,4 +346,5 @@ class RehearsedTask:
             tasks=self._tasks,
             partitions=len(self._inputs[0].partitions),
             loop=self._loop,
+            waits=False,
         )

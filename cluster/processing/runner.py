@@ -37,7 +37,8 @@ TIME_STORE = "~time"
 class Runner:
     """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task.
 
-    `loop`: what async functions run on; by default one of its own.
+    `loop`: what async functions run on; by default one of its own. `waits`: whoever hands over works lets time pass
+    between attempts, when it is told so (TriesLeft).
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Runner:
         tasks: int = 1,
         partitions: int = 1,
         loop: Loop | None = None,
+        waits: bool = True,
     ) -> None:
         self.stage = stage
         spec = stage.spec
@@ -67,7 +69,7 @@ class Runner:
         self._internal = [number for number, spec_ in enumerate(spec.inputs) if spec_.internal]
         self._watermarks = Watermarks(TimeState(), (), ())
         self._readings = Readings(spec.inputs, stage.events)
-        self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark)
+        self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark, waits=waits)
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE
         }
@@ -79,7 +81,7 @@ class Runner:
         self._wants_marks = spec.kind in {Kind.WINDOW, Kind.JOIN}
 
     def run(self, work: Work) -> Effects:
-        """Do a work. ProcessorFailed, StateUnreadable: it came to nothing, and the runner is as before it."""
+        """Do a work. ProcessorFailed, TriesLeft, StateUnreadable: it came to nothing, and this is as before."""
         try:
             return self._run(work)
         except BaseException:
@@ -98,13 +100,13 @@ class Runner:
     def _run(self, work: Work) -> Effects:
         draft = self._draft
         draft.begin(work.now_ns)
-        self._attempts.begin()
+        self._attempts.begin(work)
         time = self._time.cell(b"")
         state = TimeState() if time.encoded is None else _decode_time(time.encoded)
         self._watermarks = Watermarks(state, self._owned, self._internal)
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
-        for fired in work.fired:
-            self._attempts.timer(self._operator, fired)
+        for number, fired in enumerate(work.fired):
+            self._attempts.timer(self._operator, fired, number)
         items = self._readings.runs(work.batches, in_time_order=work.in_time_order, condemned=work.condemned)
         for item in items:
             if isinstance(item, Told):
@@ -122,6 +124,7 @@ class Runner:
             outputs=draft.outputs,
             watermark_ns=self._watermarks.value_ns,
             counts=dict(draft.counts),
+            failure=self._attempts.failure,
         )
 
     def _handle(self, part: Part, first: int, end: int) -> None:

@@ -8,7 +8,8 @@
         assert t.state(fraud, "c1") is None
 
 Nothing runs until something is asked for (`read`, `state`, `advance`, …). What is asked for is what the app would have
-come to in a cluster, with its commits, re-keyed topics, watermarks and timers; only that everything is at hand at once.
+come to in a cluster, with its commits, re-keyed topics, watermarks and timers; only that everything is at hand at once,
+so that retries (`on_error`) wait for nothing either.
 """
 
 import datetime as dt

@@ -2,7 +2,8 @@
 
 A stage that is connected to the world outside (a source, a sink) has one of its own, for what lies there may be slow.
 
-A file is kept at `code/<sha256>/<name>` below the data directory, and looked at again before each start.
+A file is at `code/<sha256>/<name>` below the data directory while a process runs that may read it: it is looked at
+again before each start, and gone when nothing runs that has it. The cluster keeps it elsewhere (`code_store.py`).
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -43,6 +45,9 @@ class RealHosts:
         self._options = options
         self._programs: dict[tuple[str, str, bytes, str], Program] = {}
         self._closed = False
+        shutil.rmtree(
+            self._directory, ignore_errors=True
+        )  # what was left behind by a node that ended in some other way
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
         """See `Hosts`. Code that a worker has need not import here."""
@@ -85,18 +90,39 @@ class RealHosts:
         key = _key(code, stage)
         if key not in self._programs:
             directory = self._directory / code.sha256.hex()
-            self._programs[key] = Program(code, directory, self._options, lambda: self._programs.pop(key, None))
+            self._programs[key] = Program(
+                code,
+                directory,
+                self._options,
+                forget=lambda: self._programs.pop(key, None),
+                clean=lambda: self._clean(code.sha256, directory),
+            )
         return self._programs[key]
+
+    def _clean(self, sha256: bytes, directory: Path) -> None:
+        """A process has ended: its file goes, unless another one may want it."""
+        if not any(program.is_used for key, program in self._programs.items() if key[2] == sha256):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 class Program:
-    """One code file, and the process that it runs in, if it does. `forget`: nobody has used it for a while."""
+    """One code file, and the process that it runs in, if it does.
+
+    `forget`: nobody has used it for a while. `clean`: a process of it is no more.
+    """
 
     def __init__(
-        self, code: CodeFile, directory: Path, options: ProcessingOptions, forget: Callable[[], object]
+        self,
+        code: CodeFile,
+        directory: Path,
+        options: ProcessingOptions,
+        *,
+        forget: Callable[[], object],
+        clean: Callable[[], None],
     ) -> None:
         self._code = code
         self._forget = forget
+        self._clean = clean
         self._directory = directory
         self._options = options
         self._loop = asyncio.get_running_loop()
@@ -118,10 +144,15 @@ class Program:
             self._conversation.add_done_callback(_look)
             life = asyncio.create_task(self._live(self._conversation), name=f"host {self._code.name}")
             self._lives.add(life)
-            life.add_done_callback(self._lives.discard)
+            life.add_done_callback(self._life_ended)
         if not wait:
             self._now.set()
         return await asyncio.shield(self._conversation)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a process of it runs, or is about to."""
+        return bool(self._lives)
 
     def trouble(self) -> str:
         """See `Hosts`."""
@@ -133,6 +164,10 @@ class Program:
         for life in lives:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
+
+    def _life_ended(self, life: asyncio.Task[None]) -> None:
+        self._lives.discard(life)
+        self._clean()
 
     async def _live(self, started: "asyncio.Future[Conversation]") -> None:
         """From the start of a process to its end."""

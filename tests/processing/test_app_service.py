@@ -231,6 +231,17 @@ async def test_a_pause_is_for_a_processor_with_all_that_belongs_to_it(cluster: D
 
 
 @with_apps(seeds=1)
+async def test_a_resumption_is_told_to_every_task(cluster: Deploys, client: Client) -> None:
+    """Also where nothing was paused: it may have stopped. Those that could not be told are in the answer."""
+    await client.deploy_app(b"shop 1", file_name="shop.py")
+    await asyncio.sleep(2)  # of virtual time: their logs have leaders
+    app = await client.resume_app("shop")
+    resumed = [partition for tasks in cluster.said() for partition in tasks.resumed]
+    assert sum(stage.task_count for stage in app.stages) == len(resumed) == len(set(resumed))
+    assert [] == [task for stage in app.stages for task in stage.tasks]
+
+
+@with_apps(seeds=1)
 async def test_a_redrive_is_begun_at_every_task_or_says_why_not(cluster: Deploys, client: Client) -> None:
     """Of one version of a processor that keeps dead letters."""
     await client.deploy_app(b"shop 1", file_name="shop.py")

@@ -319,7 +319,11 @@ def test_an_app_as_plain_values() -> None:
         ("shop.stock.dead", InputKind.PARKED, "", False, "earliest"),
     ] == [(i.topic, i.kind, i.key, i.internal, i.start) for i in main.inputs]
     assert ["alerts", "audit", "shop.stock.dead"] == [output.topic for output in main.outputs]
-    assert (("left",), "dead_letter(retries=3, park_key)", 2) == (main.stores, main.on_error, main.version)
+    assert (("left",), "dead_letter(retries=3, backoff=100ms to 10s, park_key)", 2) == (
+        main.stores,
+        main.on_error,
+        main.version,
+    )
     assert (True, ["__rekey.shop.days"]) == (rekey_days.watermarks, [output.topic for output in rekey_days.outputs])
     assert ["days", "late"] == [output.topic for output in counted.outputs]
     for spec in app.specs():

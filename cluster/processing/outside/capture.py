@@ -77,7 +77,8 @@ class Capture(Runner):
         partitions: int,
         open_inflow: OpenInflow,
     ) -> None:
-        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions)
+        # A record that failed has no place to be taken from again, and its expressions will not think otherwise.
+        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=False)
         self._share = task
         self._unique_ns = int(getattr(stage.outside, "unique_s", 0.0) * NS_PER_S)
         self._place = self._state.store(PLACE_STORE, Place | None)
@@ -113,7 +114,7 @@ class Capture(Runner):
     def _run(self, work: Work) -> Effects:
         draft = self._draft
         draft.begin(work.now_ns)
-        self._attempts.begin()
+        self._attempts.begin(work)
         for fired in work.fired:
             self._forget(fired)
         taken = self.inflow.take(work.records_max)
@@ -137,6 +138,7 @@ class Capture(Runner):
             outputs=draft.outputs,
             watermark_ns=BEFORE_ALL_TIME_NS,
             counts=dict(draft.counts),
+            failure=self._attempts.failure,
             ended=any(arrived.ended for arrived in taken),
         )
 

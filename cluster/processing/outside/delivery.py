@@ -10,6 +10,8 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from cluster.connectors.contract import Delivery, Guarantee, Position, Sink, SinkOptions
 from cluster.errors import InvalidRoute, RecordRefused
 from cluster.processing.attempts import Operator
@@ -54,12 +56,13 @@ class DeliveryRunner(Runner):
         identity: str,
         background: Waiting,
         on_change: Callable[[], None],
+        waits: bool = True,
     ) -> None:
         options: SinkOptions = stage.outside
         self._deliveries: Deliveries = Deliveries(
             sink, identity, stage, background, batch_max=options.batch_records_max
         )
-        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions)
+        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=waits)
         self._deliveries.begin(self._draft)
         self._background = background
         self._hold_s = options.hold_s
@@ -95,14 +98,7 @@ class DeliveryRunner(Runner):
         if self._due is None:
             self._due = threading.Event()
             self._stop_waiting = self._background.later(self._hold_s, partial(self._is_over, self._due))
-        return Effects(
-            state=effects.state,
-            timers=effects.timers,
-            outputs=effects.outputs,
-            watermark_ns=effects.watermark_ns,
-            counts=effects.counts,
-            held=True,
-        )
+        return msgspec.structs.replace(effects, held=True)
 
     def _stop_timer(self) -> None:
         if self._due is not None:

@@ -40,6 +40,7 @@ class Holding:
             outputs=[output for each in all_effects for output in each.outputs],
             watermark_ns=max((each.watermark_ns for each in all_effects), default=BEFORE_ALL_TIME_NS),
             counts=counts,
+            failure=next((each.failure for each in reversed(all_effects) if each.failure is not None), None),
             ended=effects.ended,
         )
         batches = [batch for each in works for batch in each.batches]

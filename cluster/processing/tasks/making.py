@@ -57,7 +57,14 @@ class Making:
     """Of a dead letter: it may be of a record that is larger than those that are made here."""
 
     def commit(
-        self, tip: Ledger, work: Work, effects: Effects, *, shipped_upto: int, counts: Mapping[str, int]
+        self,
+        tip: Ledger,
+        work: Work,
+        effects: Effects,
+        *,
+        shipped_upto: int,
+        counts: Mapping[str, int],
+        redrive: Sequence[tuple[PartitionId, Offset]] = (),
     ) -> TaskCommit:
         """The next one after `tip`, which is the ledger with all commits that were made. `counts`: some more.
 
@@ -77,6 +84,8 @@ class Making:
             outputs=self._sealed(tip, effects.outputs),
             shipped_upto=max(min(shipped_upto, tip.n), tip.shipped_upto),
             counts={name: effects.counts.get(name, 0) + counts.get(name, 0) for name in {**effects.counts, **counts}},
+            failure=effects.failure,
+            redrive=list(redrive),
         )
 
     def _reads(self, batches: Sequence[Batch]) -> list[Read]:

@@ -8,7 +8,7 @@ from cluster.broker.directory import Directory
 from cluster.errors import TopicDeleted
 from cluster.metadata import App, Stage, Topic
 from cluster.processing.spec import InputKind, InputSpec, ProcessorSpec, decode_spec
-from cluster.processing.tasks.feeding import Source
+from cluster.processing.tasks.feed import Source
 from cluster.processing.tasks.making import Destination
 from cluster.processing.tasks.starts import time_ns
 from cluster.types import Offset, PartitionId, ProducerId, TopicId
@@ -50,13 +50,13 @@ class Plan:
             if source.partition not in positions:
                 raise TopicDeleted(
                     f"the topic {source.topic.name!r} was deleted and made again since this task began: its records "
-                    f"are others; deploy the processor under a new version"
+                    f"are others"
                 )
         for output in self.outputs:
             if output.topic not in begun:
                 raise TopicDeleted(
                     f"the topic {output.name!r} was deleted and made again since this task began to write it: what is "
-                    f"in it is not all that was written; deploy the processor under a new version"
+                    f"in it is not all that was written"
                 )
 
     def check_outputs(self, gone: Collection[TopicId]) -> None:
@@ -65,7 +65,7 @@ class Plan:
             if output.topic in gone:
                 raise TopicDeleted(
                     f"the topic {output.name!r}, which it writes, was deleted; nothing more is read, so that nothing "
-                    f"is lost: deploy the processor under a new version, or remove it"
+                    f"is lost"
                 )
 
 

@@ -50,7 +50,13 @@ class Threaded:
 
 def leading_of(keeper: Keeper) -> Leading:
     """Whoever leads; its app is not known here."""
-    leading = Leading(keeper, cast("Around", SimpleNamespace(outlets=None, stage_of=lambda _: None)))
+    leading = Leading(
+        keeper,
+        cast(
+            "Around",
+            SimpleNamespace(outlets=None, stage_of=lambda _: None, clock=SimpleNamespace(monotonic_s=lambda: 0.0)),
+        ),
+    )
     keeper.on_change = leading.keeper_moved
     return leading
 
