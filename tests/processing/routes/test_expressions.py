@@ -74,6 +74,8 @@ def refusal(source: str) -> tuple[str, str]:
         ("import os", "a field 'import'", "import"),
         ("n; n", "it is no expression", ";"),
         ("1" * 400, "the number is too large", "1" * 400),
+        ("1e999", "the number is too large for a float", "1e999"),
+        ("'\\ud800'", "the text has half a character in it", "'\\ud800'"),
     ],
 )
 def test_what_is_refused_is_named_and_shown(source: str, says: str, marked: str) -> None:
