@@ -103,6 +103,15 @@ def test_what_needs_no_other_key_is_not_rekeyed() -> None:
     assert [False, False] == [route.rekeys for route in read(keyed).routes]
 
 
+def test_a_kind_may_have_a_topic_of_its_own() -> None:
+    """Then it is not one of ours, on either side."""
+    text = '[[route]]\nname = "r"\nfrom = {{ kind = "wire", {0} }}\nto = {{ kind = "wire", {0} }}'
+    (route,) = read(text.format('url = "x", topic = "t/#"')).routes
+    assert isinstance(route.source, FromSource)
+    assert isinstance(route.destinations[0], ToSink)
+    assert ("t/#", "t/#") == (route.source.options.topic, route.destinations[0].options.topic)
+
+
 ROUTE = '[[route]]\nname = "r"\nfrom = { topic = "a" }\nto = { topic = "b" }\n'
 
 
