@@ -240,7 +240,8 @@ class ProcessingOptions:
     host_output_bytes_per_s_max: int = 8 * MIB
     """Whoever prints more has to wait."""
     host_environment: tuple[str, ...] = ()
-    """Names of the node's environment variables that user code gets, beside PATH, LANG, LC_ALL, TZ and PYTHONPATH."""
+    """Names of the node's environment variables that user code and routes get, beside PATH, LANG, LC_ALL, TZ and
+    PYTHONPATH; `SHOP_*` are all that begin so, `*` all."""
     workers_max: int = 1_000
     """External workers that may be connected to one node."""
     work_bytes_max: int = 1 * MIB

@@ -1,4 +1,4 @@
-"""`riverrun route`: check and test route files, without a cluster."""
+"""`riverrun route`: check and test route files, without a cluster; deploy them, and look after them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.cli.shared import counted, json_option, new_table, print_json, print_table
+from cluster.cli.route_deploying import COMMANDS, deploy_file
+from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option
 
 if TYPE_CHECKING:
     from cluster.processing.routes.problems import Problem
@@ -23,7 +24,7 @@ files_argument = click.argument(
 
 @click.group(name="route")
 def command() -> None:
-    """Check and test route files.
+    """Check, test and deploy route files, and look after what is deployed.
 
     A route file (TOML) says from where records come, what becomes of them, and where they go; see the README.
     """
@@ -91,6 +92,34 @@ def functions(as_json: bool) -> None:  # noqa: FBT001
         click.echo(f"{forms[name]:{width}}  {function.does}")
     click.echo(f"\nabout the record: record, {', '.join(f'meta.{name}' for name in META)}")
     click.echo("in key, time and where of a destination: input, the record as it came")
+
+
+@command.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--partitions", default=0, help="Of topics that are made; the cluster's default if not given.")
+@server_option
+@json_option
+def deploy(file: Path, partitions: int, servers: str, as_json: bool) -> None:  # noqa: FBT001
+    """Run the routes in FILE, or give new ones to what runs of it, once they are checked and their tests pass.
+
+    A route that is deployed already, under the same name and version, goes on where it is, with its cursor; under a new
+    version it begins anew. Topics are made where they are missing. Exit codes as of `check` and `test`.
+    """
+    from cluster.processing.routes.testing import run_tests  # noqa: PLC0415  as above
+
+    found, problems = _read(file)
+    _print_problems(problems)
+    if found is None:
+        raise SystemExit(BAD_FILE)
+    outcomes = run_tests(found)
+    if not all(outcome.passed for outcome in outcomes):
+        _print_outcomes(file, outcomes)
+        raise SystemExit(FAILED)
+    deploy_file(file, servers, partitions, as_json=as_json)
+
+
+for other in COMMANDS:
+    command.add_command(other)
 
 
 def _read(path: Path) -> "tuple[RouteFile | None, Sequence[Problem]]":

@@ -17,8 +17,14 @@ from cluster.errors import InvalidRoute
 
 Paths = Mapping[str, str | type[msgspec.Struct]]
 
-SOURCES: dict[str, str] = {}
-SINKS: dict[str, str] = {}
+SOURCES: dict[str, str] = {
+    "riverrun": "cluster.connectors.riverrun.options:RiverrunTopic",
+    "webhook": "cluster.connectors.http.options:Webhook",
+}
+SINKS: dict[str, str] = {
+    "riverrun": "cluster.connectors.riverrun.options:RiverrunTopicSink",
+    "webhook": "cluster.connectors.http.options:WebhookTarget",
+}
 
 _EXPECTED = re.compile(r"Expected `(.+?)`, got `(.+?)`")
 _MISSING = re.compile(r"Object missing required field `(.+?)`")

@@ -21,8 +21,8 @@ Rules:
    stops, it is counted and passed over, or it is a dead letter in the same commit, with its key parked behind it until
    a redrive (`attempts`, `parking`, `policies`). Timers, and state that does not decode, stop the task.
 7. Every output says where it comes from, in its headers (`draft`).
-8. Async functions run side by side, those of one key one after another, results in the order of the records
-   (`async_calls`).
+8. Async functions run side by side, those of one key one after another, results in the order of the records; all of a
+   process on one loop (`async_calls`).
 
 What whoever hands over works has to keep: works of a task come in order, at most one redrive at a time and nothing
 beside it; a runner one of whose works was refused is thrown away; all inputs of a stage, its dead letters among them,

@@ -1,7 +1,8 @@
 """What is done when user code raises: find the record, try it again, and then what `on_error` says.
 
 Rules:
-1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody.
+1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody. Who is called again for a record
+   gets it as it was, for the first call may have changed it.
 2. A function that takes one record is known to have failed at a record: those before it are done again, then it alone,
    then those behind it. A function that takes many is bisected. So one record is to blame in the end.
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
@@ -9,7 +10,8 @@ Rules:
    does not decode, or is condemned (a process died at it), at once: no function ever sees it.
 4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
 5. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
-   memory is short: what took it may be left over from others, so the process has to begin anew.
+   memory is short: what took it may be left over from others, so the process has to begin anew. Nor where a
+   destination is away, or is not as it should be.
 """
 
 import traceback
@@ -17,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.errors import InvalidRoute, ProcessorFailed, StateUnreadable, Unreachable
 from cluster.processing.draft import SOURCE_HEADER, Draft, Part
 from cluster.processing.parking import (
     ERROR_HEADER,
@@ -95,8 +97,10 @@ class Attempts:
                 self._try_again(operator, part, first, error)
             elif operator.knows_place and self._placed:
                 place = self._draft.place
+                self._readings.renew(part, first, max(place + 1, self._draft.reached))
                 todo += [pair for pair in ((place + 1, end), (place, place + 1), (first, place)) if pair[0] < pair[1]]
             else:
+                self._readings.renew(part, first, end)
                 middle = (first + end) // 2
                 todo += [(middle, end), (first, middle)]
 
@@ -109,14 +113,14 @@ class Attempts:
             if attempt == self._policy.retries:
                 raise self._failed(error, f"timer {fired.name!r} of key {fired.key!r}", timer=fired.name) from error
 
-    def redriven(self, operator: Operator, part: Part) -> None:
-        """Handle dead letters as the records that they were."""
+    def redriven(self, operator_of: Callable[[int], Operator], part: Part) -> None:
+        """Handle dead letters as the records that they were, by the operator of the input that they came from."""
         for place in range(len(part.keys)):
             if (
                 header(part, place, PROCESSOR_HEADER) == self._name
                 and header(part, place, VERSION_HEADER) == self._version
             ):
-                self._redrive(operator, part, place)
+                self._redrive(operator_of, part, place)
 
     def broken(self, broken: Broken) -> None:
         """A batch that cannot be read: all of its records at once."""
@@ -148,7 +152,7 @@ class Attempts:
             step()
             self._placed = False  # what cannot be encoded now may be any record's doing
             self._state.settle()
-        except (StateUnreadable, MemoryError):
+        except (StateUnreadable, MemoryError, Unreachable, InvalidRoute):
             raise
         except Exception as error:  # noqa: BLE001  it is the user's code
             self._state.roll_back()
@@ -177,6 +181,7 @@ class Attempts:
 
     def _try_again(self, operator: Operator, part: Part, place: int, error: Exception) -> None:
         for _ in range(self._policy.retries):
+            self._readings.renew(part, place, place + 1)
             failed = self._step(partial(operator.take, part, place, place + 1))
             if failed is None:
                 return
@@ -193,7 +198,7 @@ class Attempts:
             self._draft.counts["skipped"] += 1
             return
         self._draft.counts["dead_lettered"] += 1
-        self._write_letter(part, place, f"{type(error).__name__}: {error}", _traceback(error))
+        self._write_letter(part, place, _said(error), _traceback(error))
         if self._policy.park_key:
             self._park(part.keys[place])
 
@@ -220,7 +225,7 @@ class Attempts:
         self._has_parked = True
         self._state.settle()
 
-    def _redrive(self, operator: Operator, part: Part, place: int) -> None:
+    def _redrive(self, operator_of: Callable[[int], Operator], part: Part, place: int) -> None:
         key = part.keys[place]
         entry = None if key is None else self._parked.cell(b"").get().get(key)
         if entry is not None and entry.again:
@@ -235,9 +240,10 @@ class Attempts:
             letter.marks = [self._watermark()]
             error = part.poison.get(place) or letter.poison.get(0)
             for _ in range(self._policy.retries + 1 if error is None else 0):
-                error = self._step(partial(operator.take, letter, 0, 1))
+                error = self._step(partial(operator_of(letter.input).take, letter, 0, 1))
                 if error is None:
                     break
+                self._readings.renew(letter, 0, 1)
         parked: dict[bytes, Parked] = self._parked.cell(b"").get()
         entry = None if key is None else parked.get(key)
         if error is not None:
@@ -245,7 +251,7 @@ class Attempts:
             if letter is None:
                 self._again(part, place)
             else:
-                self._write_letter(letter, 0, f"{type(error).__name__}: {error}", _traceback(error))
+                self._write_letter(letter, 0, _said(error), _traceback(error))
             if entry is not None:
                 entry.again = entry.waiting - 1
         else:
@@ -275,12 +281,20 @@ class Attempts:
 
     def _failed(self, error: Exception, where: str, **metadata: str) -> ProcessorFailed:
         return ProcessorFailed(
-            f"{self._name} version {self._spec.version} failed at {where}: {type(error).__name__}: {error}",
+            f"{self._name} version {self._spec.version} failed at {where}: {_said(error)}",
             processor=self._name,
             version=self._version,
             traceback=_traceback(error),
             **metadata,
         )
+
+
+def _said(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception as failed:  # noqa: BLE001  it is the user's class
+        text = f"(it cannot be told: {type(failed).__name__})"
+    return f"{type(error).__name__}: {text}"
 
 
 def _traceback(error: Exception) -> str:

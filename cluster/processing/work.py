@@ -81,6 +81,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     `idle`: the (input, partition) pairs that are idle now: all of those, each time. `in_time_order`: the task is
     catching up, so records of all batches are handled in the order of their event times, else batch by batch.
     `ended`: every input is at its `until`, for good. `condemned`: records that user code is not to see again.
+    `records_max`: of a source's, which has no batches: so many records may come of it.
     """
 
     task: int
@@ -92,6 +93,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     in_time_order: bool = False
     ended: bool = False
     condemned: list[Condemned] = []
+    records_max: int = 10_000
 
 
 class StateChange(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
@@ -128,7 +130,9 @@ class Output(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
 class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What came of a work. At most one change for each (store, key) and each (key, timer); outputs in their order.
 
-    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, …
+    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, … `held`: a sink
+    has not yet put at its destination what it was given; nothing is committed until a later work says otherwise, and
+    then all of them at once. `ended`: a source has nothing more, for good.
     """
 
     state: list[StateChange]
@@ -136,6 +140,13 @@ class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     outputs: list[Output]
     watermark_ns: int
     counts: dict[str, int]
+    held: bool = False
+    ended: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Nothing came of the work."""
+        return not (self.state or self.timers or self.outputs or any(self.counts.values()))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -1,5 +1,7 @@
 """Processes with user code: one for each code file, started when it is first used, shared by the tasks that use it.
 
+A stage that is connected to the world outside (a source, a sink) has one of its own, for what lies there may be slow.
+
 A file is kept at `code/<sha256>/<name>` below the data directory, and looked at again before each start.
 """
 
@@ -9,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import structlog
@@ -26,7 +29,7 @@ from cluster.real.host_process import HostProcess, end_of
 log_event = structlog.get_logger()
 
 CODE = "code"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\.(py|whl)")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,199}\.(py|whl|toml)")
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
 CLOSED = End("closed", "this node closes")
 
@@ -38,7 +41,7 @@ class RealHosts:
         self._workers = workers
         self._directory = data_dir.absolute() / CODE
         self._options = options
-        self._programs: dict[tuple[str, str, bytes], Program] = {}
+        self._programs: dict[tuple[str, str, bytes, str], Program] = {}
         self._closed = False
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
@@ -55,13 +58,13 @@ class RealHosts:
             if self._workers is None:
                 raise Unavailable("this node takes no external workers")
             return await self._workers.open(code, seat, read_state)
-        conversation = await self._program(code).conversation(wait=True)
+        conversation = await self._program(code, seat.stage if seat.alone else "").conversation(wait=True)
         return await conversation.open(seat, read_state)
 
     def trouble(self, code: CodeFile) -> str:
         """See `Hosts`."""
-        program = self._programs.get(_key(code))
-        trouble = "" if program is None else program.trouble()
+        programs = [program for key, program in self._programs.items() if key[:3] == _key(code)[:3]]
+        trouble = next(filter(None, (program.trouble() for program in programs)), "")
         return trouble or ("" if self._workers is None else self._workers.trouble(code))
 
     async def close(self) -> None:
@@ -71,12 +74,15 @@ class RealHosts:
             await self._workers.close()
         await asyncio.gather(*(program.close() for program in self._programs.values()))
 
-    def _program(self, code: CodeFile) -> "Program":
+    def _program(self, code: CodeFile, stage: str = "") -> "Program":
+        """`stage`: one that is alone in its process."""
         if self._closed:
             raise HostFailed(CLOSED.why, cause="exit", at_work="no")
         if not NAME.fullmatch(code.name):
-            raise InvalidApp(f"{code.name!r}: code is one Python file (.py) or wheel (.whl), by its name alone")
-        key = _key(code)
+            raise InvalidApp(
+                f"{code.name!r}: code is one Python file (.py), wheel (.whl) or route file (.toml), by its name alone"
+            )
+        key = _key(code, stage)
         if key not in self._programs:
             directory = self._directory / code.sha256.hex()
             self._programs[key] = Program(code, directory, self._options, lambda: self._programs.pop(key, None))
@@ -250,12 +256,13 @@ def write_code(path: Path, code: CodeFile) -> None:
     new.rename(path)
 
 
-def _key(code: CodeFile) -> tuple[str, str, bytes]:
-    return code.name, code.app, code.sha256
+def _key(code: CodeFile, stage: str = "") -> tuple[str, str, bytes, str]:
+    return code.name, code.app, code.sha256, stage
 
 
 def _environment(allowed: tuple[str, ...]) -> dict[str, str]:
-    return {name: os.environ[name] for name in (*ENVIRONMENT, *allowed) if name in os.environ}
+    names = (*ENVIRONMENT, *allowed)
+    return {name: value for name, value in os.environ.items() if any(fnmatchcase(name, each) for each in names)}
 
 
 def _fail(future: "asyncio.Future[Conversation]", error: RiverrunError) -> None:

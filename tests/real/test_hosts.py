@@ -233,6 +233,11 @@ def f(orders: pyarrow.RecordBatch) -> list[int]:
             "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named pyarrow; it comes with "
             "riverrun[arrow]",
         ),
+        (
+            source("from models.orders import Purchase"),
+            "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named 'models'; an app is one "
+            "file, or a wheel of several, and what else it imports is installed where its nodes run",
+        ),
         (source("other = App('other')"), "mine.py defines several apps (app, other): say which one"),
         (source("", app="shop"), "mine.py defines no app 'shop'; it has app"),
         (
@@ -287,8 +292,12 @@ async def test_a_wheel_is_code(tmp_path, app: str, name: str) -> None:
         host = await opened(hosts, used)
 
         assert [2] == values(await host.run(work(1, 1)))
-        with pytest.raises(InvalidApp, match=rf"{wheel.name} does not import: ModuleNotFoundError: .*'shop.none'"):
+        with pytest.raises(InvalidApp, match=rf"{wheel.name} does not import: ModuleNotFoundError: .*'shop.none'$"):
             await hosts.describe(CodeFile(name=wheel.name, app="shop.none", content=wheel.read_bytes()))
+        with pytest.raises(
+            InvalidApp, match=rf"shop.numbers of {wheel.name} defines no app: .*; if another module has it"
+        ):
+            await hosts.describe(CodeFile(name=wheel.name, app="shop.numbers", content=wheel.read_bytes()))
     assert name
 
 

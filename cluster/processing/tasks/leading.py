@@ -15,16 +15,19 @@ from cluster.broker.requests import Command
 from cluster.errors import (
     HostFailed,
     InvalidApp,
+    InvalidRoute,
     ProcessorFailed,
     RiverrunError,
     StateUnreadable,
     TopicDeleted,
     Unavailable,
+    Unreachable,
 )
 from cluster.metadata import App, Stage
 from cluster.processing.commit import Begin, TaskCommit, decode, encode
 from cluster.processing.hosts import CodeFile, Host, Seat
 from cluster.processing.ledger import Ledger
+from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.plan import Plan, plan_of
@@ -37,9 +40,11 @@ from cluster.types import Index, Offset, PartitionId, Term
 
 log_event = structlog.get_logger()
 AGAIN_S = 0.5
+AWAY_S_MAX = 30.0
+"""A destination that is away is tried again at longer and longer intervals, up to this."""
 SHIPPED_AT_ONCE_MAX = 4
 """Batches under way to one destination: fewer than it remembers of a producer."""
-BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, TopicDeleted)
+BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, InvalidRoute, TopicDeleted)
 """Another try alone does not help."""
 
 
@@ -59,10 +64,14 @@ class Leading:
         self._around = around
         self._partition = keeper.replica.partition
         self._suspicion = Suspicion()
+        self._away_s = 0.0
+        """How long it was waited for a destination that is away, the last time."""
         self._letters: dict[PartitionId, Offset] = {}
         """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._stopped_in: Stage | None = None
+        """What has to become another stage before it goes on."""
         self._opening: CodeFile | None = None
         """What is waited for."""
         self._did: Work | None = None
@@ -77,7 +86,9 @@ class Leading:
         return machine
 
     def metadata_changed(self) -> None:
-        """Apps, topics or nodes are others now."""
+        """Apps, topics or nodes are others now. Each time is told: a stage may be paused for no longer than that."""
+        if not self._is_there(self._stopped_in):
+            self._stopped_in = None
         self._changed.set()
         if self.working is not None:
             self.working.changed()
@@ -93,9 +104,8 @@ class Leading:
         parts: list[asyncio.Task[None]] = []
         try:
             await self._begin()
-            self.shipper = self._make_shipper()
-            self._keeper.on_applied = self._applied
-            parts = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self._work_on())]
+            shipper = await self._take_over()
+            parts = [asyncio.create_task(shipper.run()), asyncio.create_task(self._work_on())]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()  # neither ends but by a bug
@@ -144,15 +154,24 @@ class Leading:
         await reply
         await self._settled()
 
-    def _make_shipper(self) -> Shipper:
+    async def _take_over(self) -> Shipper:
+        """From what is applied, between two turns of the keeper, as soon as that has begun: it tells of the rest."""
+        while True:
+            async with self._keeper.turn:
+                applying = self._keeper.applying
+                if applying is not None and applying.ledger.begin is not None:
+                    self.shipper = self._make_shipper(applying.ledger, applying.ledger.begin)
+                    self._keeper.on_applied = self._applied
+                    return self.shipper
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _make_shipper(self, ledger: Ledger, begin: Begin) -> Shipper:
         """With everything that is committed and not known to be shipped."""
-        assert self._keeper.applying is not None
-        ledger = self._keeper.applying.ledger
-        assert ledger.begin is not None
         shipper = Shipper(
             shipped_upto=ledger.shipped_upto,
             in_flight_max=SHIPPED_AT_ONCE_MAX,
-            producer=ledger.begin.producer,
+            producer=begin.producer,
             outlets=self._around.outlets,
             on_change=self._wake,
         )
@@ -171,6 +190,7 @@ class Leading:
 
     def _applied(self, commits: Sequence[TaskCommit]) -> None:
         assert self.shipper is not None
+        self._away_s = 0.0
         for commit in commits:
             self.shipper.committed(commit)
             if self.working is not None:
@@ -241,6 +261,8 @@ class Leading:
             task=plan.task,
             tasks=stage.tasks,
             partitions=plan.partitions,
+            alone=plan.spec.kind in {Kind.SOURCE, Kind.SINK},
+            identity=plan.identity(around.config.cluster_id),
         )
         self.state, self.why, self._opening = "waiting", "its code is being started", code
         try:
@@ -304,15 +326,23 @@ class Leading:
         self._suspicion = Suspicion()
 
     async def _until_changed(self, stage: Stage) -> None:
-        while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+        self._stopped_in = stage if self._is_there(stage) else None
+        while self._stopped_in is not None:
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_there(self, stage: Stage | None) -> bool:
+        found = self._around.stage_of(self._partition.topic)
+        return found is not None and found[1] == stage
 
     async def _again(self, error: RiverrunError) -> None:
         """In a moment."""
         self.state, self.why = "waiting", error.message
         log_event.debug("task_again", task=self._name(), reason=error.reason, detail=error.message)
-        await asyncio.sleep(AGAIN_S)
+        wait_s = AGAIN_S
+        if isinstance(error, Unreachable):
+            wait_s = self._away_s = min(max(self._away_s * 2, AGAIN_S), AWAY_S_MAX)
+        await asyncio.sleep(wait_s)
 
     async def _stage(self) -> tuple[App, Stage]:
         """The stage, as soon as it is there and not paused."""

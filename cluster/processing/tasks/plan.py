@@ -1,5 +1,6 @@
 """A stage's task on this cluster: its topics found, its partitions counted out. Pure."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,12 @@ class Plan:
     def producer(self) -> ProducerId:
         """What destinations know the task by."""
         return ProducerId(self.stage.producer + self.task)
+
+    def identity(self, cluster_id: str) -> str:
+        """What the world outside knows the task by: its own, as long as its stage is deployed, and nobody else's."""
+        own = f"{cluster_id}/{self.stage.topic.hex()}/{self.task}".encode()
+        name = f"{self.app.name[:32]}.{self.spec.name[:32]}"
+        return f"{name}.{hashlib.sha256(own).hexdigest()[:12]}"
 
     def check_begun(self, begun: Collection[TopicId], positions: Mapping[PartitionId, Offset]) -> None:
         """TopicDeleted if an input is not the topic that the task began with, or an output is not among `begun`."""
@@ -78,7 +85,7 @@ def plan_of(app: App, stage: Stage, task: int, directory: Directory) -> Plan:
         stage=stage,
         spec=spec,
         task=task,
-        partitions=len(inputs[0].partitions),
+        partitions=len(inputs[0].partitions) if inputs else stage.tasks,
         inputs=inputs,
         outputs=[Destination(topic.name, topic.id, len(topic.partitions)) for topic in outputs],
         sources=sources,

@@ -53,6 +53,8 @@ def _state(leading: Leading) -> tuple[TaskState, str]:
             return TaskState.STOPPED, f"outputs to {_name(leading, partition)} are refused: {error.message}"
         if leading.is_held_up:
             return TaskState.WAITING, f"what it has put out is not at {_destinations(leading, shipper)}"
+    if working is not None and working.word.trouble and leading.state == TaskState.RUNNING:
+        return TaskState.WAITING, working.word.trouble
     if working is not None and working.finished:
         return TaskState.FINISHED, ""
     return TaskState(leading.state), leading.trouble() or leading.why

@@ -13,11 +13,12 @@ from cluster.broker.requests import Command
 from cluster.errors import HostFailed, ProcessorFailed, RiverrunError, Unavailable
 from cluster.processing.commit import TaskCommit, checksum_of, encode
 from cluster.processing.hosting.frames import TOO_LARGE
-from cluster.processing.hosts import Host
+from cluster.processing.hosts import Host, Word
 from cluster.processing.ledger import Accepted, Ledger, Refused
-from cluster.processing.spec import InputKind
+from cluster.processing.spec import InputKind, Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.feeding import Feeding
+from cluster.processing.tasks.holding import Holding
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.making import Making
 from cluster.processing.tasks.plan import Plan
@@ -66,6 +67,14 @@ class Working:
         self._tip = tip
         self._host = host
         host.on_end = self._host_ended
+        host.on_word = self._host_says
+        self.word = Word(ready=plan.spec.kind is Kind.SOURCE)
+        """What a source or a sink said last."""
+        self._poked = self.word.ready
+        self._outside = plan.spec.kind in {Kind.SOURCE, Kind.SINK}
+        self._holding = Holding()
+        self._drained = False
+        """A source has nothing more, for good."""
         self._shipper = shipper
         self._suspicion = suspicion
         self._letters = letters
@@ -111,6 +120,11 @@ class Working:
         self.failure = error
         self._event.set()
 
+    def _host_says(self, word: Word) -> None:
+        self.word = word
+        self._poked = self._poked or word.ready
+        self._event.set()
+
     # --- the loop
 
     async def run(self) -> None:
@@ -144,7 +158,7 @@ class Working:
         now_ns = self._now_ns()
         fired = self._due(now_ns)
         options, suspicion = self._around.options, self._suspicion
-        records_max = suspicion.records_max or options.work_records_max
+        records_max = suspicion.records_max or self.plan.spec.batch_records_max or options.work_records_max
         catching_up = self.feeding.lag > options.work_records_max
         batches: list[Batch] = []
         if not (fired and suspicion.timers_apart):
@@ -152,11 +166,12 @@ class Working:
                 records_max=records_max, bytes_max=options.work_bytes_max, oldest_first=catching_up
             )
         ended = not batches and self._is_over()
-        self.finished = ended and self._ended and not fired
+        self.finished = (ended and self._ended and not fired) or self._drained
         if self.finished:
             return None
-        if not batches and not fired and not ended and not self._time_goes_on():
+        if not batches and not fired and not ended and not self._poked and not self._time_goes_on():
             return None
+        self._poked = False
         return self._work(batches, fired, now_ns, in_time_order=catching_up, ended=ended)
 
     def _is_over(self) -> bool:
@@ -179,6 +194,7 @@ class Working:
             in_time_order=in_time_order,
             ended=ended,
             condemned=list(self._suspicion.condemned),
+            records_max=self._suspicion.records_max or self._around.options.work_records_max,
         )
 
     def _now_ns(self) -> int:
@@ -254,9 +270,13 @@ class Working:
                 raise
             self._unfit(work, error.message)
         self.doing = None
-        await self._propose(work, effects)
+        if effects.held:
+            self._holding.add(work, effects)
+        elif not self._outside or not effects.is_nothing or work.batches or work.fired or self._holding.is_any:
+            await self._propose(*self._holding.released(work, effects))
         self._suspicion.passed(work)
         self._ended = self._ended or work.ended
+        self._drained = effects.ended
         if work.in_time_order:  # history waits for what is live
             took_s = self._around.clock.monotonic_s() - began_s
             await asyncio.sleep(took_s * self._around.options.catch_up_pause)

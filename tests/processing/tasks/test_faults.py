@@ -3,15 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from cluster.client.routing import partition_of_key
 from cluster.errors import CorruptStorage
+from cluster.metadata import Delta
 from cluster.processing.snapshot import Place
 from cluster.processing.task_status import TaskState
 from cluster.types import PartitionId
-from tests.processing.tasks import shop
+from tests.processing.tasks import moody, shop
 from tests.processing.tasks.deployed import AppCluster, a_node, create, deploy, on_a_cluster, until
 from tests.processing.tasks.selling import (
     TILLS,
@@ -213,6 +215,24 @@ def test_state_that_no_longer_decodes() -> None:
         assert "does not decode as its type" in told.why
         await deploy(cluster, shop.mended, SHOP, 1, name="mended")
         assert numbered(sales) == got(await all_of(cluster, "strict-counts", Count, 20))
+
+    on_a_cluster(work)
+
+
+def test_a_pause_is_noticed_however_short_it_is() -> None:
+    """A task that has stopped begins anew after it, though its node hears of both at once."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, moody.app, "tests.processing.tasks.moody", 1)
+        await sell(cluster, good(3))
+        assert "what it needs is missing" in (await stopped(cluster, "__tasks.moody.see.1")).why
+        moody.MISSING.clear()
+        app = a_node(cluster).broker.directory.apps["moody"]
+        paused = replace(app, stages=tuple(replace(stage, paused=True) for stage in app.stages))
+        for node in cluster.running.values():
+            for told in (paused, app):
+                node.broker.apply(Delta(version=node.broker.directory.version, apps=(told,)))
+        await all_of(cluster, "seen", Sale, 3)
 
     on_a_cluster(work)
 
