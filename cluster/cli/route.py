@@ -78,6 +78,23 @@ def test(files: Sequence[Path], as_json: bool) -> None:  # noqa: FBT001
 
 
 @command.command()
+@json_option
+def functions(as_json: bool) -> None:  # noqa: FBT001
+    """List what expressions can call, and what they can ask about a record."""
+    from cluster.processing.routes.functions import FUNCTIONS, META  # noqa: PLC0415
+
+    forms = {name: function.form(name) for name, function in FUNCTIONS.items()}
+    if as_json:
+        print_json([{"name": name, "form": forms[name], "does": one.does} for name, one in FUNCTIONS.items()])
+        return
+    width = max(map(len, forms.values()))
+    for name, function in FUNCTIONS.items():
+        click.echo(f"{forms[name]:{width}}  {function.does}")
+    click.echo(f"\nabout the record: record, {', '.join(f'meta.{name}' for name in META)}")
+    click.echo("in key, time and where of a destination: input, the record as it came")
+
+
+@command.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--partitions", default=0, help="Of topics that are made; the cluster's default if not given.")
 @server_option

@@ -85,6 +85,17 @@ def test_json(files: dict[str, str]) -> None:
     assert ["record 1", "  - total: 101", "  + total: 102"] == case["faults"]
 
 
+def test_functions() -> None:
+    """What a person wants to know who writes an expression."""
+    found = run("functions")
+    assert 0 == found.exit_code
+    assert "round(number, [number])" in found.output
+    assert "meta.headers" in found.output
+    assert {"name": "len", "form": "len(text or list)"}.items() <= json.loads(run("functions", "--json").output)[
+        4
+    ].items()
+
+
 def test_what_is_not_there(tmp_path: Path) -> None:
     """The command line is wrong."""
     assert 2 == run("check", str(tmp_path / "no.toml")).exit_code

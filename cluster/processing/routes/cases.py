@@ -19,7 +19,7 @@ _EXPECTED = ("value", "key", "time")
 
 def case_of(section: Section, number: int, route: str, names: Sequence[str], tables: Sequence[str]) -> RouteTest:
     """One of them; what is wrong is noted."""
-    name = section.value("name", str, f"test {number + 1}")
+    name = section.value("name", str, "") or f"test {number + 1}"
     section.what = f"{route}, test {name!r}"
     section.knows(("name", "given", "tables", "expect", "expect_to", "expect_errors"))
     if "given" not in section.table:
@@ -102,7 +102,7 @@ def _ns(section: Section, written: Any, field: str) -> int:
     try:
         if isinstance(written, str | int | float | dt.datetime | dt.date):
             return times.as_ns(written)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         pass
     section.wrong(f"{shown(written)} is no time (ISO 8601, or seconds since 1970)", field)
     return 0

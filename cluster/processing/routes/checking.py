@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 import msgspec
 
-from cluster.errors import InvalidRoute
 from cluster.processing.routes import kinds
 from cluster.processing.routes.expressions import Expression, path_of
 from cluster.processing.routes.functions import FUNCTIONS, META
@@ -56,14 +55,6 @@ def condition_in(expression: Expression, scope: Scope) -> None:
         raise refused(
             f"it is {_a(found)}, and a condition is a bool, such as total > 100", expression.source, expression.tree
         )
-
-
-def record_of(event: object) -> Kind:
-    """The kind of a record, from an Event type; InvalidRoute if it is none."""
-    try:
-        return kinds.event_kind(event)
-    except TypeError as error:
-        raise InvalidRoute(f"{event!r} is no Event, so its fields are not known: {error}") from error
 
 
 def _a(kind: Kind) -> str:

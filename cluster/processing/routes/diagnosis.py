@@ -76,6 +76,8 @@ def _sentence(node: ast.expr, error: Exception, parts: _Parts) -> str:
 def _plain(error: Exception) -> str:
     if isinstance(error, ZeroDivisionError):
         return "it divides by zero"
+    if isinstance(error, OverflowError):
+        return "the number is too large"
     if isinstance(error, RiverrunError):
         return error.message
     if isinstance(error, IndexError):

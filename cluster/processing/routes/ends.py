@@ -51,7 +51,7 @@ class Ends:
         section = route.section("from")
         if not isinstance(route.table["from"], dict):
             return FromTopic(topic="")
-        if "topic" not in section.table:
+        if not _is_topic(section):
             options, connection = self._options(section, Side.SOURCE, ("connection",))
             return FromSource(options=options, connection=connection)
         section.knows(("topic", "start", "until", "key"))
@@ -87,7 +87,7 @@ class Ends:
 
     def _destination(self, section: Section) -> ToTopic | ToSink:
         name = section.value("name", str, "")
-        if "topic" in section.table and not {"kind", "connection"} & set(section.table):
+        if _is_topic(section):
             section.knows(("topic", "where", "name"))
             topic = self._topic(section)
             return ToTopic(name=name or topic, topic=topic)
@@ -124,6 +124,11 @@ class Ends:
         except InvalidRoute as error:
             section.wrong(error.message)
             return _Nothing(), connection
+
+
+def _is_topic(section: Section) -> bool:
+    """One of ours: a kind may have an option of that name."""
+    return "topic" in section.table and not {"kind", "connection"} & set(section.table)
 
 
 def _below(route: Section, name: str) -> str:

@@ -18,6 +18,7 @@ import keyword
 import re
 import warnings
 from collections.abc import Iterator
+from math import isfinite
 from typing import NamedTuple
 
 from cluster.processing.routes.functions import FUNCTIONS, META
@@ -148,6 +149,10 @@ class _Checker:
             )
         if isinstance(value, int) and value.bit_length() > NUMBER_BITS_MAX:
             raise self._no("the number is too large", node)
+        if isinstance(value, float) and not isfinite(value):
+            raise self._no("the number is too large for a float", node)
+        if isinstance(value, str) and not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value):
+            raise self._no("the text has half a character in it", node)
 
     def _check_attribute(self, node: ast.Attribute) -> None:
         if node.attr.startswith("_"):

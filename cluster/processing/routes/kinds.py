@@ -89,8 +89,11 @@ def _kinds() -> str:
 
 
 def event_kind(event: Any) -> Kind:
-    """Of an Event type, as its values are in JSON; whatever a route cannot know is ANY."""
-    return _inspected(msgspec.inspect.type_info(event), _DEEP_MAX)
+    """Of an Event type, as its values are in JSON; whatever a route cannot know is ANY. InvalidRoute: it is none."""
+    try:
+        return _inspected(msgspec.inspect.type_info(event), _DEEP_MAX)
+    except TypeError as error:
+        raise InvalidRoute(f"{event!r} is no Event, so its fields are not known: {error}") from error
 
 
 def _inspected(info: msgspec.inspect.Type, deep: int) -> Kind:

@@ -99,9 +99,9 @@ class Program:
         try:
             pairs = self._pairs(records, *arguments)
             key, time, *filters = [None if one is None else one(pairs, records, *arguments) for one in self._after]
-        except Exception as error:
+        except Exception:
             self._blame(records, given)
-            raise ExpressionFailed(f"a record cannot be handled: {error}") from error
+            raise  # of no single record, such as want of memory
         return Made(pairs, key, time, tuple(filters))
 
     @staticmethod

@@ -41,9 +41,10 @@ on_error = { dead_letter = "orders.dead", retries = 3 }
 `from`: `{ topic, start, until, key }` (start: "earliest", the default, "latest", "-24h", or a time; key: the field that
 keys of its records are made of), or a source: `{ kind = "mqtt", … }`, `{ connection = "shop_db", … }`.
 
-`where`: a condition; without it everything passes. `map`: a new record, of expressions (a text is in quotes within the
-quotes: `"'eu'"`; numbers and true may stand as they are); tables in it are tables in the record. Or `set`: fields that
-are added or replaced, from what was there before, and `drop`: fields that go. What expressions are: `expressions`.
+`where`: a condition, which holds as it would in Python; without it everything passes. `map`: a new record, of
+expressions (a text is in quotes within the quotes: `"'eu'"`; numbers and true may stand as they are); tables in it are
+tables in the record. Or `set`: fields that are added or replaced, from what was there before, and `drop`: fields that
+go. What expressions are: `expressions`.
 
 `lookup`: names for rows of tables, null where there is none. `by` is a field; if the keys of the records are not made
 of it (`from.key`), they go through a topic of their own first. All look-ups of a route are by one field.
@@ -65,6 +66,8 @@ from typing import Any
 import msgspec
 
 from cluster.processing.policies import OnError
+from cluster.processing.routes.generating import key_bytes
+from cluster.processing.routes.guards import get
 from cluster.processing.routes.kinds import ANY, Kind
 from cluster.processing.routes.program import Plan, Program
 
@@ -189,6 +192,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
         """Whether its records go through a topic of their own first, under the key that rows are looked up by."""
         key = self.source.key if isinstance(self.source, FromTopic) else ""
         return bool(self.lookups) and key != ".".join(self.lookup_by)
+
+    def lookup_key(self, record: Any) -> bytes | None:
+        """The key under which a record's rows are; None: it has none, and they are null."""
+        return key_bytes(get(record, self.lookup_by)) if self.lookups else None
 
     def compiled(self) -> Program:
         """What runs."""

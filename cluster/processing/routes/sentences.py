@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from cluster.errors import InvalidRoute
 
 NAMES_LISTED_MAX = 12
+PICTURE_MAX = 110
+"""Characters of a line that is shown."""
 
 
 class InvalidExpression(InvalidRoute):
@@ -33,9 +35,12 @@ def place_of(source: str, line: int, column: int) -> str:
 
 
 def picture_of(source: str, line: int, column: int, width: int) -> list[str]:
-    """A line of the source, and ^ under a part of it."""
+    """A line of the source, of a long one a part, and ^ under what is meant."""
     lines = source.split("\n")
     text = lines[line - 1] if line <= len(lines) else ""
+    cut = max(0, column - 1 - PICTURE_MAX // 2) if len(text) > PICTURE_MAX else 0
+    if cut or len(text) > PICTURE_MAX:
+        text, column = ("…" if cut else "") + text[cut : cut + PICTURE_MAX] + "…", column - cut + bool(cut)
     before = "".join("\t" if char == "\t" else " " for char in text[: column - 1].ljust(column - 1))
     return [text, before + "^" * max(1, min(width, len(text) - column + 1))]
 

@@ -9,10 +9,9 @@ from typing import Any
 import msgspec
 
 from cluster.errors import ExpressionFailed
-from cluster.processing.routes import guards
 from cluster.processing.routes.cases import plain
 from cluster.processing.routes.differences import differences
-from cluster.processing.routes.generating import key_bytes, key_text
+from cluster.processing.routes.generating import key_text
 from cluster.processing.routes.program import Program
 from cluster.processing.routes.route_file import Expected, FromTopic, Given, Route, RouteFile, RouteTest
 from cluster.processing.routes.times import moment
@@ -68,7 +67,8 @@ def handled(route: Route, program: Program, test: RouteTest) -> tuple[list[Came]
     errors: list[tuple[int, str]] = []
     topic = route.source.topic if isinstance(route.source, FromTopic) else ""
     for number, given in enumerate(test.given, 1):
-        rows = {lookup.name: [_row(test, lookup.table, lookup.by, given.value)] for lookup in route.lookups}
+        key = key_text(route.lookup_key(given.value))
+        rows = {lookup.name: [test.tables.get(lookup.table, {}).get(key or "")] for lookup in route.lookups}
         try:
             made = program.run([given.value], _columns(given, topic), rows)
         except ExpressionFailed as error:
@@ -99,11 +99,6 @@ def _columns(given: Given, topic: str) -> dict[str, Sequence[Any]]:
         "topic": [given.topic or topic],
         "headers": [[(name, value.encode()) for name, value in given.headers.items()]],
     }
-
-
-def _row(test: RouteTest, table: str, by: tuple[str, ...], record: Any) -> Any:
-    key = key_text(key_bytes(guards.get(record, by)))
-    return None if key is None else test.tables.get(table, {}).get(key)
 
 
 def _compared(what: str, wanted: Sequence[Expected], came: Sequence[Came]) -> Iterator[str]:

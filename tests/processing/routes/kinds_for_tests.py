@@ -11,6 +11,7 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     url: str
     tables: list[str] = []
+    topic: str = ""
 
     @property
     def summary(self) -> str:

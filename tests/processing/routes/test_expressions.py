@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cluster.errors import InvalidRoute
 from cluster.processing.event import Event
 from cluster.processing.routes.checking import Scope, condition_in, kind_in
 from cluster.processing.routes.expressions import DEPTH_MAX, NODES_MAX, SOURCE_MAX, parsed
@@ -73,7 +74,8 @@ def refusal(source: str) -> tuple[str, str]:
         ("s == null", "null is written None", "null"),
         ("import os", "a field 'import'", "import"),
         ("n; n", "it is no expression", ";"),
-        ("1" * 400, "the number is too large", "1" * 400),
+        ("1e999", "the number is too large for a float", "1e999"),
+        ("'\\ud800'", "the text has half a character in it", "'\\ud800'"),
     ],
 )
 def test_what_is_refused_is_named_and_shown(source: str, says: str, marked: str) -> None:
@@ -182,6 +184,7 @@ def test_limits() -> None:
         ("(" * 1000 + ")" * 1000, "it is"),
         ("-" * 3999 + "1", "it is too deep"),
         ("", "it is empty"),
+        ("1" * 400, "the number is too large"),
     ]:
         with pytest.raises(InvalidExpression, match=says):
             parsed(source)
@@ -229,6 +232,15 @@ class Order(Event, rename={"number": "no"}):
     more: dict[str, int] = msgspec.field(default_factory=dict)
 
 
+def test_of_a_long_line_a_part_is_shown() -> None:
+    """With what is meant in its middle."""
+    with pytest.raises(InvalidExpression) as caught:
+        kind_in(parsed("n == 1 or " * 40 + "frob(n)" + " or n == 2" * 40), SCOPE)
+    line, marks = caught.value.picture
+    assert ("column 401", "frob", True) == (caught.value.place, line[marks.index("^") : len(marks)], len(line) < 120)
+    assert ("…", "…") == (line[0], line[-1])
+
+
 def test_kinds_of_an_event() -> None:
     """By the names that it has in JSON."""
     kind = event_kind(Order)
@@ -237,5 +249,7 @@ def test_kinds_of_an_event() -> None:
     scope = Scope(record=kind)
     assert "float" == str(kind_in(parsed("lines[0].price * no"), scope))
     assert Kind("any") == kind_in(parsed("more.x"), scope)
+    with pytest.raises(InvalidRoute, match="3 is no Event, so its fields are not known"):
+        event_kind(3)
     with pytest.raises(InvalidExpression, match="has no field 'prize'; did you mean 'price'"):
         kind_in(parsed("lines[0].prize"), scope)

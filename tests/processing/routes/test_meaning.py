@@ -1,7 +1,10 @@
 """Random expressions mean what they mean to Python, and have the kinds that were said of them."""
 
+import dis
 import string
+import types
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -13,6 +16,7 @@ from cluster.errors import ExpressionFailed
 from cluster.processing.routes import guards
 from cluster.processing.routes.checking import Scope, kind_in
 from cluster.processing.routes.expressions import parsed
+from cluster.processing.routes.generating import Generator
 from cluster.processing.routes.kinds import kind_of, written_kind
 from cluster.processing.routes.program import Plan, Program
 from cluster.processing.routes.sentences import InvalidExpression
@@ -116,6 +120,26 @@ def test_a_program_and_python_agree(source: str, record: dict[str, Any]) -> None
         expected = _by_python(source, record)
         assert (kind_of(expected), repr(expected)) == (kind_of(found), repr(found))
     assert msgspec.json.encode(found)
+
+
+def _instructions(code: types.CodeType) -> Iterator[dis.Instruction]:
+    yield from dis.get_instructions(code)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _instructions(constant)
+
+
+@settings(max_examples=250)
+@given(EXPRESSIONS)
+def test_what_is_generated_looks_into_no_object(source: str) -> None:
+    """No attribute, no import, no name but those that were put there: there is no way out, whatever is written."""
+    generator = Generator([])
+    function = generator.alone(parsed(source))
+    used = list(_instructions(function.__code__))
+    assert not [one for one in used if "ATTR" in one.opname or "METHOD" in one.opname or "IMPORT" in one.opname]
+    names = {one.argval for one in used if one.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
+    assert names <= set(generator.names) - {"__builtins__"}
+    assert {} == generator.names["__builtins__"]
 
 
 @settings(max_examples=250)

@@ -181,6 +181,7 @@ def test_every_function_is_tried() -> None:
         ("n / 0", "it divides by zero (column 1)"),
         ("9 ** 99999999", "the result of ** would be too large (over 4096 bits) (column 1)"),
         ("round(n, -99999999)", "round() takes from -400 to 400 digits (column 1)"),
+        ("x * 1e308 ** 9", "the number is too large (column 5)"),
         ("lower(n)", "lower() takes a str, not int (column 1)"),
         ("lower(nul)", "lower() takes a str, not null (column 1)"),
         ("len(n)", "len() does not fit: n is int (column 1)"),

@@ -1,6 +1,7 @@
 """Route files: what a good one comes to, and what is said of bad ones, with lines."""
 
 import ast
+import re
 from pathlib import Path
 
 import msgspec
@@ -9,8 +10,10 @@ import pytest
 from cluster.connectors.registry import Registry
 from cluster.errors import InvalidRoute
 from cluster.processing.policies import OnError
+from cluster.processing.routes import route_file
 from cluster.processing.routes.reading import load_routes, read_routes
 from cluster.processing.routes.route_file import FromSource, FromTopic, RouteFile, ToSink, ToTopic
+from cluster.processing.routes.testing import run_tests
 from tests.processing.routes.kinds_for_tests import REGISTRY
 
 GOOD = """
@@ -98,6 +101,15 @@ def test_what_needs_no_other_key_is_not_rekeyed() -> None:
     """Where the topic's keys are made of the field that rows are looked up by."""
     keyed = GOOD.replace('start = "-24h"', 'key = "customer_id"')
     assert [False, False] == [route.rekeys for route in read(keyed).routes]
+
+
+def test_a_kind_may_have_a_topic_of_its_own() -> None:
+    """Then it is not one of ours, on either side."""
+    text = '[[route]]\nname = "r"\nfrom = {{ kind = "wire", {0} }}\nto = {{ kind = "wire", {0} }}'
+    (route,) = read(text.format('url = "x", topic = "t/#"')).routes
+    assert isinstance(route.source, FromSource)
+    assert isinstance(route.destinations[0], ToSink)
+    assert ("t/#", "t/#") == (route.source.options.topic, route.destinations[0].options.topic)
 
 
 ROUTE = '[[route]]\nname = "r"\nfrom = { topic = "a" }\nto = { topic = "b" }\n'
@@ -314,12 +326,10 @@ def test_what_cannot_be_used_is_an_error_with_all_of_it() -> None:
 
 def test_the_file_in_the_reference_is_right() -> None:
     """The docstring's own example, and it passes its own test."""
-    from cluster.processing.routes import route_file, testing  # noqa: PLC0415
-
     module = ast.parse(Path(route_file.__file__).read_text())
     text = (ast.get_docstring(module) or "").split("```toml\n")[1].split("```")[0]
     file = load_routes(text, "shop.toml", REGISTRY_WITH_POSTGRES)
-    assert [True] == [outcome.passed for outcome in testing.run_tests(file)]
+    assert [True] == [outcome.passed for outcome in run_tests(file)]
 
 
 class _Postgres(msgspec.Struct, frozen=True, tag_field="kind", tag="postgres"):
@@ -327,3 +337,34 @@ class _Postgres(msgspec.Struct, frozen=True, tag_field="kind", tag="postgres"):
 
 
 REGISTRY_WITH_POSTGRES = Registry({"postgres": _Postgres}, {"postgres": _Postgres})
+
+
+TEST = """
+  [[route.test]]
+  name = "t"
+  given = [{ value = { id = 1 }, key = "k", headers = { x = "1" }, timestamp = 1, partition = 0 }]
+  tables = { customers = { c1 = { name = "Ann" } } }
+  expect = [{ value = { id = 1 }, key = "k", time = 1 }]
+  expect_to = { orders = [] }
+  expect_errors = ["x"]
+"""
+VALUE = re.compile(r"""= (?=("[^"]*"|\d+|true|\[[^\]\n]*\]|\{[^{}\n]*\}|\{.*\}(?=\n)))""")
+"""Those within others, too."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "other", ["3", "-1", "''", "'x'", "true", "[]", "[1]", "[[{}]]", "{}", "{ a = 1 }", "1979-05-27", "nan"]
+)
+def test_whatever_stands_anywhere_is_read_or_refused(other: str) -> None:
+    """Each value of a good file in turn by another: there is no third way."""
+    text = GOOD + TEST
+    assert [] == problems(text)
+    found = list(VALUE.finditer(text))
+    assert len(found) > 55
+    for match in found:
+        changed = f"{text[: match.start(1)]}{other}{text[match.end(1) :]}"
+        file, said = read_routes(changed, "shop.toml", REGISTRY)
+        assert (file is None) == bool(said)
+        if file is not None:
+            assert all(outcome.test for outcome in run_tests(file))
