@@ -8,8 +8,9 @@ that its leader has said, a moment ago, that there is nothing more.
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
@@ -280,7 +281,7 @@ def _cut(batch: Batch, begin: int, end: int) -> Batch:
 
 
 class Feeding:
-    """All partitions that a task reads. `failure`: what ended one of the reads."""
+    """All partitions that a task reads. `failure`: what ended one of the reads, or a bug in it."""
 
     def __init__(
         self,
@@ -291,7 +292,7 @@ class Feeding:
         clock: Clock,
         on_change: Callable[[], None],
     ) -> None:
-        self.failure: RiverrunError | None = None
+        self.failure: BaseException | None = None
         self.feeds = [
             Feed(source, positions[source.partition], reading=reading, clock=clock, on_change=on_change)
             for source in sources
@@ -299,7 +300,7 @@ class Feeding:
         self._on_change = on_change
         self._turn = 0
         self._confirming: asyncio.Task[None] | None = None
-        self._tasks = [asyncio.create_task(self._read(feed)) for feed in self.feeds]
+        self._tasks = [self._watched(self._read(feed)) for feed in self.feeds]
 
     async def _read(self, feed: Feed) -> None:
         try:
@@ -315,6 +316,17 @@ class Feeding:
         except RiverrunError as error:
             error.metadata.setdefault("topic", feed.source.topic.name)
             self.failure = error
+            self._on_change()
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Nobody waits for it, and what it has not foreseen must not be silence."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self.failure = bug
             self._on_change()
 
     def take(self, *, records_max: int, bytes_max: int, oldest_first: bool) -> list[Batch]:
@@ -363,7 +375,7 @@ class Feeding:
             feed.look_s = look_s
         quiet = [feed for feed in self.feeds if feed.wants_word]
         if quiet and (self._confirming is None or self._confirming.done()):
-            self._confirming = asyncio.create_task(self._confirm(quiet))
+            self._confirming = self._watched(self._confirm(quiet))
 
     @staticmethod
     async def _confirm(feeds: Sequence[Feed]) -> None:
