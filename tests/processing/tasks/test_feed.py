@@ -108,6 +108,7 @@ def test_a_bug_in_a_read_is_not_silence() -> None:
             reading=reading,
             clock=World(),
             on_change=lambda: None,
+            held={},
         )
         feeding.feeds[0].end = 7
         feeding.confirm(1.0)
