@@ -74,7 +74,7 @@ def fork() -> None:
 
 
 def open_files() -> None:
-    hoard.extend(open(os.devnull) for _ in range(10_000))
+    hoard.extend(open(os.devnull) for _ in range(1_000_000))
 
 
 def say(seconds: float) -> None:

@@ -168,7 +168,7 @@ async def test_no_event_is_late_because_its_leader_was_gone(make_cluster: MakeCl
 @pytest.mark.long
 async def test_a_destination_without_a_majority_holds_the_task(make_cluster: MakeCluster) -> None:
     """Its node is gone: no more is made than may wait, the node's memory stays where it was, and nothing is dropped."""
-    limits = apps.LIMITS + "unshipped_bytes_max = 262144\nwork_bytes_max = 65536\n"
+    limits = apps.LIMITS + "unshipped_bytes_max = 262144\nwork_bytes_max = 65536\nwork_records_max = 20\n"
     cluster, client = await started(make_cluster, 3, limits)
     name = "slow"
     await client.create_topic(f"{name}-counts", partitions=1, replicas=1)
