@@ -33,6 +33,8 @@ def matching(pattern: str, files_max: int) -> list[Found]:
                 status = os.stat(name)  # noqa: PTH116
             except (FileNotFoundError, NotADirectoryError):
                 continue
+            if not name.isprintable():
+                raise InvalidRoute(f"{name!r} is a name that cannot be kept: give the file another one")
             if stat.S_ISREG(status.st_mode) and not (is_pattern and name.endswith(COMPRESSED)):
                 file = status.st_dev, status.st_ino
                 found[file] = (status.st_mtime_ns, Found(file, name, status.st_size))
