@@ -1,12 +1,15 @@
 """An S3-compatible server for tests: versitygw, which keeps buckets as directories and decides conditional puts."""
 
 import http.client
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+import pytest
 
 from tests.servers import require_program
 
@@ -17,9 +20,13 @@ UP_S_MAX = 15.0
 class S3:
     """One server on its own port and data; `kill` and `start` may be called over and over, `stop` ends it."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, conditional: bool = True) -> None:
+        """`conditional` False: it does not know conditional puts (for it keeps nothing of objects but their bytes)."""
         self._program = require_program("versitygw")
+        self._options = [] if conditional else ["--nometa"]
         self._data = Path(tempfile.mkdtemp(prefix="riverrun-s3-"))
+        if conditional:
+            _require_attributes(self._data)
         self._process: subprocess.Popen[bytes] | None = None
         self.port = port or _free_port()
 
@@ -39,7 +46,7 @@ class S3:
         self.bucket("lake")
         command = [str(self._program), "--port", f"127.0.0.1:{self.port}", "--quiet"]
         command += ["--access", ACCESS_KEY, "--secret", SECRET_KEY, "posix"]
-        command += ["--sidecar", str(self._sidecar()), str(self._data / "buckets")]
+        command += [*self._options, str(self._data / "buckets")]
         with (self._data / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         end = time.perf_counter() + UP_S_MAX
@@ -61,12 +68,6 @@ class S3:
         self.kill()
         shutil.rmtree(self._data)
 
-    def _sidecar(self) -> Path:
-        """For what it knows of objects: not every file system of a machine has attributes."""
-        found = self._data / "sidecar"
-        found.mkdir(exist_ok=True)
-        return found
-
     def _answers(self) -> bool:
         asked = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
         try:
@@ -77,6 +78,16 @@ class S3:
         finally:
             asked.close()
         return True
+
+
+def _require_attributes(folder: Path) -> None:
+    """What it knows of an object it keeps in the file's attributes, for only there it is whole after a kill."""
+    try:
+        os.setxattr(folder, "user.riverrun", b"1")
+    except OSError as error:
+        folder.rmdir()
+        what = f"the file system of {folder.parent} has no attributes for users ({error.strerror})"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(what)
 
 
 def _free_port() -> int:

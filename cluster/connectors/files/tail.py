@@ -100,9 +100,17 @@ class Tail:
         return Arrived(records=records, cursor=self._cursor, ended=ended)
 
     def _read_some(self) -> list[Arrival]:
-        """Of the files in turn, beginning with another one each time."""
-        records: list[Arrival] = []
-        files, room = list(self._files.values()), CHUNK_BYTES
+        """Of the files in turn, beginning with another one each time. A failure leaves all where they were."""
+        before = [(file, file.mark) for file in self._files.values()]
+        try:
+            return self._read_from(list(self._files.values()))
+        except BaseException:
+            for file, mark in before:
+                file.back_to(mark)
+            raise
+
+    def _read_from(self, files: list["_Open"]) -> list[Arrival]:
+        records, room = list[Arrival](), CHUNK_BYTES
         first = self._turn % max(1, len(files))
         for file in files[first:] + files[:first]:
             if room <= 0 or len(records) >= RECORDS_MAX:
@@ -180,6 +188,10 @@ class _Open:
         """It is called so now."""
         if name != self.mark.name:
             self.mark = Mark(*self.id, name, self.mark.offset, self.mark.finger, self.mark.skipping)
+
+    def back_to(self, mark: Mark) -> None:
+        """What was read since is read again."""
+        self.mark, self._decoder, self.drained = mark, None, False
 
     def close(self) -> None:
         """Let go of it."""

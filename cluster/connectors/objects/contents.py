@@ -14,7 +14,7 @@ from cluster.connectors.contract import Arrival
 from cluster.connectors.lines import Decoder, Format, split
 from cluster.connectors.objects.options import ObjectsSource
 from cluster.connectors.objects.store import Entry, Store
-from cluster.errors import InvalidRoute
+from cluster.errors import InvalidRoute, Unreachable
 
 RECORDS_MAX = 1000
 CHUNK_BYTES = 1024 * 1024
@@ -182,6 +182,9 @@ class Table:
                 values = self._rows.read(place)
         except FileNotFoundError as error:
             raise Gone from error
+        except Unreachable:
+            self.close()
+            raise
         except (ArrowException, OSError) as error:
             raise InvalidRoute(f"{self._entry.name} is no Parquet, or damaged: {str(error)[:200]}") from error
         records = _some(values)
@@ -191,6 +194,7 @@ class Table:
 
     def close(self) -> None:
         """See Contents."""
+        self._ahead = (0, [])
         if self._rows is not None:
             self._rows.close()
             self._rows = None

@@ -9,6 +9,7 @@ import msgspec
 from cluster.connectors.contract import Delivery, Position
 from cluster.connectors.objects.options import DATE, FilesSink
 from cluster.connectors.objects.pieces import (
+    OWN,
     Claim,
     claim_name,
     day_of,
@@ -25,6 +26,7 @@ from cluster.connectors.objects.store import Store
 from cluster.errors import InvalidRoute, Unreachable
 
 PIECES_PER_CLEANING = 1000
+PROBE = f"{OWN}/conditional-puts"
 
 
 class _Row(msgspec.Struct, frozen=True, gc=False):
@@ -67,9 +69,12 @@ class Pieces:
         self._encode = encoder_of(options.format)
         self._make = _content_of(options.format)
         self._lanes: dict[str, _Lane] = {}
+        self._is_checked = False
 
     async def last_position(self, lane: str) -> int | None:
-        """See Sink."""
+        """See Sink. InvalidRoute: the place makes what is there already."""
+        if not self._is_checked:
+            await self._check_place()
         entries = await self._store.list(lane_folder(lane))
         end = marked_end(entries)
         self._lanes[lane] = _Lane(lane, end or 0)
@@ -103,6 +108,13 @@ class Pieces:
     async def close(self) -> None:
         """See Sink."""
         self._lanes = {}
+
+    async def _check_place(self) -> None:
+        """Servers that know no conditional puts pass over the condition, and all that is promised rests on it."""
+        if await self._store.create(PROBE, b"1") and await self._store.create(PROBE, b"2"):
+            what = "the server puts objects over those that are there (it does not know If-None-Match: *)"
+            raise InvalidRoute(f"{self._options.summary}: {what}, so no record could be there once")
+        self._is_checked = True
 
     async def _content(self, rows: Sequence[bytes]) -> bytes:
         if self._make is content_of_lines:
@@ -145,7 +157,7 @@ class Pieces:
         if await self._store.look(mark_name(claim)) is None:
             for name, rows in contents.items():
                 await self._store.create(name, await self._content(rows))
-            await self._store.create(mark_name(claim), b"")
+            await self._store.create(mark_name(claim), encode_claim(claim))
         lane.go_on(claim)
         if lane.pieces % PIECES_PER_CLEANING == 0:
             await self._store.delete(outdated(await self._store.list(lane_folder(lane.name))))

@@ -1,6 +1,7 @@
 """A source of growing files: each line once, through rotation, truncation, restarts and bad input."""
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,7 +15,7 @@ from cluster.connectors.files.marks import Cursor
 from cluster.connectors.files.options import FileTail
 from cluster.connectors.files.tail import Tail
 from cluster.connectors.lines import UNDECODED
-from cluster.errors import InvalidRoute
+from cluster.errors import InvalidRoute, Unreachable
 
 
 class Reading:
@@ -215,6 +216,32 @@ async def test_a_source_that_does_not_follow_ends(reading: Any, tmp_path: Path) 
     assert (2502, True) == (len(found), max(sizes) <= 1000)
     progress = one.source.progress()
     assert (progress.done, progress.total) == (progress.total, 11398)
+
+
+async def test_a_file_that_fails_for_a_moment_loses_nothing_of_the_others(
+    reading: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read of them at the same look comes again."""
+    one = reading("*.csv", format="csv")
+    add(tmp_path / "a.csv", "n")
+    add(tmp_path / "b.csv", "n")
+    await one.read()
+    add(tmp_path / "a.csv", "1")
+    add(tmp_path / "b.csv", "2")
+    real, files = os.pread, set[int]()
+
+    def failing(file: int, *args: int) -> bytes:
+        is_second = file not in files and len(files) == 1
+        files.add(file)
+        if is_second:
+            raise OSError(errno.EIO, "Input/output error")
+        return real(file, *args)
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(Unreachable, match=r"\.csv: Input/output error"):
+        await one.read()
+
+    assert {"1", "2"} == {value["n"] for value in await one.values(2)}
 
 
 async def test_what_a_person_has_to_mend(reading: Any, tmp_path: Path) -> None:

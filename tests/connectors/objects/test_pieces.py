@@ -119,7 +119,7 @@ class MarkFirst(Pieces):
     async def _cut(self, lane: Any) -> bool:
         wanted = Claim(lane.name, lane.place, lane.end, ())
         if lane.claim is None and await self._store.look(claim_name(lane.name, lane.place)) is None:
-            await self._store.create(sinks.mark_name(wanted), b"")
+            await self._store.create(sinks.mark_name(wanted), b"x")
         return await super()._cut(lane)
 
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from cluster.connectors.contract import Arrived
+from cluster.connectors.contract import Arrived, Delivery, Position
 from cluster.connectors.lines import UNDECODED
 from cluster.connectors.objects import contents, finished
 from cluster.connectors.objects.finished import Cursor
 from cluster.connectors.objects.options import FilesSink, ObjectsSource
 from cluster.connectors.objects.source import Objects
 from cluster.connectors.objects.store import open_store
-from cluster.errors import InvalidRoute
+from cluster.errors import InvalidRoute, Unreachable
 
 
 class Reading:
@@ -210,14 +210,41 @@ async def test_pieces_are_bounded_and_progress_is_told(reading: Any, place: dict
 
 async def test_what_the_sink_has_written_comes_back(place: dict[str, Any], reading: Any) -> None:
     """The source sees the files, and not what the sink keeps beside them."""
-    from cluster.connectors.contract import Delivery, Position  # noqa: PLC0415
-
     sink = FilesSink(**place, roll_records=3, format="csv", folder="{date}/").open("r-1")
     batch = [Delivery(value={"n": n}, key=None, timestamp_ns=0, headers=(), offset=n, id=f"{n}") for n in range(7)]
     await sink.write(batch, Position(lane="r-1/sales/0", begin=0, end=7))
     await sink.settle()
 
     assert [{"n": f"{n}"} for n in range(7)] == await reading(follow=False).all()
+
+
+async def test_a_place_that_is_away_for_a_moment(
+    reading: Any, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the middle of a Parquet file: it is read on by the same source."""
+    pytest.importorskip("pyarrow")
+    from cluster.connectors.objects.parquet import content_of_parquet  # noqa: PLC0415
+    from cluster.connectors.objects.rows import encoder_of  # noqa: PLC0415
+
+    encode = encoder_of("parquet")
+    batch = [Delivery(value={"n": n}, key=None, timestamp_ns=0, headers=(), offset=n, id="") for n in range(2500)]
+    await put(place, a__parquet=content_of_parquet([encode(one, 0) for one in batch]))
+    one = reading(follow=False)
+    store = type(open_store(FilesSink(**place)))
+    found: list[Any] = []
+    for broken in ("open", "look", ""):
+        with monkeypatch.context() as patch:
+            if broken:
+                patch.setattr(store, broken, _away)
+                with pytest.raises(Unreachable):
+                    await one.read()
+        found += [record.value["n"] for record in (await one.read()).records]
+
+    assert list(range(2500)) == found
+
+
+def _away(*_: Any) -> Any:
+    raise Unreachable("it is away")
 
 
 async def test_what_a_person_has_to_mend(reading: Any, place: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def test_every_record_is_captured_once(server: S3, points: int) -> None:
         return len(found) >= deliveries.count
 
     def feed() -> None:
-        if deliveries.count < 20_000 * points:
+        if deliveries.count < 6_000 * points:
             deliveries.feed()
 
     options: dict[str, Any] = {**s3_options(server, f"in-{points}"), "timeout": "2s", "look": "50ms"}

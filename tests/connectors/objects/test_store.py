@@ -106,6 +106,20 @@ async def test_a_bucket_that_is_not_there_or_not_ours(server: S3) -> None:
 
 
 @pytest.mark.slow
+async def test_a_server_without_conditional_puts_is_no_destination() -> None:
+    """It would take each claim that it is given; it is found out before the first."""
+    server = S3(conditional=False)
+    server.start()
+    try:
+        with pytest.raises(
+            InvalidRoute, match=r"it does not know If-None-Match: \*\), so no record could be there once"
+        ):
+            await FilesSink(**s3_options(server, "x")).open("r-1").last_position("r-1/sales/0")
+    finally:
+        server.stop()
+
+
+@pytest.mark.slow
 async def test_a_server_that_comes_back(server: S3) -> None:
     """It is away meanwhile; what was made before is there."""
     store = store_of({**s3_options(server, "back"), "timeout": "1s"})

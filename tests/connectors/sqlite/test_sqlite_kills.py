@@ -14,7 +14,7 @@ from tests.connectors.kills import kill_sink
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
 SEED = 11
-RECORDS = 5_000
+RECORDS = 3_000
 _NEIGHBOUR = """
 import random, sqlite3, sys, time
 database = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
