@@ -35,7 +35,7 @@ check: setup ## formatting, lint, types, floors, protocol files, sizes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache 2>&1 | tail -n 4
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { tail -n 40 $(VENV)/imports.txt; exit 1; }
 	@cd proto && buf lint && buf format --diff --exit-code
 	@$(BIN)/python proto/generate.py --check
 	@$(BIN)/pytest -q tests/test_tidy.py

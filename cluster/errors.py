@@ -254,6 +254,16 @@ class ProcessorFailed(RiverrunError):
     reason, code, fault = "PROCESSOR_FAILED", "FAILED_PRECONDITION", Fault.CALLER
 
 
+class TriesLeft(ProcessorFailed):
+    """User code raised, and is to be tried again at that record, or timer, alone: nothing of the work was done.
+
+    `metadata`, beside that of ProcessorFailed: `failures`, so far; `wait_ns`, at most, until the next attempt; and
+    where in the work it was: the number of the `fired` timer, or `input`, `partition` and `offset` as they are read.
+    """
+
+    reason = "PROCESSOR_TRIES_LEFT"
+
+
 class UnknownApp(RiverrunError):
     """No app, or no processor of an app, of that name is deployed."""
 
@@ -292,6 +302,16 @@ class RecordRefused(RiverrunError):
     """A destination will never take one record; `place`: which of the batch."""
 
     reason, code, fault = "RECORD_REFUSED", "INVALID_ARGUMENT", Fault.CALLER
+
+    def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.place = place
+
+
+class ExpressionFailed(RiverrunError):
+    """An expression of a route has no value for one record, as a field is missing; `place`: which of the batch."""
+
+    reason, code, fault = "EXPRESSION_FAILED", "INVALID_ARGUMENT", Fault.CALLER
 
     def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
         super().__init__(message, **metadata)

@@ -4,8 +4,9 @@ A *source* has one or several *shares*, each read on its own from a cursor (byte
 given the records of one *lane* (a partition of an input, as one deployment of a route reads it) in their order, without
 gaps, and after a restart from a place at or before the one where it ended.
 
-All calls are made on one event loop, one at a time for each instance, and may be cancelled at any await; a cancelled or
-failed instance is closed and made anew.
+All calls are made on one event loop, one at a time for each instance, but that `committed` and `progress` may be
+called while `read` waits. Calls may be cancelled at any await; a cancelled or failed instance is closed and made anew,
+but that after Unreachable `read` and `committed` are called again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -154,7 +155,11 @@ class SourceOptions(Protocol):
 
 
 class SinkOptions(Protocol):
-    """What a user writes of a sink."""
+    """What a user writes of a sink.
+
+    `keeps_position` (if it has that): whether `last_position` is never below what was written, though batches were
+    empty; else so if `guarantee` is EXACTLY_ONCE. A destination that keeps it and is below has lost what it had.
+    """
 
     @property
     def summary(self) -> str:

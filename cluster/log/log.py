@@ -63,7 +63,7 @@ class Log:
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
-        self._cut_first = opened.recovered.doubtful is not None
+        self._cut_first = bool(opened.recovered.doubts)
 
     # --- opening
 
@@ -204,6 +204,10 @@ class Log:
         if self._synced[0] >= index:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
+
+    def mark_recovering(self, owes: Owes) -> None:
+        """From what is appended next on, entries are gone that may have been acknowledged: all up to `owes`."""
+        self.pending.add(MarkRecovering(owes))
 
     def whole_again(self) -> None:
         """What was damaged is here again, on disk: a restart need not recover."""

@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from cluster.errors import InvalidApp, InvalidRequest, UnknownTopic
 from cluster.metadata import App, Stage, Topic, TopicConfig
 from cluster.processing.internal_topics import TOPIC_NAME_MAX, tasks_topic
-from cluster.processing.spec import InputKind, ProcessorSpec
+from cluster.processing.spec import InputKind, Kind, ProcessorSpec
 from cluster.processing.stages import specs_of
 
+OUTSIDE = ""
+"""Stands for what a source reads: topics that it writes have as many partitions as is the default."""
 COMPACTED = TopicConfig(compacted=True)
 
 
@@ -73,7 +75,7 @@ def plan(specs: Sequence[ProcessorSpec], *, topics: Mapping[str, Topic], apps: M
     counts = _Counts(specs, there, wish).settled()
     stages = []
     for spec in specs:
-        count = counts[spec.inputs[0].topic]
+        count = spec.tasks if spec.kind is Kind.SOURCE else counts[spec.inputs[0].topic]
         known, was = before.get((spec.name, spec.version), (None, None))
         tasks = spec.tasks or count
         if tasks > count:
@@ -103,7 +105,7 @@ def _made(stages: Sequence[PlannedStage], there: Mapping[str, Topic], counts: Ma
         spec = stage.spec
         for name in (*(item.topic for item in spec.inputs), *(item.topic for item in spec.outputs)):
             if name not in there:
-                missing.setdefault(name, counts.get(name) or counts[spec.inputs[0].topic])
+                missing.setdefault(name, counts.get(name) or counts[spec.inputs[0].topic if spec.inputs else OUTSIDE])
     for name, count in missing.items():
         yield NewTopic(name, count, COMPACTED if name in tables else TopicConfig())
     for stage in stages:
@@ -140,6 +142,7 @@ def _check_same(stage: Stage, was: ProcessorSpec, spec: ProcessorSpec, tasks: in
         ("reads", _reads(was), _reads(spec)),
         ("writes", _writes(was), _writes(spec)),
         ("re-keys by", was.rekeys, spec.rekeys),
+        ("is connected to", was.outside, spec.outside),
         ("has tasks:", str(stage.tasks), str(tasks)),
     ):
         if before != now:
@@ -183,8 +186,9 @@ class _Counts:
 
     def settled(self) -> dict[str, int]:
         """Of every topic that a stage reads."""
+        self._counts[OUTSIDE] = self._wish.partitions_default
         for spec in self._specs:
-            if not spec.inputs:
+            if not spec.inputs and spec.kind is not Kind.SOURCE:
                 raise InvalidApp(f"{_what(spec)} reads nothing")
             self._join(spec)
         for spec in self._specs:
@@ -234,12 +238,12 @@ class _Counts:
     def _guess(self) -> None:
         """What the app writes itself gets as many as what its writer reads, from the first stages on."""
         while True:
-            open_ = [spec for spec in self._specs if spec.inputs[0].topic not in self._counts]
+            open_ = [spec for spec in self._specs if spec.inputs and spec.inputs[0].topic not in self._counts]
             if not open_:
                 return
             for spec in open_:
                 writers = [self._writers[item.topic] for item in spec.inputs if item.topic in self._writers]
-                counts = [self._counts.get(writer.inputs[0].topic) for writer in writers]
+                counts = [self._counts.get(writer.inputs[0].topic if writer.inputs else OUTSIDE) for writer in writers]
                 count = next((count for count in counts if count is not None), None)
                 if count is not None:
                     self._give(spec.inputs[0].topic, count, spec)

@@ -115,6 +115,8 @@ class Draft:
         self.counts: Counter[str] = Counter()
         self.part: Part | None = None
         self.place = 0
+        self.reached = 0
+        """Where calls run side by side: behind the last record that one of them has had. It may be beyond `place`."""
         self.fired: Fired | None = None
         self.stamp_ns: int | None = None
         """The time of outputs, where it is not that of the record or timer."""
@@ -128,6 +130,7 @@ class Draft:
     def at_record(self, part: Part, place: int) -> None:
         """We are at a record."""
         self.part, self.place, self.fired = part, place, None
+        self.reached = 0
 
     def at_timer(self, fired: Fired) -> None:
         """We are at a timer."""

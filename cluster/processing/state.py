@@ -7,7 +7,8 @@ Rules:
 2. `settle` ends an attempt that went well; `roll_back` ends one that did not, and drops what was in play.
 3. `take_changes` ends a work: one change for each value that is not what it was before. `drop` ends it without.
 4. Callbacks read what is committed, so a value that was changed by work n stays in memory until n is committed.
-5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done.
+5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done. So one that would not
+   is not taken from user code: the attempt fails.
 6. What equals the default, and was nothing before, is nothing: to look does not store.
 """
 
@@ -24,11 +25,16 @@ ReadState = Callable[[Sequence[tuple[str, bytes]]], Sequence[bytes | None]]
 """Committed values of (store, key) pairs, in their order; None where there is none."""
 
 CELLS_MAX = 200_000
-"""Values that a runner keeps in memory, where all is committed."""
+BYTES_MAX = 16 * 1024 * 1024
+"""Values that a runner keeps in memory, where all is committed, and what they are in bytes, encoded."""
 
 BARE_BYTES_MAX = 256
 """A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
 encoded sooner than put away and taken out again."""
+
+OWN = "~"
+"""Names of stores that user code has no part in begin so."""
+_PLAIN = (int, float, str, bytes, bool)
 
 _NOTHING: Any = object()
 
@@ -108,6 +114,8 @@ class Store:
         self.default = default
         self._make = make
         self._decode = msgspec.msgpack.Decoder(kind).decode
+        self._plain = kind if kind in _PLAIN else None
+        self._is_own = name.startswith(OWN)
 
     @cached_property
     def nothing(self) -> bytes:
@@ -123,6 +131,7 @@ class Store:
             found = self.keyed.read([(self.name, key) for key in missing])
             for key, encoded in zip(missing, found, strict=True):
                 cells[key] = self._make(self, key, encoded)
+                self.keyed.bytes += 0 if encoded is None else len(encoded)
 
     def cell(self, key: bytes) -> Cell:
         """One of them, read if need be."""
@@ -156,6 +165,17 @@ class Store:
                 key=cell.key.hex(),
             ) from error
 
+    def check(self, cell: Cell, encoded: bytes) -> None:
+        """Of a new value: whether it can be read again. TypeError."""
+        if self._is_own or type(cell.value) is self._plain:
+            return
+        try:
+            self._decode(encoded)
+        except msgspec.DecodeError as error:
+            raise TypeError(
+                f"state {self.name!r} was given {cell.value!r:.200}, which is not its type: {error}"
+            ) from None
+
 
 class KeyedState:
     """All stores of one task."""
@@ -170,6 +190,8 @@ class KeyedState:
         """Those of them that were deleted, and may have been set since."""
         self._changed: list[Cell] = []
         """By this work."""
+        self.bytes = 0
+        """About what all values are, encoded."""
 
     def store(self, name: str, kind: Any, default: Callable[[], Any] = lambda: None, make: type[Cell] = Cell) -> Store:
         """The store of that name, made when it is first asked for."""
@@ -178,16 +200,22 @@ class KeyedState:
         return self.stores[name]
 
     def settle(self) -> None:
-        """The attempt went well. TypeError if a value cannot be encoded: then nothing is settled."""
+        """The attempt went well. TypeError if a value cannot be encoded, or not be read again: nothing is settled."""
+        changes: list[tuple[Cell, bytes | None]] = []
         for cell, now in zip(*self._encoded(), strict=True):
             was = cell.encoded
+            if now != was and not (was is None and now == cell.store.nothing):
+                if now is not None:
+                    cell.store.check(cell, now)
+                changes.append((cell, now))
             if now is not None and len(now) > BARE_BYTES_MAX:
                 cell.put_away()
-            if now != was and not (was is None and now == cell.store.nothing):
-                if cell.before is _NOTHING:
-                    cell.before = was
-                    self._changed.append(cell)
-                cell.encoded = now
+        for cell, now in changes:
+            if cell.before is _NOTHING:
+                cell.before = cell.encoded
+                self._changed.append(cell)
+            self.bytes += len(now or b"") - len(cell.encoded or b"")
+            cell.encoded = now
         self.in_play.clear()
         self.deleted.clear()
 
@@ -220,10 +248,11 @@ class KeyedState:
 
     def committed(self, n: int) -> None:
         """Works up to `n` are committed and applied, so what they changed can be read again: make room if need be."""
-        if sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
+        if self.bytes > BYTES_MAX or sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
             for store in self.stores.values():
-                for key in [key for key, cell in store.cells.items() if cell.n <= n]:
-                    del store.cells[key]
+                store.cells = {key: cell for key, cell in store.cells.items() if cell.n > n}
+            left = (cell for store in self.stores.values() for cell in store.cells.values())
+            self.bytes = sum(len(cell.encoded or b"") for cell in left)
 
     def _encoded(self) -> tuple[Iterable[Cell], Sequence[bytes | None]]:
         """What is in play and has a value, and how that is encoded now; None: it was deleted, and is the default."""
@@ -234,7 +263,11 @@ class KeyedState:
             cells = [cell for cell in cells if cell.is_seen()]
             values = [*map(_value_of, cells)]
         encoded: list[bytes | None] = []
-        encoded += map(self.encode, values)
+        try:
+            encoded += map(self.encode, values)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            name = [*cells][len(encoded)].store.name
+            raise TypeError(f"state {name!r} cannot be stored: {error}") from error
         for place, cell in enumerate(cells) if self.deleted else ():
             if cell in self.deleted and encoded[place] == cell.store.nothing:
                 encoded[place] = None

@@ -1,18 +1,21 @@
 """Keyed state in the hands of user code: what is looked at, set, cleared, taken back, and left alone."""
 
+import datetime as dt
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 import msgspec
 import pytest
 
 from cluster.errors import ProcessorFailed, StateUnreadable
 from cluster.processing.app import App
+from cluster.processing.binding import default_of
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State
 from cluster.processing.policies import skip
 from cluster.processing.runner import Runner
-from cluster.processing.state import BARE_BYTES_MAX, KeyedState
+from cluster.processing.state import BARE_BYTES_MAX, BYTES_MAX, KeyedState
 from cluster.processing.work import Batch, Effects, Work
 from cluster.records import Record
 from cluster.wire.records import encode_records
@@ -206,3 +209,108 @@ def test_a_state_says_what_it_has() -> None:
 
     with pytest.raises(ProcessorFailed, match="State has no 'valeu'; it has `value` and `clear`"):
         Bench(mistaken).run(("a", "x"))
+
+
+def moody(step: Step, day: State[dt.date], count: State[int], pair: State[tuple[int, str]]) -> str:
+    """Sets what it is told to."""
+    match step.do:
+        case "nothing":
+            day.value = None
+        case "day":
+            day.value = dt.date(2026, 11, 27)
+        case "half":
+            count.value += 0.5
+        case "none":
+            count.value = None
+        case "pair":
+            pair.value = (1, "a") if pair.value is None else (*pair.value, "b")
+    return f"{day.value} {count.value} {pair.value}"
+
+
+def test_none_may_be_set_where_it_is_the_default() -> None:
+    """It is read again like every other value, by whoever comes next."""
+    bench = Bench(moody)
+
+    assert ["2026-11-27 0 None"] == said(bench.run(("a", "day")))
+    assert ["None 0 None"] == said(bench.run(("a", "nothing")))
+    bench.runner = Runner(bench.runner.stage, bench._read)
+    assert ["None 0 None", "None 0 (1, 'a')"] == said(bench.run(("a", "look"), ("a", "pair")))
+
+
+@pytest.mark.parametrize("do", ["half", "none"])
+def test_a_value_of_another_type_is_the_records_fault(do: str) -> None:
+    """Nothing is stored that would not decode: the record that sets it fails, and the task goes on."""
+    bench = Bench(moody, skip())
+
+    assert ["None 0 None"] * 2 == said(bench.run(("a", "look"), ("a", do), ("a", "look")))
+    assert [] == changed(bench.run(("a", "look")), "count")
+    with pytest.raises(ProcessorFailed, match=r"offset 0: TypeError: state 'count' .*: Expected `int`, got"):
+        Bench(moody).run(("a", do))
+
+
+def test_a_value_within_another_is_looked_at_too() -> None:
+    """Maps, and what is nested."""
+
+    def careless(step: Step, lists: MapState[str, list[int]]) -> str:
+        numbers = lists.get("n", [])
+        lists["n"] = [*numbers, 1 if step.do == "good" else "one"]  # type: ignore[list-item]
+        return str(len(lists["n"]))
+
+    assert ["1", "2"] == said(Bench(careless, skip()).run(("a", "good"), ("a", "bad"), ("a", "good")))
+    with pytest.raises(ProcessorFailed, match=r"TypeError: state 'lists' .*: Expected `int`, got `str` - at `\$\[0\]`"):
+        Bench(careless).run(("a", "bad"))
+
+
+class Picky:
+    """Cannot be made of nothing, and says so in its own way."""
+
+    def __init__(self, n: int = 0) -> None:
+        if n < 1:
+            raise ValueError("from 1")
+
+
+class Filled(TypedDict):
+    """Is made empty, and filled by whoever has it."""
+
+    n: int
+
+
+def test_a_default_is_made_only_where_it_can_be() -> None:
+    """It is of its type, and a type that does not like to be made of nothing has none."""
+    kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any, Filled]
+
+    assert [0, [], None, (), None, None, None, {}] == [default_of(kind)() for kind in kinds]
+
+
+def test_state_of_many_calls_is_read_at_once() -> None:
+    """Async functions, too, whose calls are made one by one; what nobody looks at is not stored."""
+
+    async def adding(step: Step, total: State[int]) -> int | None:
+        if step.do == "leave":
+            return None
+        total.value += 1
+        return total.value
+
+    bench = Bench(adding, skip())
+    calls: list[int] = []
+    read = bench.runner._state.read
+    bench.runner._state.read = lambda wanted: (calls.append(len(wanted)), read(wanted))[1]
+
+    assert [1, 1, 2] == said(bench.run(("a", "add"), (None, "add"), ("b", "add"), ("c", "leave"), ("a", "add")))
+    assert [1, 1, 3] == calls  # what is parked, how far time is, and this
+    assert {("total", b"a"), ("total", b"b")} == {place for place in bench.store if place[0] == "total"}
+    bench.runner.close()
+
+
+def test_what_is_kept_in_memory_is_bounded_in_bytes() -> None:
+    """Large values of many keys would take all the memory that there is long before they were many."""
+
+    def filling(step: Step, text: State[str]) -> None:
+        text.value = step.do * (BYTES_MAX // 40)
+
+    bench = Bench(filling)
+    for n in range(100):
+        bench.run((f"k{n}", "x"))
+        kept = [cell for store in bench.runner._state.stores.values() for cell in store.cells.values()]
+        assert sum(len(cell.encoded or b"") for cell in kept) <= 2 * BYTES_MAX
+    assert 100 == sum(place[0] == "text" for place in bench.store)

@@ -7,7 +7,7 @@ from typing import Any, cast
 from cluster.broker.read_service import ReadService
 from cluster.errors import NotLeader
 from cluster.processing.spec import InputKind, InputSpec
-from cluster.processing.tasks.feeding import Feed, Source
+from cluster.processing.tasks.feed import Feed, Source
 from cluster.types import PartitionId, TopicId
 
 IDLE_S = 30
