@@ -18,11 +18,15 @@ from cluster.errors import InvalidRoute
 Paths = Mapping[str, str | type[msgspec.Struct]]
 
 SOURCES: dict[str, str] = {
+    "files": "cluster.connectors.files.options:FileTail",
+    "objects": "cluster.connectors.objects.options:ObjectsSource",
     "riverrun": "cluster.connectors.riverrun.options:RiverrunTopic",
     "webhook": "cluster.connectors.http.options:Webhook",
 }
 SINKS: dict[str, str] = {
+    "files": "cluster.connectors.objects.options:FilesSink",
     "riverrun": "cluster.connectors.riverrun.options:RiverrunTopicSink",
+    "sqlite": "cluster.connectors.sqlite.options:SqliteSink",
     "webhook": "cluster.connectors.http.options:WebhookTarget",
 }
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / ".servers"
-PROGRAMS = ("postgres", "mosquitto", "redis-server")
-_PLACES = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin")
+PROGRAMS = ("postgres", "mosquitto", "redis-server", "versitygw")
+_PLACES = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin", "bin")
 
 
 def find_program(name: str) -> Path | None:
