@@ -1,7 +1,7 @@
 """A Mosquitto of the tests' own, which keeps what it acknowledged as well as it can: it saves after every change.
 
 After each pass of its loop, that is: an acknowledgement is sent first. So SIGKILL may lose messages that it has
-acknowledged a moment before (`tests/connectors/mqtt/test_broker.py` shows it); SIGTERM loses nothing.
+acknowledged a moment before (`tests/connectors/mqtt/test_kills.py` shows it); SIGTERM loses nothing.
 """
 
 import json

@@ -95,6 +95,8 @@ class Connection(aiomqtt.Client):
         except aiomqtt.MqttError as error:
             self.cut()
             raise self._failure(error) from error
+        except UnicodeError as error:
+            raise InvalidRoute(f"mqtt {self.address}: the host's name is none") from error
         if self._client.socket() is None:
             # It ended before aiomqtt looked, which forgets that then.
             raise self._failure("it has hung up")

@@ -118,6 +118,9 @@ class MqttSource(MqttBroker, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidRoute(
                 f'no broker sends retained messages to a group of readers: retained is "{self.retained}"'
             )
+        if self.shared and self.version != "5":
+            # A broker that does not know them would take it for the name of a topic, and send nothing, without a word.
+            raise InvalidRoute("shared subscriptions (readers, group) are of MQTT 5")
         if self.retained == "new" and self.version != "5":
             raise InvalidRoute('retained = "new" needs MQTT 5: in 3.1.1 they come with every connection')
 
@@ -129,6 +132,7 @@ class MqttSource(MqttBroker, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Does not connect yet."""
         from cluster.connectors.mqtt.source import MessageSource  # noqa: PLC0415  the library is an extra
 
+        self.check()  # now with what stood in the place of secrets
         name = "-".join(part for part in (self.client_id or f"riverrun-{plain_name(identity)}", share) if part)
         group = (self.group or plain_name(identity)) if self.shared else ""
         return MessageSource(self, client_id=name, group=group)
@@ -175,4 +179,5 @@ class MqttSink(MqttBroker, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Does not connect yet. Connections have ids of their own: lanes of one deployment are on several nodes."""
         from cluster.connectors.mqtt.sink import MessageSink  # noqa: PLC0415  the library is an extra
 
+        self.check()  # now with what stood in the place of secrets
         return MessageSink(self, name=plain_name(identity))

@@ -43,10 +43,9 @@ def connection(options: RedisSink) -> "Redis":
             retry=Retry(NoBackoff(), 0),  # an unknown outcome is not for the library to repeat
             **more,
         )
-    except (ValueError, exceptions.RedisError) as error:
-        raise InvalidRoute(
-            "url is not that of a Redis: write redis://host:6379/0, rediss://… or unix:///path"
-        ) from error
+    except (ValueError, exceptions.RedisError):
+        what = "url is not that of a Redis: write redis://host:6379/0, rediss://… or unix:///path"
+        raise InvalidRoute(what) from None  # whose text may have a part of the url
 
 
 async def answer(address: str, awaitable: Awaitable[T]) -> T:
@@ -61,9 +60,11 @@ def failure(address: str, error: Exception) -> RiverrunError:
     """What it means for a route."""
     text = str(error) or type(error).__name__
     where = f"redis {address}"
-    cause = error.__cause__ or error.__context__ or error
+    cause: BaseException = error.__cause__ or error.__context__ or error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return InvalidRoute(f"{where}: its certificate is not to be trusted: {cause.verify_message}")
+    if isinstance(cause, UnicodeError):
+        return InvalidRoute(f"{where}: the host's name is none")
     if isinstance(error, exceptions.TimeoutError | TimeoutError):
         return Unreachable(f"{where} does not answer in time")
     if isinstance(error, _REFUSED):

@@ -4,6 +4,7 @@ to = { kind = "redis", url = "redis://cache:6379/0", mode = "set", key = "price:
 to = { kind = "redis", url = "redis://cache:6379/0", mode = "stream", key = "orders", length_max = 1_000_000 }
 """
 
+import re
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ TTL_S_MAX = 100 * 365 * 86400.0
 TIMEOUT_S_MAX = 300.0
 BATCH_RECORDS_MAX = 500
 _SCHEMES = ("redis", "rediss", "unix")
+_LATER = re.compile(r"\$\{[^}]*\}")
 
 
 class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="redis"):
@@ -58,6 +60,8 @@ class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return "at an address that is not one"
         if parts.scheme == "unix":
             return parts.path
+        if not parts.hostname:
+            return self.url if _LATER.fullmatch(self.url) else "at an address that is not one"
         return f"{parts.hostname}:{port}{parts.path.rstrip('/')}"
 
     def __repr__(self) -> str:
@@ -86,7 +90,7 @@ class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def check(self) -> None:
         """InvalidRoute: they contradict themselves. Asks nobody."""
-        if not self.url.startswith("${"):
+        if not _LATER.fullmatch(self.url):
             self._check_url()
         template = Template(self.key, "key")
         if not self.key:
@@ -105,13 +109,18 @@ class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def _check_url(self) -> None:
         """Without its text in a message: there may be a password in it."""
+        wrong = "url is not that of a Redis: write redis://host:6379/0, rediss://… or unix:///path"
         try:
             parts = urlsplit(self.url)
             right = parts.scheme in _SCHEMES and (parts.hostname or parts.scheme == "unix") and (parts.port or PORT)
         except ValueError:
-            right = "${" in self.url
+            if "${" in self.url:
+                return
+            raise InvalidRoute(wrong) from None  # whose text has a part of the url
         if not right:
-            raise InvalidRoute("url is not that of a Redis: write redis://host:6379/0, rediss://… or unix:///path")
+            raise InvalidRoute(wrong)
+        if parts.query and not (parts.scheme == "unix" and re.fullmatch(r"db=\d+", parts.query)):
+            raise InvalidRoute("url has something behind '?' that is not for it to say: write options of their own")
         if self.ca and not self.url.startswith("rediss:"):
             raise InvalidRoute("ca is of TLS: write rediss:// in the url")
 
@@ -120,4 +129,5 @@ class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         from cluster.connectors.redis.sink import RedisWriter  # noqa: PLC0415  the library is an extra
 
         del identity
+        self.check()  # now with what stood in the place of secrets
         return RedisWriter(self)

@@ -58,6 +58,7 @@ def test_secrets_that_are_not_there_yet() -> None:
         ({"key": "level:x"}, "key is 'level:x'"),
         ({"group": "a/b"}, "group is 'a/b'"),
         ({"readers": 2, "retained": "take"}, "no broker sends retained messages to a group"),
+        ({"version": "3.1.1", "readers": 2}, "are of MQTT 5"),
         ({"version": "3.1.1", "retained": "new"}, "needs MQTT 5"),
     ],
 )

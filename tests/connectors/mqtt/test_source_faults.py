@@ -76,6 +76,7 @@ async def test_nobody_there() -> None:
         assert isinstance(error, Unreachable), error
         assert f"mqtt 127.0.0.1:{server.port}: [errno 111] connection refused" == str(error)
         assert isinstance(await failure(options(server, host="no-such-host.invalid")), Unreachable)
+        assert isinstance(await failure(options(server, host="no..host")), InvalidRoute)
     finally:
         server.stop()
 

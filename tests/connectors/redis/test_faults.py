@@ -63,6 +63,8 @@ async def test_nobody_there() -> None:
     """It is waited for."""
     server = RedisServer()
     try:
+        for host, kind in (("no-such-host.invalid", Unreachable), ("no..host", InvalidRoute)):
+            assert isinstance(await failure(RedisSink(url=f"redis://{host}/0")), kind)
         for mode in ("set", "stream"):
             error = await failure(options(server, mode=mode))
             assert isinstance(error, Unreachable), error

@@ -23,7 +23,7 @@ def sink(**more: Any) -> RedisSink:
         ("unix:///run/redis.sock?db=1", "redis /run/redis.sock, set {key}"),
         ("redis://u:${PW}@cache/0", "redis cache:6379/0, set {key}"),
         ("redis://cache:${PORT}/0", "redis at an address that is not one, set {key}"),
-        ("${file:/run/url}", "redis None:6379${file:/run/url}, set {key}"),
+        ("${file:/run/url}", "redis ${file:/run/url}, set {key}"),
     ],
 )
 def test_what_is_shown(url: str, expected: str) -> None:
@@ -53,6 +53,7 @@ def test_guarantees() -> None:
         ({"url": "http://u:s3cret@cache"}, "url is not that of a Redis"),
         ({"url": "redis://u:s3cret@cache:port/0"}, "url is not that of a Redis"),
         ({"url": "redis://"}, "url is not that of a Redis"),
+        ({"url": "redis://cache/0?decode_responses=true"}, r"something behind '\?'"),
         ({"ca": "/ca.pem"}, "ca is of TLS"),
         ({"key": ""}, "key is empty"),
         ({"key": "a{"}, "a lone '{'"),
