@@ -100,7 +100,12 @@ class Connection(aiomqtt.Client):
         if self._client.socket() is None:
             # It ended before aiomqtt looked, which forgets that then.
             raise self._failure("it has hung up")
-        self._disconnected.add_done_callback(lambda _: self._news.set())
+        self._disconnected.add_done_callback(self._ended)
+
+    def _ended(self, disconnected: "asyncio.Future[None]") -> None:
+        if not disconnected.cancelled():
+            disconnected.exception()  # somebody has looked
+        self._news.set()
 
     def _entered_for_nothing(self, entering: "asyncio.Future[Any]") -> None:
         if not entering.cancelled():

@@ -16,9 +16,11 @@ from tests.connectors.kills import Killable, kill_sink, kill_source
 from tests.connectors.mqtt.devices import Device, wait_until
 from tests.servers.mosquitto import MosquittoServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(300)]
 IN_FLIGHT_MAX = 10
 SEED = 11
+RECORDS = 300
+"""Few: the broker writes all that it has to its disk for each of them."""
 POINTS = [5, pytest.param(20, marks=pytest.mark.long)]
 
 
@@ -133,18 +135,18 @@ def test_a_source_when_the_broker_is_killed(broker: MosquittoServer, points: int
 
 
 def heard_after(broker: MosquittoServer, peer: Killable, points: int) -> list[tuple[str, str]]:
-    """Payloads and ids that somebody hears who was away all the time, of 600 records."""
+    """Payloads and ids that somebody hears who was away all the time, of all records."""
     listener = Device(broker.port, client_id="listener", keeps=True)
     listener.listen("alerts/#")
     listener.close()
     deliveries = [
         Delivery(value={"n": n}, key=b"k%d" % (n % 5), timestamp_ns=0, headers=(), offset=n, id=f"r/t/{n}")
-        for n in range(600)
+        for n in range(RECORDS)
     ]
     written = MqttSink(
         host="127.0.0.1", port=broker.port, topic="alerts/{key}", in_flight_max=IN_FLIGHT_MAX, timeout="2s"
     )
-    kill_sink(written, deliveries, peer=peer, points=points, seed=SEED, lanes=2)
+    kill_sink(written, deliveries, peer=peer, points=points, seed=SEED, lanes=2, wait_s=90)
     listener = Device(broker.port, client_id="listener", keeps=True)
     listener.publish("alerts/end", b"end")
     wait_until(lambda: any(message.payload == b"end" for message in listener.heard))
@@ -162,7 +164,7 @@ def test_a_sink_loses_nothing_that_its_broker_keeps(broker: MosquittoServer, poi
     heard = heard_after(broker, Orderly(broker), points)
     first = list(dict.fromkeys(heard))
 
-    assert {(f'{{"n":{n}}}', f"r/t/{n}") for n in range(600)} == set(first)
+    assert {(f'{{"n":{n}}}', f"r/t/{n}") for n in range(RECORDS)} == set(first)
     by_key: dict[int, list[int]] = {}
     for _, identity in first:
         number = int(identity.rsplit("/", 1)[1])
@@ -174,7 +176,7 @@ def test_a_sink_loses_nothing_that_its_broker_keeps(broker: MosquittoServer, poi
 def test_a_sink_when_the_broker_is_killed(broker: MosquittoServer, points: int) -> None:
     """Lost is only what it had acknowledged a moment before; nothing is heard that was not sent."""
     heard = set(heard_after(broker, broker, points))
-    sent = {(f'{{"n":{n}}}', f"r/t/{n}") for n in range(600)}
+    sent = {(f'{{"n":{n}}}', f"r/t/{n}") for n in range(RECORDS)}
 
     assert set() == heard - sent
     assert len(sent - heard) <= IN_FLIGHT_MAX * points

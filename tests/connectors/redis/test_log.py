@@ -100,15 +100,15 @@ async def test_somebody_else_has_written_the_position(server: RedisServer) -> No
 @pytest.mark.parametrize(
     ("mode", "rules", "expected"),
     [
-        ("list", "+@all -set ~*", "may not write 'acl', or not its lane's position"),
-        ("list", "+@all -rpush ~*", "may not write 'acl'"),
-        ("list", "+@all -ltrim ~*", "may not write 'acl'"),
-        ("stream", "+@all -xadd ~*", "may not write 'acl'"),
-        ("set", "+@all -del ~*", "may not write 'acl'"),
-        ("hash", "+@all -del ~*", "may not write 'acl'"),
-        ("hash", "+@all -hset ~*", "may not write 'acl'"),
+        ("list", "+@all -set ~*", "may not write 'acl:k0', or not its lane's position"),
+        ("list", "+@all -rpush ~*", "may not write 'acl:k0'"),
+        ("list", "+@all -ltrim ~*", "may not write 'acl:k0'"),
+        ("stream", "+@all -xadd ~*", "may not write 'acl:k0'"),
+        ("set", "+@all -del ~*", "may not write 'acl:k0'"),
+        ("hash", "+@all -del ~*", "may not write 'acl:k0'"),
+        ("hash", "+@all -hset ~*", "may not write 'acl:k0'"),
         ("list", "+@all ~riverrun:*", "refuses us"),
-        ("set", "+@all ~acl", "refuses us"),
+        ("set", "+@all ~acl:*", "refuses us"),
         ("stream", "+@all -evalsha -eval -script ~*", "refuses us"),
     ],
 )
@@ -116,11 +116,11 @@ async def test_rights(server: RedisServer, mode: str, rules: str, expected: str)
     """What is missing is found before anything is written."""
     with asking(server) as client:
         client.execute_command("ACL", "SETUSER", "writer", "reset", "on", ">pw", *rules.split())
-    more: dict[str, Any] = {"url": server.url, "user": "writer", "password": "pw", "mode": mode, "key": "acl"}
+    more: dict[str, Any] = {"url": server.url, "user": "writer", "password": "pw", "mode": mode, "key": "acl:{key}"}
     if mode == "list":
         more["length_max"] = 10
     async with opened(RedisSink(**more)) as sink:
         with pytest.raises(InvalidRoute, match=expected):
             await sink.write(deliveries({"a": 1}), at(0, 1, "r/acl/0"))
     with asking(server) as client:
-        assert 0 == client.exists("acl", "riverrun:position:r/acl/0")
+        assert 0 == client.exists("acl:k0", "riverrun:position:r/acl/0")
