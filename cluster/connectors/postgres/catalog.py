@@ -16,7 +16,9 @@ ATTNAMES_SINCE, PARTITION_ROOT_SINCE = 150_000, 130_000
 _TABLE: LiteralString = """
 SELECT c.oid, c.relkind::text, c.relreplident::text, c.relpersistence::text, c.reltuples::float8,
   has_table_privilege(c.oid, 'SELECT'),
-  (SELECT string_agg(coalesce(pg_relation_filenode(relid), 0)::text, ' ' ORDER BY relid) FROM pg_partition_tree(c.oid)),
+  coalesce(pg_relation_filenode(c.oid)::text,
+    (SELECT string_agg(coalesce(pg_relation_filenode(relid), 0)::text, ' ' ORDER BY relid)
+     FROM pg_partition_tree(c.oid))),
   (SELECT array_agg(a.attname::text ORDER BY k.place)
      FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY k(n, place)
      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.n
