@@ -29,7 +29,8 @@ ARRAYS = {
 """Of PostgreSQL's own types: array → element."""
 OWN_TYPES_END = 16384
 """From here on types are somebody's, and the catalog knows what they are."""
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?")
+_DAY, _TIME = len("2026-01-02"), len("2026-01-02 ")
+"""Where they end in a time that ISO 8601 has as well; those before Christ and of later millennia stay as they are."""
 _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^",{}\s][^",{}]*)', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 
@@ -70,12 +71,12 @@ def _bytea(written: bytes) -> str:
 
 def _timestamp(written: bytes) -> str:
     text = _text(written)
-    return text.replace(" ", "T") if _TIMESTAMP.fullmatch(text) else text
+    return text.replace(" ", "T", 1) if text[_DAY:_TIME] == " " and not text.endswith(" BC") else text
 
 
 def _timestamptz(written: bytes) -> str:
     text = _text(written)
-    return text[:-3].replace(" ", "T") + "Z" if _TIMESTAMP.fullmatch(text[:-3]) and text.endswith("+00") else text
+    return f"{text[:_DAY]}T{text[_TIME:-3]}Z" if text[_DAY:_TIME] == " " and text.endswith("+00") else text
 
 
 def _json(written: bytes) -> Any:
