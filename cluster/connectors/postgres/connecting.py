@@ -71,9 +71,9 @@ async def _connect(database: Database, session: dict[str, str], more: dict[str, 
     parts["options"] = " ".join(f"-c {name}={value}" for name, value in settings.items())
     try:
         conninfo = make_conninfo("", **parts, connect_timeout=max(2, round(timeout_s)))
-    except psycopg.ProgrammingError as wrong:
+    except psycopg.ProgrammingError:
         # Its message may quote what was given, and there may be a secret in that.
-        raise InvalidRoute(f"{database.place}: libpq does not know one of the url's parameters") from wrong
+        raise InvalidRoute(f"{database.place}: libpq does not know one of the url's parameters") from None
     try:
         async with asyncio.timeout(timeout_s + 1):
             return await psycopg.AsyncConnection.connect(conninfo, autocommit=True)

@@ -15,6 +15,7 @@ from cluster.errors import InvalidRoute
 _NAME = re.compile(r"[a-z0-9_]{1,63}")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 SHARE_OF_NAME = 40
+HEARTBEAT_S_MAX = 300.0
 _SET_ALREADY = "options", "replication", "client_encoding", "application_name"
 
 
@@ -65,7 +66,9 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
 
     `snapshot`: `initial` reads what is in the tables first, `never` only what changes from now on.
     `publication` and `slot` are made if they are not there; without names they get their own, by deployment. A slot
-    keeps the database's log until it is dropped: `SELECT pg_drop_replication_slot('…')` when a route is removed.
+    keeps the database's log until it is dropped: `forget`, or `SELECT pg_drop_replication_slot('…')`, when a route is
+    removed. A snapshot keeps a transaction open while it reads, and the tables from being emptied or altered; where a
+    key has other columns than whole numbers and uuids the database sorts the table for it.
     `tombstones`: a delete is followed by a record without a value, for compacted topics.
     `on_lost_slot`: when the slot is gone, and changes with it, `stop`, or begin with a new `snapshot`.
     """
@@ -104,8 +107,8 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
             raise InvalidRoute("a table is named twice")
         if self.slot and not _NAME.fullmatch(self.slot):
             raise InvalidRoute(f"slot {self.slot!r} may have only a to z, 0 to 9 and _, at most 63")
-        if self.heartbeat_s <= 0:
-            raise InvalidRoute("heartbeat must be above zero")
+        if not 0 < self.heartbeat_s <= HEARTBEAT_S_MAX:
+            raise InvalidRoute(f"heartbeat must be above zero, and at most {HEARTBEAT_S_MAX:.0f} s")
 
     @property
     def heartbeat_s(self) -> float:
@@ -123,6 +126,16 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
         assert not share, share
         name = slot_name(identity)
         return ChangeSource(self, slot=self.slot or name, publication=self.publication or name)
+
+    async def forget(self, identity: str) -> None:
+        """Drop what was made for that deployment: the slot and the publication that are named after it.
+
+        Unreachable: also while it still runs; InvalidRoute. Those that have names of their own are left alone.
+        """
+        from cluster.connectors.postgres.preparing import forget  # noqa: PLC0415  psycopg is an extra
+
+        name = slot_name(identity)
+        await forget(self, slot="" if self.slot else name, publication="" if self.publication else name)
 
 
 class PostgresSink(Database, frozen=True, kw_only=True, tag_field="kind", tag="postgres"):

@@ -7,7 +7,7 @@ import psycopg
 from psycopg import sql
 
 from cluster.connectors.postgres.catalog import ATTNAMES_SINCE, PARTITION_ROOT_SINCE, Table, find_table
-from cluster.connectors.postgres.connecting import Connection, mapped, raise_mapped, said
+from cluster.connectors.postgres.connecting import Connection, close, connect, mapped, raise_mapped, said
 from cluster.connectors.postgres.cursor import Cursor, Reading
 from cluster.connectors.postgres.options import PostgresSource
 from cluster.connectors.postgres.pgoutput import read_lsn, written_lsn
@@ -18,6 +18,8 @@ SLOT_S_MAX = 300
 """So long a slot waits for transactions that had begun before it."""
 _SLOT: LiteralString = """
 SELECT plugin::text, database::text, confirmed_flush_lsn::text, {} FROM pg_replication_slots WHERE slot_name = %s"""
+_DROP_SLOT: LiteralString = """
+SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s"""
 _DUPLICATES = psycopg.errors.DuplicateObject, psycopg.errors.UniqueViolation
 
 
@@ -45,10 +47,9 @@ class Preparation:
                 f"{self._options.place} has wal_level other than logical: set it, and start the server again"
             )
         types: dict[int, Known] = {}
-        tables = [
-            await find_table(self._connection, self._options, name, types) for name in self._options.table_names()
-        ]
-        await self._publish(tables)
+        tables = await self._find_tables(types)
+        await self._make_publication(tables)
+        await self._check_published(tables)
         system = str(await self._one("SELECT system_identifier FROM pg_control_system()"))
         if cursor is None:
             return Prepared(tables, types, self._begin(tables, system, await self._make_slot()))
@@ -64,6 +65,13 @@ class Preparation:
             )
         await self._drop_slot()
         return Prepared(tables, types, self._begin(tables, system, await self._make_slot(), fresh=True), fresh=True)
+
+    async def look_again(self) -> None:
+        """The tables are there and published still: nobody else says so to whoever waits for changes. InvalidRoute."""
+        await self._check_published(await self._find_tables({}))
+
+    async def _find_tables(self, types: dict[int, Known]) -> list[Table]:
+        return [await find_table(self._connection, self._options, name, types) for name in self._options.table_names()]
 
     def _begin(self, tables: list[Table], system: str, lsn: int, *, fresh: bool = False) -> Cursor:
         reads = fresh or self._options.snapshot == "initial"
@@ -127,31 +135,30 @@ class Preparation:
 
     async def _drop_slot(self) -> None:
         with mapped(self._options.place):
-            await self._connection.execute(
-                "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s",
-                [self._slot],
-            )
+            await self._connection.execute(_DROP_SLOT, [self._slot])
 
-    async def _publish(self, tables: list[Table]) -> None:
-        """Make the publication, or see that it has the tables, and which of their columns and rows."""
-        made = await self._one("SELECT count(*) FROM pg_publication WHERE pubname = %s", self._publication)
-        if not made:
-            names = sql.SQL(", ").join(
-                sql.SQL("TABLE ONLY {}").format(sql.Identifier(table.schema, table.name)) for table in tables
-            )
-            statement = sql.SQL("CREATE PUBLICATION {} FOR {}").format(sql.Identifier(self._publication), names)
-            if self._version >= PARTITION_ROOT_SINCE:
-                statement += sql.SQL(" WITH (publish_via_partition_root = true)")
-            try:
-                await self._connection.execute(statement)
-            except _DUPLICATES as there:
-                raise Unreachable(f"{self._options.place}: {said(there)}") from there
-            except psycopg.errors.InsufficientPrivilege as forbidden:
-                raise InvalidRoute(
-                    f"{self._options.place}: {said(forbidden)}: have its owner run {statement.as_string()}"
-                ) from forbidden
-            except psycopg.Error as wrong:
-                raise_mapped(wrong, self._options.place)
+    async def _make_publication(self, tables: list[Table]) -> None:
+        if await self._one("SELECT count(*) FROM pg_publication WHERE pubname = %s", self._publication):
+            return
+        names = sql.SQL(", ").join(
+            sql.SQL("TABLE ONLY {}").format(sql.Identifier(table.schema, table.name)) for table in tables
+        )
+        statement = sql.SQL("CREATE PUBLICATION {} FOR {}").format(sql.Identifier(self._publication), names)
+        if self._version >= PARTITION_ROOT_SINCE:
+            statement += sql.SQL(" WITH (publish_via_partition_root = true)")
+        try:
+            await self._connection.execute(statement)
+        except _DUPLICATES as there:
+            raise Unreachable(f"{self._options.place}: {said(there)}") from there
+        except psycopg.errors.InsufficientPrivilege as forbidden:
+            raise InvalidRoute(
+                f"{self._options.place}: {said(forbidden)}: have its owner run {statement.as_string()}"
+            ) from forbidden
+        except psycopg.Error as wrong:
+            raise_mapped(wrong, self._options.place)
+
+    async def _check_published(self, tables: list[Table]) -> None:
+        """All of them, and which of their columns and rows."""
         more = "attnames::text[], coalesce(rowfilter, '')" if self._version >= ATTNAMES_SINCE else "NULL, ''"
         query = sql.SQL(
             "SELECT schemaname || '.' || tablename, {} FROM pg_publication_tables WHERE pubname = %s"
@@ -173,3 +180,15 @@ class Preparation:
             found = await (await self._connection.execute(query, values or None)).fetchone()
         assert found is not None
         return found[0]
+
+
+async def forget(options: PostgresSource, *, slot: str, publication: str) -> None:
+    """Drop them, if they are there; empty: not that one. Unreachable; InvalidRoute."""
+    connection = await connect(options)
+    try:
+        with mapped(options.place):
+            await connection.execute(_DROP_SLOT, [slot])
+            if publication:
+                await connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(publication)))
+    finally:
+        await close(connection)

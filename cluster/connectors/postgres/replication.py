@@ -15,7 +15,7 @@ from cluster.errors import RiverrunError, Unreachable
 
 SILENCE_S_MAX = 60.0
 """A server that is asked for a word and says nothing for so long is away."""
-BEAT_S_MAX = 10.0
+BEAT_S_MIN, BEAT_S_MAX = 0.05, 10.0
 _DATA, _DATA_HEADER = ord("w"), 25
 """Of `w`: its own letter, where the data begins and ends in the log, and the server's time."""
 _TIMEOUT: LiteralString = "SELECT setting FROM pg_settings WHERE name = 'wal_sender_timeout'"
@@ -53,7 +53,7 @@ class ReplicationStream:
         except BaseException:
             await close(connection)
             raise
-        return cls(database, connection, begin, min(timeout_s / 3, heartbeat_s / 2, BEAT_S_MAX))
+        return cls(database, connection, begin, max(BEAT_S_MIN, min(timeout_s / 3, heartbeat_s / 2, BEAT_S_MAX)))
 
     def take(self) -> bytes | None:
         """The next message, if it is here; empty: the server's own, `idle_lsn` moved. Unreachable; InvalidRoute."""

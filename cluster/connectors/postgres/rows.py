@@ -17,11 +17,12 @@ from cluster.connectors.contract import Delivery
 from cluster.errors import InvalidRoute, RecordRefused
 
 Texts = dict[str, str | None]
+"""By column, in the order of their names: rows with the same columns are written at once."""
 _encode = msgspec.json.Encoder().encode
 
 
 class TargetColumn(msgspec.Struct, frozen=True):
-    """Of the table that is written. `kind`: `json`, `array`, `bytea` or empty."""
+    """Of the table that is written. `kind`: `json`, `array`, `bytea`, `whole` (numbers) or empty."""
 
     kind: str = ""
     generated: bool = False
@@ -58,11 +59,14 @@ class Reader:
                 raise _Refused('a record without a value: with mode = "append" nothing is deleted')
             key = self._key_of(delivery)
             return Action(tuple(self._text(name, key[name]) for name in self._key), deletes=True, texts=None)
+        if isinstance(value, bytes):
+            with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
+                value = msgspec.json.decode(value)
         if not isinstance(value, Mapping):
             raise _Refused(f"a value that is no object with fields, but {type(value).__name__}")
         if any(name not in value for name in self._key):
             value = {**self._key_of(delivery), **value}
-        texts = {name: self._text(name, item) for name, item in value.items()}
+        texts = {name: self._text(name, value[name]) for name in sorted(value)}
         key_texts = tuple(texts[name] for name in self._key)
         if None in key_texts:
             raise _Refused(f"a record whose key ({', '.join(self._key)}) is null")
@@ -109,7 +113,9 @@ def _written(value: Any, kind: str, name: str) -> str | None:
         return f"\\x{value.hex()}" if kind == "bytea" else _decoded(value, name)
     if isinstance(value, list | tuple):
         return _array(value, name)
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float) and not (kind == "whole" and value.is_integer()):
+        return repr(value)
+    return str(int(value)) if isinstance(value, float) else str(value)
 
 
 def _encoded(value: Any, name: str) -> str:
@@ -166,6 +172,6 @@ def folded(actions: Sequence[Action]) -> list[Action]:
         if before is None or action.texts is None:
             found[action.key] = action
             continue
-        texts = action.texts if before.texts is None else {**before.texts, **action.texts}
+        texts = action.texts if before.texts is None else dict(sorted({**before.texts, **action.texts}.items()))
         found[action.key] = Action(action.key, deletes=before.deletes, texts=texts)
     return [*found.values()]

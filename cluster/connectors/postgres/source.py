@@ -13,7 +13,12 @@ from cluster.connectors.postgres.preparing import Preparation
 from cluster.connectors.postgres.replication import ReplicationStream
 from cluster.connectors.postgres.snapshot import READ_BYTES_MAX, READ_RECORDS_MAX, SnapshotRun
 from cluster.connectors.postgres.values import OWN_TYPES_END, Known, converter
-from cluster.errors import InvalidRoute
+from cluster.errors import InvalidRoute, Unreachable
+
+READ_S_MAX = 900.0
+"""So long a call may take: a slot waits for old transactions, a snapshot's first rows for a table to be sorted."""
+LOOK_S = 60.0
+"""So often it is seen to that the tables are published still."""
 
 
 class ChangeSource:
@@ -32,9 +37,17 @@ class ChangeSource:
         self._stream: ReplicationStream | None = None
         self._capture: Capture | None = None
         self._heartbeat_s = options.heartbeat_s
+        self._look_at_s = 0.0
 
     async def read(self, cursor: bytes | None) -> Arrived:
         """See Source. Without anything new it answers after `heartbeat`, mostly with a cursor further on."""
+        try:
+            async with asyncio.timeout(READ_S_MAX):
+                return await self._read(cursor)
+        except TimeoutError as slow:
+            raise Unreachable(f"{self._options.place} does not answer within {READ_S_MAX:.0f} s") from slow
+
+    async def _read(self, cursor: bytes | None) -> Arrived:
         if self._cursor is None:
             first = await self._begin(cursor)
             if first is not None:
@@ -101,6 +114,7 @@ class ChangeSource:
         self._stream = await ReplicationStream.open(
             self._options, self._slot, self._publication, self._cursor.lsn, self._heartbeat_s
         )
+        self._look_at_s = asyncio.get_running_loop().time() + LOOK_S
         self._capture = Capture(self._cursor, overlaps, tombstones=self._options.tombstones)
 
     async def _changes(self) -> Arrived:
@@ -122,9 +136,21 @@ class ChangeSource:
                     capture.passed(stream.idle_lsn)
                 left_s = end_s - loop.time()
                 if records or left_s <= 0:
+                    await self._look_around(loop.time())
                     break
                 await stream.wait(left_s)
         return self._arrived(records)
+
+    async def _look_around(self, now_s: float) -> None:
+        """Now and then: nobody tells a stream that its table was dropped."""
+        if now_s < self._look_at_s:
+            return
+        self._look_at_s = now_s + LOOK_S
+        connection = await connect(self._options)
+        try:
+            await Preparation(connection, self._options, self._slot, self._publication).look_again()
+        finally:
+            await close(connection)
 
     def _arrived(self, records: list[Arrival]) -> Arrived:
         assert self._cursor is not None
@@ -134,6 +160,9 @@ class ChangeSource:
     async def _describe(self, relation: Relation) -> None:
         """What its columns are, and which of them are its key: as it was when the changes that follow were made."""
         relation.wanted = relation.table in self._names
+        before = next((table.full_name for table in self._tables if table.oid == relation.id), relation.table)
+        if before != relation.table:
+            raise InvalidRoute(f"table {before} of {self._options.place} is {relation.table} now: name it so")
         types = {column.type_id for column in relation.columns}
         key = [column.name for column in relation.columns if column.in_identity]
         strange = {type_ for type_ in types if type_ >= OWN_TYPES_END} - self._types.keys()

@@ -30,7 +30,8 @@ WITH RECURSIVE kinds AS (
   UNION ALL
   SELECT k.name, k.made, t.oid, t.typbasetype, t.typcategory FROM kinds k JOIN pg_type t ON t.oid = k.typbasetype)
 SELECT name, made,
-  CASE WHEN oid IN (114, 3802) THEN 'json' WHEN typcategory = 'A' THEN 'array' WHEN oid = 17 THEN 'bytea' ELSE '' END
+  CASE WHEN oid IN (114, 3802) THEN 'json' WHEN typcategory = 'A' THEN 'array' WHEN oid = 17 THEN 'bytea'
+    WHEN oid IN (20, 21, 23) THEN 'whole' ELSE '' END
 FROM kinds WHERE typbasetype = 0"""
 
 

@@ -225,6 +225,16 @@ async def test_whoever_was_taken_over_writes_nothing(server: PostgresServer, dat
     assert [(1, "new", 7)] == rows_of(server, database)
 
 
+async def test_objects_as_bytes_and_whole_numbers(server: PostgresServer, database: str, sink: Open) -> None:
+    """JSON that nobody has decoded is decoded; 5.0 is a whole number."""
+    make(server, database, ROWS)
+    await put(sink(), deliveries(b'{"id": 1, "b": 5.0}', {"id": 2.0, "a": 2.5}), 0)
+    with pytest.raises(RecordRefused, match="no object with fields, but bytes"):
+        await put(sink(), deliveries(b"\xff"), 2)
+
+    assert [(1, None, 5), (2, "2.5", 7)] == rows_of(server, database)
+
+
 async def test_a_table_that_changes(server: PostgresServer, database: str, sink: Open) -> None:
     """A new column is found, another type is used, and a column that is gone is named."""
     make(server, database, ROWS)

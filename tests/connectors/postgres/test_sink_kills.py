@@ -11,7 +11,7 @@ from tests.connectors.kills import kill_sink
 from tests.servers.postgres import PostgresServer
 
 pytestmark = [pytest.mark.slow, pytest.mark.processes]
-RECORDS = 6000
+RECORDS = 3000
 KEYS = 300
 
 

@@ -50,6 +50,11 @@ class Shop:
                 self._connection.close()
             self._connection = None
 
+    def close(self) -> None:
+        """Nothing more is changed."""
+        if self._connection is not None:
+            self._connection.close()
+
     def _change(self, db: "psycopg.Connection[Any]") -> None:
         place = self._chance.randint(1, 600)
         what = self._chance.random()
@@ -112,6 +117,7 @@ def _kill(points: int, seed: int) -> None:
         records = kill_source(
             options, truth_done=shop.done, peer=server, points=points, seed=seed, feed=shop.feed, zombies=True
         )
+        shop.close()
         shop.check(records, seed)
     finally:
         server.stop()

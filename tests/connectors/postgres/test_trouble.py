@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cluster.connectors.postgres import PostgresSource
+from cluster.connectors.postgres import PostgresSource, source
 from cluster.connectors.postgres.options import slot_name
 from cluster.connectors.postgres.pgoutput import read_lsn
 from cluster.errors import InvalidRoute, RiverrunError, Unreachable
@@ -275,6 +275,58 @@ async def test_transactions_older_than_the_slot(server: PostgresServer, database
         found += await followed.values(1)
 
     assert [1, 2] == [value["after"]["id"] for value in found]
+
+
+async def test_a_table_with_another_name(server: PostgresServer, database: str, follow: Follow) -> None:
+    """Its changes are still published, and belong to nobody."""
+    with server.connect(database) as db:
+        db.execute(ORDERS)
+        followed = follow("orders")
+        await followed.begin()
+        db.execute("ALTER TABLE orders RENAME TO bought")
+        db.execute("INSERT INTO bought VALUES (1, 'a')")
+
+        assert "is public.bought now: name it so" in await told(followed, InvalidRoute)
+
+
+@pytest.mark.parametrize("again", ["", ORDERS], ids=["dropped", "made anew"])
+async def test_a_table_that_is_dropped(
+    server: PostgresServer, database: str, follow: Follow, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """The stream says nothing of it, so it is looked for."""
+    monkeypatch.setattr(source, "LOOK_S", 0.2)
+    with server.connect(database) as db:
+        db.execute(ORDERS)
+        followed = follow("orders", heartbeat="200ms")
+        await followed.begin()
+        db.execute("DROP TABLE orders")
+        db.execute(again.encode())
+        said = await told(followed, InvalidRoute)
+
+    assert ("does not have public.orders" if again else "there is no table public.orders") in said
+
+
+async def test_forgetting(server: PostgresServer, database: str, follow: Follow) -> None:
+    """What was made for a deployment is dropped with it, but not what has a name of its own."""
+    with server.connect(database) as db:
+        db.execute(ORDERS)
+        db.execute("CREATE PUBLICATION theirs FOR TABLE orders")
+        mine, named = follow("orders"), follow("orders", slot=f"named_{database}", publication="theirs")
+        await mine.begin()
+        await named.begin()
+        with pytest.raises(Unreachable, match="is active"):
+            await mine.options.forget(mine.identity)
+        await mine.close()
+        await named.close()
+        await _free(db, slot_name(mine.identity))
+        await mine.options.forget(mine.identity)
+        await mine.options.forget(mine.identity)
+        await named.options.forget(named.identity)
+        slots = db.execute("SELECT slot_name FROM pg_replication_slots WHERE database = %s", [database]).fetchall()
+        publications = db.execute("SELECT pubname FROM pg_publication").fetchall()
+
+    assert [(f"named_{database}",)] == slots
+    assert [("theirs",)] == publications
 
 
 async def test_progress(server: PostgresServer, database: str, follow: Follow) -> None:
