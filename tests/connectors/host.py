@@ -203,6 +203,7 @@ class Host:
         """Lanes in turn, in pieces that are others each time; what is written is only sometimes remembered."""
         positions = dict(self.committed[-1].positions) if self.committed else {}
         places: dict[str, int] = {}
+        held: set[str] = set()
         for lane, deliveries in self.job.lanes.items():
             there = await self._call(sink.last_position(lane))
             begin = positions.get(lane, 0)
@@ -219,10 +220,11 @@ class Host:
             safe = await self._call(sink.write(batch, Position(lane=lane, begin=positions[lane], end=behind)))
             positions[lane], places[lane] = behind, end
             self.ledger.step()
-            if not safe and self.chance.random() < SETTLED:
+            (held.discard if safe else held.add)(lane)
+            if held and self.chance.random() < SETTLED:
                 await self._call(sink.settle())
-                safe = True
-            if safe and self.chance.random() < REMEMBERED:
+                held.clear()
+            if not held and self.chance.random() < REMEMBERED:
                 self.ledger.add(Commit(positions=positions))
         await sink.settle()
         self.ledger.add(Commit(positions=positions, ended=True))

@@ -8,14 +8,13 @@ from typing import Literal
 import msgspec
 
 from cluster.connectors.contract import Guarantee, Sink, Source
-from cluster.connectors.durations import duration_s
+from cluster.connectors.durations import check_duration, duration_s
 from cluster.connectors.postgres.addresses import named, read_url, table_of
 from cluster.errors import InvalidRoute
 
 _NAME = re.compile(r"[a-z0-9_]{1,63}")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 SHARE_OF_NAME = 40
-HEARTBEAT_S_MAX = 300.0
 _SET_ALREADY = "options", "replication", "client_encoding", "application_name"
 
 
@@ -58,7 +57,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def check_place(self) -> None:
         """InvalidRoute."""
         self.parts()
-        duration_s(self.connect_timeout, "connect_timeout")
+        check_duration(self.connect_timeout, "connect_timeout", least_s=1, most_s=300)
 
 
 class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag="postgres"):
@@ -105,10 +104,9 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
         names = self.table_names()
         if len(set(names)) < len(names):
             raise InvalidRoute("a table is named twice")
-        if self.slot and not _NAME.fullmatch(self.slot):
+        if self.slot and "${" not in self.slot and not _NAME.fullmatch(self.slot):
             raise InvalidRoute(f"slot {self.slot!r} may have only a to z, 0 to 9 and _, at most 63")
-        if not 0 < self.heartbeat_s <= HEARTBEAT_S_MAX:
-            raise InvalidRoute(f"heartbeat must be above zero, and at most {HEARTBEAT_S_MAX:.0f} s")
+        check_duration(self.heartbeat, "heartbeat", least_s=0.1, most_s=300)
 
     @property
     def heartbeat_s(self) -> float:
@@ -185,8 +183,7 @@ class PostgresSink(Database, frozen=True, kw_only=True, tag_field="kind", tag="p
         if not 1 <= self.batch_records_max <= BATCH_RECORDS_CAP:
             raise InvalidRoute(f"batch_records_max must be between 1 and {BATCH_RECORDS_CAP}")
         for name in ("lock_timeout", "statement_timeout"):
-            if duration_s(getattr(self, name), name) <= 0:
-                raise InvalidRoute(f"{name} must be above zero")
+            check_duration(getattr(self, name), name, least_s=0.001, most_s=3600)
 
     def open(self, identity: str) -> Sink:
         """See SinkOptions."""

@@ -151,13 +151,21 @@ def test_options_that_cannot_be(options: dict[str, object], told: str) -> None:
     [
         ({}, "needs key"),
         ({"mode": "append", "key": "id"}, "no use for a key"),
-        ({"key": "id", "lock_timeout": "0s"}, "above"),
+        ({"key": "id", "lock_timeout": "0s"}, "it must be from"),
     ],
 )
 def test_sinks_that_cannot_be(options: dict[str, object], told: str) -> None:
     """One sentence."""
     with pytest.raises(InvalidRoute, match=told):
         PostgresSink(url="postgresql://db/shop", table="rows", **options).check()
+
+
+def test_options_whose_secrets_are_not_put_in_yet() -> None:
+    """They are looked at again with them."""
+    source = PostgresSource(host="${H}", dbname="${D}", password="${P}", table="${T}", slot="${S}", heartbeat="${B}")
+    source.check()
+
+    assert "postgres ${H}:5432/${D}, table public.${T}" == source.summary
 
 
 def test_names_of_slots() -> None:
