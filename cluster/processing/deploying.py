@@ -7,7 +7,7 @@ Rules:
    gets the partitions of those that it is alike to; failing that, those of what its writer reads; failing that, the
    default. What nobody of the app reads gets those of what its writer reads.
 3. A stage that is there under the same name and version must read, write and key the same as before: its tasks'
-   positions, state and sequences go on. Anything else wants a new version.
+   positions, state and sequences go on. Anything else wants a new version; but what becomes of errors may change.
 4. A stage has as many tasks as partitions, or fewer. Each has its log in a partition of the stage's own topic.
 """
 
@@ -152,9 +152,16 @@ def _check_same(stage: Stage, was: ProcessorSpec, spec: ProcessorSpec, tasks: in
             )
 
 
+def _letters(spec: ProcessorSpec) -> set[str]:
+    """Topics of its dead letters: `on_error` may become another, for that is how what has stopped goes on."""
+    return {item.topic for item in spec.inputs if item.kind is InputKind.PARKED}
+
+
 def _reads(spec: ProcessorSpec) -> str:
     words = []
     for item in spec.inputs:
+        if item.kind is InputKind.PARKED:
+            continue
         details = [
             *([] if item.kind is InputKind.STREAM else [str(item.kind)]),
             *([f"key {item.key}"] if item.key else []),
@@ -166,7 +173,9 @@ def _reads(spec: ProcessorSpec) -> str:
 
 
 def _writes(spec: ProcessorSpec) -> str:
-    return ", ".join(item.topic + (f" (key {item.key})" if item.key else "") for item in spec.outputs)
+    letters = _letters(spec)
+    outputs = [item for item in spec.outputs if item.topic not in letters]
+    return ", ".join(item.topic + (f" (key {item.key})" if item.key else "") for item in outputs)
 
 
 def _what(spec: ProcessorSpec) -> str:

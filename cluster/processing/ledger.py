@@ -160,14 +160,13 @@ class Ledger:
         self.redrive = {p: end for p, end in self.redrive.items() if self.positions.get(p, end) < end}
 
     def _rebind(self, rebind: Rebind) -> None:
-        """Partitions that are known already stay where they are."""
+        """Partitions that were ever known stay where they are, and so do sequences: a topic may come back."""
         assert self.begin is not None, "a commit was accepted"
         starts = dict(self.begin.inputs)
         inputs = [(partition, starts.get(partition, position)) for partition, position in rebind.inputs]
         self.begin = msgspec.structs.replace(self.begin, inputs=inputs, outputs=rebind.outputs)
-        self.positions = {partition: self.positions.get(partition, position) for partition, position in rebind.inputs}
+        self.positions = {**dict(rebind.inputs), **self.positions}
         self._outputs = frozenset(rebind.outputs)
-        self.sequences = {p: sequence for p, sequence in self.sequences.items() if p.topic in self._outputs}
 
     # --- the rules
 

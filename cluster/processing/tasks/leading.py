@@ -34,7 +34,7 @@ from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.opening import opened
 from cluster.processing.tasks.plan import Plan, plan_of
 from cluster.processing.tasks.rates import Rates
-from cluster.processing.tasks.rebinding import is_rebound, new_sources, rebinding, way_out
+from cluster.processing.tasks.rebinding import is_for_letters, is_rebound, new_sources, rebinding, way_out
 from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.starts import start_position
@@ -250,7 +250,7 @@ class Leading:
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
         assert tip.begin is not None, "the task has begun"
-        if self._takes_up and is_rebound(plan, tip):
+        if (self._takes_up and is_rebound(plan, tip)) or is_for_letters(plan, tip):
             await self._take_up(plan, tip)
             return
         self._takes_up = False

@@ -6,6 +6,8 @@ start, and written from sequence 0. State, timers and the watermark stay, so wha
 What was on its way to a topic that was deleted is gone with it; and if that held dead letters, no key waits for them.
 
 It must have as many partitions as before, for state is where the keys of those partitions are.
+
+The topic of dead letters may also be another one because other code says so; then it is taken up without further ado.
 """
 
 from collections.abc import Mapping
@@ -31,6 +33,15 @@ def is_rebound(plan: Plan, ledger: Ledger) -> bool:
     assert ledger.begin is not None, "the task has begun"
     begun = ledger.begin.outputs
     return bool(new_sources(plan, ledger)) or any(output.topic not in begun for output in plan.outputs)
+
+
+def is_for_letters(plan: Plan, ledger: Ledger) -> bool:
+    """Whether that is the topic of its dead letters, and nothing else: `on_error` is another one now."""
+    assert ledger.begin is not None, "the task has begun"
+    letters = {source.partition.topic for source in plan.parked}
+    new = {source.partition.topic for source in new_sources(plan, ledger)}
+    new |= {output.topic for output in plan.outputs if output.topic not in ledger.begin.outputs}
+    return bool(new) and new <= letters
 
 
 def rebinding(plan: Plan, ledger: Ledger, firsts: Mapping[PartitionId, Offset], *, term: Term) -> TaskCommit:

@@ -137,6 +137,29 @@ def test_a_topic_that_was_made_again_with_other_partitions_is_none() -> None:
     on_a_cluster(work)
 
 
+def test_what_has_stopped_goes_on_when_its_errors_are_to_be_put_aside() -> None:
+    """Under the same version, from where it is. Back and forth: letters of before are handled once, new ones kept."""
+
+    async def work(cluster: AppCluster) -> None:
+        log, dead = "__tasks.shop.strict.1", "shop.strict.dead"
+        await deploy(cluster, shop.app, SHOP, 1)
+        await sell(cluster, [*good(5), Sale(TILLS[0], 5, bad=True), *good(4, first=6)])
+        assert "cannot handle 5" in (await stopped(cluster, log)).why
+        await create(cluster, dead, 1)
+        await deploy(cluster, shop.lenient, SHOP, 1, name="lenient")
+        await all_of(cluster, "strict-counts", Count, 9)
+        assert [5] == [letter["number"] for letter in await all_of(cluster, dead, dict, 1)]
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        await sell(cluster, [Sale(TILLS[0], 10, bad=True)])
+        await all_of(cluster, "strict-counts", Count, 10)
+        await deploy(cluster, shop.lenient, SHOP, 1, name="lenient")
+        await sell(cluster, [Sale(TILLS[0], 11, bad=True)])
+        assert [5, 11] == [letter["number"] for letter in await all_of(cluster, dead, dict, 2)]
+        assert 2 == await redrive(cluster, log, 0)
+
+    on_a_cluster(work)
+
+
 def test_keys_do_not_wait_for_dead_letters_that_were_deleted() -> None:
     """They are gone with their topic, so later records of the key are handled again."""
 
