@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long seeds bench bench-peers extras clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long seeds bench bench-peers extras servers clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -35,16 +35,16 @@ check: setup ## formatting, lint, types, floors, protocol files, sizes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-cache 2>&1 | tail -n 4
+	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { tail -n 40 $(VENV)/imports.txt; exit 1; }
 	@cd proto && buf lint && buf format --diff --exit-code
 	@$(BIN)/python proto/generate.py --check
 	@$(BIN)/pytest -q tests/test_tidy.py
 
-test: check ## check, then every test in its time
+test: check servers extras ## check, then every test in its time
 	@$(BIN)/pytest -q -n 2 --maxprocesses 2 -m "not processes and not long" tests
 	@$(BIN)/pytest -q -m "processes and not long" tests
 
-test-long: check ## what takes longer than `make test` allows
+test-long: check servers extras ## what takes longer than `make test` allows
 	@$(BIN)/pytest -q -m long tests
 
 seeds: setup ## simulated runs under faults: N=200 FROM=1
@@ -59,6 +59,9 @@ bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make ben
 
 extras: setup ## install what optional features need: pyarrow, lmdb (make test passes over their tests without it)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
+
+servers: setup ## the servers that tests of connectors talk to, unpacked into .servers where they are not on this machine
+	@$(BIN)/python -m tests.servers.install
 
 clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)
 

@@ -214,6 +214,10 @@ class ProcessingOptions:
     """Until a piece is stored, or a file is read, through changes of leaders."""
     code_cache_bytes_max: int = 64 * MIB
     """Files that a node has read are kept, as far as they fit."""
+    code_unused_s: float = 86_400.0
+    """Files that no app has for so long go from the cluster."""
+    code_look_s: float = 600.0
+    """It is looked so often whether there are any."""
     describe_wait_s_max: float = 3.0
     """For what another node says of its tasks."""
     traceback_bytes_max: int = 16 * KIB
@@ -240,7 +244,8 @@ class ProcessingOptions:
     host_output_bytes_per_s_max: int = 8 * MIB
     """Whoever prints more has to wait."""
     host_environment: tuple[str, ...] = ()
-    """Names of the node's environment variables that user code gets, beside PATH, LANG, LC_ALL, TZ and PYTHONPATH."""
+    """Names of the node's environment variables that user code and routes get, beside PATH, LANG, LC_ALL, TZ and
+    PYTHONPATH; `SHOP_*` are all that begin so, `*` all."""
     workers_max: int = 1_000
     """External workers that may be connected to one node."""
     work_bytes_max: int = 1 * MIB

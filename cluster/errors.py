@@ -254,6 +254,16 @@ class ProcessorFailed(RiverrunError):
     reason, code, fault = "PROCESSOR_FAILED", "FAILED_PRECONDITION", Fault.CALLER
 
 
+class TriesLeft(ProcessorFailed):
+    """User code raised, and is to be tried again at that record, or timer, alone: nothing of the work was done.
+
+    `metadata`, beside that of ProcessorFailed: `failures`, so far; `wait_ns`, at most, until the next attempt; and
+    where in the work it was: the number of the `fired` timer, or `input`, `partition` and `offset` as they are read.
+    """
+
+    reason = "PROCESSOR_TRIES_LEFT"
+
+
 class UnknownApp(RiverrunError):
     """No app, or no processor of an app, of that name is deployed."""
 
@@ -274,6 +284,38 @@ class StateUnreadable(RiverrunError):
     """A value of keyed state cannot be decoded as the type that the code wants now; nothing of the work was done."""
 
     reason, code, fault = "STATE_UNREADABLE", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class InvalidRoute(RiverrunError):
+    """A route, or what it is connected to, is not as it has to be: only a person can mend it; says what and where."""
+
+    reason, code, fault = "INVALID_ROUTE", "INVALID_ARGUMENT", Fault.CALLER
+
+
+class Unreachable(RiverrunError):
+    """What a route is connected to is away, refuses for now, or is too slow: it is tried again, and nothing is lost."""
+
+    reason, code, retry, outcome = "UNREACHABLE", "UNAVAILABLE", True, Outcome.UNKNOWN
+
+
+class RecordRefused(RiverrunError):
+    """A destination will never take one record; `place`: which of the batch."""
+
+    reason, code, fault = "RECORD_REFUSED", "INVALID_ARGUMENT", Fault.CALLER
+
+    def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.place = place
+
+
+class ExpressionFailed(RiverrunError):
+    """An expression of a route has no value for one record, as a field is missing; `place`: which of the batch."""
+
+    reason, code, fault = "EXPRESSION_FAILED", "INVALID_ARGUMENT", Fault.CALLER
+
+    def __init__(self, message: str = "", *, place: int = 0, **metadata: str) -> None:
+        super().__init__(message, **metadata)
+        self.place = place
 
 
 class Closed(RiverrunError):

@@ -109,6 +109,7 @@ class Node:
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
+        self.supervisor.spawn_task(self.apps.sweeping.run(), name="apps/sweep")
         app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
         await self._listen(self.config.client.bind, self._routes, public=True)
         if app is not None:
@@ -199,6 +200,7 @@ class Node:
             processing=processing,
             read_code=self.read_code,
             clock=self._world.clock,
+            random=self._world.random,
             config=self.config,
         )
         return Tasks(
@@ -216,6 +218,7 @@ class Node:
             decisions=self.controller,
             forwarding=self.forwarding,
             reading=self.reading,
+            publishing=self.publishing,
             outlets=self.outlets,
             clock=self._world.clock,
             hosts=processing.hosts if processing is not None else None,

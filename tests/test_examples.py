@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.connectors.registry import Registry
+from cluster.processing.routes.reading import load_routes
+from cluster.processing.routes.testing import run_tests
+
 ROOT = Path(__file__).parent.parent
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -42,6 +46,18 @@ def test_the_app_of_the_readme(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
     said = [f"alice has spent {total}" for total in (120.0, 180.0)]
     assert f"180.0 {said} {['2026-01-01: 60.0', '2026-01-02: 120.0']}\n" == capsys.readouterr().out
+
+
+def test_the_route_of_the_readme() -> None:
+    """Its test passes, and fails readably where it expects something else."""
+    snippets = re.findall(r"^```toml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    (text,) = (snippet for snippet in snippets if "[[route]]" in snippet)
+    (outcome,) = run_tests(load_routes(text, "shop.toml", Registry()))
+    assert ("keeps large ones", ()) == (outcome.test, outcome.faults)
+
+    wrong = text.replace("total = 120.5, who", "total = 120.4, who")
+    (outcome,) = run_tests(load_routes(wrong, "shop.toml", Registry()))
+    assert ("record 1", "  - total: 120.4", "  + total: 120.5") == outcome.faults
 
 
 @pytest.mark.slow

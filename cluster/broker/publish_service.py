@@ -196,10 +196,12 @@ class PublishService:
 
     # --- to the replica
 
-    async def enter(self, partition: PartitionId, batch: Batch) -> "asyncio.Future[Receipt]":
+    async def enter(
+        self, partition: PartitionId, batch: Batch, expected_end: Offset | None = None
+    ) -> "asyncio.Future[Receipt]":
         """A batch that this node has sealed; NotLeader if the partition is not led here."""
         running = self._broker.running.get(partition)
-        return await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, None)
+        return await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, expected_end)
 
     async def _enter(
         self,

@@ -88,7 +88,7 @@ class Replica(Actor):
             may_vote=may_vote,
             recovering=log.recovered.recovering,
             owes=log.recovered.owes,
-            doubtful=log.recovered.doubtful,
+            doubts=log.recovered.doubts,
         )
         self._look_who_is_away()
         self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s), around.producer_lives)
@@ -318,6 +318,9 @@ class Replica(Actor):
             self._storing.truncate(ready.truncate_from)
         if ready.fold is not None:
             self._install(ready.fold)
+        if self.raft.recovering and not self._recovering:  # what follows writes over what is left of doubtful entries
+            self._recovering = True
+            self._storing.mark_recovering(self.raft)
         self._storing.store_accepted(ready.entries)
         self._submit(ready.ticket)
 

@@ -19,6 +19,7 @@ COMMANDS = {
     "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),
     "group": ("cluster.cli.group", "Look at groups, set their positions anew, delete them."),
     "app": ("cluster.cli.app", "Deploy apps, look at them, pause, remove and redrive them."),
+    "route": ("cluster.cli.route", "Check, test and deploy route files."),
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
     "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
     "cluster": ("cluster.cli.status", "Look at the cluster."),

@@ -98,8 +98,9 @@ def list_all(servers: str, as_json: bool) -> None:  # noqa: FBT001
 def describe(name: str, tasks: bool, servers: str, as_json: bool) -> None:  # noqa: FBT001
     """Show what an app does: its processors, how far they are, and what went wrong.
 
-    Lag in records is what waits to be read, in seconds how long the oldest of it has waited. The watermark is the event
-    time up to which inputs are taken to be whole: windows that end before it are closed.
+    Lag in records is what waits to be read, in seconds how long the oldest of it has waited. IN/S and OUT/S are records
+    of the last ten seconds. The watermark is the event time up to which inputs are taken to be whole: windows that end
+    before it are closed.
     """
 
     async def work(client: "Client") -> None:
@@ -132,12 +133,22 @@ def pause(name: str, processor: str, servers: str) -> None:
 @click.argument("processor", default="", metavar="[PROCESSOR[@VERSION]]")
 @server_option
 def resume(name: str, processor: str, servers: str) -> None:
-    """Let it go on where it was."""
+    """Let it go on where it was: what was paused, and what has stopped.
+
+    What stopped at an error tries again. What stopped because a topic was deleted goes on with the topic that has its
+    name now, from its start, and with the state that it had; an input must have as many partitions as before.
+    """
     which, version = _parsed(processor)
 
-    async def work(client: "Client") -> None:
+    async def work(client: "Client") -> int:
         app = await client.resume_app(name, which, version)
         click.echo(f"resumed {', '.join(_processors(app, which, version))} of {name}")
+        unasked = [(stage, task) for stage in app.stages for task in stage.tasks if task.why]
+        for stage, task in unasked:
+            click.echo(
+                f"riverrun: {stage.name}@{stage.version}, task {task.number}, was not told: {task.why}", err=True
+            )
+        return 1 if unasked else 0
 
     with_client(servers, work)
 
@@ -167,7 +178,11 @@ def remove(name: str, processor: str, yes: bool, servers: str) -> None:  # noqa:
 @server_option
 @json_option
 def redrive(name: str, processor: str, servers: str, as_json: bool) -> None:  # noqa: FBT001
-    """Handle a processor's dead letters again, those that there are now: after other code was deployed."""
+    """Handle a processor's dead letters again, those that there are now: after other code was deployed.
+
+    Once begun it goes on by itself, whatever happens to nodes; riverrun app describe says how many are left. Each
+    letter is handled once, and a redrive that is asked for again begins behind those that were handled.
+    """
     which, version = _parsed(processor)
 
     async def work(client: "Client") -> int:
@@ -191,6 +206,7 @@ def redrive(name: str, processor: str, servers: str, as_json: bool) -> None:  # 
             begun = len(tasks) - len(failed)
             click.echo(
                 f"{counted(records, 'dead letter')} of {which} will be handled again, by {counted(begun, 'task')}"
+                + (f"; riverrun app describe {name} says how many are left" if records else "")
             )
             for task in failed:
                 click.echo(f"riverrun: {task.stage}@{task.version}, task {task.task}: {task.error}", err=True)

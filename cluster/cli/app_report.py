@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,9 @@ MS_PER_S = 1_000
 NS_PER_MS = 1_000_000
 TRACEBACK_LINES_MAX = 12
 """Of an error, its last; the rest with --json."""
+BAR_CHARS = 30
+SMALL_RATE = 10
+SECONDS_CHARS = len("2026-11-27 10:00:00")
 ALL_IS_WELL = {"running", "paused", "finished"}
 
 
@@ -34,8 +38,8 @@ def print_deployment(deployed: "DeploymentView", file_name: str) -> None:
             f"{stage.name}@{stage.version}",
             str(change),
             str(stage.task_count),
-            _topics(stage.inputs),
-            _topics(stage.outputs),
+            stage.outside if stage.kind == "source" else _topics(stage.inputs),
+            ", ".join(filter(None, (stage.outside if stage.kind == "sink" else "", _topics(stage.outputs)))),
         )
     print_table(table)
     if deployed.topics_made:
@@ -58,23 +62,59 @@ def print_apps(apps: Sequence["AppView"]) -> None:
 def print_app(app: "AppView", *, tasks: bool) -> None:
     """Its stages, then what is not well, once for all tasks that have it; `tasks`: each of them, too."""
     click.echo(f"app {app.name}   {counted(len(app.stages), 'stage')}")
-    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "WATERMARK", "COUNTS")
+    table = new_table("PROCESSOR", "STATE", "TASKS", "LAG", "IN/S", "OUT/S", "WATERMARK")
     for stage in app.stages:
-        counts = stage.counts
         table.add_row(
             f"{stage.name}@{stage.version}",
             state_of(stage),
             str(stage.task_count),
             _lag(stage.lag_records, stage.lag_s),
-            _moment(stage.watermark_ns),
-            " ".join(f"{name} {number:,}" for name, number in sorted(counts.items()) if number) or "-",
+            _rate(sum(task.records_in_per_s for task in stage.tasks)),
+            _rate(sum(task.records_out_per_s for task in stage.tasks)),
+            _moment(stage.watermark_ns)[:SECONDS_CHARS],
         )
     print_table(table)
     if tasks:
         for stage in app.stages:
             _print_tasks(stage)
     for stage in app.stages:
+        for line in _lines_of(stage):
+            click.echo(f"{stage.name}@{stage.version}: {line}")
         _print_trouble(stage)
+
+
+def _lines_of(stage: "StageView") -> Iterator[str]:
+    """How far it is, where that has an end; and what went wrong and is over, or under way."""
+    progress, failure = stage.progress, stage.last_failure
+    if stage.outside:
+        yield f"{'captures from' if stage.kind == 'source' else 'delivers to'} {stage.outside}, {stage.guarantee}"
+    counts = [f"{name} {number:,}" for name, number in sorted(stage.counts.items()) if number]
+    if progress is not None:
+        yield _bar(progress.done, progress.total, progress.what)
+    if counts:
+        yield ", ".join(counts)
+    if failure is not None:
+        error = _in_one_line(failure.error)
+        yield (
+            f"the last record that it could not handle was {failure.topic}/{failure.partition} at offset "
+            f"{failure.offset}, {failure.became.replace('_', '-')} {_moment(failure.at_ns)}: {error} "
+            f"(on_error: {stage.on_error})"
+        )
+    left = sum(task.redrive_left for task in stage.tasks)
+    if left:
+        yield f"{counted(left, 'dead letter')} still to be handled again, by a redrive that is under way"
+    restarts = sum(task.restarts for task in stage.tasks)
+    if restarts:
+        times = counted(restarts, "time")
+        yield f"the process with its code ended {times} (a crash, a hang, too much memory) since these nodes run it"
+
+
+def _bar(done: int, total: int, what: str) -> str:
+    if what and not total:
+        return f"{what}: {done:,}"
+    share = min(done / total, 1.0) if total else 1.0
+    bar = "#" * int(share * BAR_CHARS)
+    return f"[{bar:-<{BAR_CHARS}}] {int(share * 100)} %   {done:,} of {total:,} {what or 'records'}"
 
 
 def state_of(stage: "StageView") -> str:
@@ -91,7 +131,7 @@ def _print_tasks(stage: "StageView") -> None:
     click.echo(
         f"tasks of {stage.name}@{stage.version}, {stage.kind}, code {stage.file_name} {stage.code_sha256.hex()[:12]}"
     )
-    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG", "STATE SIZE", "POSITIONS")
+    table = new_table("TASK", "STATE", "NODE", "COMMITS", "LAG", "RESTARTS", "STATE SIZE", "POSITIONS")
     for task in stage.tasks:
         table.add_row(
             str(task.number),
@@ -99,6 +139,7 @@ def _print_tasks(stage: "StageView") -> None:
             "-" if task.node is None else str(task.node),
             f"{task.commits:,}",
             _lag(task.lag_records, task.lag_s),
+            str(task.restarts),
             as_size(task.state_bytes) if task.state_bytes else "0",
             " ".join(
                 f"{at.topic}/{at.partition}:{at.position}{'' if at.end is None else f' of {at.end}'}"
@@ -117,12 +158,18 @@ def _print_trouble(stage: "StageView") -> None:
     for (why, traceback), tasks in told.items():
         numbers = ", ".join(str(task.number) for task in tasks)
         who = f"{stage.name}@{stage.version}, task{'s' * (len(tasks) > 1)} {numbers}"
-        click.echo(f"{who}: {why or ('the last error of its code was' if traceback else str(tasks[0].state))}")
+        click.echo(
+            f"{who}: {_in_one_line(why) or ('the last error of its code was' if traceback else str(tasks[0].state))}"
+        )
         lines = traceback.rstrip().splitlines()
         if len(lines) > TRACEBACK_LINES_MAX:
             lines = ["…", *lines[-TRACEBACK_LINES_MAX:]]
         for line in lines:
             click.echo(f"    {line}")
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _topics(names: Sequence[str]) -> str:
@@ -134,7 +181,12 @@ def _lag(records: int | None, seconds: float | None) -> str:
     """In records, and how long the oldest of them has waited."""
     if records is None:
         return "-"
-    return f"{records:,}" + (f"   {seconds:,.1f} s" if records and seconds is not None else "")
+    return f"{records:,}" + (f", {seconds:,.1f} s" if records and seconds is not None else "")
+
+
+def _rate(per_s: float) -> str:
+    """With a digit behind the point where it is small."""
+    return "0" if not per_s else f"{per_s:,.1f}" if per_s < SMALL_RATE else f"{per_s:,.0f}"
 
 
 def _moment(ns: int | None) -> str:
@@ -167,11 +219,15 @@ def _plain_stage(stage: "StageView") -> dict[str, Any]:
         "code": {"file": stage.file_name, "sha256": stage.code_sha256.hex(), "bytes": stage.code_bytes},
         "paused": stage.paused,
         "external": stage.external,
+        "outside": stage.outside,
+        "guarantee": stage.guarantee,
         "task_count": stage.task_count,
         "lag_records": stage.lag_records,
         "lag_s": stage.lag_s,
         "watermark_ns": stage.watermark_ns,
         "counts": stage.counts,
+        "last_failure": None if stage.last_failure is None else asdict(stage.last_failure),
+        "progress": None if stage.progress is None else asdict(stage.progress),
         "tasks": [_plain_task(task) for task in stage.tasks],
     }
 
@@ -197,4 +253,10 @@ def _plain_task(task: "TaskView") -> dict[str, Any]:
         "counts": dict(task.counts),
         "state_bytes": task.state_bytes,
         "error_traceback": task.error_traceback,
+        "last_failure": None if task.last_failure is None else asdict(task.last_failure),
+        "retrying": task.retrying,
+        "records_in_per_s": task.records_in_per_s,
+        "records_out_per_s": task.records_out_per_s,
+        "progress": None if task.progress is None else asdict(task.progress),
+        "redrive_left": task.redrive_left,
     }

@@ -38,14 +38,24 @@ LOOK_S = 0.5
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Run the app in FILE, and its new code whenever FILE is written; its topics are made. Can be repeated.",
 )
-@click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app.")
-def command(nodes: int, data_dir: Path, port: int, apps: tuple[Path, ...], partitions: int) -> None:
+@click.option(
+    "--routes",
+    multiple=True,
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Run the routes in FILE (TOML), in the same way. Can be repeated.",
+)
+@click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app and --routes.")
+def command(
+    nodes: int, data_dir: Path, port: int, apps: tuple[Path, ...], routes: tuple[Path, ...], partitions: int
+) -> None:
     """Run a local cluster in the foreground.
 
-    Ctrl-C stops it; its data stays and the next start continues with it.
+    Ctrl-C stops it; its data stays and the next start continues with it. What apps and routes find in the environment
+    (secrets, such as ${PASSWORD}) is that of this command.
     """
-    local = LocalCluster(data_dir, nodes=nodes, port=port)
-    raise SystemExit(asyncio.run(_run(local, DevApps(apps, local.address(1), partitions))))
+    local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",))
+    raise SystemExit(asyncio.run(_run(local, DevApps((*apps, *routes), local.address(1), partitions))))
 
 
 async def _run(local: LocalCluster, apps: DevApps) -> int:

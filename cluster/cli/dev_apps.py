@@ -10,7 +10,7 @@ from cluster.errors import RiverrunError
 
 
 class DevApps:
-    """The files of `riverrun dev --app`. Topics that they read and write are made where they are missing."""
+    """The files of `riverrun dev --app` and `--routes`. Topics that they read or write are made where they are not."""
 
     def __init__(self, files: Sequence[Path], server: str, partitions: int) -> None:
         self._server = server

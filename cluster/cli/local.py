@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from cluster.cli.config_file import read_config, write_config
-from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig
+from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
 from cluster.errors import RefusedToStart
 
 PEER_PORT_STEP = 100
@@ -25,12 +25,16 @@ STOP_S_MAX = 10.0
 class LocalCluster:
     """Configurations below `data_dir`, and the processes started from them."""
 
-    def __init__(self, data_dir: Path, *, nodes: int = 3, port: int = 7171) -> None:
+    def __init__(
+        self, data_dir: Path, *, nodes: int = 3, port: int = 7171, host_environment: tuple[str, ...] = ()
+    ) -> None:
+        """`host_environment`: see ProcessingOptions."""
         if not 1 <= nodes <= QUORUM_NODES_MAX:
             raise RefusedToStart(f"a local cluster has 1 to {QUORUM_NODES_MAX} nodes, not {nodes}")
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port
+        self._host_environment = host_environment
         self.program: tuple[str, ...] = ("-m", "cluster.cli")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._prepare()
@@ -148,6 +152,7 @@ class LocalCluster:
             client=ListenerConfig(bind=self.address(node)),
             peer=ListenerConfig(bind=self._peer_address(node)),
             http=ListenerConfig(bind=self.http_address(node)),
+            processing=ProcessingOptions(host_environment=self._host_environment),
             peers=tuple(
                 PeerConfig(node=other, peer=self._peer_address(other), client=self.address(other))
                 for other in self.nodes

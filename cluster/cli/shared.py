@@ -27,6 +27,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="For programs
 
 LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "TOPICS"} | {
     "APP",
+    "FROM",
+    "LOOK-UPS",
+    "ON ERROR",
+    "ROUTE",
+    "TO",
     "CHANGE",
     "CODE",
     "COUNTS",

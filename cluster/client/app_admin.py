@@ -125,7 +125,7 @@ class AppAdmin:
     async def resume_app(
         self, name: str, processor: str = "", version: int = 0, *, timeout_s: float | None = None
     ) -> AppView:
-        """Let them go on where they were; see `pause_app`."""
+        """Let them go on, paused or stopped; see `pause_app`. `tasks` are those that could not be told, and why."""
         request = app_pb2.ResumeAppRequest(name=name, processor=processor, version=_number(version))
         answer = await self._calls.call(
             SERVICE + "ResumeApp",

@@ -30,10 +30,36 @@ class TaskPositionView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FailureView:
+    """A record that user code raised for, and what became of it (skipped, dead_lettered), when."""
+
+    error: str
+    became: str
+    topic: str
+    partition: int
+    offset: Offset
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgressView:
+    """So many offsets are done of those that there are up to `until`; or of `what` a source captures that has an end.
+
+    `total` 0: it is not known.
+    """
+
+    done: int
+    total: int
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TaskView:
     """One task. `why`: a sentence; empty if all is fine. `node` None, and nothing else, where its state is unknown.
 
     `watermark_ns` None: there is none yet. `lag_records`, `lag_s` None: not known. `counts`: since its beginning.
+    `last_failure`: of a record that was passed over or put aside. `retrying`: what waits for its next attempt. Rates
+    are of the last ten seconds. `progress` None: no input ends. `redrive_left`: dead letters still to be handled.
     """
 
     number: int
@@ -52,6 +78,12 @@ class TaskView:
     counts: Mapping[str, int]
     state_bytes: int
     error_traceback: str
+    last_failure: FailureView | None = None
+    retrying: int = 0
+    records_in_per_s: float = 0.0
+    records_out_per_s: float = 0.0
+    progress: ProgressView | None = None
+    redrive_left: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +108,10 @@ class StageView:
     external: bool
     task_count: int
     tasks: tuple[TaskView, ...]
+    outside: str = ""
+    """Of a source or a sink: what it captures from, or delivers to."""
+    guarantee: str = ""
+    """Likewise: how often each record."""
 
     @property
     def lag_records(self) -> int | None:
@@ -94,6 +130,21 @@ class StageView:
         """Of the task that is furthest behind; None: one has none yet."""
         marks = [task.watermark_ns for task in self.tasks]
         return None if not marks or None in marks else min(mark for mark in marks if mark is not None)
+
+    @property
+    def last_failure(self) -> FailureView | None:
+        """The latest one of all tasks."""
+        failures = [task.last_failure for task in self.tasks if task.last_failure is not None]
+        return max(failures, key=lambda failure: failure.at_ns, default=None)
+
+    @property
+    def progress(self) -> ProgressView | None:
+        """Of all tasks together; None: no input ends, or of one it is not known."""
+        found = [task.progress for task in self.tasks if task.progress is not None]
+        if not found or len(found) < len(self.tasks):
+            return None
+        total = sum(item.total for item in found) if all(item.total for item in found) or not found[0].what else 0
+        return ProgressView(done=sum(item.done for item in found), total=total, what=found[0].what)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -192,6 +243,8 @@ def _stage_view(stage: app_pb2.Stage) -> StageView:
         code_bytes=stage.code.size_bytes,
         paused=stage.paused,
         external=stage.external,
+        outside=stage.outside,
+        guarantee=stage.guarantee,
         task_count=stage.task_count,
         tasks=tuple(_task_view(task, stage) for task in stage.tasks),
     )
@@ -216,6 +269,27 @@ def _task_view(task: app_pb2.Task, stage: app_pb2.Stage) -> TaskView:
         counts=dict(task.counts),
         state_bytes=task.state_bytes,
         error_traceback=task.error_traceback,
+        last_failure=_failure_view(task.last_failure) if task.HasField("last_failure") else None,
+        retrying=task.retrying,
+        records_in_per_s=task.records_in_per_s,
+        records_out_per_s=task.records_out_per_s,
+        progress=(
+            ProgressView(done=task.progress.done, total=task.progress.total, what=task.progress.what)
+            if task.HasField("progress")
+            else None
+        ),
+        redrive_left=task.redrive_left,
+    )
+
+
+def _failure_view(failure: app_pb2.TaskFailure) -> FailureView:
+    return FailureView(
+        error=failure.error,
+        became=failure.became,
+        topic=failure.topic,
+        partition=failure.partition,
+        offset=Offset(failure.offset),
+        at_ns=failure.at_ns,
     )
 
 

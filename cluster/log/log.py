@@ -63,7 +63,7 @@ class Log:
         self._cache = Cache(options.cache_bytes_max)
         self._written = fold.index
         self._synced: tuple[Index, Term] = (fold.index, fold.term)
-        self._cut_first = opened.recovered.doubtful is not None
+        self._cut_first = bool(opened.recovered.doubts)
 
     # --- opening
 

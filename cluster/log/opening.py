@@ -30,7 +30,7 @@ REWRITTEN = ".rewritten"
 class Recovery:
     """What a restart found. See `cluster.log.recovery`."""
 
-    doubtful: tuple[Index, Term] | None = None
+    doubts: tuple[tuple[Index, Term], ...] = ()
     recovering: bool = False
     owes: Owes = None
     quarantined: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             disk.remove(segment.path)  # the one before has taken its place
             continue
         if segment.base_index != fold.index + 1:
-            damage = Damage(index=Index(fold.index + 1), position=0, term_bound=vote.term, corruption=True)
+            damage = Damage(position=0, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
             set_mark(disk, directory, identity.encoded())
@@ -137,7 +137,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
                 segment.allocated = segment.size + SPARE_BYTES
     disk.sync_directory(directory)
     recovering, owes = read_mark(disk, directory, identity.encoded())
-    doubtful = (damage.index, damage.term_bound) if damage is not None and not damage.corruption else None
+    doubts = damage.doubts if damage is not None and not damage.corruption else ()
     return Opened(
         segments=kept,
         fold=fold,
@@ -145,7 +145,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
         vote_sequence=sequence,
         vote_file=vote_file,
         recovered=Recovery(
-            doubtful=doubtful,
+            doubts=doubts,
             recovering=recovering,
             owes=owes,
             quarantined=tuple(aside),

@@ -7,7 +7,8 @@ Rules, for the first frame that is not whole:
    index was known to be synced: the frame had been whole. That is corruption: the bytes from here on are set aside, the
    log ends before them, and the replica is *recovering*.
 3. Otherwise it is *doubtful*: a torn write, or a flipped bit in the last frames. The bytes stay where they are until
-   peers have decided; the index, and the highest term that the entry can have had, are reported.
+   peers have decided; the index, and the highest term that the entry can have had, are reported. So are those of all
+   entries of the same write whose intact headers stand behind it: they cannot stand alone, but may have been promised.
 """
 
 from dataclasses import dataclass
@@ -22,11 +23,10 @@ _MAGIC = MAGIC.to_bytes(4, "little")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """What is wrong behind the last whole frame."""
+    """What is wrong behind the last whole frame. `doubts`: entries that were there, perhaps, oldest first."""
 
-    index: Index
     position: int
-    term_bound: Term
+    doubts: tuple[tuple[Index, Term], ...] = ()
     corruption: bool
 
 
@@ -48,10 +48,21 @@ def scan(
         return entries, None  # of a segment before the last one the next one's base shows whether something is missing
     known = decode_header(data, position, partition)
     term = known.entry.term if known is not None and known.entry.index == index else vote_term
-    corruption = more_segments or any(
-        header.entry.index > index and header.synced_index >= index for header in _later(data, position + 1, partition)
-    )
-    return entries, Damage(index=index, position=position, term_bound=term, corruption=corruption)
+    later = [header for header in _later(data, position + 1, partition) if header.entry.index > index]
+    later = [
+        header for header in later if known is None or header.entry.term >= known.entry.term
+    ]  # or left from before
+    corruption = more_segments or any(header.synced_index >= index for header in later)
+    terms = {header.entry.index: header.entry.term for header in later}
+    return entries, Damage(position=position, doubts=_doubts(index, term, terms), corruption=corruption)
+
+
+def _doubts(index: Index, term: Term, later: dict[Index, Term]) -> tuple[tuple[Index, Term], ...]:
+    """The entry at `index`, of that term at most, and those up to the last one that is known to have followed."""
+    doubts: list[tuple[Index, Term]] = []
+    for place in range(max([index, *later]), index, -1):
+        doubts.append((Index(place), later.get(Index(place), doubts[-1][1] if doubts else term)))
+    return ((index, min([term, *later.values()])), *reversed(doubts))
 
 
 def _later(data: bytes, position: int, partition: PartitionId) -> list[FrameHeader]:

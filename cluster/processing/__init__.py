@@ -19,10 +19,11 @@ Rules:
    in the work after the commit whose watermark (or time) has come to it, before that work's records.
 6. What fails is taken back whole, and found: one record is to blame, and `on_error` says what becomes of it: the task
    stops, it is counted and passed over, or it is a dead letter in the same commit, with its key parked behind it until
-   a redrive (`attempts`, `parking`, `policies`). Timers, and state that does not decode, stop the task.
+   a redrive (`attempts`, `parking`, `policies`). Timers, and state that does not decode, stop the task. Between
+   attempts time passes, for which whoever hands over works sees (TriesLeft).
 7. Every output says where it comes from, in its headers (`draft`).
-8. Async functions run side by side, those of one key one after another, results in the order of the records
-   (`async_calls`).
+8. Async functions run side by side, those of one key one after another, results in the order of the records; all of a
+   process on one loop (`async_calls`).
 
 What whoever hands over works has to keep: works of a task come in order, at most one redrive at a time and nothing
 beside it; a runner one of whose works was refused is thrown away; all inputs of a stage, its dead letters among them,

@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cluster.errors import InvalidApp
 from cluster.processing.durations import positive_ns
 from cluster.processing.event import field_type
+from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
 from cluster.processing.policies import OnError, stop
-from cluster.processing.processor import Definition, Processor
+from cluster.processing.processor import REKEY, Definition, Processor
 from cluster.processing.spec import Kind, ProcessorSpec
 from cluster.processing.topics import TableTopic, Topic, check_name, make_topic
 from cluster.processing.windows import window_form
 
 if TYPE_CHECKING:
+    from cluster.connectors.contract import SinkOptions, SourceOptions
     from cluster.processing.testing import Rehearsal
 
 F = TypeVar("F", bound=Callable[..., Any])
-To = str | Topic | Sequence[str | Topic] | None
+S = TypeVar("S", bound=SourceStage | SinkStage | RouteStage)
+To = str | Topic | TableTopic | Sequence[str | Topic | TableTopic] | None
 
 
 class App:
@@ -35,7 +38,7 @@ class App:
         self.name = check_name(name, "app")
         self.topics: dict[str, Topic] = {}
         self.tables: dict[str, TableTopic] = {}
-        self.processors: dict[str, Processor] = {}
+        self.processors: dict[str, Processor | SourceStage | SinkStage | RouteStage] = {}
 
     def topic(
         self, name: str, event: Any = None, *, key: str = "", time: str = "", disorder: str = "0s", idle: str = "30s"
@@ -90,7 +93,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.FUNCTION,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -138,7 +141,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.WINDOW,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(source,),
                     key=key,
                     outputs=self._outputs(to),
@@ -179,7 +182,7 @@ class App:
             return self._define(
                 Definition(
                     kind=Kind.JOIN,
-                    name=name or function.__name__,
+                    name=name or getattr(function, "__name__", ""),
                     sources=(left, right),
                     key=None,
                     outputs=self._outputs(to),
@@ -194,6 +197,55 @@ class App:
             )
 
         return define
+
+    def source(
+        self,
+        name: str,
+        options: "SourceOptions",
+        *,
+        to: To,
+        on_error: OnError | None = None,
+        version: int = 1,
+    ) -> SourceStage:
+        """Capture from outside: every record of the source, as it is, goes to a topic (or to several).
+
+        `options`: which source, such as `PostgresTables(url=..., tables=[...])`; see `cluster.connectors`.
+        """
+        check_name(name, f"{self.name}: source")
+        stage = SourceStage(
+            self.name, name, options, outputs=self._outputs(to), on_error=on_error or stop(), version=version
+        )
+        return self.add(stage)
+
+    def sink(
+        self,
+        source: Topic,
+        options: "SinkOptions",
+        *,
+        name: str,
+        on_error: OnError | None = None,
+        version: int = 1,
+        start: str = "earliest",
+        until: str = "",
+        tasks: int = 0,
+    ) -> SinkStage:
+        """Deliver to the world outside: every record of `source`, in its order, goes to the destination.
+
+        `options`: which one, such as `Webhook(url=...)`; see `cluster.connectors`.
+        """
+        check_name(name, f"{self.name}: sink")
+        stage = SinkStage(
+            self.name,
+            name,
+            source,
+            options,
+            on_error=on_error or stop(),
+            version=version,
+            start=start,
+            until=until,
+            tasks=tasks,
+        )
+        return self.add(stage)
 
     def specs(self) -> list[ProcessorSpec]:
         """All of it as plain values, those that re-key included."""
@@ -215,6 +267,9 @@ class App:
     def _define(self, definition: Definition, function: Callable[..., Any]) -> Processor:
         what = f"{self.name}.{definition.name}"
         check_name(definition.name, f"{self.name}: processor")
+        if definition.name.endswith(REKEY):
+            rest = definition.name.removesuffix(REKEY)
+            raise InvalidApp(f"{self.name}: processor {definition.name!r}: that is what re-keys for {rest!r}")
         if definition.name in self.processors:
             raise InvalidApp(f"{what} is there already: a name is for one processor")
         for source in definition.sources:
@@ -224,12 +279,24 @@ class App:
         self.processors[definition.name] = processor
         return processor
 
+    def add(self, stage: S) -> S:
+        """One more part. InvalidApp: there is one of that name."""
+        if stage.name in self.processors:
+            raise InvalidApp(f"{self.name}.{stage.name} is there already: a name is for one processor")
+        self.processors[stage.name] = stage
+        return stage
+
     def _outputs(self, to: To) -> tuple[Topic, ...]:
         if to is None:
             return ()
-        return tuple(map(self._target, (to,) if isinstance(to, str | Topic) else to))
+        return tuple(map(self._target, to if isinstance(to, list | tuple) else (to,)))
 
-    def _target(self, to: str | Topic) -> Topic:
-        if isinstance(to, Topic):
-            return to
-        return self.topics.get(to) or Topic(check_name(to, f"{self.name}: to="))
+    def _target(self, to: object) -> Topic:
+        found = to if not isinstance(to, str) else self.topics.get(to) or self.tables.get(to)
+        if isinstance(found, TableTopic):
+            return Topic(found.name, found.event, found.key)
+        if isinstance(found, Topic):
+            return found
+        if not isinstance(to, str):
+            raise InvalidApp(f"{self.name}: to={to!r}; a name, or what `app.topic` returned, or a list of them")
+        return Topic(check_name(to, f"{self.name}: to="))

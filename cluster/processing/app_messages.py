@@ -48,6 +48,8 @@ def _stage_to_pb(stage: Stage, spec: ProcessorSpec, tasks: Mapping[TaskKey, app_
         external=stage.external,
         task_count=stage.tasks,
         tasks=[tasks[key] for key in keys if key in tasks],
+        outside=spec.outside,
+        guarantee=spec.guarantee,
     )
 
 
@@ -75,6 +77,10 @@ def task_to_pb(number: int, status: TaskStatus, *, traceback_bytes_max: int) -> 
         counts=status.counts,
         state_bytes=status.state_bytes,
         error_traceback=_tail(status.error_traceback, traceback_bytes_max),
+        retrying=status.retrying,
+        records_in_per_s=status.records_in_per_s,
+        records_out_per_s=status.records_out_per_s,
+        redrive_left=status.redrive_left,
     )
     if BEFORE_ALL_TIME_NS < status.watermark_ns < AFTER_ALL_TIME_NS:
         message.watermark_ns = status.watermark_ns
@@ -82,6 +88,20 @@ def task_to_pb(number: int, status: TaskStatus, *, traceback_bytes_max: int) -> 
         message.lag_records = status.lag_records
     if status.lag_s >= 0:
         message.lag_s = status.lag_s
+    if status.progress is not None:
+        message.progress.CopyFrom(app_pb2.TaskProgress(**status.progress._asdict()))
+    if status.failure is not None:
+        failure = status.failure
+        message.last_failure.CopyFrom(
+            app_pb2.TaskFailure(
+                error=failure.error,
+                became=failure.became,
+                topic=failure.topic,
+                partition=failure.partition,
+                offset=failure.offset,
+                at_ns=failure.at_ns,
+            )
+        )
     return message
 
 

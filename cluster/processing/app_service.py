@@ -103,11 +103,18 @@ class AppService:
         return app_pb2.PauseAppResponse(app=app_to_pb(app)).SerializeToString()
 
     async def resume_app(self, data: bytes, call: Call) -> bytes:
-        """See the proto."""
-        del call
+        """See the proto. A node that is asked by another one tells its own tasks only."""
         request = api.parse(app_pb2.ResumeAppRequest, data)
-        app = await self._set_paused(request.name, request.processor, request.version, paused=False)
-        return app_pb2.ResumeAppResponse(app=app_to_pb(app)).SerializeToString()
+        if is_forwarded(call):
+            app = self._app(request.name)
+        else:
+            app = await self._set_paused(request.name, request.processor, request.version, paused=False)
+        stages = [stage for stage, _ in chosen(app, request.processor, request.version)]
+        if is_forwarded(call):
+            tasks = self._asking.resume_here(stages)
+        else:
+            tasks = await self._asking.resume(stages, data, call)
+        return app_pb2.ResumeAppResponse(app=app_to_pb(app, tasks)).SerializeToString()
 
     async def _set_paused(self, name: str, processor: str, version: int, *, paused: bool) -> App:
         stages = [(stage.name, stage.version) for stage, _ in chosen(self._app(name), processor, version)]

@@ -1,4 +1,4 @@
-"""What tasks are doing, asked at the leaders of their logs, and starting a redrive there. One hop, each node once.
+"""What tasks are doing, asked at the leaders of their logs, and what they are told to do. One hop, each node once.
 
 A node that does not answer, or one that has not heard of an app yet, makes no answer fail: of those tasks it is told
 that nobody knows, and why.
@@ -21,6 +21,7 @@ from cluster.wire.api import app_pb2
 from cluster.world import Call
 
 DESCRIBE = "/riverrun.v1.AppService/DescribeApp"
+RESUME = "/riverrun.v1.AppService/ResumeApp"
 REDRIVE = "/riverrun.v1.AppService/RedriveApp"
 M = TypeVar("M")
 
@@ -62,6 +63,34 @@ class AskingTasks:
         except RiverrunError as error:
             return unknown_task(partition.number, error.message)
         return task_to_pb(partition.number, status, traceback_bytes_max=self._options.traceback_bytes_max)
+
+    # --- going on
+
+    def resume_here(self, stages: Sequence[Stage]) -> dict[TaskKey, app_pb2.Task]:
+        """Those of this node go on, if they have stopped; the others are not in the answer."""
+        here = self._led_here(stages)
+        return {key: self._resume(partition) for key, partition in here.items()}
+
+    async def resume(self, stages: Sequence[Stage], data: bytes, call: Call) -> dict[TaskKey, app_pb2.Task]:
+        """All of them; those that could not be told are in the answer, with why."""
+
+        async def ask(address: str) -> dict[TaskKey, app_pb2.Task]:
+            answer = app_pb2.ResumeAppResponse.FromString(await self._forwarding.call(address, RESUME, data, call))
+            return {(stage.name, stage.version, task.task): task for stage in answer.app.stages for task in stage.tasks}
+
+        found, whys = await self._everywhere(stages, self.resume_here(stages), ask)
+        return {key: unknown_task(key[2], why) for key, why in whys.items()} | {
+            key: task for key, task in found.items() if task.why
+        }
+
+    def _resume(self, partition: PartitionId) -> app_pb2.Task:
+        if self.tasks is None:
+            return unknown_task(partition.number, self._no_tasks())
+        try:
+            self.tasks.resume(partition)
+        except RiverrunError as error:
+            return unknown_task(partition.number, error.message)
+        return app_pb2.Task(task=partition.number)
 
     # --- redriving
 

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding
+from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.config import NodeConfig
 from cluster.metadata import TopicConfig
 from cluster.processing.app_service import AppService, app_routes
 from cluster.processing.asking_tasks import AskingTasks
 from cluster.processing.code_store import CodeStore
+from cluster.processing.code_sweeping import Sweeping
 from cluster.processing.deployment import AppDecisions, Deployment
 from cluster.processing.hosts import Hosts
 from cluster.processing.task_status import Tasks
@@ -29,6 +31,7 @@ class Apps:
         decisions: AppDecisions,
         forwarding: Forwarding,
         reading: ReadService,
+        publishing: PublishService,
         outlets: Outlets,
         clock: Clock,
         hosts: Hosts | None,
@@ -44,6 +47,7 @@ class Apps:
             clock=clock,
             options=options,
         )
+        self.sweeping = Sweeping(broker=broker, reading=reading, publishing=publishing, clock=clock, options=options)
         self._asking = AskingTasks(broker=broker, forwarding=forwarding, options=options)
         self._service = AppService(
             broker=broker,
@@ -76,6 +80,6 @@ class Apps:
     async def _make_code_topic(self, name: str) -> PartitionId:
         """With as many replicas as the cluster can have for good."""
         topic = await self._decisions.create_topic(
-            name, partitions=1, replicas=self._replicas, if_absent=True, config=TopicConfig()
+            name, partitions=1, replicas=self._replicas, if_absent=True, config=TopicConfig(compacted=True)
         )
         return PartitionId(topic.id, 0)

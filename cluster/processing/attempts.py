@@ -1,15 +1,20 @@
 """What is done when user code raises: find the record, try it again, and then what `on_error` says.
 
 Rules:
-1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody.
+1. What failed is taken back: state, timers, outputs. Nothing of it is seen by anybody. Who is called again for a record
+   gets it as it was, for the first call may have changed it.
 2. A function that takes one record is known to have failed at a record: those before it are done again, then it alone,
    then those behind it. A function that takes many is bisected. So one record is to blame in the end.
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
    goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`). So does one that
    does not decode, or is condemned (a process died at it), at once: no function ever sees it.
-4. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
-5. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
-   memory is short: what took it may be left over from others, so the process has to begin anew.
+4. Nobody waits here between attempts: the time of a work is limited, and the process is shared. The work is given up
+   with TriesLeft, which says for how long, and whoever hands over works counts for us (`Work.failures`): they commit
+   what comes before the record, let the time pass, and hand it over alone.
+5. A timer, or a window that closes, has no record that could be put aside: when it fails, the work fails.
+6. State that does not decode fails the work whatever `on_error` says: the record is not to blame. Nor is it where
+   memory is short: what took it may be left over from others, so the process has to begin anew. Nor where a
+   destination is away, or is not as it should be.
 """
 
 import traceback
@@ -17,7 +22,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.errors import InvalidRoute, ProcessorFailed, StateUnreadable, TriesLeft, Unreachable
 from cluster.processing.draft import SOURCE_HEADER, Draft, Part
 from cluster.processing.parking import (
     ERROR_HEADER,
@@ -34,7 +39,10 @@ from cluster.processing.parts import Broken, Readings
 from cluster.processing.policies import PARKED_KEYS_MAX
 from cluster.processing.processor import Stage
 from cluster.processing.state import KeyedState
-from cluster.processing.work import Fired, Output
+from cluster.processing.work import ERROR_CHARS_MAX, Failure, Fired, Output, Work
+
+OURS = __file__.rpartition("/")[0] + "/"
+"""Where the files are that call user code."""
 
 
 class Operator(Protocol):
@@ -54,7 +62,14 @@ class Attempts:
     """Runs an operator's steps so that each is done as a whole, or not at all."""
 
     def __init__(
-        self, stage: Stage, state: KeyedState, draft: Draft, readings: Readings, watermark: Callable[[], int]
+        self,
+        stage: Stage,
+        state: KeyedState,
+        draft: Draft,
+        readings: Readings,
+        watermark: Callable[[], int],
+        *,
+        waits: bool = True,
     ) -> None:
         self._spec = stage.spec
         self._policy = stage.policy
@@ -67,11 +82,19 @@ class Attempts:
         self._name = f"{stage.spec.app}.{stage.spec.name}"
         self._parked = state.store(PARKED_STORE, dict[bytes, Parked], dict)
         self._has_parked = False
+        self.failure: Failure | None = None
+        """The last one of this work that is none any more, for the record is passed over."""
+        self._waits = waits and self._policy.backoff_ns > 0
+        self._failures = 0
+        """Of the only record of this work, before it."""
+        self._timer_failures = 0
         self._placed = False
         """Whether what failed last was at `Draft.place`."""
 
-    def begin(self) -> None:
+    def begin(self, work: Work) -> None:
         """A work begins."""
+        self.failure = None
+        self._failures, self._timer_failures = (work.failures, 0) if work.batches else (0, work.failures)
         self._has_parked = bool(self._parked.cell(b"").get())
         self._state.settle()
 
@@ -92,31 +115,38 @@ class Attempts:
             if error is None:
                 continue
             if end - first == 1:
-                self._try_again(operator, part, first, error)
+                final = self._tried_again(operator, part, first, error, part, first)
+                if final is not None:
+                    self._conclude(part, first, final)
             elif operator.knows_place and self._placed:
                 place = self._draft.place
+                self._readings.renew(part, first, max(place + 1, self._draft.reached))
                 todo += [pair for pair in ((place + 1, end), (place, place + 1), (first, place)) if pair[0] < pair[1]]
             else:
+                self._readings.renew(part, first, end)
                 middle = (first + end) // 2
                 todo += [(middle, end), (first, middle)]
 
-    def timer(self, operator: Operator, fired: Fired) -> None:
-        """Handle a timer. ProcessorFailed or StateUnreadable: the work cannot be done."""
-        for attempt in range(self._policy.retries + 1):
-            error = self._step(partial(operator.fire, fired))
+    def timer(self, operator: Operator, fired: Fired, number: int) -> None:
+        """Handle a timer, with that number in the work. ProcessorFailed or StateUnreadable: it cannot be done."""
+        where = f"timer {fired.name!r} of key {fired.key!r}"
+        error = self._step(partial(operator.fire, fired))
+        for failures in range(self._timer_failures + 1, self._policy.retries + 1):
             if error is None:
                 return
-            if attempt == self._policy.retries:
-                raise self._failed(error, f"timer {fired.name!r} of key {fired.key!r}", timer=fired.name) from error
+            self._wait(error, failures, where, timer=fired.name, fired=str(number))
+            error = self._step(partial(operator.fire, fired))
+        if error is not None:
+            raise self._failed(error, where, timer=fired.name) from error
 
-    def redriven(self, operator: Operator, part: Part) -> None:
-        """Handle dead letters as the records that they were."""
+    def redriven(self, operator_of: Callable[[int], Operator], part: Part) -> None:
+        """Handle dead letters as the records that they were, by the operator of the input that they came from."""
         for place in range(len(part.keys)):
             if (
                 header(part, place, PROCESSOR_HEADER) == self._name
                 and header(part, place, VERSION_HEADER) == self._version
             ):
-                self._redrive(operator, part, place)
+                self._redrive(operator_of, part, place)
 
     def broken(self, broken: Broken) -> None:
         """A batch that cannot be read: all of its records at once."""
@@ -128,6 +158,7 @@ class Attempts:
                 broken.error, where, topic=topic, partition=str(batch.partition), offset=str(batch.begin)
             )
         self._draft.counts["corrupt"] += batch.end - batch.begin
+        self._note(broken.error, topic, batch.partition, batch.base_offset)
         whole = batch.end >= batch.base_offset + batch.record_count  # handed over in pieces, it is the last one's
         if self._policy.how == "dead_letter" and whole:
             source = f"{topic}/{batch.partition}@{batch.base_offset}".encode()
@@ -148,7 +179,7 @@ class Attempts:
             step()
             self._placed = False  # what cannot be encoded now may be any record's doing
             self._state.settle()
-        except (StateUnreadable, MemoryError):
+        except (StateUnreadable, MemoryError, Unreachable, InvalidRoute):
             raise
         except Exception as error:  # noqa: BLE001  it is the user's code
             self._state.roll_back()
@@ -175,13 +206,38 @@ class Attempts:
             self._draft.counts["parked"] += 1
             self._park(part.keys[place])
 
-    def _try_again(self, operator: Operator, part: Part, place: int, error: Exception) -> None:
-        for _ in range(self._policy.retries):
-            failed = self._step(partial(operator.take, part, place, place + 1))
-            if failed is None:
-                return
-            error = failed
-        self._conclude(part, place, error)
+    def _tried_again(
+        self, operator: Operator, part: Part, place: int, error: Exception, read: Part, read_at: int
+    ) -> Exception | None:
+        """What it raises at last, or nothing. `read`, `read_at`: where the record was read, perhaps as a dead letter.
+
+        TriesLeft: not now.
+        """
+        last: Exception | None = error
+        read, read_at = read.origin(read_at)
+        for failures in range(self._failures + 1, self._policy.retries + 1):
+            if last is None:
+                break
+            topic, partition, offset = part.position(place)
+            self._wait(
+                last,
+                failures,
+                f"the record of {topic}/{partition} at offset {offset}",
+                topic=topic,
+                input=str(read.input),
+                partition=str(read.partition),
+                offset=str(read.columns.offsets[read_at]),
+            )
+            self._readings.renew(part, place, place + 1)
+            last = self._step(partial(operator.take, part, place, place + 1))
+        return last
+
+    def _wait(self, error: Exception, failures: int, where: str, **place: str) -> None:
+        """TriesLeft: until the next attempt some time is to pass, which is not passed here."""
+        if self._waits:
+            wait_ns = self._policy.wait_ns(failures)
+            failed = self._failed(error, where, failures=str(failures), wait_ns=str(wait_ns), **place)
+            raise TriesLeft(failed.message, **failed.metadata) from error
 
     def _conclude(self, part: Part, place: int, error: Exception) -> None:
         """A record is to blame for good."""
@@ -189,13 +245,24 @@ class Attempts:
         where = {"topic": topic, "partition": str(partition), "offset": str(offset)}
         if self._policy.how == "stop":
             raise self._failed(error, f"the record of {topic}/{partition} at offset {offset}", **where) from error
+        self._note(error, topic, partition, offset)
         if self._policy.how == "skip":
             self._draft.counts["skipped"] += 1
             return
         self._draft.counts["dead_lettered"] += 1
-        self._write_letter(part, place, f"{type(error).__name__}: {error}", _traceback(error))
+        self._write_letter(part, place, _said(error), _traceback(error))
         if self._policy.park_key:
             self._park(part.keys[place])
+
+    def _note(self, error: Exception, topic: str, partition: int, offset: int) -> None:
+        self.failure = Failure(
+            error=_said(error)[:ERROR_CHARS_MAX],
+            became="skipped" if self._policy.how == "skip" else "dead_lettered",
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            at_ns=self._draft.now_ns,
+        )
 
     def _write_letter(self, part: Part, place: int, error: str, trace: str) -> None:
         letter = Letter(
@@ -220,7 +287,7 @@ class Attempts:
         self._has_parked = True
         self._state.settle()
 
-    def _redrive(self, operator: Operator, part: Part, place: int) -> None:
+    def _redrive(self, operator_of: Callable[[int], Operator], part: Part, place: int) -> None:
         key = part.keys[place]
         entry = None if key is None else self._parked.cell(b"").get().get(key)
         if entry is not None and entry.again:
@@ -234,18 +301,19 @@ class Attempts:
         else:
             letter.marks = [self._watermark()]
             error = part.poison.get(place) or letter.poison.get(0)
-            for _ in range(self._policy.retries + 1 if error is None else 0):
-                error = self._step(partial(operator.take, letter, 0, 1))
-                if error is None:
-                    break
+            if error is None:
+                make = operator_of(letter.input)
+                error = self._step(partial(make.take, letter, 0, 1))
+                error = error and self._tried_again(make, letter, 0, error, part, place)
         parked: dict[bytes, Parked] = self._parked.cell(b"").get()
         entry = None if key is None else parked.get(key)
         if error is not None:
             self._draft.counts["dead_lettered"] += 1
+            self._note(error, *part.position(place) if letter is None else letter.position(0))
             if letter is None:
                 self._again(part, place)
             else:
-                self._write_letter(letter, 0, f"{type(error).__name__}: {error}", _traceback(error))
+                self._write_letter(letter, 0, _said(error), _traceback(error))
             if entry is not None:
                 entry.again = entry.waiting - 1
         else:
@@ -275,7 +343,7 @@ class Attempts:
 
     def _failed(self, error: Exception, where: str, **metadata: str) -> ProcessorFailed:
         return ProcessorFailed(
-            f"{self._name} version {self._spec.version} failed at {where}: {type(error).__name__}: {error}",
+            f"{self._name} version {self._spec.version} failed at {where}: {_said(error)}",
             processor=self._name,
             version=self._version,
             traceback=_traceback(error),
@@ -283,5 +351,19 @@ class Attempts:
         )
 
 
+def _said(error: Exception) -> str:
+    try:
+        text = str(error)
+    except Exception as failed:  # noqa: BLE001  it is the user's class
+        text = f"(it cannot be told: {type(failed).__name__})"
+    return f"{type(error).__name__}: {text}"
+
+
 def _traceback(error: Exception) -> str:
-    return "".join(traceback.format_exception(error))
+    """From the first line of user code on; empty where it was not raised in this process."""
+    if error.__traceback__ is None:
+        return ""
+    told = traceback.TracebackException.from_exception(error)
+    first = next((number for number, frame in enumerate(told.stack) if not frame.filename.startswith(OURS)), 0)
+    told.stack = traceback.StackSummary.from_list(list(told.stack)[first:])
+    return "".join(told.format())

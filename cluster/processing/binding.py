@@ -17,6 +17,7 @@ import msgspec
 from cluster.errors import InvalidApp
 from cluster.processing.arrow import BatchView, is_batch
 from cluster.processing.context import Ctx
+from cluster.processing.event import foreign_in
 from cluster.processing.handles import MapState, State, Table
 
 _ITERABLES = (
@@ -24,6 +25,8 @@ _ITERABLES = (
     tuple,
     set,
     frozenset,
+    collections.abc.Sequence,
+    collections.abc.Collection,
     collections.abc.Iterable,
     collections.abc.Iterator,
     collections.abc.Generator,
@@ -56,6 +59,8 @@ class Binding(NamedTuple):
 
 def bind(function: Callable[..., Any], leading: int, what: str, takes: str = "the event") -> Binding:
     """Read the signature: `leading` parameters, then injected ones. InvalidApp says what is wrong with it."""
+    if not inspect.isroutine(function):
+        raise InvalidApp(f"{what}: a function is wanted, and this is {function!r}")
     try:
         hints = typing.get_type_hints(function)
     except NameError as error:
@@ -92,7 +97,7 @@ def _wanted(name: str, kind: Any, what: str) -> Wanted:
         raise InvalidApp(f"{what}: parameter {name!r} needs its types: State[int], MapState[str, int], Table[Price]")
     value = arguments[-1]
     try:
-        encodable = not isinstance(msgspec.inspect.type_info(value), msgspec.inspect.CustomType)
+        encodable = foreign_in(value) is None
     except TypeError:
         encodable = False
     if not encodable:
@@ -160,13 +165,15 @@ def _name(kind: Any) -> str:
 
 
 def default_of(kind: Any) -> Callable[[], Any]:
-    """What makes a value that was never set: the type itself where it needs nothing, else None."""
+    """What makes a value that was never set: the type itself where it needs nothing, and is then itself; else None."""
     made = typing.get_origin(kind) or kind
     if made in {typing.Union, types.UnionType} or not isinstance(made, type):
         return _nothing
+    if typing.is_typeddict(kind):
+        return dict  # to be filled
     try:
-        made()
-    except TypeError:
+        msgspec.msgpack.decode(msgspec.msgpack.encode(made()), type=kind)
+    except Exception:  # noqa: BLE001  it may be a class of the user's
         return _nothing
     return made
 

@@ -47,7 +47,9 @@ class Surroundings:
             if wanted.kind is Ctx:
                 columns.append(partial(_always, self.ctx))
             elif wanted.kind is State:
-                columns.append(self.state.store(wanted.name, wanted.value, default_of(wanted.value), State).hand_out)
+                default = default_of(wanted.value)
+                kind = wanted.value | None if default() is None else wanted.value  # as it was, it may become again
+                columns.append(self.state.store(wanted.name, kind, default, State).hand_out)
             elif wanted.kind is MapState:
                 columns.append(_pointing(MapState(self.state.store(wanted.name, wanted.value | None))))
             else:
@@ -84,12 +86,16 @@ class Arguments:
     def at(self, key: bytes | None) -> list[Any]:
         """For one call. InvalidRequest: there is no key."""
         if key is None and self.want_key:
-            raise _no_key()
+            raise no_key()
         return [next(iter(column)) for column in self.columns((key,))]
 
 
-def _no_key() -> InvalidRequest:
-    return InvalidRequest("the record has no key, and keyed state needs one")
+def no_key(what: str = "keyed state") -> InvalidRequest:
+    """The fault of a record without a key, where `what` needs one."""
+    return InvalidRequest(
+        f"the record has no key, and {what} needs one: whoever publishes gives it one, or the processor makes it, with "
+        "`key=`, of a field of a topic that is declared without"
+    )
 
 
 class Calls:
@@ -122,10 +128,14 @@ class Calls:
         self._draft.at_record(part, first)
         self._call(events, keys)
         if len(keys) < len(events):
-            raise _no_key()
+            raise no_key()
 
     def fire(self, fired: Fired) -> None:
-        """Call the function of a timer."""
+        """Call the function of a timer. LookupError: the code that set it had one, and this has none."""
+        if fired.name not in self._timers:
+            raise LookupError(
+                f"the code has no function for timer {fired.name!r} any more: deploy code with one, or a new version"
+            )
         function, arguments = self._timers[fired.name]
         self._draft.at_timer(fired)
         result = function(*arguments.at(fired.key))

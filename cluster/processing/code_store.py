@@ -1,8 +1,9 @@
 """User code in the cluster: files in pieces in an internal topic, replicated like everything else, known by their hash.
 
-A piece is a record with the key `<sha256, hex>/<number>`. The pieces of a file stand in one partition, perhaps among
-others; a file begins where its piece 0 was put, and of pieces that came twice the first behind that counts. Whoever
-reads a file checks its hash, so nothing that was damaged, or put there by mistake, is ever run.
+A piece is a record with the key `<sha256, hex>/<number>`, so a compacted topic has it once, and forgets it when no app
+has had it for long (`code_sweeping.py`). The pieces of a file stand in one partition, perhaps among others; it begins
+where its piece 0 was put, and of pieces that came twice the first behind that counts. Whoever reads a file checks its
+hash, so nothing that was damaged, or put there by mistake, is ever run.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from typing import TypeVar
 from cluster.broker.broker import Broker
 from cluster.broker.read_service import PartitionRead, ReadService
 from cluster.config import ProcessingOptions
-from cluster.errors import CorruptStorage, DeadlineExceeded, RiverrunError, UnknownTopic
+from cluster.errors import CorruptStorage, DeadlineExceeded, InvalidRequest, RiverrunError, UnknownTopic
 from cluster.metadata import Code
 from cluster.processing.internal_topics import CODE_TOPIC
 from cluster.processing.tasks.outlets import Outlets
@@ -26,6 +27,7 @@ from cluster.wire.records import make_batch
 from cluster.world import Clock
 
 T = TypeVar("T")
+NS_PER_S = 1_000_000_000
 
 
 class CodeStore:
@@ -101,6 +103,16 @@ class CodeStore:
             task.add_done_callback(lambda done: self._read_ended(code, done))
         return await asyncio.shield(task)
 
+    async def check_age(self, code: Code) -> None:
+        """InvalidRequest: it was uploaded so long ago that it may go at any time, and no app has it."""
+        if self._known(code.sha256) is not None:
+            return
+        topic, at = self._broker.directory.topic(CODE_TOPIC), stream_pb2.Position(offset=code.offset)
+        offsets = await self._reading.offsets_of(topic, 0, at)
+        age_s = (self._clock.wall_ns() - offsets.at_append_time_ns) / NS_PER_S
+        if age_s > self._options.code_unused_s / 2:
+            raise InvalidRequest(f"{code.name} was uploaded {age_s / 3600:.1f} hours ago; upload it again")
+
     def close(self) -> None:
         """Whoever waits for a file is told that it does not come."""
         for task in self._under_way.values():
@@ -133,7 +145,9 @@ class CodeStore:
         async with aclosing(reading.messages()) as messages:  # type: ignore[type-var]
             async for _ in messages:
                 for record in reading.part.records:
-                    if record.key.startswith(prefix):
+                    if (
+                        record.key.startswith(prefix) and record.value
+                    ):  # a tombstone comes before what is put there again
                         pieces.setdefault(int(record.key[len(prefix) :]), record.value)
                 if sum(map(len, pieces.values())) >= code.size_bytes:
                     break

@@ -19,7 +19,7 @@ import google_crc32c
 import msgspec
 
 from cluster.errors import RefusedToStart
-from cluster.processing.work import Fired, StateChange, TimerChange
+from cluster.processing.work import Failure, Fired, StateChange, TimerChange
 from cluster.records import Batch
 from cluster.types import Codec, Offset, PartitionId, ProducerId, Term, TopicId
 
@@ -30,7 +30,8 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="beg
     """The first command of a task's log: who it is, where it starts, and whom it may write to.
 
     `inputs`: each owned partition with the first offset to be processed. `outputs`: the topics, by id, that commits may
-    name. `producer`: what destinations know the task by; it is never another's, and never expires.
+    name. `producer`: what destinations know the task by; it is never another's, and never expires. `partitions`: of
+    each input; 0: not known.
     """
 
     app: str
@@ -39,6 +40,17 @@ class Begin(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="beg
     task: int
     tasks: int
     producer: ProducerId
+    inputs: list[tuple[PartitionId, Offset]]
+    outputs: list[TopicId]
+    partitions: int = 0
+
+
+class Rebind(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """The task's topics from now on, in the place of those that it began with: see `tasks.rebinding`.
+
+    `inputs`: every owned partition; its position is that of one that was owned before. `outputs`: as in Begin.
+    """
+
     inputs: list[tuple[PartitionId, Offset]]
     outputs: list[TopicId]
 
@@ -75,7 +87,9 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
 
     `term`: in which whoever made it led. `n` counts commits, from 1. `previous`: see above. `timers`: set, moved or
     deleted, after those of `fired` are gone. `shipped_upto`: all outputs of commits up to this one are at their
-    destinations, committed there. `counts`: what is to be added up, by name (late, dead_lettered, …).
+    destinations, committed there. `counts`: what is to be added up, by name (late, dead_lettered, …). `failure`: of the
+    last record in it that was passed over or put aside. `redrive`: from now on dead letters are handled again, those
+    before these ends. `rebind`: it comes before all else, and with no inputs or outputs.
     """
 
     term: Term
@@ -90,6 +104,9 @@ class TaskCommit(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag
     outputs: list[Outgoing]
     shipped_upto: int
     counts: dict[str, int] = {}
+    failure: Failure | None = None
+    redrive: list[tuple[PartitionId, Offset]] = []
+    rebind: Rebind | None = None
 
 
 Command = Begin | TaskCommit

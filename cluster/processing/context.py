@@ -99,6 +99,8 @@ class Ctx:
         if (after is None) == (at is None):
             raise InvalidApp(f"timer {name!r}: give either `after` or `at`")
         if at is not None:
+            if isinstance(at, bool) or not isinstance(at, int | dt.datetime):
+                raise InvalidApp(f"timer {name!r}: `at` is {at!r}; a datetime, or an int of ns since 1970")
             at_ns = at if isinstance(at, int) else datetime_ns(at)
         else:
             begin = self._draft.time_ns if clock == "event" else self._draft.now_ns

@@ -7,7 +7,7 @@ Rules:
    gets the partitions of those that it is alike to; failing that, those of what its writer reads; failing that, the
    default. What nobody of the app reads gets those of what its writer reads.
 3. A stage that is there under the same name and version must read, write and key the same as before: its tasks'
-   positions, state and sequences go on. Anything else wants a new version.
+   positions, state and sequences go on. Anything else wants a new version; but what becomes of errors may change.
 4. A stage has as many tasks as partitions, or fewer. Each has its log in a partition of the stage's own topic.
 """
 
@@ -17,9 +17,11 @@ from dataclasses import dataclass, field
 from cluster.errors import InvalidApp, InvalidRequest, UnknownTopic
 from cluster.metadata import App, Stage, Topic, TopicConfig
 from cluster.processing.internal_topics import TOPIC_NAME_MAX, tasks_topic
-from cluster.processing.spec import InputKind, ProcessorSpec
+from cluster.processing.spec import InputKind, Kind, ProcessorSpec
 from cluster.processing.stages import specs_of
 
+OUTSIDE = ""
+"""Stands for what a source reads: topics that it writes have as many partitions as is the default."""
 COMPACTED = TopicConfig(compacted=True)
 
 
@@ -73,7 +75,7 @@ def plan(specs: Sequence[ProcessorSpec], *, topics: Mapping[str, Topic], apps: M
     counts = _Counts(specs, there, wish).settled()
     stages = []
     for spec in specs:
-        count = counts[spec.inputs[0].topic]
+        count = spec.tasks if spec.kind is Kind.SOURCE else counts[spec.inputs[0].topic]
         known, was = before.get((spec.name, spec.version), (None, None))
         tasks = spec.tasks or count
         if tasks > count:
@@ -103,7 +105,7 @@ def _made(stages: Sequence[PlannedStage], there: Mapping[str, Topic], counts: Ma
         spec = stage.spec
         for name in (*(item.topic for item in spec.inputs), *(item.topic for item in spec.outputs)):
             if name not in there:
-                missing.setdefault(name, counts.get(name) or counts[spec.inputs[0].topic])
+                missing.setdefault(name, counts.get(name) or counts[spec.inputs[0].topic if spec.inputs else OUTSIDE])
     for name, count in missing.items():
         yield NewTopic(name, count, COMPACTED if name in tables else TopicConfig())
     for stage in stages:
@@ -140,6 +142,7 @@ def _check_same(stage: Stage, was: ProcessorSpec, spec: ProcessorSpec, tasks: in
         ("reads", _reads(was), _reads(spec)),
         ("writes", _writes(was), _writes(spec)),
         ("re-keys by", was.rekeys, spec.rekeys),
+        ("is connected to", was.outside, spec.outside),
         ("has tasks:", str(stage.tasks), str(tasks)),
     ):
         if before != now:
@@ -149,9 +152,16 @@ def _check_same(stage: Stage, was: ProcessorSpec, spec: ProcessorSpec, tasks: in
             )
 
 
+def _letters(spec: ProcessorSpec) -> set[str]:
+    """Topics of its dead letters: `on_error` may become another, for that is how what has stopped goes on."""
+    return {item.topic for item in spec.inputs if item.kind is InputKind.PARKED}
+
+
 def _reads(spec: ProcessorSpec) -> str:
     words = []
     for item in spec.inputs:
+        if item.kind is InputKind.PARKED:
+            continue
         details = [
             *([] if item.kind is InputKind.STREAM else [str(item.kind)]),
             *([f"key {item.key}"] if item.key else []),
@@ -163,7 +173,9 @@ def _reads(spec: ProcessorSpec) -> str:
 
 
 def _writes(spec: ProcessorSpec) -> str:
-    return ", ".join(item.topic + (f" (key {item.key})" if item.key else "") for item in spec.outputs)
+    letters = _letters(spec)
+    outputs = [item for item in spec.outputs if item.topic not in letters]
+    return ", ".join(item.topic + (f" (key {item.key})" if item.key else "") for item in outputs)
 
 
 def _what(spec: ProcessorSpec) -> str:
@@ -183,8 +195,9 @@ class _Counts:
 
     def settled(self) -> dict[str, int]:
         """Of every topic that a stage reads."""
+        self._counts[OUTSIDE] = self._wish.partitions_default
         for spec in self._specs:
-            if not spec.inputs:
+            if not spec.inputs and spec.kind is not Kind.SOURCE:
                 raise InvalidApp(f"{_what(spec)} reads nothing")
             self._join(spec)
         for spec in self._specs:
@@ -234,12 +247,12 @@ class _Counts:
     def _guess(self) -> None:
         """What the app writes itself gets as many as what its writer reads, from the first stages on."""
         while True:
-            open_ = [spec for spec in self._specs if spec.inputs[0].topic not in self._counts]
+            open_ = [spec for spec in self._specs if spec.inputs and spec.inputs[0].topic not in self._counts]
             if not open_:
                 return
             for spec in open_:
                 writers = [self._writers[item.topic] for item in spec.inputs if item.topic in self._writers]
-                counts = [self._counts.get(writer.inputs[0].topic) for writer in writers]
+                counts = [self._counts.get(writer.inputs[0].topic if writer.inputs else OUTSIDE) for writer in writers]
                 count = next((count for count in counts if count is not None), None)
                 if count is not None:
                     self._give(spec.inputs[0].topic, count, spec)

@@ -36,7 +36,7 @@ from cluster.processing.stages import specs_of
 from cluster.types import Offset, TopicId
 from cluster.wire.api import app_pb2
 
-FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,249}\.(py|whl)")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,199}\.(py|whl|toml)")
 ATTEMPTS_MAX = 3
 """Of planning anew because somebody else deployed, or this node had not heard of it yet."""
 AGAIN_S = 0.2
@@ -90,7 +90,10 @@ class Deployment:
         """See the proto. InvalidApp, InvalidRequest, UnknownTopic, HostFailed: nothing was changed."""
         hosts = self.hosts()
         if FILE_NAME.fullmatch(request.file_name) is None:
-            raise InvalidRequest(f"{request.file_name!r} is no name of a Python file or a wheel")
+            raise InvalidRequest(
+                f"{request.file_name!r} is no name of a Python file, a wheel or a route file: letters, digits and "
+                ". _ - + !, and then .py, .whl or .toml"
+            )
         content, offset = await self._content(request)
         file = CodeFile(name=request.file_name, app=request.app, content=content)
         try:
@@ -146,9 +149,11 @@ class Deployment:
             offset=Offset(uploaded.offset),
         )
         try:
-            return await self._store.read(code), code.offset
+            content = await self._store.read(code)
         except (CorruptStorage, OffsetOutOfRange) as error:
             raise InvalidRequest(f"{request.file_name} is not uploaded as it should be: {error.message}") from error
+        await self._store.check_age(code)
+        return content, code.offset
 
     async def _carry_out(
         self, planned: Plan, code: Code, made: list[str], *, external: bool

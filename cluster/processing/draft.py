@@ -86,6 +86,14 @@ class Part:
                     return value.decode()
         return f"{self._here}{self.columns.offsets[place]}"
 
+    def origin(self, place: int) -> tuple["Part", int]:
+        """The part of one partition in which the record was read, and its place there."""
+        return self, place
+
+    def partitions(self, first: int, end: int) -> Sequence[int]:
+        """Of the records from `first` to before `end`, as they were read."""
+        return [self.partition] * (end - first)
+
     def latest(self, first: int, end: int) -> Iterable[tuple[int, int]]:
         """The latest time of the records from `first` to before `end`, by the partition that they are of."""
         return ((self.partition, max(self.times if end - first == len(self.times) else self.times[first:end])),)
@@ -119,6 +127,8 @@ class Draft:
         self.counts: Counter[str] = Counter()
         self.part: Part | None = None
         self.place = 0
+        self.reached = 0
+        """Where calls run side by side: behind the last record that one of them has had. It may be beyond `place`."""
         self.fired: Fired | None = None
         self.stamp_ns: int | None = None
         """The time of outputs, where it is not that of the record or timer."""
@@ -132,6 +142,7 @@ class Draft:
     def at_record(self, part: Part, place: int) -> None:
         """We are at a record."""
         self.part, self.place, self.fired = part, place, None
+        self.reached = 0
 
     def at_timer(self, fired: Fired) -> None:
         """We are at a timer."""

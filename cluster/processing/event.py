@@ -7,9 +7,11 @@ their decimal digits, bytes as they are; anything else as JSON.
 
 import datetime as dt
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
+from msgspec import inspect
 
 from cluster.errors import InvalidApp
 
@@ -46,13 +48,25 @@ def encode_key(key: object) -> bytes:
 
 
 def decode_key(key: bytes, kind: Any) -> Any:
-    """The inverse, for the type of the field that keys come from."""
+    """The inverse, for the type of the field that keys come from. ValueError: it stands for nothing of that type."""
     if kind is bytes:
         return key
-    if kind is str:
-        return key.decode()
-    if kind is int:
-        return int(key)
+    try:
+        if kind is str:
+            return key.decode()
+        if kind is int:
+            return int(key)
+        return _decoded(key, kind)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ValueError(f"the record's key is {key!r:.200}, which stands for no {kind}: {error}") from None
+
+
+def _decoded(key: bytes, kind: Any) -> Any:
+    """What is not JSON is bytes or text; so are types that are made of them (choices of text, NewType, `| None`)."""
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(None if key == b"null" else key, kind)
+    with suppress(msgspec.ValidationError):
+        return msgspec.convert(key.decode(), kind)
     return msgspec.json.decode(key, type=kind)
 
 
@@ -65,6 +79,22 @@ def field_type(event: type, field: str, what: str) -> Any:
     if field not in fields:
         raise InvalidApp(f"{what}: {event.__name__} has no field {field!r}; it has {', '.join(fields) or 'none'}")
     return fields[field]
+
+
+def foreign_in(kind: Any) -> type | None:
+    """A class within a type that JSON and msgpack know nothing of, if there is one. TypeError, NameError: no type."""
+    todo: list[Any] = [inspect.type_info(kind)]
+    seen: list[Any] = []
+    while todo:
+        found = todo.pop()
+        if isinstance(found, inspect.CustomType) and found.cls is not object:
+            return found.cls
+        if isinstance(found, tuple):
+            todo += found
+        elif isinstance(found, inspect.Type | inspect.Field) and all(found is not known for known in seen):
+            seen.append(found)
+            todo += [getattr(found, name) for name in found.__struct_fields__]
+    return None
 
 
 def datetime_ns(moment: dt.datetime) -> int:

@@ -21,7 +21,8 @@ class State(Cell, Generic[T]):
     """One value for each key. `value` is there when it was never set, too, if its type can be made from nothing.
 
     What `value` gives may be changed in place: at the end of the work it is written if it is not what it was. Do not
-    keep the object: only what happens to it during a call for its key counts.
+    keep the object: only what happens to it during a call for its key counts. A value that is not of its type makes the
+    record fail.
     """
 
     __slots__ = ()
@@ -77,7 +78,10 @@ class MapState(Generic[K, V]):
 
 
 class Table(Generic[V]):
-    """The newest value of each key of a table's topic, of the keys that this task has."""
+    """The newest value of each key of a table's topic, of the keys that this task has.
+
+    What it gives is the caller's own copy: a table is changed by its topic alone.
+    """
 
     __slots__ = ("_key", "_mine", "_name", "_store")
     _key: bytes
@@ -98,7 +102,7 @@ class Table(Generic[V]):
             raise InvalidRequest(
                 f"table {self._name!r}: key {key!r} belongs to another task; give the processor the table's key"
             )
-        found = self._store.cell(encoded).get()
+        found = self._store.value(self._store.cell(encoded))
         return default if found is None else found
 
     def __getitem__(self, key: Any) -> V:

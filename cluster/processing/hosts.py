@@ -9,7 +9,7 @@ disturbed. Whoever got HostFailed opens a new host, and waits as long as that ta
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cluster.errors import HostFailed
 from cluster.processing.snapshot import Place
@@ -36,7 +36,11 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seat:
-    """Which task of which stage: see `Runner`. `app`: the app's name, by which external workers are found."""
+    """Which task of which stage: see `Runner`. `app`: the app's name, by which external workers are found.
+
+    `alone`: its stage has a process of its own, and it may speak without being asked (see `Host.on_word`): sources and
+    sinks. `identity`: the name of this task, in this deployment, to the world outside: of 100 characters at most.
+    """
 
     app: str = ""
     stage: str
@@ -44,6 +48,19 @@ class Seat:
     task: int
     tasks: int
     partitions: int
+    alone: bool = False
+    identity: str = ""
+
+
+class Word(NamedTuple):
+    """What a source or a sink says without being asked."""
+
+    ready: bool
+    """A work, even with nothing in it, has a point now."""
+    trouble: str = ""
+    """Why nothing comes, or goes, just now; "": all is well."""
+    progress: tuple[str, int, int] | None = None
+    """Of what has an end: what it is, how much of it is done, and of how much (0: not known)."""
 
 
 class Host(Protocol):
@@ -51,6 +68,8 @@ class Host(Protocol):
 
     on_end: Callable[[HostFailed], None]
     """Told when the process is gone while no work of this task is in hand; does nothing until somebody sets it."""
+    on_word: Callable[[Word], None]
+    """Likewise, of what an `alone` seat says."""
 
     async def run(self, work: Work) -> Effects:
         """Do a work. ProcessorFailed, StateUnreadable: as `Runner.run`. HostFailed: its process is gone."""

@@ -5,12 +5,12 @@ time plus `within`. One timer for each key forgets them. A record below the wate
 which pairs there are depends on no cut of the input into works.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from cluster.errors import InvalidRequest
-from cluster.processing.calling import Surroundings
+from cluster.processing.calling import Surroundings, no_key
 from cluster.processing.draft import Part
 from cluster.processing.work import Fired, TimerClock
 
@@ -31,12 +31,13 @@ class Joins:
 
     knows_place = True
 
-    def __init__(self, stage: Any, surroundings: Surroundings, decoders: Any) -> None:
+    def __init__(self, stage: Any, surroundings: Surroundings, decoders: Any, watermark: Callable[[], int]) -> None:
         self._within_ns: int = stage.within_ns
         self._function = stage.binding.function
         self._draft = surroundings.draft
         self._arguments = surroundings.arguments(stage.binding)
         self._decoders = decoders
+        self._watermark = watermark
         self._sides = surroundings.state.store(PAIRS_STORE, Sides, Sides)
 
     def take(self, part: Part, first: int, end: int) -> None:
@@ -48,16 +49,16 @@ class Joins:
             draft.place = place
             key, time_ns = part.keys[place], part.times[place]
             if key is None:
-                raise InvalidRequest("the record has no key, and a join needs one")
+                raise no_key("a join")
             if time_ns < part.marks[place]:
                 draft.counts["late"] += 1
                 continue
             sides: Sides = self._sides.cell(key).get()
             mine, others = (sides.left, sides.right) if part.input == 0 else (sides.right, sides.left)
+            decode = self._decoders[part.input]
             for other_ns, other in others:
                 if abs(other_ns - time_ns) <= self._within_ns:
-                    event = values[place] if self._decoders[part.input] is bytes else part.events[place]
-                    self._meet(part.input, key, event, other)
+                    self._meet(part.input, key, decode(values[place]), other)  # each pair has its own
             mine.append((time_ns, values[place]))
             forget_ns = time_ns + self._within_ns + 1
             if sides.timer_ns is None or forget_ns < sides.timer_ns:
@@ -68,8 +69,9 @@ class Joins:
         self._draft.at_timer(fired)
         cell = self._sides.cell(fired.key)
         sides: Sides = cell.get()
-        sides.left = [item for item in sides.left if item[0] + self._within_ns >= fired.at_ns]
-        sides.right = [item for item in sides.right if item[0] + self._within_ns >= fired.at_ns]
+        least_ns = self._watermark() - self._within_ns  # one look for all, not one for each time that there is
+        sides.left = [item for item in sides.left if item[0] >= least_ns]
+        sides.right = [item for item in sides.right if item[0] >= least_ns]
         left = [item[0] for item in (*sides.left, *sides.right)]
         if left:
             self._wake(fired.key, sides, min(left) + self._within_ns + 1)

@@ -24,14 +24,14 @@ The order within a commit: what it fired goes, then timers are set, moved or del
 
 from collections import deque
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
 from cluster.errors import RefusedToStart
-from cluster.processing.commit import Begin, TaskCommit, checksum_of, decode
+from cluster.processing.commit import Begin, Rebind, TaskCommit, checksum_of, decode
 from cluster.processing.timers import Timers, bytes_of
-from cluster.processing.work import BEFORE_ALL_TIME_NS
+from cluster.processing.work import BEFORE_ALL_TIME_NS, Failure
 from cluster.types import NO_TERM, Index, Offset, PartitionId, Term, TopicId
 
 FORMAT = 1
@@ -82,6 +82,8 @@ class Ledger:
 
     `n`, `term`, `checksum` are of the last commit (of Begin: 0, 0 and its checksum). `sequences`: the next one of each
     destination; of one that is not there, 0. `shipped_upto`: see TaskCommit. `unshipped`: after that, oldest first.
+    `failure`: the last one that a commit told of. `redrive`: partitions with dead letters that are handled again, up to
+    where; that is over when the positions are there, whoever leads by then.
     RefusedToStart: the ledger, or a command, was written by another version of riverrun, in a way not known here.
     """
 
@@ -98,6 +100,8 @@ class Ledger:
         self.timers = Timers([])
         self.unshipped: deque[Unshipped] = deque()
         self.counts: dict[str, int] = {}
+        self.failure: Failure | None = None
+        self.redrive: dict[PartitionId, Offset] = {}
         self._outputs: frozenset[TopicId] = frozenset()
         if encoded:
             self._decode(encoded)
@@ -127,6 +131,8 @@ class Ledger:
         return Accepted(0)
 
     def _take_commit(self, commit: TaskCommit, checksum: int, index: Index) -> None:
+        if commit.rebind is not None:
+            self._rebind(commit.rebind)
         self.n, self.term, self.checksum = commit.n, commit.term, checksum
         self.now_ns = max(self.now_ns, commit.now_ns)
         self.watermark_ns = max(self.watermark_ns, commit.watermark_ns)
@@ -148,6 +154,19 @@ class Ledger:
             self.unshipped.popleft()
         for name, count in commit.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
+        self.failure = commit.failure or self.failure
+        for partition, end in commit.redrive:
+            self.redrive[partition] = max(end, self.redrive.get(partition, end))
+        self.redrive = {p: end for p, end in self.redrive.items() if self.positions.get(p, end) < end}
+
+    def _rebind(self, rebind: Rebind) -> None:
+        """Partitions that were ever known stay where they are, and so do sequences: a topic may come back."""
+        assert self.begin is not None, "a commit was accepted"
+        starts = dict(self.begin.inputs)
+        inputs = [(partition, starts.get(partition, position)) for partition, position in rebind.inputs]
+        self.begin = msgspec.structs.replace(self.begin, inputs=inputs, outputs=rebind.outputs)
+        self.positions = {**dict(rebind.inputs), **self.positions}
+        self._outputs = frozenset(rebind.outputs)
 
     # --- the rules
 
@@ -246,19 +265,21 @@ class Ledger:
 
     def encode(self) -> bytes:
         """See `cluster.log.fold.Machine`."""
-        content = (
-            self.begin,
-            self.n,
-            self.term,
-            self.checksum,
-            self.now_ns,
-            self.watermark_ns,
-            self.shipped_upto,
-            sorted((*partition, position) for partition, position in self.positions.items()),
-            sorted((*partition, sequence) for partition, sequence in self.sequences.items()),
-            self.timers.plain(),
-            list(self.unshipped),
-            sorted(self.counts.items()),
+        content = _Plain(
+            begin=self.begin,
+            n=self.n,
+            term=self.term,
+            checksum=self.checksum,
+            now_ns=self.now_ns,
+            watermark_ns=self.watermark_ns,
+            shipped_upto=self.shipped_upto,
+            positions=sorted((*partition, position) for partition, position in self.positions.items()),
+            sequences=sorted((*partition, sequence) for partition, sequence in self.sequences.items()),
+            timers=self.timers.plain(),
+            unshipped=list(self.unshipped),
+            counts=sorted(self.counts.items()),
+            failure=self.failure,
+            redrive=sorted((*partition, end) for partition, end in self.redrive.items()),
         )
         return bytes([FORMAT]) + msgspec.msgpack.encode(content)
 
@@ -268,30 +289,35 @@ class Ledger:
                 f"a task's ledger was written by another version of riverrun (format {encoded[0]}, not {FORMAT})"
             )
         try:
-            plain: Any = msgspec.msgpack.decode(encoded[1:], type=_Plain)
+            plain = msgspec.msgpack.decode(encoded[1:], type=_Plain)
         except msgspec.DecodeError as error:
             raise RefusedToStart(f"a task's ledger was written by another version of riverrun: {error}") from error
-        self.begin, self.n, self.term, self.checksum, self.now_ns, self.watermark_ns, self.shipped_upto, *rest = plain
-        positions, sequences, timers, unshipped, counts = rest
-        self.positions = {PartitionId(topic, number): position for topic, number, position in positions}
-        self.sequences = {PartitionId(topic, number): sequence for topic, number, sequence in sequences}
-        self.timers = Timers(timers)
-        self.unshipped = deque(unshipped)
-        self.counts = dict(counts)
+        self.begin, self.n, self.term, self.checksum = plain.begin, plain.n, plain.term, plain.checksum
+        self.now_ns, self.watermark_ns, self.shipped_upto = plain.now_ns, plain.watermark_ns, plain.shipped_upto
+        self.positions = {PartitionId(topic, number): position for topic, number, position in plain.positions}
+        self.sequences = {PartitionId(topic, number): sequence for topic, number, sequence in plain.sequences}
+        self.timers = Timers(plain.timers)
+        self.unshipped = deque(plain.unshipped)
+        self.counts = dict(plain.counts)
+        self.failure = plain.failure
+        self.redrive = {PartitionId(topic, number): end for topic, number, end in plain.redrive}
         self._outputs = frozenset(self.begin.outputs) if self.begin is not None else frozenset()
 
 
-_Plain = tuple[
-    Begin | None,
-    int,
-    Term,
-    int,
-    int,
-    int,
-    int,
-    list[tuple[TopicId, int, Offset]],
-    list[tuple[TopicId, int, int]],
-    list[tuple[bytes, str, int, int]],
-    list[Unshipped],
-    list[tuple[str, int]],
-]
+class _Plain(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """As it is encoded: fields may be added at the end, with defaults."""
+
+    begin: Begin | None
+    n: int
+    term: Term
+    checksum: int
+    now_ns: int
+    watermark_ns: int
+    shipped_upto: int
+    positions: list[tuple[TopicId, int, Offset]]
+    sequences: list[tuple[TopicId, int, int]]
+    timers: list[tuple[bytes, str, int, int]]
+    unshipped: list[Unshipped]
+    counts: list[tuple[str, int]]
+    failure: Failure | None = None
+    redrive: list[tuple[TopicId, int, Offset]] = []

@@ -38,7 +38,7 @@ class Mixed(Part):
         )
         super().__init__(parts[0].input, parts[0].spec, parts[0].partition, columns)
         self.times = self._mix(part.times for part in parts)
-        self.events = self._mix(part.events for part in parts)
+        self.events = [*self._mix(part.events for part in parts)]
         if any(part.poison for part in parts):
             places = {place: number for number, place in enumerate(self._order)}
             for begin, part in zip(self._begins, parts, strict=True):
@@ -47,12 +47,12 @@ class Mixed(Part):
     def _mix(self, columns: Iterable[Iterable[Any]]) -> Sequence[Any]:
         return self._pick([*chain.from_iterable(columns)])
 
-    def partitions(self) -> Sequence[int]:
-        """Of each record."""
-        return self._mix(repeat(part.partition, len(part.keys)) for part in self._parts)
+    def partitions(self, first: int, end: int) -> Sequence[int]:
+        """See Part."""
+        return self._mix(repeat(part.partition, len(part.keys)) for part in self._parts)[first:end]
 
     def origin(self, place: int) -> tuple[Part, int]:
-        """The part that a record comes from, and its place there."""
+        """See Part."""
         place = self._order[place]
         number = bisect_right(self._begins, place) - 1
         return self._parts[number], place - self._begins[number]

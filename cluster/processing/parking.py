@@ -20,7 +20,9 @@ PROCESSOR_HEADER = "rr-processor"
 INPUT_HEADER = "rr-input"
 VERSION_HEADER = "rr-version"
 ERROR_HEADER = "rr-error"
+ERROR_BYTES_MAX = 4096
 TRACEBACK_BYTES_MAX = 8192
+"""Of an exception's text the beginning, of where it was the end."""
 
 
 class Parked(msgspec.Struct, array_like=True):
@@ -53,7 +55,7 @@ def letter_of(part: Part, place: int, letter: Letter, output: int) -> Output:
             (INPUT_HEADER, letter.input_topic.encode()),
             (PROCESSOR_HEADER, letter.processor.encode()),
             (VERSION_HEADER, b"%d" % letter.version),
-            (ERROR_HEADER, letter.error.encode(errors="replace")),
+            (ERROR_HEADER, letter.error[:ERROR_BYTES_MAX].encode(errors="replace")[:ERROR_BYTES_MAX]),
             ("rr-traceback", letter.traceback.encode(errors="replace")[-TRACEBACK_BYTES_MAX:]),
         ],
         timestamp_ns=columns.times_ns[place],

@@ -78,6 +78,16 @@ class Reading:
             if least < EVENT_TIME_NS_MIN or greatest > EVENT_TIME_NS_MAX:
                 self._set_apart(part)
 
+    def renew(self, part: Part, first: int, end: int) -> None:
+        """Decode the values from `first` to before `end` once more: user code has had what came of them."""
+        if self._raw or self.spec.kind is InputKind.TABLE:
+            return
+        events, values = part.events, part.columns.values
+        assert isinstance(events, list), "they were decoded"
+        for place in range(first, end):
+            if place not in part.poison:
+                events[place] = self.decode(values[place])
+
     @staticmethod
     def _set_apart(part: Part) -> None:
         """Records whose time is none: nobody sees them, and they do not move the watermark."""
@@ -106,7 +116,7 @@ class Reading:
         if not part.poison:
             part.times = [*map(time_of, map(moment, part.events))]
             return
-        times = list(part.columns.times_ns)
+        times = [EVENT_TIME_NS_MIN] * len(part.events)  # what does not decode has none, and moves no watermark
         for place, event in enumerate(part.events):
             if place not in part.poison:
                 times[place] = time_of(moment(event))
@@ -114,13 +124,14 @@ class Reading:
 
 
 class Readings:
-    """All inputs of a stage."""
+    """All inputs of a stage. `mixes`: its operator takes records of several partitions at once."""
 
-    def __init__(self, specs: Sequence[InputSpec], events: Sequence[Any]) -> None:
+    def __init__(self, specs: Sequence[InputSpec], events: Sequence[Any], *, mixes: bool = True) -> None:
         self.inputs = [
             Reading(number, spec, event) for number, (spec, event) in enumerate(zip(specs, events, strict=False))
         ]
         self._specs = specs
+        self._mixes = mixes
         self._by_topic = {reading.spec.topic: reading for reading in self.inputs}
         self._condemned: Sequence[Condemned] = ()
 
@@ -137,11 +148,15 @@ class Readings:
         for batch in batches:
             lanes.setdefault((batch.input, batch.partition), []).extend(self._read(batch))
         items = [lane for lane in lanes.values() if lane]
-        if len(items) > 1 and _are_alike(item for lane in items for item in lane):
+        if self._mixes and len(items) > 1 and _are_alike(item for lane in items for item in lane):
             part = Mixed([[item.part for item in lane if isinstance(item, Run)] for lane in items])
             yield Run(part, 0, len(part.keys))
             return
         yield from _in_time_order(items)
+
+    def renew(self, part: Part, first: int, end: int) -> None:
+        """User code has had these records, and is to get them again as they were, whatever it has done to them."""
+        self.inputs[part.input].renew(part, first, end)
 
     def letter(self, part: Part, place: int, topic: str) -> Part | None:
         """A dead letter as the record that it was; None if its input is not among ours any more."""

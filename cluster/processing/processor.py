@@ -4,11 +4,15 @@ A *stage* is what has tasks of its own: the function's, and before it, where its
 re-keys into an internal topic.
 """
 
+import datetime as dt
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
+
+import msgspec
 
 from cluster.errors import InvalidApp
 from cluster.processing import event as events
@@ -18,11 +22,16 @@ from cluster.processing.draft import OutputForm
 from cluster.processing.handles import MapState, State, Table
 from cluster.processing.policies import OnError, describe
 from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
-from cluster.processing.topics import TableTopic, Topic
+from cluster.processing.topics import TableTopic, Topic, check_name
+from cluster.processing.transform import Transform
 from cluster.processing.windows import Window, WindowForm
 
+REKEY = ".rekey"
+"""At the end of a stage's name: it re-keys for the processor before it."""
 ALL = "*"
 """As a processor's key: one key for everything."""
+NUMBER_MAX = 2**31 - 1
+CONCURRENCY_MAX = 10_000
 _TAKES = {
     Kind.FUNCTION: "the event",
     Kind.WINDOW: "the Window and a list[Event] (or a pyarrow.RecordBatch)",
@@ -69,6 +78,12 @@ class Stage:
     within_ns: int = 0
     late: int = -1
     dead: int = -1
+    outside: Any = None
+    """Of sources and sinks: their options (see `cluster.connectors.contract`)."""
+    transform: Transform | None = None
+    """Of routes: what is made of records, instead of a function."""
+    raw: bool = False
+    """Values stay bytes."""
 
 
 class Processor:
@@ -81,6 +96,7 @@ class Processor:
         self.name = definition.name
         self.definition = definition
         self.function = function
+        self.__name__ = definition.name
         self.__doc__ = function.__doc__
         self._what = f"{app}.{definition.name}"
         self._tables = {table.parameter: table for table in tables.values()}
@@ -131,6 +147,8 @@ class Processor:
         self._check_options()
         takes = _TAKES[definition.kind]
         binding = bind(self.function, 1 if definition.kind is Kind.FUNCTION else 2, what, takes)
+        if inspect.isasyncgenfunction(self.function):
+            raise InvalidApp(f"{what}: an async function returns what it has, one value or a list; it does not yield")
         source = definition.sources[0]
         if definition.kind is Kind.WINDOW:
             if binding.leading[0] is not Window or not is_many(binding.leading[1]):
@@ -152,13 +170,30 @@ class Processor:
 
     def _check_options(self) -> None:
         definition, what = self.definition, self._what
-        if definition.version < 1 or definition.tasks < 0 or not 1 <= definition.concurrency <= 10_000:
-            raise InvalidApp(f"{what}: version from 1, tasks from 0, concurrency from 1 to 10000")
-        start = definition.start
-        if start not in {"earliest", "latest"} and not (_BACK.fullmatch(start) or _MOMENT.fullmatch(start)):
-            raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
-        if definition.until and not _MOMENT.fullmatch(definition.until):
-            raise InvalidApp(f"{what}: until {definition.until!r}; a time (ISO 8601)")
+        for name, value, least, greatest in (
+            ("version", definition.version, 1, NUMBER_MAX),
+            ("tasks", definition.tasks, 0, NUMBER_MAX),
+            ("concurrency", definition.concurrency, 1, CONCURRENCY_MAX),
+        ):
+            if not isinstance(value, int) or not least <= value <= greatest:
+                raise InvalidApp(f"{what}: {name} {value!r}; a whole number from {least} to {greatest}")
+        check_start_until(definition.start, definition.until, what)
+        key = definition.key
+        if key is not None and not isinstance(key, str):
+            raise InvalidApp(f"{what}: key {key!r}; a field's name, or ALL")
+        self._check_asides()
+
+    def _check_asides(self) -> None:
+        """Where dead letters and late records go: not to what is read, or they would come again and again."""
+        what, policy, late_to = self._what, self.definition.on_error, self.definition.late_to
+        if not isinstance(policy, OnError):
+            raise InvalidApp(f"{what}: on_error {policy!r}; one of stop(), skip(), dead_letter()")
+        if policy.topic:
+            check_name(policy.topic, f"{what}: dead_letter")
+        read = {source.name for source in self.definition.sources}
+        for who, name in (("dead letters", policy.topic), *(("late records", topic.name) for topic in late_to)):
+            if name in read:
+                raise InvalidApp(f"{what}: {who} to {name!r}, which it reads")
 
     def _check_key(self, binding: Binding) -> None:
         definition, what = self.definition, self._what
@@ -204,6 +239,20 @@ class Processor:
         version = self.definition.version
         return f"__rekey.{self.app}.{self.name}" + (f".{version}" if version > 1 else "")
 
+    def _decodable(self, topic: Topic | TableTopic, event: Any) -> Any:
+        """The type itself. It is looked at only now, for what it refers to may be written behind the topic."""
+        try:
+            msgspec.json.Decoder(event)
+            foreign = events.foreign_in(event)
+        except (NameError, TypeError) as error:
+            raise InvalidApp(f"{self._what}: events of topic {topic.name!r} cannot be decoded: {error}") from error
+        if foreign is not None:
+            raise InvalidApp(
+                f"{self._what}: events of topic {topic.name!r} cannot be decoded: {foreign.__name__} is no Event, no "
+                "dataclass and no plain type"
+            )
+        return event
+
     def _dead(self) -> tuple[tuple[OutputSpec, ...], tuple[InputSpec, ...]]:
         policy = self.definition.on_error
         if policy.how != "dead_letter":
@@ -216,10 +265,11 @@ class Processor:
         source = definition.sources[0]
         letters, parked = self._dead()
         key = "" if definition.key == ALL else str(definition.key)
+        event = source.event if key or source.time else _read_as(source, self._binding.leading[-1])
         return Stage(
             spec=ProcessorSpec(
                 app=self.app,
-                name=f"{self.name}.rekey",
+                name=f"{self.name}{REKEY}",
                 version=definition.version,
                 kind=Kind.REKEY,
                 inputs=(source.as_input(definition.start, definition.until), *parked),
@@ -232,7 +282,7 @@ class Processor:
             ),
             binding=None,
             timers={},
-            events=(source.event,),
+            events=(self._decodable(source, event),),
             forms=(OutputForm(self._internal, None, None),),
             tables={},
             key_kind=self._key_kind(source, source.key),
@@ -278,7 +328,7 @@ class Processor:
             ),
             binding=binding,
             timers=dict(self._timers),
-            events=(*sources, *(table.event for table in tables)),
+            events=(*map(self._decodable, definition.sources, sources), *(self._decodable(t, t.event) for t in tables)),
             forms=tuple(map(_form, definition.outputs)),
             tables={table.parameter: table.name for table in tables},
             key_kind=self._key_kind(definition.sources[0], key),
@@ -288,6 +338,28 @@ class Processor:
             late=len(definition.outputs) if late else -1,
             dead=len(definition.outputs) + len(late) if letters else -1,
         )
+
+
+def check_start_until(start: object, until: object, what: str) -> None:
+    """InvalidApp: one of them is none."""
+    if start not in ("earliest", "latest") and not _is_moment(start) and not _is_back(start):
+        raise InvalidApp(f'{what}: start {start!r}; "earliest", "latest", a time (ISO 8601), or "-24h"')
+    if until != "" and not _is_moment(until):
+        raise InvalidApp(f"{what}: until {until!r}; a time (ISO 8601)")
+
+
+def _is_back(written: object) -> bool:
+    return isinstance(written, str) and _BACK.fullmatch(written) is not None
+
+
+def _is_moment(written: object) -> bool:
+    if not isinstance(written, str) or _MOMENT.fullmatch(written) is None:
+        return False
+    try:
+        dt.datetime.fromisoformat(written)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_as(source: Topic, view: Any) -> Any:

@@ -9,9 +9,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from cluster.client.routing import partition_of_key
+from cluster.processing.async_calls import Loop
+from cluster.processing.outside.capture import Capture
+from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.processor import Stage
+from cluster.processing.rehearsed_ends import AtOnce, RehearsedSink, RehearsedSource
 from cluster.processing.runner import Runner
-from cluster.processing.spec import InputKind, InputSpec
+from cluster.processing.spec import InputKind, InputSpec, Kind
 from cluster.processing.work import (
     BEFORE_ALL_TIME_NS,
     BY_KEY,
@@ -94,7 +98,13 @@ class RehearsedTask:
     """One task of a stage, with what its log adds up to."""
 
     def __init__(
-        self, stage: Stage, task: int, tasks: int, inputs: Sequence[RehearsedTopic], outputs: Sequence[RehearsedTopic]
+        self,
+        stage: Stage,
+        task: int,
+        tasks: int,
+        inputs: Sequence[RehearsedTopic],
+        outputs: Sequence[RehearsedTopic],
+        loop: Loop,
     ) -> None:
         self.stage = stage
         self.crash_before = ""
@@ -107,12 +117,15 @@ class RehearsedTask:
         self._task, self._tasks = task, tasks
         self._name = f"{stage.spec.app}.{stage.spec.name}/{task}"
         self._inputs, self._outputs = inputs, outputs
+        self._loop = loop
         self._n = 0
         self._positions: dict[tuple[int, int], int] = {}
         self._sequences: dict[tuple[str, int], int] = {}
         self._outbox: list[Shipment] = []
         self._quiet: tuple[object, ...] = ()
         self._keyless = 0
+        self.source = RehearsedSource()
+        self.sink = RehearsedSink(stage.outside.guarantee) if stage.spec.kind is Kind.SINK else None
         self._runner = self._new_runner()
 
     def step(self, now_ns: int, records_max: int) -> bool:
@@ -182,7 +195,9 @@ class RehearsedTask:
         idle = self._idle(now_ns)
         spec = self.stage.spec
         quiet = (tuple(idle), now_ns if spec.timers or spec.watermarks else 0)
-        if not fired and not batches and quiet == self._quiet:
+        if isinstance(self._runner, Capture) and not fired and not self._runner.inflow.is_ready:
+            return None
+        if not fired and not batches and quiet == self._quiet and spec.kind is not Kind.SOURCE:
             return None
         self._quiet = quiet
         return self._work_of(now_ns, batches, fired)
@@ -302,10 +317,34 @@ class RehearsedTask:
         return [self.store.get(pair) for pair in wanted]
 
     def _new_runner(self) -> Runner:
+        if self.stage.spec.kind is Kind.SOURCE:
+            return Capture(
+                self.stage,
+                self._read,
+                task=self._task,
+                tasks=self._tasks,
+                partitions=self._tasks,
+                open_inflow=self.source.opened,
+            )
+        if self.sink is not None:
+            return DeliveryRunner(
+                self.stage,
+                self._read,
+                task=self._task,
+                tasks=self._tasks,
+                partitions=len(self._inputs[0].partitions),
+                sink=self.sink,
+                identity=self._name,
+                background=AtOnce(),
+                on_change=lambda: None,
+                waits=False,
+            )
         return Runner(
             self.stage,
             self._read,
             task=self._task,
             tasks=self._tasks,
             partitions=len(self._inputs[0].partitions),
+            loop=self._loop,
+            waits=False,
         )

@@ -9,11 +9,12 @@ Within a work timers come first, then the batches; see `attempts` for what happe
 
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Any
 
 import msgspec
 
 from cluster.client.routing import partition_of_key
-from cluster.processing.async_calls import AsyncCalls
+from cluster.processing.async_calls import AsyncCalls, Loop
 from cluster.processing.attempts import Attempts, Operator
 from cluster.processing.binding import element
 from cluster.processing.calling import Calls, Surroundings, table_store
@@ -26,6 +27,7 @@ from cluster.processing.processor import Stage
 from cluster.processing.rekeying import Rekeys, watermark_record
 from cluster.processing.spec import InputKind, Kind
 from cluster.processing.state import KeyedState, ReadState, Store
+from cluster.processing.transform import Routed
 from cluster.processing.watermarks import NO_WRITER, TimeState, Watermarks
 from cluster.processing.windows import Windows
 from cluster.processing.work import Effects, Fired, Work
@@ -34,14 +36,28 @@ TIME_STORE = "~time"
 
 
 class Runner:
-    """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task."""
+    """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task.
+
+    `loop`: what async functions run on; by default one of its own. `waits`: whoever hands over works lets time pass
+    between attempts, when it is told so (TriesLeft).
+    """
 
     def __init__(
-        self, stage: Stage, read_state: ReadState, *, task: int = 0, tasks: int = 1, partitions: int = 1
+        self,
+        stage: Stage,
+        read_state: ReadState,
+        *,
+        task: int = 0,
+        tasks: int = 1,
+        partitions: int = 1,
+        loop: Loop | None = None,
+        waits: bool = True,
     ) -> None:
         self.stage = stage
         spec = stage.spec
         self._task, self._tasks, self._partitions = task, tasks, partitions
+        self._loop = loop or Loop()
+        self._own_loop = self._loop if loop is None else None
         self._state = KeyedState(read_state)
         self._draft = Draft(stage.forms)
         self._time = self._state.store(TIME_STORE, TimeState, TimeState)
@@ -53,8 +69,8 @@ class Runner:
         ]
         self._internal = [number for number, spec_ in enumerate(spec.inputs) if spec_.internal]
         self._watermarks = Watermarks(TimeState(), (), ())
-        self._readings = Readings(spec.inputs, stage.events)
-        self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark)
+        self._readings = Readings(spec.inputs, stage.events, mixes=spec.kind is not Kind.SINK)
+        self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark, waits=waits)
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE
         }
@@ -66,7 +82,7 @@ class Runner:
         self._wants_marks = spec.kind in {Kind.WINDOW, Kind.JOIN}
 
     def run(self, work: Work) -> Effects:
-        """Do a work. ProcessorFailed, StateUnreadable: it came to nothing, and the runner is as before it."""
+        """Do a work. ProcessorFailed, TriesLeft, StateUnreadable: it came to nothing, and this is as before."""
         try:
             return self._run(work)
         except BaseException:
@@ -78,20 +94,20 @@ class Runner:
         self._state.committed(n)
 
     def close(self) -> None:
-        """The runner is done with: what async functions left on their loop ends."""
-        if isinstance(self._operator, AsyncCalls):
-            self._operator.close()
+        """The runner is done with, and so is a loop of its own."""
+        if self._own_loop is not None:
+            self._own_loop.close()
 
     def _run(self, work: Work) -> Effects:
         draft = self._draft
         draft.begin(work.now_ns)
-        self._attempts.begin()
+        self._attempts.begin(work)
         time = self._time.committed(b"")
         state = TimeState() if time is None else _decode_time(time)
         self._watermarks = Watermarks(state, self._owned, self._internal)
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
-        for fired in work.fired:
-            self._attempts.timer(self._operator, fired)
+        for number, fired in enumerate(work.fired):
+            self._attempts.timer(self._operator, fired, number)
         items = self._readings.runs(work.batches, in_time_order=work.in_time_order, condemned=work.condemned)
         for item in items:
             if isinstance(item, Told):
@@ -109,14 +125,15 @@ class Runner:
             outputs=draft.outputs,
             watermark_ns=self._watermarks.value_ns,
             counts=dict(draft.counts),
+            failure=self._attempts.failure,
         )
 
     def _handle(self, part: Part, first: int, end: int) -> None:
         kind = part.spec.kind
         if kind is InputKind.PARKED:
-            self._attempts.redriven(self._operator, part)
+            self._attempts.redriven(self._operator_of, part)
         elif kind is InputKind.TABLE:
-            self._attempts.records(self._tables[part.input], part, first, end)
+            self._attempts.records(self._operator_of(part.input), part, first, end)
         else:
             if self._wants_marks:
                 part.marks = self._marks(part, first, end)
@@ -125,6 +142,10 @@ class Runner:
                 for partition, time_ns in part.latest(first, end):
                     self._watermarks.advance((part.input, partition, NO_WRITER), time_ns - part.spec.disorder_ns)
 
+    def _operator_of(self, number: int) -> Operator:
+        """Who handles records of an input."""
+        return self._tables.get(number, self._operator)
+
     def _marks(self, part: Part, first: int, end: int) -> Sequence[int]:
         """The watermark at the turn of each record, by its place."""
         value = self._watermarks.value_ns
@@ -132,7 +153,7 @@ class Runner:
             return [value] * end
         disorder = part.spec.disorder_ns
         if isinstance(part, Mixed):
-            lanes = ((part.input, partition, NO_WRITER) for partition in part.partitions())
+            lanes = ((part.input, partition, NO_WRITER) for partition in part.partitions(0, end))
             return self._watermarks.marks(zip(lanes, (time_ns - disorder for time_ns in part.times), strict=True))
         lane = (part.input, part.partition, NO_WRITER)
         others = self._watermarks.least_of_others(lane)
@@ -164,8 +185,16 @@ class Runner:
         identity = f"{spec.app}.{spec.name}"
         return Ctx(draft, identity, self.stage.key_kind, frozenset(self.stage.timers), self._watermark)
 
+    def _rows(self, table: str, keys: Sequence[bytes | None]) -> list[Any]:
+        """Of a route's look-up."""
+        store = self._state.store(table_store(table), Any | None)
+        store.load(key for key in keys if key is not None)
+        return [None if key is None else store.cell(key).get() for key in keys]
+
     def _make_operator(self) -> Operator:
         stage = self.stage
+        if stage.transform is not None:
+            return Routed(stage.transform, self._draft, self._rows)
         surroundings = Surroundings(self._state, self._draft, self._ctx_at(self._draft), stage.tables, self._is_mine)
         match stage.spec.kind:
             case Kind.REKEY:
@@ -173,10 +202,11 @@ class Runner:
             case Kind.WINDOW:
                 return Windows(stage, surroundings, self._decoders(1)[0])
             case Kind.JOIN:
-                return Joins(stage, surroundings, self._decoders(2))
+                return Joins(stage, surroundings, self._decoders(2), self._watermark)
         assert stage.binding is not None, "a stage with a function has its signature"
         if stage.binding.is_async:
-            return AsyncCalls(stage.binding, stage.spec.concurrency, surroundings, self._ctx_at, stage.events[0])
+            concurrency = stage.spec.concurrency
+            return AsyncCalls(stage.binding, concurrency, surroundings, self._ctx_at, stage.events[0], self._loop)
         return Calls(stage.binding, stage.timers, surroundings, stage.events[0])
 
 

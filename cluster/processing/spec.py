@@ -18,6 +18,10 @@ class Kind(StrEnum):
     WINDOW = "window"
     JOIN = "join"
     REKEY = "rekey"
+    SOURCE = "source"
+    """It reads what lies outside, and has no inputs."""
+    SINK = "sink"
+    """It writes what lies outside."""
 
 
 class InputKind(StrEnum):
@@ -82,6 +86,12 @@ class ProcessorSpec(msgspec.Struct, frozen=True, kw_only=True):
     """Of kind REKEY: the field that the new key is made of; "": one key for all."""
     rekeys_for: str = ""
     """Of kind REKEY: the processor that reads what it writes."""
+    outside: str = ""
+    """Of kinds SOURCE and SINK: what is captured from, or delivered to, for people."""
+    guarantee: str = ""
+    """Likewise: how often each record."""
+    batch_records_max: int = 0
+    """Of kind SINK: records in one work; 0: as many as in others."""
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -7,7 +7,8 @@ Rules:
 2. `settle` ends an attempt that went well; `roll_back` ends one that did not, and drops what was in play.
 3. `take_changes` ends a work: one change for each value that is not what it was before. `drop` ends it without.
 4. Callbacks read what is committed, so a value that was changed by work n stays in memory until n is committed.
-5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done.
+5. A value that does not decode is nobody's default: `StateUnreadable`, and the work is not done. So one that would not
+   is not taken from user code: the attempt fails.
 6. What equals the default, and was nothing before, is nothing: to look does not store.
 
 All of this is done for each record, or each key of a work: over columns, by what takes few steps in Python.
@@ -31,14 +32,21 @@ ReadState = Callable[[Sequence[tuple[str, bytes]]], Sequence[bytes | None]]
 """Committed values of (store, key) pairs, in their order; None where there is none."""
 
 CELLS_MAX = 200_000
-"""Values that a runner keeps in memory, where all is committed."""
+BYTES_MAX = 16 * 1024 * 1024
+"""Values that a runner keeps in memory, where all is committed, and what they are in bytes, encoded."""
 
 BARE_BYTES_MAX = 256
 """A larger value is put away between attempts, so that who needs it for few records pays for those; smaller ones are
 encoded sooner than put away and taken out again."""
 
-SCALARS = (int, float, bool, type(None))
-"""Values of these are encoded again for each record, not for each key: that takes less than to tell the keys apart."""
+SCALARS: frozenset[type] = frozenset({int, float, bool, type(None)})
+"""Values of these are encoded again for each record, not for each key: that takes less than to tell the keys apart.
+Their bytes are few, and not counted."""
+PLAIN: frozenset[type] = SCALARS | {str, bytes}
+"""A value of one of these types decodes again where its state is of that type: nobody has to try."""
+
+OWN = "~"
+"""Names of stores that user code has no part in begin so."""
 
 Encoded = list[tuple[Sequence[bytes], Sequence[bytes | None]]]
 """Keys, and what belongs to them; what comes later counts."""
@@ -112,6 +120,10 @@ def _options(kind: Any) -> Sequence[Any]:
     return typing.get_args(kind) if typing.get_origin(kind) in {typing.Union, types.UnionType} else (kind,)
 
 
+def _are_among(options: Sequence[Any], types_: frozenset[type]) -> bool:
+    return all(isinstance(option, type) and option in types_ for option in options)
+
+
 class Store:
     """All values of one name and one type; `make`: the class that they are handed out as."""
 
@@ -120,7 +132,11 @@ class Store:
         self.name = name
         self.default = default
         self._make = make
-        self._scalar = all(any(option is scalar for scalar in SCALARS) for option in _options(kind))
+        options = _options(kind)
+        self._scalar = _are_among(options, SCALARS)
+        self._good = frozenset(options) if _are_among(options, PLAIN) else frozenset()
+        """Types of values that are this store's for sure."""
+        self.is_own = name.startswith(OWN)
         self.encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self.cells: dict[bytes, Cell] = {}
@@ -134,6 +150,8 @@ class Store:
         """Those that were deleted, and may have been set since."""
         self._settled: dict[bytes, bytes | None] = {}
         """How whatever was in play in this work is encoded since the last attempt that went well."""
+        self.bytes = 0
+        """About what all values are, encoded, as of the last work."""
 
     @cached_property
     def nothing(self) -> bytes:
@@ -146,7 +164,9 @@ class Store:
         missing = [key for key in keys if key not in cells]
         if missing:
             missing = [*dict.fromkeys(missing)]
-            self._before.update(zip(missing, self._read([(self.name, key) for key in missing]), strict=True))
+            found = self._read([(self.name, key) for key in missing])
+            self.bytes += self._weight(found)
+            self._before.update(zip(missing, found, strict=True))
             cells.update(zip(missing, map(self._make, repeat(self), missing), strict=True))
 
     def committed(self, key: bytes) -> bytes | None:
@@ -195,19 +215,49 @@ class Store:
         found: Encoded = []
         for keys, column in self._columns:
             try:
-                found.append((keys, [*map(self.encode, map(_value_of, column))]))
+                values = [*map(_value_of, column)]
             except AttributeError:  # there are some that nobody has looked at
                 self.in_play |= dict.fromkeys(column)
+            else:
+                encoded: list[bytes | None] = self._encode(values)
+                self._check(keys, values, encoded)
+                found.append((keys, encoded))
         if self.in_play:
             cells = [cell for cell in self.in_play if cell.is_seen()]
-            encoded: list[bytes | None] = [*map(self.encode, map(_value_of, cells))]
-            for place, cell in enumerate(cells):
-                if len(encoded[place] or b"") > BARE_BYTES_MAX:
-                    cell.put_away()
+            keys, values = [*map(_key_of, cells)], [*map(_value_of, cells)]
+            encoded = self._encode(values)
+            for place, cell in enumerate(cells) if self.deleted else ():
                 if cell in self.deleted and encoded[place] == self.nothing:
                     encoded[place] = None
-            found.append(([*map(_key_of, cells)], encoded))
+            self._check(keys, values, encoded)
+            for cell, now in zip(cells, encoded, strict=True):
+                if now is not None and len(now) > BARE_BYTES_MAX:
+                    cell.put_away()
+            found.append((keys, encoded))
         return found
+
+    def _encode(self, values: Sequence[Any]) -> list[bytes | None]:
+        encoded: list[bytes | None] = []
+        try:
+            encoded += map(self.encode, values)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise TypeError(f"state {self.name!r} cannot be stored: {error}") from error
+        return encoded
+
+    def _check(self, keys: Sequence[bytes], values: Sequence[Any], encoded: Sequence[bytes | None]) -> None:
+        """Whether those that are new can be read again. TypeError."""
+        if self.is_own or self._good.issuperset(map(type, values)):
+            return
+        for key, value, now in zip(keys, values, encoded, strict=True):
+            was = self._settled.get(key, self._before[key])
+            if now is None or now == was or type(value) in self._good or (was is None and now == self.nothing):
+                continue
+            try:
+                self._decode(now)
+            except msgspec.DecodeError as error:
+                raise TypeError(
+                    f"state {self.name!r} was given {value!r:.200}, which is not its type: {error}"
+                ) from None
 
     def settle(self, encoded: Encoded) -> None:
         """See KeyedState; with what is `encoded` now."""
@@ -243,6 +293,7 @@ class Store:
                 for (key, encoded), old in zip(changed.items(), was, strict=True)
                 if encoded != old and not (old is None and encoded == nothing)
             }
+        self.bytes += self._weight(changed.values()) - self._weight(map(before.__getitem__, changed))
         before.update(changed)
         return changed
 
@@ -257,6 +308,10 @@ class Store:
         """All others are to be read again."""
         self.cells = {key: self.cells[key] for key in keys}
         self._before = {key: self._before[key] for key in self.cells}
+        self.bytes = self._weight(self._before.values())
+
+    def _weight(self, encoded: Iterable[bytes | None]) -> int:
+        return 0 if self._scalar else sum(map(len, filter(None, encoded)))
 
 
 class KeyedState:
@@ -275,7 +330,7 @@ class KeyedState:
         return self.stores[name]
 
     def settle(self) -> None:
-        """The attempt went well. TypeError if a value cannot be encoded: then nothing is settled."""
+        """The attempt went well. TypeError if a value cannot be encoded, or not be read again: nothing is settled."""
         for store, encoded in [(store, store.encoded()) for store in self.stores.values()]:
             store.settle(encoded)
 
@@ -286,7 +341,7 @@ class KeyedState:
 
     def take_changes(self, n: int) -> list[StateChange]:
         """The changes of the work `n`, which ends here: store by store, those of user code first."""
-        stores = sorted(self.stores.values(), key=lambda store: store.name.startswith("~"))
+        stores = sorted(self.stores.values(), key=lambda store: store.is_own)
         changed = {store.name: store.take_changes() for store in stores}
         self._uncommitted.append((n, changed))
         changes: list[StateChange] = []
@@ -303,6 +358,7 @@ class KeyedState:
         """Works up to `n` are committed and applied, so what they changed can be read again: make room if need be."""
         while self._uncommitted and self._uncommitted[0][0] <= n:
             self._uncommitted.popleft()
-        if sum(len(store.cells) for store in self.stores.values()) > CELLS_MAX:
-            for store in self.stores.values():
+        stores = self.stores.values()
+        if sum(store.bytes for store in stores) > BYTES_MAX or sum(len(store.cells) for store in stores) > CELLS_MAX:
+            for store in stores:
                 store.keep_only(key for _, changed in self._uncommitted for key in changed.get(store.name, ()))

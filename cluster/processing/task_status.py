@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from cluster.processing.work import Failure
 from cluster.types import NodeId, Offset, PartitionId, Term
 
 
@@ -16,7 +17,8 @@ class TaskState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     STOPPED = "stopped"
-    """By an error of user code that `on_error` makes it stop at: it goes on when other code is deployed."""
+    """By an error of user code that `on_error` makes it stop at, or because a topic was deleted: it goes on when it is
+    resumed, or other code is deployed."""
     WAITING = "waiting"
     """For something: its code's process, a leader of an input, a slow destination."""
     FINISHED = "finished"
@@ -32,6 +34,17 @@ class Position(NamedTuple):
     end: int
 
 
+class Progress(NamedTuple):
+    """Of what there is to be read up to `until`, in offsets of all partitions together, or of what a source captures.
+
+    `total` 0: it is not known. `what` is counted; "": records.
+    """
+
+    done: int
+    total: int
+    what: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskStatus:
     """One task, as its node sees it now. `why`: a sentence; empty if all is fine.
@@ -39,6 +52,9 @@ class TaskStatus:
     `watermark_ns`: BEFORE_ALL_TIME_NS if there is none. `lag_records`, `lag_s`: -1 where an end is not known; of all
     inputs together, and of the one that is furthest behind. `counts`: as in `Effects`, since the task's beginning.
     `restarts`: of what runs its code, here and since it leads. `error_traceback`: of the last error of user code.
+    `failure`: the last record that was passed over or put aside, ever. `retrying`: records that wait for their next
+    attempt. Rates are of the last ten seconds. `progress`: of inputs that end (`until`). `redrive_left`: dead letters
+    that the redrive which is under way has still to handle.
     """
 
     state: TaskState
@@ -56,6 +72,12 @@ class TaskStatus:
     counts: dict[str, int] = field(default_factory=dict)
     state_bytes: int = 0
     error_traceback: str = ""
+    failure: Failure | None = None
+    retrying: int = 0
+    records_in_per_s: float = 0.0
+    records_out_per_s: float = 0.0
+    progress: Progress | None = None
+    redrive_left: int = 0
 
 
 class Tasks(Protocol):
@@ -63,6 +85,9 @@ class Tasks(Protocol):
 
     async def status(self, partition: PartitionId) -> TaskStatus:
         """Of the task whose log this is. NotLeader: it is not led here."""
+
+    def resume(self, partition: PartitionId) -> None:
+        """If it has stopped it goes on. NotLeader: it is not led here."""
 
     async def redrive(self, partition: PartitionId) -> int:
         """Begin to handle its dead letters again; how many there are. NotLeader; InvalidRequest: it keeps none."""

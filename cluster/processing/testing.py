@@ -8,7 +8,8 @@
         assert t.state(fraud, "c1") is None
 
 Nothing runs until something is asked for (`read`, `state`, `advance`, …). What is asked for is what the app would have
-come to in a cluster, with its commits, re-keyed topics, watermarks and timers; only that everything is at hand at once.
+come to in a cluster, with its commits, re-keyed topics, watermarks and timers; only that everything is at hand at once,
+so that retries (`on_error`) wait for nothing either.
 """
 
 import datetime as dt
@@ -20,12 +21,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cluster.client.routing import partition_of_key
+from cluster.connectors.contract import Arrival, Delivery
 from cluster.errors import InvalidRequest, UnknownTopic
+from cluster.processing.async_calls import Loop
 from cluster.processing.durations import duration_ns
 from cluster.processing.event import datetime_ns, encode_key, encode_value, ns_datetime, time_reader
 from cluster.processing.handles import State
-from cluster.processing.processor import Processor
+from cluster.processing.outside.definitions import RouteStage, SinkStage, SourceStage
+from cluster.processing.processor import ALL, Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
+from cluster.processing.spec import InputKind, Kind
 from cluster.processing.topics import TableTopic, Topic
 from cluster.records import Record
 
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from cluster.processing.app import App
 
 STEPS_MAX = 1_000_000
+Part = Processor | SourceStage | SinkStage | RouteStage
 
 
 @contextmanager
@@ -57,17 +63,20 @@ class Rehearsal:
         self._topics: dict[str, RehearsedTopic] = {}
         self._tasks: dict[str, list[RehearsedTask]] = {}
         self._turn = 0
+        self._loop = Loop()
         for processor in app.processors.values():
             for stage in processor.stages:
                 self._tasks[stage.spec.name] = [
                     RehearsedTask(
                         stage,
                         number,
-                        tasks,
+                        count,
                         [self._topic(spec.topic) for spec in stage.spec.inputs],
                         [self._topic(spec.topic) for spec in stage.spec.outputs],
+                        self._loop,
                     )
-                    for number in range(tasks)
+                    for count in [stage.spec.tasks if stage.spec.kind is Kind.SOURCE else tasks]
+                    for number in range(count)
                 ]
 
     @property
@@ -93,6 +102,31 @@ class Rehearsal:
                     time_ns = time_reader(known.event, known.time, known.name)(getattr(value, known.time))
             record = Record(value=encode_value(value), key=encoded_key, timestamp_ns=time_ns)
             self._topic(_name(topic)).append(record, self._now_ns)
+
+    def arrive(
+        self,
+        source: SourceStage | str,
+        *values: Any,
+        key: object = None,
+        time: dt.datetime | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
+        """Let a source capture values (plain data, or bytes as they are), on its first share."""
+        stage = self._stage_of(source, Kind.SOURCE)
+        for value in values:
+            arrival = Arrival(
+                value=value,
+                key=None if key is None else encode_key(key),
+                timestamp_ns=self._now_ns if time is None else datetime_ns(time),
+                headers=tuple(headers),
+            )
+            self._tasks[stage][0].source.records.append(arrival)
+
+    def delivered(self, sink: SinkStage | str) -> list[Delivery]:
+        """All that a sink was given, in its order within each task."""
+        self.settle()
+        stage = self._stage_of(sink, Kind.SINK)
+        return [each for task in self._tasks[stage] if task.sink is not None for each in task.sink.delivered]
 
     def delete(self, table: TableTopic | str, key: object) -> None:
         """Publish a tombstone: the table has no such key any more."""
@@ -125,13 +159,13 @@ class Rehearsal:
         name = store or next(iter(states), "")
         if name not in states or (not store and len(states) > 1):
             raise InvalidRequest(f"{processor.name} has State {', '.join(states) or 'nowhere'}; say which")
-        encoded_key = encode_key(key)
+        encoded_key = b"" if key == processor.definition.key == ALL else encode_key(key)
         tasks = self._tasks[processor.name]
         task = tasks[partition_of_key(encoded_key, self._partitions) % len(tasks)]
         encoded = task.store.get((name, encoded_key))
-        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name])
+        return None if encoded is None else msgspec.msgpack.decode(encoded, type=states[name] | None)
 
-    def counts(self, processor: Processor) -> dict[str, int]:
+    def counts(self, processor: Part) -> dict[str, int]:
         """What was counted of a processor: late, skipped, dead_lettered, parked and so on."""
         self.settle()
         summed: dict[str, int] = {}
@@ -140,7 +174,7 @@ class Rehearsal:
                 summed[name] = summed.get(name, 0) + count
         return summed
 
-    def crash(self, processor: Processor, *, before: str = "commit") -> None:
+    def crash(self, processor: Part, *, before: str = "commit") -> None:
         """The next work of each task of the processor crashes, and is done by another.
 
         `before`: "commit" (nothing of it was kept), "ship" (it is committed, its outputs are not sent), or "receipt"
@@ -163,12 +197,14 @@ class Rehearsal:
     def finish(self) -> None:
         """All inputs are at their end for good, as with `until`: every window closes."""
         self.settle()
-        for tasks in self._tasks.values():
-            for task in tasks:
+        left = dict(self._tasks)
+        while left:
+            name = next(filter(lambda name: self._all_in(name, left), left), next(iter(left)))
+            for task in left.pop(name):
                 task.end(self._now_ns)
             self.settle()
 
-    def redrive(self, processor: Processor) -> None:
+    def redrive(self, processor: Part) -> None:
         """Handle the processor's dead letters again, in their order: after a fix."""
         self.settle()
         for task in self._tasks_of(processor):
@@ -195,11 +231,26 @@ class Rehearsal:
         """End what async functions ran on."""
         for task in self._all():
             task.close()
+        self._loop.close()
+
+    def _stage_of(self, part: SourceStage | SinkStage | str, kind: Kind) -> str:
+        name = part if isinstance(part, str) else part.name
+        tasks = self._tasks.get(name)
+        if not tasks or tasks[0].stage.spec.kind is not kind:
+            known = [each for each, some in self._tasks.items() if some and some[0].stage.spec.kind is kind]
+            raise InvalidRequest(f"the app has no {kind} {name!r}; it has {', '.join(known) or 'none'}")
+        return name
 
     def _all(self) -> Sequence[RehearsedTask]:
         return [task for tasks in self._tasks.values() for task in tasks]
 
-    def _tasks_of(self, processor: Processor) -> list[RehearsedTask]:
+    def _all_in(self, name: str, others: dict[str, list[RehearsedTask]]) -> bool:
+        """Nobody who writes what this one reads is among the others: where none is so, they write to each other."""
+        reads = {spec.topic for spec in self._tasks[name][0].stage.spec.inputs if spec.kind is not InputKind.PARKED}
+        writers = (tasks[0].stage.spec.outputs for other, tasks in others.items() if other != name)
+        return reads.isdisjoint(spec.topic for outputs in writers for spec in outputs)
+
+    def _tasks_of(self, processor: Part) -> list[RehearsedTask]:
         return [task for stage in processor.stages for task in self._tasks[stage.spec.name]]
 
     def _known(self, topic: Topic | TableTopic | str) -> Topic | TableTopic | None:

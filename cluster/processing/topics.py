@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cluster.errors import InvalidApp
-from cluster.processing.durations import duration_ns, positive_ns
+from cluster.processing.durations import length_ns, positive_ns
 from cluster.processing.event import field_type, time_reader
 from cluster.processing.spec import InputKind, InputSpec, OutputSpec
 
@@ -77,6 +77,6 @@ def make_topic(name: str, event: Any, key: str, time: str, disorder: str, idle: 
         event,
         key,
         time,
-        duration_ns(disorder, f"{what}: disorder"),
+        length_ns(disorder, f"{what}: disorder"),
         positive_ns(idle, f"{what}: idle"),
     )

@@ -17,11 +17,11 @@ from typing import Any
 
 import msgspec
 
-from cluster.errors import InvalidApp, InvalidRequest
+from cluster.errors import InvalidApp
 from cluster.processing.binding import view_of
-from cluster.processing.calling import Surroundings
+from cluster.processing.calling import Surroundings, no_key
 from cluster.processing.draft import SOURCE_HEADER, Part, inherited
-from cluster.processing.durations import duration_ns, positive_ns
+from cluster.processing.durations import length_ns, positive_ns
 from cluster.processing.event import decode_key, ns_datetime
 from cluster.processing.state import Cell
 from cluster.processing.work import Fired, Output, TimerClock
@@ -71,13 +71,15 @@ def window_form(
     """Checked; InvalidApp says what is wrong."""
     if sum((bool(tumbling), hopping is not None, bool(session))) != 1:
         raise InvalidApp(f'{what}: one of tumbling="1d", hopping=("1h", "5m"), session="30m"')
-    lateness_ns = duration_ns(lateness, f"{what}: lateness")
+    lateness_ns = length_ns(lateness, f"{what}: lateness")
     if late not in {"drop", "update"} or (late == "update") != (lateness_ns > 0):
         raise InvalidApp(f'{what}: late="drop", or late="update" with a lateness above zero')
     if session:
         if lateness_ns:
             raise InvalidApp(f"{what}: a session that was given out is not updated; use late_to")
         return WindowForm(gap_ns=positive_ns(session, f"{what}: session"))
+    if hopping is not None and (not isinstance(hopping, tuple | list) or len(hopping) != 2):
+        raise InvalidApp(f'{what}: hopping is {hopping!r}; a size and a step, such as ("1h", "5m")')
     size, step = (tumbling, tumbling) if hopping is None else hopping
     size_ns, step_ns = positive_ns(size, f"{what}: size"), positive_ns(step, f"{what}: step")
     if step_ns > size_ns or size_ns > 10_000 * step_ns:
@@ -131,7 +133,7 @@ class Windows:
             draft.place = place
             key, time_ns, watermark_ns = part.keys[place], part.times[place], part.marks[place]
             if key is None:
-                raise InvalidRequest("the record has no key, and its window needs one")
+                raise no_key("its window")
             panes: Panes = self._panes.cell(key).get()
             item = (time_ns, values[place])
             if form.gap_ns:
@@ -177,11 +179,12 @@ class Windows:
 
     def _pane(self, key: bytes, panes: Panes, start_ns: int, end_ns: int) -> Pane:
         for pane in panes.open:
-            if pane.start_ns == start_ns:
+            if (pane.start_ns, pane.end_ns) == (start_ns, end_ns):  # another size is of other code
                 return pane
         return self._open(key, panes, start_ns, end_ns)
 
     def _open(self, key: bytes, panes: Panes, start_ns: int, end_ns: int) -> Pane:
+        decode_key(key, self._key_kind)  # what is none is this record's fault: when it closes, it would be nobody's
         pane = Pane(panes.next, start_ns, end_ns, [])
         panes.next += 1
         panes.open.append(pane)

@@ -81,6 +81,8 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     `idle`: the (input, partition) pairs that are idle now: all of those, each time. `in_time_order`: the task is
     catching up, so records of all batches are handled in the order of their event times, else batch by batch.
     `ended`: every input is at its `until`, for good. `condemned`: records that user code is not to see again.
+    `records_max`: of a source's, which has no batches: so many records may come of it.
+    `failures`: so often it has raised at the only record (or, if there is none, at the only timer) of this work.
     """
 
     task: int
@@ -92,6 +94,8 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     in_time_order: bool = False
     ended: bool = False
     condemned: list[Condemned] = []
+    failures: int = 0
+    records_max: int = 10_000
 
 
 class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -125,10 +129,30 @@ class Output(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=Fals
     partition: int = BY_KEY
 
 
+class Failure(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+    """A record that was passed over or put aside (`became`: skipped, dead_lettered), in short: at most 500 characters.
+
+    `error`: the type of what was raised, and what it said. The rest is where the record stands, and when that was.
+    """
+
+    error: str
+    became: str
+    topic: str
+    partition: int
+    offset: int
+    at_ns: int
+
+
+ERROR_CHARS_MAX = 500
+
+
 class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """What came of a work. At most one change for each (store, key) and each (key, timer); outputs in their order.
 
-    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, …
+    `watermark_ns` never goes back from work to work. `counts`: late, skipped, dead_lettered, parked, … `failure`: the
+    last record of this work that was passed over or put aside. `held`: a sink has not yet put at its destination what
+    it was given; nothing is committed until a later work says otherwise, and then all of them at once. `ended`: a
+    source has nothing more, for good.
     """
 
     state: list[StateChange]
@@ -136,6 +160,14 @@ class Effects(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     outputs: list[Output]
     watermark_ns: int
     counts: dict[str, int]
+    failure: Failure | None = None
+    held: bool = False
+    ended: bool = False
+
+    @property
+    def is_nothing(self) -> bool:
+        """Nothing came of the work."""
+        return not (self.state or self.timers or self.outputs or any(self.counts.values()))
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -154,7 +154,7 @@ def replace_log(core: "Raft", message: InstallFold) -> None:
     core.terms.reset(message.index, message.last_term)
     core.writes.installed(message)
     core.matched = core.commit = message.index
-    core.doubtful = None
+    core.doubts.clear()
 
 
 def is_foreign(core: "Raft", message: AppendEntries) -> bool:

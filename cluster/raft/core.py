@@ -8,7 +8,7 @@ Rules:
 4. Roles act in their own files: `election`, `replication` (a leader), `following`, `tail` (a doubtful end), `sleep`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cluster.config import RaftOptions
 from cluster.messages import (
@@ -52,7 +52,7 @@ class Raft:
         may_vote: bool = True,
         recovering: bool = False,
         owes: tuple[Index, Term] | None = None,
-        doubtful: tuple[Index, Term] | None = None,
+        doubts: Sequence[tuple[Index, Term]] = (),
     ) -> None:
         self.me = me
         self.options = options
@@ -75,9 +75,9 @@ class Raft:
         """As a follower: the last beginning that was obeyed in this term, and its floor. 0: none."""
         self.beginnings = 0
         self.set_membership(membership)
-        self.doubtful = doubtful if self.others else None
+        self.doubts, self.doubts_held = list(doubts) if self.others else [], 0  # what they are, `tail` says
         self.tail_answers: dict[ReplicaId, Term] = {}
-        """The term of what others have at the doubtful index; 0: nothing intact."""
+        """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
         self.asleep = False
         self.away: frozenset[ReplicaId] = frozenset()
         self.elapsed = 0
@@ -149,7 +149,7 @@ class Raft:
         if self.role is Role.LEADER:
             replication.tick(self)
             return
-        if self.doubtful is not None or self.recovering:
+        if self.doubts or self.recovering:
             tail.tick(self)
         if self.elapsed >= self.election_ticks:
             self.elapsed = 0
@@ -300,7 +300,7 @@ class Raft:
     @property
     def may_campaign(self) -> bool:
         """Whether this replica's log can be trusted to lead."""
-        return self.may_vote and not self.recovering and self.doubtful is None and self.me in self.voters
+        return self.may_vote and not self.recovering and not self.doubts and self.me in self.voters
 
     @property
     def catching_up(self) -> bool:

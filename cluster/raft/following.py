@@ -20,7 +20,7 @@ from cluster.messages import (
     RequestVote,
 )
 from cluster.messages import VoteReply as Refusal
-from cluster.raft import beginning
+from cluster.raft import beginning, tail
 from cluster.raft.ready import Role
 from cluster.types import Index
 
@@ -75,8 +75,8 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     last_new = Index(prev + len(entries))
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
-    if core.doubtful is not None and core.last_index >= core.doubtful[0]:
-        core.doubtful = None  # a leader's entry stands where the doubt was
+    if core.doubts and core.last_index >= core.doubts[0][0]:
+        tail.replaced(core)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index
     note_durable(core)
@@ -111,7 +111,7 @@ def _reject(core: "Raft", message: AppendEntries) -> None:
             rejected_prev=message.prev_index,
             hint_index=hint,
             hint_term=core.terms.term_at(hint) or core.terms.fold_term,
-            recovering=core.recovering or core.doubtful is not None,
+            recovering=core.recovering or bool(core.doubts),
             beginning=core.beginning,
         )
     )

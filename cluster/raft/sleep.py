@@ -69,6 +69,6 @@ def ticks_left(core: "Raft") -> int:
     if core.role is Role.LEADER:
         options = core.options
         return min(options.heartbeat_ticks - core.heartbeat_elapsed, options.election_ticks_max - core.elapsed)
-    if core.doubtful is not None or core.recovering:
+    if core.doubts or core.recovering:
         return 1
     return core.election_ticks - core.elapsed

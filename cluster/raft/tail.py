@@ -18,6 +18,11 @@ at least its term. Without this, two doubtful replicas of three whose bound is a
 the third for ever. A leader answers also for an entry that it has only in memory: it may yet commit it. A replica with
 no other has nobody to ask: the damaged bytes were set aside by its log, and the doubt is over at once.
 
+A write may hold many entries, and a damaged one has intact ones behind it, which cannot stand alone: all of them are in
+doubt (`doubts`, oldest first, with their terms; the first one's may have been lower), and which of them anybody has is
+found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). The first of a leader's
+entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest).
+
 A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
 believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.
 """
@@ -25,6 +30,7 @@ believed this replica to have, and sends it again. These messages have no term's
 from typing import TYPE_CHECKING
 
 from cluster.messages import TailQuery, TailReply
+from cluster.raft import election
 from cluster.types import Index, Term
 
 if TYPE_CHECKING:
@@ -36,9 +42,15 @@ ABSENT, DOUBTFUL, INTACT = 0, 1, 2
 def tick(core: "Raft") -> None:
     """Ask again, as often as heartbeats go."""
     if core.elapsed % core.options.heartbeat_ticks == 0:
-        index = core.doubtful[0] if core.doubtful is not None else Index(core.last_index + 1)
+        indices = {Index(core.last_index + 1), *([core.doubts[asked(core)][0]] if core.doubts else [])}
         for replica in core.others:
-            core.send_free(TailQuery(sender=core.me, to=replica, term=core.term, index=index))
+            for index in sorted(indices):
+                core.send_free(TailQuery(sender=core.me, to=replica, term=core.term, index=index))
+
+
+def asked(core: "Raft") -> int:
+    """Which of the doubts the others are asked about: in the middle of those that nobody is known to have."""
+    return min((core.doubts_held + len(core.doubts)) // 2, len(core.doubts) - 1)
 
 
 def step(core: "Raft", message: TailQuery | TailReply) -> None:
@@ -60,7 +72,7 @@ def query(core: "Raft", message: TailQuery) -> None:
         state, entry_term = INTACT, term or core.terms.fold_term
     elif core.owes is not None and message.index <= core.owes[0]:
         state, entry_term = INTACT, core.owes[1]  # as if it were here still: nobody's doubt is over because it is not
-    elif (core.doubtful is not None and core.doubtful[0] <= message.index) or core.recovering:
+    elif (core.doubts and core.doubts[0][0] <= message.index) or core.recovering:
         state, entry_term = DOUBTFUL, Term(0)
     else:
         state, entry_term = ABSENT, Term(0)
@@ -77,11 +89,37 @@ def query(core: "Raft", message: TailQuery) -> None:
 
 
 def reply(core: "Raft", message: TailReply) -> None:
-    """When all others have answered, the doubt is as high as the highest term among them, or over."""
-    if core.doubtful is None or message.index != core.doubtful[0]:
+    """When all others have answered, the doubt is as high as the highest term among them, or over.
+
+    Of all but the first the term is known: if nobody has one as high there, it was never on a majority, and neither was
+    what followed it.
+    """
+    if not core.doubts or message.index != core.doubts[asked(core)][0]:
         return
     core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
-    if all(replica in core.tail_answers for replica in core.others):
-        index, bound = core.doubtful
-        bound = min(bound, max(core.tail_answers[replica] for replica in core.others))
-        core.doubtful = (index, bound) if bound else None
+    if any(replica not in core.tail_answers for replica in core.others):
+        return
+    place = asked(core)
+    index, term = core.doubts[place]
+    highest = max(core.tail_answers[replica] for replica in core.others)
+    if not highest or (place and highest < term):
+        del core.doubts[place:]
+        core.doubts_held = 0
+    else:
+        core.doubts[place] = (index, min(term, highest))
+        core.doubts_held = place + 1
+    if not core.doubts or core.doubts[asked(core)][0] != index:
+        core.tail_answers.clear()
+
+
+def replaced(core: "Raft") -> None:
+    """A leader's entry stands where the first doubt was. If more were behind it, what tells of them goes with it.
+
+    Then this replica recovers, until it has all that the leader has, and remembers on disk what it may have had.
+    """
+    if core.last_index < core.doubts[-1][0]:
+        if election.knows_newest(core):
+            term, index = election.newest(core)
+            core.owes = (index, term)
+        core.recovering = True
+    core.doubts.clear()

@@ -1,6 +1,9 @@
 """Processes with user code: one for each code file, started when it is first used, shared by the tasks that use it.
 
-A file is kept at `code/<sha256>/<name>` below the data directory, and looked at again before each start.
+A stage that is connected to the world outside (a source, a sink) has one of its own, for what lies there may be slow.
+
+A file is at `code/<sha256>/<name>` below the data directory while a process runs that may read it: it is looked at
+again before each start, and gone when nothing runs that has it. The cluster keeps it elsewhere (`code_store.py`).
 """
 
 import asyncio
@@ -8,7 +11,9 @@ import contextlib
 import hashlib
 import os
 import re
+import shutil
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import structlog
@@ -26,7 +31,7 @@ from cluster.real.host_process import HostProcess, end_of
 log_event = structlog.get_logger()
 
 CODE = "code"
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\.(py|whl)")
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+!-]{0,199}\.(py|whl|toml)")
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "PYTHONPATH")
 CLOSED = End("closed", "this node closes")
 
@@ -38,8 +43,11 @@ class RealHosts:
         self._workers = workers
         self._directory = data_dir.absolute() / CODE
         self._options = options
-        self._programs: dict[tuple[str, str, bytes], Program] = {}
+        self._programs: dict[tuple[str, str, bytes, str], Program] = {}
         self._closed = False
+        shutil.rmtree(
+            self._directory, ignore_errors=True
+        )  # what was left behind by a node that ended in some other way
 
     async def describe(self, code: CodeFile) -> list[ProcessorSpec]:
         """See `Hosts`. Code that a worker has need not import here."""
@@ -55,13 +63,13 @@ class RealHosts:
             if self._workers is None:
                 raise Unavailable("this node takes no external workers")
             return await self._workers.open(code, seat, read_state)
-        conversation = await self._program(code).conversation(wait=True)
+        conversation = await self._program(code, seat.stage if seat.alone else "").conversation(wait=True)
         return await conversation.open(seat, read_state)
 
     def trouble(self, code: CodeFile) -> str:
         """See `Hosts`."""
-        program = self._programs.get(_key(code))
-        trouble = "" if program is None else program.trouble()
+        programs = [program for key, program in self._programs.items() if key[:3] == _key(code)[:3]]
+        trouble = next(filter(None, (program.trouble() for program in programs)), "")
         return trouble or ("" if self._workers is None else self._workers.trouble(code))
 
     async def close(self) -> None:
@@ -71,26 +79,50 @@ class RealHosts:
             await self._workers.close()
         await asyncio.gather(*(program.close() for program in self._programs.values()))
 
-    def _program(self, code: CodeFile) -> "Program":
+    def _program(self, code: CodeFile, stage: str = "") -> "Program":
+        """`stage`: one that is alone in its process."""
         if self._closed:
             raise HostFailed(CLOSED.why, cause="exit", at_work="no")
         if not NAME.fullmatch(code.name):
-            raise InvalidApp(f"{code.name!r}: code is one Python file (.py) or wheel (.whl), by its name alone")
-        key = _key(code)
+            raise InvalidApp(
+                f"{code.name!r}: code is one Python file (.py), wheel (.whl) or route file (.toml), by its name alone"
+            )
+        key = _key(code, stage)
         if key not in self._programs:
             directory = self._directory / code.sha256.hex()
-            self._programs[key] = Program(code, directory, self._options, lambda: self._programs.pop(key, None))
+            self._programs[key] = Program(
+                code,
+                directory,
+                self._options,
+                forget=lambda: self._programs.pop(key, None),
+                clean=lambda: self._clean(code.sha256, directory),
+            )
         return self._programs[key]
+
+    def _clean(self, sha256: bytes, directory: Path) -> None:
+        """A process has ended: its file goes, unless another one may want it."""
+        if not any(program.is_used for key, program in self._programs.items() if key[2] == sha256):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 class Program:
-    """One code file, and the process that it runs in, if it does. `forget`: nobody has used it for a while."""
+    """One code file, and the process that it runs in, if it does.
+
+    `forget`: nobody has used it for a while. `clean`: a process of it is no more.
+    """
 
     def __init__(
-        self, code: CodeFile, directory: Path, options: ProcessingOptions, forget: Callable[[], object]
+        self,
+        code: CodeFile,
+        directory: Path,
+        options: ProcessingOptions,
+        *,
+        forget: Callable[[], object],
+        clean: Callable[[], None],
     ) -> None:
         self._code = code
         self._forget = forget
+        self._clean = clean
         self._directory = directory
         self._options = options
         self._loop = asyncio.get_running_loop()
@@ -112,10 +144,15 @@ class Program:
             self._conversation.add_done_callback(_look)
             life = asyncio.create_task(self._live(self._conversation), name=f"host {self._code.name}")
             self._lives.add(life)
-            life.add_done_callback(self._lives.discard)
+            life.add_done_callback(self._life_ended)
         if not wait:
             self._now.set()
         return await asyncio.shield(self._conversation)
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a process of it runs, or is about to."""
+        return bool(self._lives)
 
     def trouble(self) -> str:
         """See `Hosts`."""
@@ -127,6 +164,10 @@ class Program:
         for life in lives:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
+
+    def _life_ended(self, life: asyncio.Task[None]) -> None:
+        self._lives.discard(life)
+        self._clean()
 
     async def _live(self, started: "asyncio.Future[Conversation]") -> None:
         """From the start of a process to its end."""
@@ -250,12 +291,13 @@ def write_code(path: Path, code: CodeFile) -> None:
     new.rename(path)
 
 
-def _key(code: CodeFile) -> tuple[str, str, bytes]:
-    return code.name, code.app, code.sha256
+def _key(code: CodeFile, stage: str = "") -> tuple[str, str, bytes, str]:
+    return code.name, code.app, code.sha256, stage
 
 
 def _environment(allowed: tuple[str, ...]) -> dict[str, str]:
-    return {name: os.environ[name] for name in (*ENVIRONMENT, *allowed) if name in os.environ}
+    names = (*ENVIRONMENT, *allowed)
+    return {name: value for name, value in os.environ.items() if any(fnmatchcase(name, each) for each in names)}
 
 
 def _fail(future: "asyncio.Future[Conversation]", error: RiverrunError) -> None:

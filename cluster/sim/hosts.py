@@ -19,7 +19,7 @@ from cluster.processing.app import App
 from cluster.processing.hosting.loading import load_module
 from cluster.processing.hosting.restarts import Restarts
 from cluster.processing.hosting.workers import Workers
-from cluster.processing.hosts import CodeFile, Host, ReadState, Seat
+from cluster.processing.hosts import CodeFile, Host, ReadState, Seat, Word
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.snapshot import Place
@@ -172,6 +172,7 @@ class SimHost:
         self._threaded = stage.binding is not None and stage.binding.is_async
         self._closed = False
         self.on_end: Callable[[HostFailed], None] = lambda _: None
+        self.on_word: Callable[[Word], None] = lambda _: None
         process.idle[self] = None
 
     async def run(self, work: Work) -> Effects:

@@ -110,7 +110,7 @@ def test_pieces_of_a_hole_go_on_with_another_leaders_entries(seed: int) -> None:
             log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
             assert (last_index, end_offset) == (log.last_index, log.end_offset)
             assert not log.recovered.recovering
-            assert not log.recovered.doubtful
+            assert not log.recovered.doubts
 
     assert (COUNT, whole[-1].end_offset) == (log.last_index, log.end_offset)
     for offset in range(whole[-1].end_offset):

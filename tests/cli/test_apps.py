@@ -102,8 +102,14 @@ def test_dead_letters_are_handled_again_by_a_version_beside_the_old_one(riverrun
     fill(riverrun, "letters-in")
     stage = wait_for(riverrun, "letters", lambda stage: sum(stage["counts"].values()) >= 2)
     assert "dead_letter" in stage["on_error"]
+    assert ("AssertionError: b is not welcome", "dead_lettered", "letters-in") == tuple(
+        stage["last_failure"][name] for name in ("error", "became", "topic")
+    )
+    said = ok(riverrun("app", "describe", "letters"))
+    assert "letters-in/" in said
+    assert "AssertionError: b is not welcome (on_error: dead_letter)" in said
     ok(riverrun("app", "deploy", write("letters", more=", on_error=dead_letter(retries=0)")))
-    assert "2 dead letters of totals will be handled again, by 1 task\n" == ok(
+    assert "2 dead letters of totals will be handled again, by 1 task; " in ok(
         riverrun("app", "redrive", "letters", "totals")
     )
     said = ok(riverrun("app", "deploy", write("letters", version=2)))

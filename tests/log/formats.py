@@ -42,7 +42,7 @@ def facts(disk: Disk) -> dict[str, Any]:
     found = {
         "vote": [log.vote.term, log.vote.voted_for],
         "members": [[member.replica, member.node] for member in log.fold.membership.voters],
-        "whole": log.recovered.doubtful is None and not log.recovered.recovering,
+        "whole": not log.recovered.doubts and not log.recovered.recovering,
         "entries": [_entry_facts(entry) for entry in entries],
         "journal": [[command.decode(), index, term] for command, index, term in journal[0 : len(journal)]],
         "journal_term": [journal.getCurrentTerm(), journal.getVotedForNodeId()],

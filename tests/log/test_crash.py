@@ -11,6 +11,7 @@ from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log import Log, ReplicaIdentity
 from cluster.log.fold import encode_trim
+from cluster.log.frame import HEADER_BYTES
 from cluster.log.write import perform
 from cluster.raft import Member, Membership, Vote
 from cluster.records import Entry, EntryKind, Record
@@ -135,13 +136,13 @@ def test_power_loss_at_every_operation(seed: int, *, trims: bool) -> None:
         finish(log, disk, promised)
         assert promised.vote is None or log.vote.term >= promised.vote.term
         assert not log.recovered.recovering, f"a crash at operation {stop} was taken for damage"
-        if log.recovered.doubtful is not None:
-            assert log.recovered.doubtful[0] == log.last_index + 1
+        if log.recovered.doubts:
+            assert log.recovered.doubts[0][0] == log.last_index + 1
         log.append([entry(log, 9)])
         flush(log, disk)
         again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
         assert again.last_index == log.last_index
-        assert again.recovered.doubtful is None
+        assert () == again.recovered.doubts
 
 
 def finish(log: Log, disk: SimDisk, promised: Promised) -> None:
@@ -274,11 +275,30 @@ def test_every_flipped_byte_is_noticed() -> None:
             for item in found:
                 assert promised.entries[item.index] == item, f"{path} byte {byte}"
             complete = len(found) == len(promised.entries)
-            reported = log.recovered.recovering or log.recovered.doubtful is not None
+            reported = log.recovered.recovering or log.recovered.doubts
             assert complete or reported, (
                 f"{path} byte {byte}: {len(found)} of {len(promised.entries)}, nothing reported"
             )
             assert log.vote == promised.vote
+
+
+@pytest.mark.parametrize("place", ["header", "content"])
+def test_intact_frames_of_a_write_whose_first_is_damaged_are_in_doubt_as_well(place: str) -> None:
+    """They were promised with it: whoever lacks them must not get this replica's vote. A seed of apps has found it."""
+    disk = fresh_disk(1)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    log.save_vote(Vote(term=Term(7), voted_for=None))
+    log.append([entry(log, 1)])
+    flush(log, disk)
+    position = log._segments[-1].size
+    for term in (1, 3, 5):
+        log.append([entry(log, term)])
+    flush(log, disk)
+    disk.flip(f"{DIRECTORY}/{1:020d}.log", (position + (HEADER_BYTES + 9 if place == "content" else 20)) * 8)
+    recovered = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered
+    first = (2, 1) if place == "content" else (2, 3)
+    assert not recovered.recovering
+    assert (first, (3, 3), (4, 5)) == recovered.doubts
 
 
 @pytest.mark.slow
@@ -303,7 +323,7 @@ def test_every_truncation_is_noticed() -> None:
             found = log.entries(log.first_index, last=log.last_index, bytes_max=1 << 40, count_max=1 << 40)
             assert [promised.entries[item.index] for item in found] == found, f"{path} cut to {size}"
             complete = len(found) == len(promised.entries)
-            reported = log.recovered.recovering or log.recovered.doubtful is not None
+            reported = log.recovered.recovering or log.recovered.doubts
             assert complete or reported, (
                 f"{path} cut to {size}: {len(found)} of {len(promised.entries)}, nothing reported"
             )

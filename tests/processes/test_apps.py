@@ -73,6 +73,51 @@ async def test_one_record_after_another_that_does_its_worst(cluster: LocalCluste
         await client.remove_app("worst")
 
 
+async def test_code_that_leaks_goes_on_in_new_processes(cluster: LocalCluster) -> None:
+    """No record is to blame: all count once, and describe says how often, and why it does not run now."""
+    body = "hoard.append(bytearray(40 << 20))"
+    async with connect(cluster.addresses) as client:
+        await deploy(client, "leaky", code("leaky", body=body), partitions=1)
+        sales = [sale(number) for number in range(40)]
+        await sell(client, "leaky", sales)
+        seen = await look(client, "leaky", lambda stage: "memory" in why(stage))
+        assert "the process of leaky.py failed" in why(seen) or "ran out of memory" in why(seen), why(seen)
+        assert counted(sales) == await counts(client, "leaky", 40)
+        stage = await look(client, "leaky", lambda stage: stage.lag_records == 0 and states(stage) == {"running"})
+        assert 4 <= sum(task.restarts for task in stage.tasks)
+        assert {} == stage.counts
+        said = await asyncio.to_thread(apps.riverrun, cluster, "app", "describe", "leaky")
+        assert "leaky.count@1" not in said.stdout
+        assert "the process with its code ended" in said.stdout
+        await client.remove_app("leaky")
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("spin", "a work took longer than 1 s"),
+        pytest.param("kill", "ended by signal 9", marks=pytest.mark.long),
+        pytest.param("leak", "memory", marks=pytest.mark.long),
+    ],
+)
+async def test_code_that_ends_its_process_at_a_record_stops_there(cluster: LocalCluster, harm: str, says: str) -> None:
+    """With `stop`, which is the default; describe names the record, and what it does, and better code goes on there."""
+    name = f"stops-at-{harm}"
+    async with connect(cluster.addresses) as client:
+        await deploy(client, name, code(name), partitions=1)
+        sales = [sale(0), sale(1, harm), sale(2)]
+        await sell(client, name, sales)
+        stage = await look(client, name, lambda stage: bool(stopped(stage)))
+        assert f"failed at the record of {name}-sales/0 at offset 1: HostFailed: " in why(stage)
+        assert says in why(stage)
+        assert 1 == why(stage).count("HostFailed")
+        said = await asyncio.to_thread(apps.riverrun, cluster, "app", "describe", name)
+        assert says in said.stdout
+        await deploy(client, name, mended(name), partitions=1)
+        assert counted(sales) == await counts(client, name, 3)
+        await client.remove_app(name)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("harm", [*WORST, *RAISES])
 async def test_one_record_that_does_its_worst(cluster: LocalCluster, harm: str) -> None:

@@ -56,6 +56,7 @@ class SaidTasks:
     def __init__(self, node: NodeId) -> None:
         self.node = node
         self.redriven: list[PartitionId] = []
+        self.resumed: list[PartitionId] = []
         self.said: dict[str, Any] = {}
 
     async def status(self, partition: PartitionId) -> TaskStatus:
@@ -74,6 +75,10 @@ class SaidTasks:
             counts={"late": 3},
         )
         return replace(status, **self.said)
+
+    def resume(self, partition: PartitionId) -> None:
+        """See Tasks."""
+        self.resumed.append(partition)
 
     async def redrive(self, partition: PartitionId) -> int:
         """See Tasks."""

@@ -4,6 +4,7 @@ from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
+from cluster.processing.processor import ALL
 
 
 class Purchase(Event):
@@ -62,3 +63,17 @@ def test_an_alert_survives_a_crash() -> None:
             assert Spend(6, 1782.0) == t.state(fraud, "c1")
             t.advance("10m")
             assert t.state(fraud, "c1") is None
+
+
+def test_the_state_of_the_one_key_for_all() -> None:
+    """It is asked for as it was named."""
+    app = App("shop")
+    purchases = app.topic("purchases", Purchase, key="customer")
+
+    @app.processor(purchases, key=ALL)
+    def count(p: Purchase, seen: State[list[str]]) -> None:
+        seen.value.append(p.customer)
+
+    with app.test() as t:
+        t.send(purchases, Purchase("o1", "c1", 1, 1.0), Purchase("o2", "c2", 1, 1.0))
+        assert {"c1", "c2"} == set(t.state(count, ALL))

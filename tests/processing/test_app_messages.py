@@ -1,8 +1,13 @@
 """How tasks are told of: what is not known is absent, and long errors keep their end."""
 
+from dataclasses import asdict
+
+import msgspec
+
+from cluster.client.app_views import ProgressView, app_view
 from cluster.processing.app_messages import TRACEBACKS_BYTES_MAX, task_to_pb, trim_tracebacks
-from cluster.processing.task_status import Position, TaskState, TaskStatus
-from cluster.processing.work import AFTER_ALL_TIME_NS, BEFORE_ALL_TIME_NS
+from cluster.processing.task_status import Position, Progress, TaskState, TaskStatus
+from cluster.processing.work import AFTER_ALL_TIME_NS, BEFORE_ALL_TIME_NS, Failure
 from cluster.types import NodeId, Offset, Term
 from cluster.wire.api import app_pb2
 
@@ -37,6 +42,23 @@ def test_what_is_not_known_is_absent():
     assert known.HasField("lag_records")
     done = task_to_pb(5, status(watermark_ns=AFTER_ALL_TIME_NS), traceback_bytes_max=100)
     assert not done.HasField("watermark_ns")
+
+
+def test_what_went_wrong_last_is_told_and_how_far_a_bounded_job_is():
+    """All of it, or nothing."""
+    empty = task_to_pb(0, status(), traceback_bytes_max=100)
+    assert [False, False] == [empty.HasField("last_failure"), empty.HasField("progress")]
+    failure = Failure(error="ValueError: no", became="skipped", topic="in", partition=3, offset=9, at_ns=5)
+    told = status(failure=failure, progress=Progress(0, 7), retrying=2, redrive_left=4, records_in_per_s=1.5)
+    task = app_view(
+        app_pb2.App(stages=[app_pb2.Stage(tasks=[task_to_pb(0, told, traceback_bytes_max=100)], task_count=1)])
+    )
+    (stage,) = task.stages
+    assert ProgressView(done=0, total=7) == stage.progress
+    assert asdict(stage.last_failure) == msgspec.structs.asdict(failure)
+    assert (2, 4, 1.5) == tuple(
+        getattr(stage.tasks[0], name) for name in ("retrying", "redrive_left", "records_in_per_s")
+    )
 
 
 def test_of_a_long_error_its_end_is_told():

@@ -147,7 +147,8 @@ async def test_what_cannot_be_deployed_is_refused_in_a_sentence(cluster: Deploys
         (b"broken", "broken.py", InvalidApp, "no such module: pandas"),
         (b"deadly", "deadly.py", InvalidApp, "its process ended with exit code 9"),
         (b"empty", "empty.py", InvalidApp, "the app in empty.py has no processors"),
-        (b"shop 1", "../shop.py", InvalidRequest, "'../shop.py' is no name of a Python file or a wheel"),
+        (b"shop 1", "../shop.py", InvalidRequest, "'../shop.py' is no name of a Python file or a wheel: "),
+        (b"shop 1", "my shop.py", InvalidRequest, ": letters, digits and . _ - + !"),
         (b"", "shop.py", InvalidRequest, "takes 0 bytes"),
         (b"shop, other output", "shop.py", InvalidRequest, "shop.totals@1 is deployed, and writes totals"),
         (b"priced", "priced.py", UnknownTopic, "reads the table 'prices', which is not there: riverrun topic create"),
@@ -227,6 +228,17 @@ async def test_a_pause_is_for_a_processor_with_all_that_belongs_to_it(cluster: D
     removed = await client.remove_app("retail", "inventory")
     assert (("inventory.rekey", 1), ("inventory", 1)) == removed
     assert "__rekey.retail.inventory" not in cluster.running[1].controller.state.by_name
+
+
+@with_apps(seeds=1)
+async def test_a_resumption_is_told_to_every_task(cluster: Deploys, client: Client) -> None:
+    """Also where nothing was paused: it may have stopped. Those that could not be told are in the answer."""
+    await client.deploy_app(b"shop 1", file_name="shop.py")
+    await asyncio.sleep(2)  # of virtual time: their logs have leaders
+    app = await client.resume_app("shop")
+    resumed = [partition for tasks in cluster.said() for partition in tasks.resumed]
+    assert sum(stage.task_count for stage in app.stages) == len(resumed) == len(set(resumed))
+    assert [] == [task for stage in app.stages for task in stage.tasks]
 
 
 @with_apps(seeds=1)

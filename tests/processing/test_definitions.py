@@ -1,7 +1,8 @@
 """What is wrong with an app is said when it is defined, by name; what is right becomes plain values."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -79,6 +80,10 @@ def odd_state(order: Order, total: State[Callable[[], int]]) -> None:
     """Holds what cannot be stored."""
 
 
+def deep_state(order: Order, total: "State[dict[str, Money]]") -> None:
+    """Cannot be kept either."""
+
+
 def keyed(order: Order, total: State[int]) -> None:
     """Wants a key."""
 
@@ -110,6 +115,18 @@ def in_window(window: Window, orders: list[Order]) -> int:
 
 def pair(left: Order, right: Alert) -> None:
     """Takes one of each."""
+
+
+async def yielding(order: Order) -> AsyncIterator[Alert]:
+    """Gives results as it goes."""
+    yield Alert(order.who)
+
+
+class Unfinished(Event):
+    """Has a field of a type that nobody has written."""
+
+    who: str
+    lines: "list[Line]"  # type: ignore[name-defined]  # noqa: F821
 
 
 class Made(NamedTuple):
@@ -144,6 +161,7 @@ WRONG = {
         bare_state
     ),
     r"shop\.odd_state: 'total' holds .*cannot be encoded": lambda m: m.app.processor(m.orders)(odd_state),
+    r"shop\.deep_state: 'total' holds .*Money.*cannot be encoded": lambda m: m.app.processor(m.orders)(deep_state),
     r"shop\.keyed: parameter 'total' needs a key, and topic 'keyless' has none": lambda m: m.app.processor(m.keyless)(
         keyed
     ),
@@ -160,7 +178,7 @@ WRONG = {
     )(one),
     r"shop\.one: start 'yesterday'": lambda m: m.app.processor(m.orders, start="yesterday")(one),
     r"shop\.one: until 'soon'": lambda m: m.app.processor(m.orders, until="soon")(one),
-    r"shop\.one: version from 1": lambda m: m.app.processor(m.orders, version=0)(one),
+    r"shop\.one: version 0; a whole number from 1": lambda m: m.app.processor(m.orders, version=0)(one),
     r"shop\.one: concurrency is for async": lambda m: m.app.processor(m.orders, concurrency=4)(one),
     r"shop\.one: its source is 'orders'": lambda m: m.app.processor("orders")(one),
     r"shop: to= 'no good'": lambda m: m.app.processor(m.orders, to="no good")(one),
@@ -184,6 +202,42 @@ WRONG = {
     r"topic 'orders' is there already": lambda m: m.app.topic("orders", Alert),
     r"topic 'a b': a name is": lambda m: m.app.topic("a b", Order),
     r"on_error: -1 retries": lambda m: m.app.processor(m.orders, on_error=dead_letter(retries=-1)),
+    r"shop\.yielding: an async function returns what it has, .* it does not yield": lambda m: m.app.processor(
+        m.orders, to="alerts"
+    )(yielding),
+    r"shop\.two: a function is wanted, and .*Processor": lambda m: m.app.processor(m.orders, name="two")(
+        m.app.processor(m.orders)(one)
+    ),
+    r"shop\.part: a function is wanted, and .*partial": lambda m: m.app.processor(m.orders, name="part")(
+        functools.partial(one)
+    ),
+    r"shop: processor 'one\.rekey': .* re-keys for 'one'": lambda m: m.app.processor(m.orders, name="one.rekey")(one),
+    r"shop\.one: start '2026-13-01'; .* a time \(ISO 8601\)": lambda m: m.app.processor(m.orders, start="2026-13-01")(
+        one
+    ),
+    r"shop\.one: start datetime": lambda m: m.app.processor(m.orders, start=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))(
+        one
+    ),
+    r"shop\.one: until '2026-02-30'": lambda m: m.app.processor(m.orders, until="2026-02-30")(one),
+    r"shop\.one: version '2'; a whole number from 1": lambda m: m.app.processor(m.orders, version="2")(one),
+    r"shop\.one: tasks None; a whole number from 0": lambda m: m.app.processor(m.orders, tasks=None)(one),
+    r"shop\.one: key \['who'\]; a field's name, or ALL": lambda m: m.app.processor(m.orders, key=["who"])(one),
+    r"shop\.one: on_error <function dead_letter .*; one of stop\(\), skip\(\), dead_letter\(\)": lambda m: (
+        m.app.processor(m.orders, on_error=dead_letter)(one)
+    ),
+    r"shop\.one: dead_letter 'no good': a name is": lambda m: m.app.processor(
+        m.orders, on_error=dead_letter("no good")
+    )(one),
+    r"shop\.one: dead letters to 'orders', which it reads": lambda m: m.app.processor(
+        m.orders, on_error=dead_letter("orders")
+    )(one),
+    r"shop\.in_window: late records to 'orders', which it reads": lambda m: m.app.window(
+        m.orders, tumbling="1d", late_to=m.orders, to="n"
+    )(in_window),
+    r"shop: window: hopping is \('1h',\); a size and a step": lambda m: m.app.window(m.orders, hopping=("1h",)),
+    r"shop: window: hopping is '1h'; a size and a step": lambda m: m.app.window(m.orders, hopping="1h"),
+    r"topic 'new': disorder is '9000d'; at most 7300d": lambda m: m.app.topic("new", Order, disorder="9000d"),
+    r"shop: window: session is '9000d'; at most 7300d": lambda m: m.app.window(m.orders, session="9000d"),
     r"shop\.one is there already": lambda m: (m.app.processor(m.orders)(one), m.app.processor(m.orders)(one)),
 }
 
@@ -193,6 +247,33 @@ def test_what_is_wrong_is_said_at_once(message: str) -> None:
     """Each with the name of the function and of what does not fit."""
     with pytest.raises(InvalidApp, match=message):
         WRONG[message](Made(*make()))
+
+
+class Money:
+    """A class of the author's, which JSON knows nothing of."""
+
+
+class Priced(Event):
+    """Has one, deep within."""
+
+    lines: dict[str, list[tuple[Money, int]]]
+
+
+@pytest.mark.parametrize("event", [Unfinished, Order | Alert, dict[str, Order | Alert], Money, Priced])
+def test_a_type_that_nothing_can_be_decoded_as_is_refused(event: object) -> None:
+    """When the app is described, since a class may be written behind the topic; not when the first record comes."""
+    app = App("shop")
+
+    @app.processor(app.topic("new", event), to="seen")
+    def look(event: bytes) -> bytes:
+        return event
+
+    @app.processor(app.topics["new"], name="other")
+    def other(event: event) -> None:  # type: ignore[valid-type]
+        """Wants it decoded."""
+
+    with pytest.raises(InvalidApp, match=r"shop\.other: events of topic 'new' cannot be decoded: "):
+        app.specs()
 
 
 def test_a_timer_that_fits_nothing_is_refused() -> None:
@@ -238,7 +319,11 @@ def test_an_app_as_plain_values() -> None:
         ("shop.stock.dead", InputKind.PARKED, "", False, "earliest"),
     ] == [(i.topic, i.kind, i.key, i.internal, i.start) for i in main.inputs]
     assert ["alerts", "audit", "shop.stock.dead"] == [output.topic for output in main.outputs]
-    assert (("left",), "dead_letter(retries=3, park_key)", 2) == (main.stores, main.on_error, main.version)
+    assert (("left",), "dead_letter(retries=3, backoff=100ms to 10s, park_key)", 2) == (
+        main.stores,
+        main.on_error,
+        main.version,
+    )
     assert (True, ["__rekey.shop.days"]) == (rekey_days.watermarks, [output.topic for output in rekey_days.outputs])
     assert ["days", "late"] == [output.topic for output in counted.outputs]
     for spec in app.specs():
@@ -250,3 +335,18 @@ def test_a_processor_is_still_the_function() -> None:
     app, orders, _, alerts = make()
 
     assert [Alert("a")] == list(app.processor(orders, to=alerts)(alarms)(Order(dt.date(2026, 1, 1), "a", "x", 1)))
+
+
+def test_what_many_results_are_called() -> None:
+    """A list may be said to be a sequence, or a collection."""
+    app, orders, _, alerts = make()
+
+    @app.processor(orders, to=alerts)
+    def in_turn(order: Order) -> Sequence[Alert]:
+        return [Alert(order.who)]
+
+    @app.processor(orders, to=alerts)
+    def at_all(order: Order) -> Collection[Alert]:
+        return [Alert(order.who)]
+
+    assert ["in_turn", "at_all"] == [spec.name for spec in app.specs()]

@@ -152,6 +152,11 @@ def test_what_runs_may_get_other_code_but_no_other_inputs():
     ):
         with pytest.raises(InvalidRequest, match=words + ".*: give it a new version"):
             planned(other, there={**there, "other": 3, "prices": 3}, apps=(app,))
+    letters = InputSpec(topic="dead", kind=InputKind.PARKED)
+    lenient = msgspec.structs.replace(
+        was, inputs=(*was.inputs, letters), outputs=(*was.outputs, OutputSpec(topic="dead")), on_error="dead_letter"
+    )
+    assert app.stages[0] == planned(lenient, there=there, apps=(app,)).stages[0].before
     beside = planned(spec("p", "in", to="out", version=2), there=there, apps=(app,))
     assert (["__tasks.a.p.2"], None) == ([item.name for item in beside.topics], beside.stages[0].before)
 

@@ -1,18 +1,26 @@
 """What becomes of a record that user code raises for: nothing is lost, nothing is done twice, and it says where."""
 
+from collections.abc import Callable
+
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.errors import ProcessorFailed, StateUnreadable
+from cluster.errors import InvalidApp, ProcessorFailed, StateUnreadable, TriesLeft
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
-from cluster.processing.policies import OnError, dead_letter, skip, stop
+from cluster.processing.policies import OnError, dead_letter, describe, skip, stop
 from cluster.processing.processor import Processor
 from cluster.processing.rehearsal import CRASHES
+from cluster.processing.runner import Runner
 from cluster.processing.topics import Topic
+from cluster.processing.work import Batch, Fired, Work
+from cluster.records import Record
+from cluster.types import Codec
+from cluster.wire.records import encode_records
 
 
 class Order(Event):
@@ -60,6 +68,36 @@ def counting(policy: OnError, *, many: bool = False) -> tuple[App, Topic, Proces
     return app, orders, of_one, world
 
 
+def failing(policy: OnError) -> tuple[Runner, Callable[[int, int, int], Work]]:
+    """Of three orders the second is bad: whoever runs them, and what they are handed, from one to another offset."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, to="seen", on_error=policy)
+    def work(order: Order) -> int:
+        if order.n == 1:
+            raise ValueError(f"order {order.n} is bad")
+        return order.n
+
+    payload = encode_records([Record(value=msgspec.json.encode(Order(n, "a"))) for n in range(3)])
+
+    def handed(begin: int, end: int, failures: int) -> Work:
+        batch = Batch(
+            input=0,
+            partition=0,
+            payload=payload,
+            codec=Codec.NONE,
+            uncompressed_size=len(payload),
+            record_count=3,
+            base_offset=0,
+            begin=begin,
+            end=end,
+        )
+        return Work(task=0, n=1, now_ns=9, batches=[batch], fired=[], idle=[], failures=failures)
+
+    return Runner(app.processors["work"].stages[-1], lambda places: [None] * len(places)), handed
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_stop_says_what_and_where(*, many: bool) -> None:
     """The work fails at the one record that is to blame, with its place and the traceback; nothing of it is kept."""
@@ -95,6 +133,7 @@ def test_dead_letters_have_all_that_is_known(*, many: bool, bad: int) -> None:
         assert f"ValueError: order {bad} is bad" == headers["rr-error"]
         assert ("shop.work", "1") == (headers["rr-processor"], headers["rr-version"])
         assert "in look\n" in headers["rr-traceback"]
+        assert "in _step\n" not in headers["rr-traceback"], "it begins with what its author wrote"
         assert {"dead_lettered": 1} == t.counts(work)
         if not many:
             assert 19 == t.state(work, "a")
@@ -144,6 +183,60 @@ def test_retries_are_of_the_record_alone() -> None:
 
         assert [1, 2, 3, 4, 5, 6] == t.read("seen")
         assert 6 == t.state(work, "a")
+
+
+def test_a_runner_waits_for_nothing_between_attempts() -> None:
+    """It says at what it failed, how often, and how long to wait; whoever hands over works counts for it."""
+    runner, work = failing(dead_letter(retries=2, backoff="1s", backoff_max="1h"))
+    for failures in (0, 1):
+        with pytest.raises(TriesLeft, match=r"orders/0 at offset 1: ValueError: order 1 is bad") as caught:
+            runner.run(work(1, 2, failures) if failures else work(0, 3, 0))
+        said = caught.value.metadata
+        assert ("0", "0", "1") == (said["input"], said["partition"], said["offset"])
+        assert (str(failures + 1), str((failures + 1) * 10**9)) == (said["failures"], said["wait_ns"])
+        assert "in work\n" in said["traceback"]
+    effects = runner.run(work(1, 2, 2))
+    assert {"dead_lettered": 1} == effects.counts
+    assert [1, 1] == [len(runner.run(work(first, first + 1, 0)).outputs) for first in (0, 2)]
+
+
+def test_a_timer_that_fails_is_tried_again_later() -> None:
+    """It says which of those that fired it was; when it was tried often enough the work fails."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, on_error=skip(retries=1))
+    def work(_order: Order, ctx: Ctx) -> None:
+        ctx.timer("ring", after="1s")
+
+    @work.timer("ring")
+    def ring(ctx: Ctx) -> None:
+        if ctx.key == "b":
+            raise RuntimeError("no bell")
+
+    runner = Runner(app.processors["work"].stages[-1], lambda places: [None] * len(places))
+    a, b = (Fired(key=key, name="ring", at_ns=5) for key in (b"a", b"b"))
+    with pytest.raises(TriesLeft, match="'ring' of key b'b': RuntimeError: no bell") as caught:
+        runner.run(Work(task=0, n=1, now_ns=9, batches=[], fired=[a, b], idle=[]))
+    assert ("1", "1") == (caught.value.metadata["fired"], caught.value.metadata["failures"])
+    runner.run(Work(task=0, n=1, now_ns=9, batches=[], fired=[a], idle=[]))
+    with pytest.raises(ProcessorFailed) as stopped:
+        runner.run(Work(task=0, n=2, now_ns=9, batches=[], fired=[b], idle=[], failures=1))
+    assert not isinstance(stopped.value, TriesLeft)
+
+
+@pytest.mark.parametrize("wrong", ["soon", "2d", -1])
+def test_a_policy_that_makes_no_sense_is_refused(wrong: str | int) -> None:
+    """A wait is a duration, of a day at most."""
+    with pytest.raises(InvalidApp, match="on_error"):
+        skip(backoff_max=wrong) if isinstance(wrong, str) else skip(retries=wrong)
+
+
+def test_a_policy_in_words() -> None:
+    """As it is told when somebody asks what an app does."""
+    assert "dead_letter(d, retries=3, backoff=100ms to 10s, park_key)" == describe(dead_letter("d", park_key=True))
+    assert "skip(retries=1, backoff=0s)" == describe(skip(retries=1, backoff="0s"))
+    assert "stop" == describe(stop())
 
 
 def test_state_that_no_longer_decodes_is_not_the_records_fault() -> None:

@@ -101,3 +101,12 @@ def test_a_producers_clock_that_is_centuries_ahead() -> None:
         t.send("visits", visit("2026-11-27"), key="a", time=dt.datetime(2026, 1, 3, tzinfo=dt.UTC))
         assert ["2026-01-01: 2"] == t.read("days")[:1]
         assert {"skipped": 1} == t.counts(days)
+
+
+def test_what_does_not_decode_has_no_time() -> None:
+    """Of a topic whose time is a field: when it was published says nothing, so what comes after it is not late."""
+    app, look = counting(skip())
+    with app.test(partitions=1, records_per_work=1) as t:
+        t.send("visits", visit("2020-11-27"), b"rubbish", visit("2020-11-27"), visit("2020-11-30"), key="a")
+        assert ["2020-11-27: 2"] == t.read("days")[:1]
+        assert {"skipped": 1} == t.counts(look)

@@ -9,6 +9,7 @@ from cluster.processing.commit import (
     Begin,
     Outgoing,
     Read,
+    Rebind,
     TaskCommit,
     batches,
     checksum_of,
@@ -17,7 +18,7 @@ from cluster.processing.commit import (
     outgoing,
 )
 from cluster.processing.ledger import Accepted, Ledger, Refused, Rule
-from cluster.processing.work import BEFORE_ALL_TIME_NS, Fired, StateChange, TimerChange, TimerClock
+from cluster.processing.work import BEFORE_ALL_TIME_NS, Failure, Fired, StateChange, TimerChange, TimerClock
 from cluster.records import Record
 from cluster.types import Index, Offset, PartitionId, ProducerId, Term, TopicId
 from cluster.wire.records import make_batch
@@ -244,6 +245,20 @@ COMMIT_1 = (
 )
 
 
+LEDGER_2 = (
+    "019e9aa5626567696ea672657461696ca56672617564a131000309929292c4106969696969696969696969696969696900059292c4106a"
+    "6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a030091c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f000301ce2939158d0700019293c41069696969"
+    "696969696969696969696969000793c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a03009193c4106f6f6f6f6f6f6f6f6f6f6f6f6f6f6f6f"
+    "01039294c40161a174050094c4016ba1740a0091930203079292a46c6174650392a7736b69707065640196ae56616c75654572726f723a"
+    "206e6fa7736b6970706564a573616c65730107099193c4106a6a6a6a6a6a6a6a6a6a6a6a6a6a6a6a0304"
+)
+COMMIT_2 = (
+    "01dc0010a6636f6d6d69740104ce2939158d0000919392c41069696969696969696969696969696969000708909090919992c4106f6f6f"
+    "6f6f6f6f6f6f6f6f6f6f6f6f6f010301c4070a050a0176200100070101cec777e649028096ae56616c75654572726f723a206e6fa7736b"
+    "6970706564a573616c657301070990c0"
+)
+
+
 def sample() -> TaskCommit:
     """The commit after `whole`."""
     return whole().commit(
@@ -257,22 +272,78 @@ def sample() -> TaskCommit:
     )
 
 
-def test_the_ledger_that_landed_is_still_read():
-    """Every field, and what comes after it."""
+FAILURE = Failure(error="ValueError: no", became="skipped", topic="sales", partition=1, offset=7, at_ns=9)
+
+
+def later() -> Script:
+    """A ledger with what came to be in it later."""
     script = whole()
+    script.accepted(shipped_upto=1, failure=FAILURE, redrive=[(OTHER, Offset(4)), (IN, Offset(7))])
+    return script
+
+
+def test_the_ledgers_that_landed_are_still_read():
+    """Every field, and what comes after it."""
     read = Ledger(bytes.fromhex(LEDGER_1))
-    assert LEDGER_1 == script.ledger.encode().hex(), "what is written today has a sample"
-    assert LEDGER_1 == read.encode().hex()
     assert ({"late": 3, "skipped": 1}, 1, BEGIN) == (read.counts, read.shipped_upto, read.begin)
-    assert Accepted(3) == read.apply(encode(sample()), Index(4), Term(1))
+    assert (None, {}) == (read.failure, read.redrive)
+    assert Accepted(3) == read.apply(bytes.fromhex(COMMIT_1), Index(4), Term(1))
     assert [Fired(key=b"k", name="u", at_ns=3)] == read.timers.due(TimerClock.EVENT, 9, 9)
+    again = Ledger(bytes.fromhex(LEDGER_2))
+    assert LEDGER_2 == later().ledger.encode().hex(), "what is written today has a sample"
+    assert LEDGER_2 == again.encode().hex()
+    assert (FAILURE, {OTHER: 4}) == (again.failure, again.redrive)
 
 
-def test_the_commit_that_landed_is_still_read():
+def test_the_commits_that_landed_are_still_read():
     """From a log that an earlier version wrote."""
-    assert sample() == decode(bytes.fromhex(COMMIT_1))
-    assert COMMIT_1 == encode(sample()).hex()
+    commit = later().commit(
+        **{name: getattr(sample(), name) for name in ("inputs", "outputs")}, shipped_upto=2, failure=FAILURE
+    )
+    assert COMMIT_2 == encode(commit).hex()
+    assert commit == decode(bytes.fromhex(COMMIT_2))
+    old = decode(bytes.fromhex(COMMIT_1))
+    assert isinstance(old, TaskCommit)
+    assert msgspec.structs.replace(sample(), previous=old.previous) == old
     assert BEGIN == decode(encode(BEGIN))
+
+
+def test_a_redrive_is_known_until_it_is_done():
+    """Whatever comes in between, and however often somebody asks for more."""
+    script = Script()
+    script.accepted(redrive=[(OTHER, Offset(4))])
+    script.accepted(inputs=[Read(input=OTHER, begin=0, end=3)])
+    assert {OTHER: 4} == Ledger(script.ledger.encode()).redrive
+    script.accepted(redrive=[(OTHER, Offset(6))])
+    script.accepted(inputs=[Read(input=OTHER, begin=3, end=4)], redrive=[(OTHER, Offset(5))])
+    assert {OTHER: 6} == script.ledger.redrive
+    script.accepted(inputs=[Read(input=OTHER, begin=4, end=6)])
+    assert {} == script.ledger.redrive
+
+
+def test_topics_that_were_made_again_take_the_place_of_the_old_ones():
+    """New partitions from where they begin, known ones where they are; outputs where they ever were, or from 0."""
+    new = PartitionId(TopicId(b"n" * 16), 0)
+    script = whole()
+    sequences = dict(script.ledger.sequences)
+    rebind = Rebind(inputs=[(new, Offset(4)), (OTHER, Offset(9))], outputs=[AWAY.topic])
+    script.accepted(shipped_upto=1, rebind=rebind)
+    ledger = Ledger(script.ledger.encode())
+    assert {IN: 7, new: 4, OTHER: 0} == ledger.positions
+    assert ledger.begin is not None
+    assert ([(new, 4), (OTHER, 0)], [AWAY.topic]) == (ledger.begin.inputs, ledger.begin.outputs)
+    assert sequences == ledger.sequences
+    script.refused(Rule.SEQUENCE, shipped_upto=1, outputs=[out(0)])
+    script.refused(Rule.POSITION, shipped_upto=1, inputs=[Read(input=IN, begin=6, end=8)])
+    script.accepted(shipped_upto=1, inputs=[Read(input=new, begin=4, end=5)], outputs=[out(0, destination=AWAY)])
+
+
+def test_the_last_failure_stays():
+    """Commits that tell of none do not take it away."""
+    script = Script()
+    script.accepted(failure=FAILURE)
+    script.accepted()
+    assert FAILURE == Ledger(script.ledger.encode()).failure
 
 
 def test_outputs_are_shipped_as_they_were_sealed():

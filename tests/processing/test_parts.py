@@ -103,6 +103,8 @@ def test_partitions_that_are_mixed_are_what_they_are_one_by_one(lanes: list[list
                 (
                     part.position(place),
                     part.source(place),
+                    part.partitions(first, end)[place - first],
+                    [(at.partition, at.columns.offsets[there]) for at, there in [part.origin(place)]],
                     part.keys[place],
                     part.events[place],
                     part.times[place],
@@ -121,6 +123,18 @@ def test_partitions_that_are_mixed_are_what_they_are_one_by_one(lanes: list[list
     assert seen[0] == seen[1]
     assert len(mixed) <= 1 or len([lane for lane in lanes if any(lane)]) < 2
     assert latest[0] == latest[1]
+
+
+def test_records_that_are_mixed_are_given_again_as_they_were() -> None:
+    """Those that are asked for, and which decode."""
+    readings = Readings([InputSpec(topic="t")], [Step])
+    batches = [_batch(number, 0, times) for number, times in enumerate(([1, 5, 8], [3, 7, 9]))]
+    ((part, _, end),) = readings.runs(batches, in_time_order=True)
+    for place in set(range(end)) - part.poison.keys():
+        part.events[place].number += 100
+    readings.renew(part, 1, 5)
+
+    assert [101, 3, 5, None, 8, 109] == [event and event.number for event in part.events]
 
 
 @given(

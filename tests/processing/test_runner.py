@@ -3,12 +3,13 @@
 import msgspec
 import pytest
 
-from cluster.errors import ProcessorFailed
+from cluster.errors import InvalidApp, ProcessorFailed, TriesLeft
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State, Table
 from cluster.processing.policies import OnError, dead_letter, skip, stop
+from cluster.processing.processor import ALL
 from cluster.processing.runner import Runner
 from cluster.processing.work import Batch, Work
 from cluster.records import Record
@@ -221,6 +222,19 @@ def test_in_time_order_inputs_are_merged() -> None:
     assert 60 == effects.watermark_ns
 
 
+def test_a_record_among_those_of_several_partitions_is_said_where_it_was_read() -> None:
+    """Who waits before it is tried again holds up its own partition, not another."""
+    runner = counting(stop(retries=1))[2]
+    runner = Runner(runner.stage, lambda wanted: [None] * len(wanted), partitions=2)
+    first = batch(*[order(n, "a", time) for n, time in enumerate((10, 40))], base=100)
+    second = batch(*[order(n, "b", time) for n, time in ((1, 5), (2, 30), (-3, 45))], base=200, partition=1)
+    with pytest.raises(TriesLeft, match="orders/1 at offset 202: ValueError: negative") as caught:
+        runner.run(work(first, second, in_time_order=True))
+
+    said = caught.value.metadata
+    assert ("0", "1", "202") == (said["input"], said["partition"], said["offset"])
+
+
 def test_a_work_of_several_batches_fails_as_a_whole() -> None:
     """What its first batches have changed is taken back with the last."""
     _, _, runner = counting(stop())
@@ -240,3 +254,83 @@ def test_no_more_keys_are_parked_than_are_allowed(monkeypatch: pytest.MonkeyPatc
     runner.run(work(batch(order(-1, "a"), order(-1, "b"), order(1, "a")), n=1))
     with pytest.raises(ProcessorFailed, match="2 keys are parked, and no more are"):
         runner.run(work(batch(order(-1, "c"), base=3), n=2))
+
+
+@pytest.mark.parametrize("event", [None, bytes, Order])
+def test_one_key_for_all_of_a_topic_wants_no_field_of_them(event: object) -> None:
+    """Whatever is in it: the function takes bytes, so nothing is decoded on the way."""
+    app = App("shop")
+    anything = app.topic("anything", event)
+
+    @app.processor(anything, key=ALL, to="counts")
+    def count(value: bytes, total: State[int]) -> int:
+        total.value += len(value)
+        return total.value
+
+    with app.test() as t:
+        t.send(anything, b"x", b"{}", b"rubbish")
+        assert 10 == t.read("counts")[-1]
+
+
+def test_what_does_not_decode_is_put_aside_before_it_gets_the_one_key() -> None:
+    """So with a parked key it keeps back what came under its own key, not everything."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+
+    @app.processor(orders, key=ALL, to="seen", on_error=dead_letter("dead", park_key=True))
+    def look(order: Order) -> int:
+        return order.n
+
+    with app.test() as t:
+        t.send(orders, b"rubbish", key="a")
+        t.settle()
+        t.send(orders, Order(1, "b"), Order(2, "a"))
+        assert [1] == t.read("seen")
+        assert 2 == len(t.records("dead"))
+
+
+def test_a_table_is_only_read() -> None:
+    """Who changes what it was handed has changed its own copy."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    last = app.table("last", Order, key="who")
+
+    @app.processor(orders, to="seen")
+    def look(order: Order, last: Table[Order]) -> int:
+        found = last[order.who]
+        found.n += order.n
+        return found.n
+
+    with app.test(partitions=1) as t:
+        t.send(last, Order(1, "a"))
+        t.settle()
+        t.send(orders, Order(10, "a"), Order(20, "a"))
+        assert [11, 21] == t.read("seen")
+        t.send(orders, Order(30, "a"))
+        assert [11, 21, 31] == t.read("seen")
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_table_may_be_written(*, by_name: bool) -> None:
+    """By its name, or as what `app.table` returned: under its key, as what it holds."""
+    app = App("shop")
+    orders = app.topic("orders", Order, key="who")
+    last = app.table("last", Order, key="sku")
+
+    @app.processor(orders, to="last" if by_name else last, on_error=skip())
+    def keep(order: Order):  # type: ignore[no-untyped-def]
+        return order if order.n else "no order"
+
+    with app.test(partitions=1) as t:
+        t.send(orders, Order(1, "a", "s1"), Order(0, "a", "s1"), Order(2, "b", "s2"))
+        assert [b"s1", b"s2"] == [record.key for record in t.records(last)]
+        assert {"skipped": 1} == t.counts(keep)
+
+
+@pytest.mark.parametrize("to", [7, [None], Order])
+def test_what_is_no_topic_is_no_place_for_results(to: object) -> None:
+    """It is said so."""
+    app = App("shop")
+
+    with pytest.raises(InvalidApp, match=r"shop: to=.*; a name, or what `app.topic` returned"):
+        app.processor(app.topic("orders", Order), to=to)(lambda order: order)

@@ -1,20 +1,22 @@
 """Keyed state in the hands of user code: what is looked at, set, cleared, taken back, and left alone."""
 
+import datetime as dt
 from collections.abc import Callable
+from typing import Any, TypedDict
 
 import msgspec
 import pytest
 
 from cluster.errors import ProcessorFailed, StateUnreadable
-from cluster.processing import state
 from cluster.processing.app import App
+from cluster.processing.binding import default_of
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import MapState, State
 from cluster.processing.policies import skip
 from cluster.processing.runner import Runner
-from cluster.processing.state import BARE_BYTES_MAX, KeyedState
-from cluster.processing.work import Batch, Effects, StateChange, Work
+from cluster.processing.state import BARE_BYTES_MAX, BYTES_MAX
+from cluster.processing.work import Batch, Effects, Work
 from cluster.records import Record
 from cluster.wire.records import encode_records
 
@@ -39,11 +41,14 @@ class Bench:
         processor = app.processor(steps, to="said", **options)(define)
         self.store: dict[tuple[str, bytes], bytes] = {}
         self.reads: list[tuple[str, bytes]] = []
+        self.calls: list[int] = []
+        """So many each time."""
         self.runner = Runner(processor.stages[0], self._read)
         self.n = self.offset = 0
 
     def _read(self, wanted):
         self.reads += wanted
+        self.calls.append(len(wanted))
         return [self.store.get(pair) for pair in wanted]
 
     def run(self, *steps: tuple[str | None, str]) -> Effects:
@@ -178,51 +183,6 @@ def test_large_values_are_encoded_only_where_somebody_looked() -> None:
     assert 1 == bench.reads.count(("text", b"a"))
 
 
-def test_what_is_not_committed_stays_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are too many values all others go, and are read again when they are wanted."""
-    monkeypatch.setattr(state, "CELLS_MAX", 2)
-    reads: list[tuple[str, bytes]] = []
-
-    def read(places):
-        reads.extend(places)
-        return [None] * len(places)
-
-    keyed = KeyedState(read)
-    store = keyed.store("total", int, int, State)
-    for cell in store.hand_out([b"a", b"b", b"b", b"c"]):
-        if cell.key != b"c":
-            cell.value += 1
-    keyed.settle()
-    assert [StateChange("total", b"a", b"\x01"), StateChange("total", b"b", b"\x02")] == keyed.take_changes(1)
-
-    keyed.committed(0)
-    assert [1, 2, 0] == [cell.value for cell in store.hand_out([b"a", b"b", b"c"])]
-    keyed.settle()
-    assert [] == keyed.take_changes(2)
-    keyed.committed(2)
-    store.hand_out([b"a"])
-    assert [b"a", b"b", b"c", b"c", b"a"] == [key for _, key in reads]
-
-
-@pytest.mark.parametrize("kind", [int, int | None, float, list[int], dict[str, int], str])
-def test_one_key_many_times_is_one_change(kind) -> None:
-    """In several attempts, the last of which is taken back; whatever its type is."""
-    keyed = KeyedState(lambda places: [None] * len(places))
-    store = keyed.store("any", kind, lambda: None, State)
-    value = msgspec.convert({list: [1], dict: {"a": 1}, str: "1"}.get(getattr(kind, "__origin__", kind), 1), kind)
-    for kept in (True, True, False):
-        first, second, other = store.hand_out([b"a", b"a", b"b"])
-        assert first is second
-        first.value = value if kept else None
-        assert other.value is None
-        if kept:
-            keyed.settle()
-        else:
-            keyed.roll_back()
-    assert value == store.cell(b"a").value
-    assert [StateChange("any", b"a", msgspec.msgpack.encode(value))] == keyed.take_changes(1)
-
-
 def test_only_state_that_is_looked_at_has_to_decode() -> None:
     """A key whose state is damaged goes on as long as nobody wants it."""
     bench = Bench(stepping)
@@ -252,3 +212,124 @@ def test_a_state_says_what_it_has() -> None:
 
     with pytest.raises(ProcessorFailed, match="State has no 'valeu'; it has `value` and `clear`"):
         Bench(mistaken).run(("a", "x"))
+
+
+def moody(step: Step, day: State[dt.date], count: State[int], pair: State[tuple[int, str]]) -> str:
+    """Sets what it is told to."""
+    match step.do:
+        case "nothing":
+            day.value = None
+        case "day":
+            day.value = dt.date(2026, 11, 27)
+        case "half":
+            count.value += 0.5
+        case "none":
+            count.value = None
+        case "pair":
+            pair.value = (1, "a") if pair.value is None else (*pair.value, "b")
+    return f"{day.value} {count.value} {pair.value}"
+
+
+def test_none_may_be_set_where_it_is_the_default() -> None:
+    """It is read again like every other value, by whoever comes next."""
+    bench = Bench(moody)
+
+    assert ["2026-11-27 0 None"] == said(bench.run(("a", "day")))
+    assert ["None 0 None"] == said(bench.run(("a", "nothing")))
+    bench.runner = Runner(bench.runner.stage, bench._read)
+    assert ["None 0 None", "None 0 (1, 'a')"] == said(bench.run(("a", "look"), ("a", "pair")))
+
+
+@pytest.mark.parametrize("do", ["half", "none"])
+def test_a_value_of_another_type_is_the_records_fault(do: str) -> None:
+    """Nothing is stored that would not decode: the record that sets it fails, and the task goes on."""
+    bench = Bench(moody, skip())
+
+    assert ["None 0 None"] * 2 == said(bench.run(("a", "look"), ("a", do), ("a", "look")))
+    assert [] == changed(bench.run(("a", "look")), "count")
+    with pytest.raises(ProcessorFailed, match=r"offset 0: TypeError: state 'count' .*: Expected `int`, got"):
+        Bench(moody).run(("a", do))
+
+
+def test_a_value_within_another_is_looked_at_too() -> None:
+    """Maps, and what is nested."""
+
+    def careless(step: Step, lists: MapState[str, list[int]]) -> str:
+        numbers = lists.get("n", [])
+        lists["n"] = [*numbers, 1 if step.do == "good" else "one"]  # type: ignore[list-item]
+        return str(len(lists["n"]))
+
+    assert ["1", "2"] == said(Bench(careless, skip()).run(("a", "good"), ("a", "bad"), ("a", "good")))
+    with pytest.raises(ProcessorFailed, match=r"TypeError: state 'lists' .*: Expected `int`, got `str` - at `\$\[0\]`"):
+        Bench(careless).run(("a", "bad"))
+
+
+class Picky:
+    """Cannot be made of nothing, and says so in its own way."""
+
+    def __init__(self, n: int = 0) -> None:
+        if n < 1:
+            raise ValueError("from 1")
+
+
+class Filled(TypedDict):
+    """Is made empty, and filled by whoever has it."""
+
+    n: int
+
+
+def test_a_default_is_made_only_where_it_can_be() -> None:
+    """It is of its type, and a type that does not like to be made of nothing has none."""
+    kinds = [int, list[int], tuple[int, str], tuple[int, ...], Picky, dt.date, Any, Filled]
+
+    assert [0, [], None, (), None, None, None, {}] == [default_of(kind)() for kind in kinds]
+
+
+def test_what_is_made_empty_may_be_cleared_though_empty_is_not_its_type() -> None:
+    """Its default is never stored; what is set is looked at."""
+
+    def filling(step: Step, filled: State[Filled]) -> None:
+        if step.do == "fill":
+            filled.value["n"] = 7
+        elif step.do == "empty":
+            filled.value.pop("n")  # type: ignore[misc]
+        elif step.do == "clear":
+            filled.clear()
+
+    bench = Bench(filling, skip())
+    assert [(b"a", {"n": 7})] == changed(bench.run(("a", "look"), ("a", "fill")), "filled")
+    effects = bench.run(("a", "empty"))
+    assert ([], {"skipped": 1}) == (changed(effects, "filled"), effects.counts)
+    effects = bench.run(("a", "clear"))
+    assert ([(b"a", None)], {}) == (changed(effects, "filled"), effects.counts)
+
+
+def test_state_of_many_calls_is_read_at_once() -> None:
+    """Async functions, too, whose calls are made one by one; what nobody looks at is not stored."""
+
+    async def adding(step: Step, total: State[int]) -> int | None:
+        if step.do == "leave":
+            return None
+        total.value += 1
+        return total.value
+
+    bench = Bench(adding, skip())
+
+    assert [1, 1, 2] == said(bench.run(("a", "add"), (None, "add"), ("b", "add"), ("c", "leave"), ("a", "add")))
+    assert [1, 1, 3] == bench.calls  # what is parked, how far time is, and this
+    assert {("total", b"a"), ("total", b"b")} == {place for place in bench.store if place[0] == "total"}
+    bench.runner.close()
+
+
+def test_what_is_kept_in_memory_is_bounded_in_bytes() -> None:
+    """Large values of many keys would take all the memory that there is long before they were many."""
+
+    def filling(step: Step, text: State[str]) -> None:
+        text.value = step.do * (BYTES_MAX // 40)
+
+    bench = Bench(filling)
+    for n in range(100):
+        bench.run((f"k{n}", "x"))
+        kept = [store._before for store in bench.runner._state.stores.values()]
+        assert sum(len(encoded or b"") for before in kept for encoded in before.values()) <= 2 * BYTES_MAX
+    assert 100 == sum(place[0] == "text" for place in bench.store)

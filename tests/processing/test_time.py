@@ -9,6 +9,7 @@ from cluster.processing.app import App
 from cluster.processing.context import Ctx
 from cluster.processing.event import Event
 from cluster.processing.handles import State
+from cluster.processing.processor import Processor
 from cluster.processing.watermarks import NO_WRITER, Said, TimeState, Watermarks
 from cluster.processing.windows import Window
 from cluster.processing.work import AFTER_ALL_TIME_NS, BEFORE_ALL_TIME_NS
@@ -199,6 +200,53 @@ def test_windows_of_a_rekeyed_topic_close_without_an_end(partitions: int) -> Non
         assert "late" not in t.counts(count)
 
 
+def test_who_reads_what_another_writes_ends_after_it() -> None:
+    """Whichever of them was defined first: what closes at the end comes before the end."""
+    app = App("clock")
+    ticks = app.topic("ticks", Tick, key="who", time="at")
+    counts = app.topic("counts", Tick, key="who", time="at")
+
+    @app.window(counts, tumbling="60s", to="minutes")
+    def of_a_minute(window: Window, counts: list[Tick]) -> int:
+        return len(counts) if window.start_ns >= 0 else -1
+
+    @app.window(ticks, tumbling="10s", to=counts)
+    def of_seconds(window: Window, ticks: list[Tick]) -> Tick:
+        return Tick(ticks[0].who, window.start_ns)
+
+    with app.test() as t:
+        t.send(ticks, *[Tick("a", n * S) for n in (0, 1, 10, 20)])
+        t.finish()
+        assert [3] == t.read("minutes")
+        assert {} == t.counts(of_a_minute)
+
+
 def sorted_pairs(numbers: list[int]) -> list[int]:
     """Of (second, count), by second, the count first."""
     return [n for pair in sorted(zip(numbers[::2], numbers[1::2], strict=True)) for n in reversed(pair)]
+
+
+def test_windows_of_another_size_stand_beside_those_that_are_open() -> None:
+    """New code cuts time otherwise: what is open closes as it was, and takes nothing of the new ones."""
+
+    def counting(size: str) -> tuple[App, Processor]:
+        app = App("clock")
+        ticks = app.topic("ticks", Tick, key="who", time="at")
+
+        @app.window(ticks, tumbling=size, to="counts")
+        def count(window: Window, ticks: list[Tick]) -> list[int]:
+            return [(window.end_ns - window.start_ns) // S, len(ticks)]
+
+        return app, count
+
+    app, count = counting("60s")
+    _, count_anew = counting("10s")
+    with app.test(partitions=1) as t:
+        t.send("ticks", *[Tick("a", n * S) for n in (0, 1, 2)])
+        t.settle()
+        (task,) = t._tasks_of(count)
+        (task.stage,) = count_anew.stages
+        task._runner = task._new_runner()
+        t.send("ticks", *[Tick("a", n * S) for n in (3, 4, 15, 70)])
+        t.finish()
+        assert [10, 2, 10, 1, 60, 3, 10, 1] == t.read("counts")

@@ -311,7 +311,7 @@ def test_a_restarted_follower_hears_that_its_log_is_the_leaders() -> None:
 
 def test_a_doubtful_replica_helps_nobody_who_may_lack_the_entry() -> None:
     """FAST'18: it votes as if its log still ended with the damaged entry, and does not campaign."""
-    group = Group(doubtful=(Index(1), Term(3)))
+    group = Group(doubts=[(Index(1), Term(3))])
     voter = group.cores[2]
     voter.campaign()
     assert voter.role is Role.FOLLOWER
@@ -324,13 +324,13 @@ def test_a_doubtful_replica_helps_nobody_who_may_lack_the_entry() -> None:
 
 def test_when_nobody_has_the_doubtful_entry_it_is_dropped() -> None:
     """Power loss of all in mid-sync heals by itself."""
-    group = Group(doubtful=(Index(1), Term(0)))
+    group = Group(doubts=[(Index(1), Term(0))])
     for _ in range(60):
         for core in group.cores.values():
             core.tick()
         group.settle()
 
-    assert [None, None, None] == [core.doubtful for core in group.cores.values()]
+    assert [[], [], []] == [core.doubts for core in group.cores.values()]
     assert group.elect(1).commit == 1
 
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,7 @@ threading.Thread(target=time.sleep, args=(3600,)).start()
 
 NODE = """
 import asyncio, sys
+from dataclasses import replace
 from pathlib import Path
 from cluster.config import ProcessingOptions
 from tests.processing.hosting.works import Kept, seat, work
@@ -233,6 +235,11 @@ def f(orders: pyarrow.RecordBatch) -> list[int]:
             "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named pyarrow; it comes with "
             "riverrun[arrow]",
         ),
+        (
+            source("from models.orders import Purchase"),
+            "mine.py does not import: line 10 of mine.py: ModuleNotFoundError: No module named 'models'; an app is one "
+            "file, or a wheel of several, and what else it imports is installed where its nodes run",
+        ),
         (source("other = App('other')"), "mine.py defines several apps (app, other): say which one"),
         (source("", app="shop"), "mine.py defines no app 'shop'; it has app"),
         (
@@ -287,8 +294,12 @@ async def test_a_wheel_is_code(tmp_path, app: str, name: str) -> None:
         host = await opened(hosts, used)
 
         assert [2] == values(await host.run(work(1, 1)))
-        with pytest.raises(InvalidApp, match=rf"{wheel.name} does not import: ModuleNotFoundError: .*'shop.none'"):
+        with pytest.raises(InvalidApp, match=rf"{wheel.name} does not import: ModuleNotFoundError: .*'shop.none'$"):
             await hosts.describe(CodeFile(name=wheel.name, app="shop.none", content=wheel.read_bytes()))
+        with pytest.raises(
+            InvalidApp, match=rf"shop.numbers of {wheel.name} defines no app: .*; if another module has it"
+        ):
+            await hosts.describe(CodeFile(name=wheel.name, app="shop.numbers", content=wheel.read_bytes()))
     assert name
 
 
@@ -404,15 +415,37 @@ async def test_a_process_that_no_task_uses_ends(tmp_path) -> None:
 
 async def test_a_file_is_looked_at_before_each_start(tmp_path) -> None:
     """What was changed on the disk is not run: it is written anew."""
-    code = function("")
-    async with hosting(tmp_path) as hosts:
-        await hosts.describe(code)
+    code = function("os._exit(3) if order.n == 1 else None")
     path = tmp_path / "code" / code.sha256.hex() / "mine.py"
-    path.write_bytes(b"import os; os._exit(9)")
     async with hosting(tmp_path) as hosts:
+        other = await hosts.open(replace(code, app="mine"), seat("f"), Kept().read, external=False)
+        host = await opened(hosts, code)
+        path.write_bytes(b"import os; os._exit(9)")
+        with pytest.raises(HostFailed):
+            await host.run(work(1, 1))
         assert "f" == (await hosts.describe(code))[0].name
+        assert code.content == path.read_bytes()
+        other.close()
 
-    assert code.content == path.read_bytes()
+
+async def test_a_file_goes_with_the_last_process_that_may_read_it(tmp_path) -> None:
+    """Else each deployment would leave its file for ever; also what a node has left that was killed."""
+    left = tmp_path / "code" / "0" / "left.py"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"x = 1")
+    code = function("")
+    async with hosting(tmp_path, host_idle_s=0.1) as hosts:
+        assert not left.exists()
+        path = tmp_path / "code" / code.sha256.hex() / "mine.py"
+        host = await opened(hosts, code)
+        await hosts.describe(replace(code, app="mine"))  # the same file, in a process of its own, which ends soon
+        await until(lambda: 1 == len(processes(tmp_path)))
+        assert path.exists()
+        host.close()
+        await until(lambda: not path.parent.exists())
+        with pytest.raises(InvalidApp):
+            await hosts.describe(source("x = ("))
+        await until(lambda: [] == list((tmp_path / "code").iterdir()))
 
 
 async def test_a_process_that_cannot_be_started_is_told(tmp_path) -> None:

@@ -237,7 +237,7 @@ class Seed:
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
                 counts["trimmed"] += run.replica.log.first_index > 1
-                counts["doubtful_tail"] += run.replica.log.recovered.doubtful is not None
+                counts["doubtful_tail"] += bool(run.replica.log.recovered.doubts)
                 counts["recovered_damage"] += run.replica.log.recovered.recovering
                 counts["no_ops"] += sum(
                     entry.kind is EntryKind.NO_OP

@@ -100,6 +100,8 @@ def main() -> None:
 
 
 NICENESS = 5
+FILES_MAX = 4096
+"""Open at once: who forgets to close them is told before it takes a lot of the machine's."""
 GC_THRESHOLD = 50_000
 """Objects between collections of the youngest: a batch of records is many, and none of them is garbage in a circle."""
 
@@ -124,6 +126,9 @@ def restrict(settings: Settings) -> None:
     os.nice(NICENESS)
     gc.set_threshold(GC_THRESHOLD)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _, files_max = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files_max = FILES_MAX if files_max == resource.RLIM_INFINITY else min(FILES_MAX, files_max)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files_max, files_max))
     if settings.memory_bytes_max:
         resource.setrlimit(resource.RLIMIT_AS, (settings.memory_bytes_max, settings.memory_bytes_max))
     with contextlib.suppress(OSError):  # where memory is short all over, this one goes before the node does

@@ -14,6 +14,7 @@ from cluster.errors import HostFailed, ProcessorFailed, RefusedToStart, Riverrun
 from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
+    Committed,
     Described,
     Done,
     Ended,
@@ -23,6 +24,7 @@ from cluster.processing.hosting.frames import (
     Opened,
     ReadState,
     Run,
+    Said,
     Shut,
     StateRead,
     decode_host_frame,
@@ -30,7 +32,7 @@ from cluster.processing.hosting.frames import (
     error_in,
 )
 from cluster.processing.hosts import ReadState as Reader
-from cluster.processing.hosts import Seat
+from cluster.processing.hosts import Seat, Word
 from cluster.processing.spec import ProcessorSpec
 from cluster.processing.work import Effects, Work
 
@@ -146,8 +148,9 @@ class Conversation:
             task=seat.task,
             tasks=seat.tasks,
             partitions=seat.partitions,
+            identity=seat.identity,
         )
-        host = self._hosts[number] = SeatHost(self, number, read_state)
+        host = self._hosts[number] = SeatHost(self, number, read_state, tell_commits=seat.alone)
         try:
             await self.ask(number, read_state, frame)
         except BaseException:
@@ -172,6 +175,11 @@ class Conversation:
         if isinstance(answer, Failed):
             raise error_in(answer)
         return answer.effects if isinstance(answer, Done) else None
+
+    def tell(self, frame: Committed) -> None:
+        """What has no answer."""
+        if frame.seat in self.seats and self.end is None:
+            self._outgoing.put_nowait(frame)
 
     def shut(self, seat: int) -> None:
         """A runner is not needed any more."""
@@ -210,6 +218,9 @@ class Conversation:
                         self._on_described(frame)
                     case ReadState():
                         await self._on_read_state(frame)
+                    case Said(seat=seat):
+                        if seat in self._hosts:
+                            self._hosts[seat].on_word(Word(frame.ready, frame.trouble, frame.progress))
                     case Ended():
                         self._said = self._said or End(frame.cause, frame.why)
                     case Failed(seat=seat) if seat == NO_SEAT and not self.described.done():
@@ -309,12 +320,14 @@ class Conversation:
 class SeatHost:
     """See `Host`."""
 
-    def __init__(self, conversation: Conversation, seat: int, read_state: Reader) -> None:
+    def __init__(self, conversation: Conversation, seat: int, read_state: Reader, *, tell_commits: bool) -> None:
         self._conversation = conversation
+        self._tell_commits = tell_commits
         self._seat = seat
         self._read_state = read_state
         self._committed = 0
         self.on_end: Callable[[HostFailed], None] = lambda _: None
+        self.on_word: Callable[[Word], None] = lambda _: None
 
     async def run(self, work: Work) -> Effects:
         """See `Host`."""
@@ -330,8 +343,10 @@ class SeatHost:
         return effects
 
     def committed(self, n: int) -> None:
-        """See `Host`: the host is told with the next work."""
+        """See `Host`: the host is told with the next work, or at once if it wants to know."""
         self._committed = max(self._committed, n)
+        if self._tell_commits:
+            self._conversation.tell(Committed(seat=self._seat, n=n))
 
     def close(self) -> None:
         """See `Host`."""

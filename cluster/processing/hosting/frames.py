@@ -4,7 +4,8 @@ Rules:
 1. The host speaks first: `Described`, or `Failed` with seat NO_SEAT when its code does not load, and then it ends.
 2. `Open` and `Run` have one answer each (`Opened`, `Done`, `Failed`), in the order in which they were asked: a host
    does one thing at a time. While it does it may ask for state, and then says nothing else until `StateRead` comes.
-3. `Shut` has no answer. `Ended` is what a host says of its own end, if it still can.
+3. `Shut` and `Committed` have no answer. `Said` is no answer: seats that are `alone` say it when they like, also while
+   something else is in hand. `Ended` is what a host says of its own end, if it still can.
 4. Frames may get fields at their end; they never move.
 """
 
@@ -33,6 +34,7 @@ class Open(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="open
     task: int
     tasks: int
     partitions: int
+    identity: str = ""
 
 
 class Run(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="run"):
@@ -41,6 +43,13 @@ class Run(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="run")
     seat: int
     committed: int
     work: Work
+
+
+class Committed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="committed"):
+    """The works of a seat up to `n` are committed, and it wants to know at once."""
+
+    seat: int
+    n: int
 
 
 class StateRead(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="state"):
@@ -91,6 +100,15 @@ class ReadState(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag=
     places: list[Place]
 
 
+class Said(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="said"):
+    """See `hosts.Word`."""
+
+    seat: int
+    ready: bool
+    trouble: str
+    progress: tuple[str, int, int] | None
+
+
 class Ended(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="ended"):
     """The host ends, and knows why. `cause`: as of HostFailed."""
 
@@ -98,8 +116,8 @@ class Ended(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="end
     why: str
 
 
-NodeFrame = Open | Run | StateRead | Shut
-HostFrame = Described | Opened | Done | Failed | ReadState | Ended
+NodeFrame = Open | Run | Committed | StateRead | Shut
+HostFrame = Described | Opened | Done | Failed | ReadState | Said | Ended
 
 _encoder = msgspec.msgpack.Encoder()
 _node_frame = msgspec.msgpack.Decoder(NodeFrame)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
-from cluster.errors import InvalidApp
+from cluster.errors import InvalidApp, InvalidRoute
 from cluster.processing.app import App
 
 T = TypeVar("T")
@@ -22,28 +22,50 @@ T = TypeVar("T")
 
 def load_app(path: Path, app: str) -> App:
     """The app in a Python file or a wheel. InvalidApp: the file does not import, or there is no such app in it."""
+    if path.suffix == ".toml":
+        return load_route_file(path)
     if path.suffix == ".whl":
         sys.path.insert(0, str(path))
         module, _, name = app.partition(":")
         module = module or _only_package(path)
-        return _app_in(_guarded(lambda: importlib.import_module(module), path), name, path.name)
+        found = _guarded(lambda: importlib.import_module(module), path, module)
+        return _app_in(found, name, f"{module} of {path.name}", "; if another module has it, say which (module:app)")
     return _app_in(_guarded(lambda: _import_file(path), path), app, path.name)
+
+
+def load_route_file(path: Path) -> App:
+    """The routes in a file, as an app. InvalidApp, with all that is wrong with it."""
+    from cluster.connectors.registry import Registry  # noqa: PLC0415  most code is no route file
+    from cluster.processing.routes.as_app import app_of  # noqa: PLC0415
+    from cluster.processing.routes.reading import load_routes  # noqa: PLC0415
+
+    try:
+        return app_of(load_routes(path.read_text(encoding="utf-8"), path.name, Registry()))
+    except (InvalidRoute, UnicodeDecodeError) as error:
+        raise InvalidApp(str(error)) from error
 
 
 def load_module(module: str, app: str) -> App:
     """The app in a module that can be imported. InvalidApp: it does not import, or there is no such app in it."""
-    return _app_in(_guarded(lambda: importlib.import_module(module), Path(module)), app, module)
+    return _app_in(_guarded(lambda: importlib.import_module(module), Path(module), module), app, module)
 
 
-def _guarded(load: Callable[[], T], path: Path) -> T:
+def _guarded(load: Callable[[], T], path: Path, module: str = "") -> T:
     try:
         return load()
     except MemoryError:
         raise
     except (Exception, SystemExit) as error:
-        extra = isinstance(error, ModuleNotFoundError) and error.name == "pyarrow"
-        hint = "; it comes with riverrun[arrow]" if extra else ""
-        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{hint}") from error
+        raise InvalidApp(f"{path.name} does not import: {_told(error, path)}{_hint(error, module)}") from error
+
+
+def _hint(error: BaseException, module: str) -> str:
+    """`module`: what was to be imported in the first place."""
+    if not isinstance(error, ModuleNotFoundError) or f"{module}.".startswith(f"{error.name}."):
+        return ""
+    if error.name == "pyarrow":
+        return "; it comes with riverrun[arrow]"
+    return "; an app is one file, or a wheel of several, and what else it imports is installed where its nodes run"
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -74,11 +96,11 @@ def _only_package(path: Path) -> str:
     return names[0]
 
 
-def _app_in(module: ModuleType, name: str, where: str) -> App:
+def _app_in(module: ModuleType, name: str, where: str, hint: str = "") -> App:
     found = {variable: value for variable, value in vars(module).items() if isinstance(value, App)}
     apps = {id(value): value for value in found.values()}
     if not apps:
-        raise InvalidApp(f'{where} defines no app: it needs one, such as `app = App("retail")`')
+        raise InvalidApp(f'{where} defines no app: it needs one, such as `app = App("retail")`{hint}')
     if not name:
         if len(apps) > 1:
             raise InvalidApp(f"{where} defines several apps ({', '.join(found)}): say which one")

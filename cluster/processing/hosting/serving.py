@@ -4,17 +4,21 @@
 is nobody's fault here, and no record is to blame.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
+from cluster.connectors.secrets import Redactor
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, RefusedToStart, RiverrunError
 from cluster.processing.app import App
+from cluster.processing.async_calls import Loop
 from cluster.processing.hosting.frames import (
     NO_SEAT,
     PROTOCOL,
     TOO_LARGE,
+    Committed,
     Described,
     Done,
     Ended,
@@ -25,15 +29,22 @@ from cluster.processing.hosting.frames import (
     Opened,
     ReadState,
     Run,
+    Said,
     Shut,
     StateRead,
     decode_node_frame,
     encode,
     failed,
 )
+from cluster.processing.outside.background import Background
+from cluster.processing.outside.capture import Capture
+from cluster.processing.outside.delivery import DeliveryRunner
+from cluster.processing.outside.inflow import Inflow
+from cluster.processing.outside.own_secrets import opened
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.snapshot import Place
+from cluster.processing.spec import Kind
 
 OUT_OF_MEMORY = encode(Ended(cause="memory", why="it ran out of memory"))
 """Made before it is needed."""
@@ -81,6 +92,11 @@ class Serving:
 
     def __init__(self, app: App, pipe: BlockingPipe, frame_bytes_max: int) -> None:
         self._pipe = pipe
+        self._sending = threading.Lock()
+        """Sources and sinks speak from the connectors' thread."""
+        self._background: Background | None = None
+        self._redactors: dict[int, Redactor] = {}
+        """Of sources and sinks, by their seats."""
         self._frame_bytes_max = frame_bytes_max
         self._stages: dict[tuple[str, int], Stage] = {
             (stage.spec.name, stage.spec.version): stage
@@ -89,6 +105,7 @@ class Serving:
         }
         self._app = app.name
         self._runners: dict[int, Runner] = {}
+        self._loop = Loop()
         self._waiting: deque[NodeFrame] = deque()
         """What came while an answer about state was waited for."""
 
@@ -102,10 +119,16 @@ class Serving:
                     self._open(frame)
                 case Shut():
                     self._shut(frame.seat)
+                case Committed():
+                    if frame.seat in self._runners:
+                        self._runners[frame.seat].committed(frame.n)
                 case StateRead():
                     raise RefusedToStart("the node sent state that nobody asked for")
         for seat in list(self._runners):
             self._shut(seat)
+        if self._background is not None:
+            self._background.close()
+        self._loop.close()
 
     def _next(self) -> NodeFrame | None:
         if self._waiting:
@@ -114,7 +137,11 @@ class Serving:
         return None if data is None else decode_node_frame(data)
 
     def _send(self, frame: HostFrame) -> None:
-        self._pipe.send(encode(frame))
+        self._send_encoded(encode(frame))
+
+    def _send_encoded(self, frame: bytes) -> None:
+        with self._sending:
+            self._pipe.send(frame)
 
     def _open(self, frame: Open) -> None:
         stage = self._stages.get((frame.stage, frame.version))
@@ -125,9 +152,58 @@ class Serving:
             )
             self._send(failed(frame.seat, error))
             return
-        read = partial(self._read, frame.seat)
-        self._runners[frame.seat] = Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions)
+        try:
+            self._runners[frame.seat] = self._runner(frame, stage)
+        except Unread:
+            self._send(Failed(seat=frame.seat, reason="UNAVAILABLE", message="state could not be read", metadata={}))
+            return
+        except RiverrunError as error:
+            self._send(failed(frame.seat, error))
+            return
         self._send(Opened(seat=frame.seat))
+        self._say(frame.seat)
+
+    def _runner(self, frame: Open, stage: Stage) -> Runner:
+        read = partial(self._read, frame.seat)
+        if stage.spec.kind not in {Kind.SOURCE, Kind.SINK}:
+            return Runner(stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, loop=self._loop)
+        if self._background is None:
+            self._background = Background()
+        options, self._redactors[frame.seat] = opened(stage.outside)
+        say = partial(self._say, frame.seat)
+        if stage.spec.kind is Kind.SOURCE:
+            source = options.open(options.shares()[frame.task], frame.identity)
+            inflow = partial(Inflow, source, background=self._background, on_change=say, what=stage.spec.name)
+            return Capture(
+                stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, open_inflow=inflow
+            )
+        return DeliveryRunner(
+            stage,
+            read,
+            task=frame.task,
+            tasks=frame.tasks,
+            partitions=frame.partitions,
+            sink=options.open(frame.identity),
+            identity=frame.identity,
+            background=self._background,
+            on_change=say,
+        )
+
+    def _shown(self, seat: int, error: RiverrunError) -> RiverrunError:
+        """Without the secrets of a source or a sink."""
+        redactor = self._redactors.get(seat)
+        if redactor is None:
+            return error
+        metadata = {name: redactor.redacted(text) for name, text in error.metadata.items()}
+        return type(error)(redactor.redacted(error.message), **metadata)
+
+    def _say(self, seat: int) -> None:
+        """What a source or a sink has to say, if anything; on whichever thread that is known."""
+        runner = self._runners.get(seat)
+        if isinstance(runner, Capture | DeliveryRunner):
+            word = runner.word()
+            trouble = self._redactors[seat].redacted(word.trouble)
+            self._send(Said(seat=seat, ready=word.ready, trouble=trouble, progress=word.progress))
 
     def _run(self, frame: Run) -> None:
         runner = self._runners.get(frame.seat)
@@ -141,7 +217,7 @@ class Serving:
             self._send(Failed(seat=frame.seat, reason="UNAVAILABLE", message="state could not be read", metadata={}))
             return
         except RiverrunError as error:
-            self._send(failed(frame.seat, error))
+            self._send(failed(frame.seat, self._shown(frame.seat, error)))
             return
         if len(answer) > self._frame_bytes_max:
             self._shut(frame.seat)  # it has gone on already, and the node will not
@@ -152,7 +228,9 @@ class Serving:
             )
             self._send(failed(frame.seat, too_much))
             return
-        self._pipe.send(answer)
+        self._send_encoded(answer)
+        if isinstance(runner, Capture):
+            self._say(frame.seat)
 
     def _read(self, seat: int, places: Sequence[Place]) -> Sequence[bytes | None]:
         try:
@@ -169,6 +247,7 @@ class Serving:
         raise SystemExit(0)  # the node is gone; an Exception would be blamed on a record
 
     def _shut(self, seat: int) -> None:
+        self._redactors.pop(seat, None)
         runner = self._runners.pop(seat, None)
         if runner is not None:
             runner.close()

@@ -11,5 +11,6 @@ Rules:
    that was proposed is in it or never will be.
 3. A log goes no further than what its store has made durable, and what is not at its destination (`Applying`). Whoever
    is behind the log's start gets the state from another replica (`fetching`).
-4. What user code does to its process is `suspicion`'s: the record is found, and the task goes on.
+4. What user code does to its process is `suspicion`'s: the record is found, and the task goes on. A record that it
+   raises at, and that is to be tried again, waits for its turn (`retrying`); other partitions go on meanwhile.
 """

@@ -10,7 +10,7 @@ from cluster.metadata import App, Code, Stage
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.outlets import Outlets
 from cluster.types import TopicId
-from cluster.world import Clock
+from cluster.world import Clock, Random
 
 ReadCode = Callable[[Code], Awaitable[bytes]]
 """The bytes of a deployed file, whose hash is right; RiverrunError if they cannot be had now."""
@@ -26,6 +26,7 @@ class Around:
     processing: Processing
     read_code: ReadCode
     clock: Clock
+    random: Random
     config: NodeConfig
 
     @property

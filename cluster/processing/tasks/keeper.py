@@ -50,6 +50,8 @@ class Keeper:
         self.applied_term: Term = NO_TERM
         self.on_applied: Callable[[Sequence[TaskCommit]], None] = lambda _: None
         self.on_change: Callable[[], None] = lambda: None
+        self.turn = asyncio.Lock()
+        """Held while entries are applied, on another thread, until that was told: in between the ledger is half."""
         self._owner = owner
         self._stores = stores
         self._clock = clock
@@ -149,32 +151,33 @@ class Keeper:
             damage, self._damage = self._damage, None
             if damage is not None:
                 raise damage
+            if self._dirty and self._flush_in_s() < MOMENT_S:  # however much there is to apply
+                await self._flush(store)
             upto = min(raft.commit, log.last_index)
             if applying.index < upto:
                 first = Index(applying.index + 1)
                 entries = self.read_log(first, upto)
-                counted = await self._stores.run(partial(_apply, applying, entries))
-                self.applied_term = entries[-1].last_term
-                self._dirty = self._dirty or bool(counted)
-                self._look_at_limit()
-                self.on_applied(counted)
+                async with self.turn:
+                    counted = await self._stores.run(partial(_apply, applying, entries))
+                    self.applied_term = entries[-1].last_term
+                    self._dirty = self._dirty or bool(counted)
+                    self._look_at_limit()
+                    self.on_applied(counted)
                 self.on_change()
                 continue
-            await self._wait(store)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._flush_in_s() if self._dirty else None):
+                    await self._wake.wait()
+            self._wake.clear()
 
-    async def _wait(self, store: Store) -> None:
-        """For something to be committed; state that changed is flushed in its time."""
-        left_s = self._options.flush_interval_s - (self._clock.monotonic_s() - self._flushed_s) if self._dirty else None
-        if left_s is not None and left_s < MOMENT_S:
-            self._dirty = False
-            self._flushed_s = self._clock.monotonic_s()
-            await self._stores.run(store.flush)
-            self._look_at_limit()
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(left_s):
-                await self._wake.wait()
-        self._wake.clear()
+    def _flush_in_s(self) -> float:
+        return self._options.flush_interval_s - (self._clock.monotonic_s() - self._flushed_s)
+
+    async def _flush(self, store: Store) -> None:
+        self._dirty = False
+        self._flushed_s = self._clock.monotonic_s()
+        await self._stores.run(store.flush)
+        self._look_at_limit()
 
     def _look_at_limit(self) -> None:
         """What the log must keep: for the store, for shipping, and for followers that are not far behind."""

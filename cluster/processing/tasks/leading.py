@@ -1,8 +1,8 @@
 """The leader of a task, in one term: it begins where the log is, runs the user's code, and ships what is committed.
 
 What goes wrong has three ways. What may be better in a moment (a leader that is gone, a topic that is not there yet, a
-process that ended) is tried again. What user code is to blame for stops the task, until its stage is deployed anew, or
-paused and resumed; shipping goes on. Everything else is a bug, and ends the node.
+process that ended, user code that raised and has retries left) is tried again. What user code is to blame for stops the
+task, until its stage is deployed anew, or resumed; shipping goes on. Everything else is a bug, and ends the node.
 """
 
 import asyncio
@@ -15,19 +15,27 @@ from cluster.broker.requests import Command
 from cluster.errors import (
     HostFailed,
     InvalidApp,
+    InvalidRoute,
     ProcessorFailed,
     RiverrunError,
     StateUnreadable,
     TopicDeleted,
+    TriesLeft,
     Unavailable,
+    Unreachable,
 )
 from cluster.metadata import App, Stage
 from cluster.processing.commit import Begin, TaskCommit, decode, encode
 from cluster.processing.hosts import CodeFile, Host, Seat
-from cluster.processing.ledger import Ledger
+from cluster.processing.ledger import Ledger, Refused
+from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.keeper import Keeper
+from cluster.processing.tasks.opening import opened
 from cluster.processing.tasks.plan import Plan, plan_of
+from cluster.processing.tasks.rates import Rates
+from cluster.processing.tasks.rebinding import is_for_letters, is_rebound, new_sources, rebinding, way_out
+from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
 from cluster.processing.tasks.starts import start_position
 from cluster.processing.tasks.suspicion import Suspicion
@@ -37,9 +45,11 @@ from cluster.types import Index, Offset, PartitionId, Term
 
 log_event = structlog.get_logger()
 AGAIN_S = 0.5
+AWAY_S_MAX = 30.0
+"""A destination that is away is tried again at longer and longer intervals, up to this."""
 SHIPPED_AT_ONCE_MAX = 4
 """Batches under way to one destination: fewer than it remembers of a producer."""
-BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, TopicDeleted)
+BLAMED = (ProcessorFailed, StateUnreadable, InvalidApp, InvalidRoute, TopicDeleted)
 """Another try alone does not help."""
 
 
@@ -58,11 +68,19 @@ class Leading:
         self._keeper = keeper
         self._around = around
         self._partition = keeper.replica.partition
+        self.rates = Rates(around.clock.monotonic_s())
         self._suspicion = Suspicion()
-        self._letters: dict[PartitionId, Offset] = {}
-        """Of a redrive that has begun: it goes on after whatever ends an attempt, as long as this one leads."""
+        self._away_s = 0.0
+        """How long it was waited for a destination that is away, the last time."""
+        self.retrying = Retrying()
+        self._tried: Stage | None = None
+        """What `retrying` is of."""
+        self._takes_up = False
+        """It had stopped, as a topic was deleted, and goes on: with another one of its name, if there is one."""
         self._changed = asyncio.Event()
         self._moved = asyncio.Event()
+        self._stopped_in: Stage | None = None
+        """What has to become another stage, or to be resumed, before it goes on."""
         self._opening: CodeFile | None = None
         """What is waited for."""
         self._did: Work | None = None
@@ -77,7 +95,9 @@ class Leading:
         return machine
 
     def metadata_changed(self) -> None:
-        """Apps, topics or nodes are others now."""
+        """Apps, topics or nodes are others now. Each time is told: a stage may be paused for no longer than that."""
+        if not self._is_there(self._stopped_in):
+            self._stopped_in = None
         self._changed.set()
         if self.working is not None:
             self.working.changed()
@@ -93,9 +113,8 @@ class Leading:
         parts: list[asyncio.Task[None]] = []
         try:
             await self._begin()
-            self.shipper = self._make_shipper()
-            self._keeper.on_applied = self._applied
-            parts = [asyncio.create_task(self.shipper.run()), asyncio.create_task(self._work_on())]
+            shipper = await self._take_over()
+            parts = [asyncio.create_task(shipper.run()), asyncio.create_task(self._work_on())]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()  # neither ends but by a bug
@@ -135,24 +154,36 @@ class Leading:
             producer=plan.producer,
             inputs=inputs,
             outputs=[output.topic for output in plan.outputs],
+            partitions=plan.partitions,
         )
 
     async def _decide(self, command: bytes) -> None:
-        """Append it; return when it is committed and applied here."""
+        """Append it; return when it is committed and applied here. Unavailable: it does not count."""
         reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         await self._keeper.running.ref.tell(Command(command, reply))
-        await reply
+        verdict = await reply
         await self._settled()
+        if isinstance(verdict, Refused):
+            raise Unavailable(f"what was proposed does not count: {verdict.message}")
 
-    def _make_shipper(self) -> Shipper:
+    async def _take_over(self) -> Shipper:
+        """From what is applied, between two turns of the keeper, as soon as that has begun: it tells of the rest."""
+        while True:
+            async with self._keeper.turn:
+                applying = self._keeper.applying
+                if applying is not None and applying.ledger.begin is not None:
+                    self.shipper = self._make_shipper(applying.ledger, applying.ledger.begin)
+                    self._keeper.on_applied = self._applied
+                    return self.shipper
+            self._moved.clear()
+            await self._moved.wait()
+
+    def _make_shipper(self, ledger: Ledger, begin: Begin) -> Shipper:
         """With everything that is committed and not known to be shipped."""
-        assert self._keeper.applying is not None
-        ledger = self._keeper.applying.ledger
-        assert ledger.begin is not None
         shipper = Shipper(
             shipped_upto=ledger.shipped_upto,
             in_flight_max=SHIPPED_AT_ONCE_MAX,
-            producer=ledger.begin.producer,
+            producer=begin.producer,
             outlets=self._around.outlets,
             on_change=self._wake,
         )
@@ -171,7 +202,14 @@ class Leading:
 
     def _applied(self, commits: Sequence[TaskCommit]) -> None:
         assert self.shipper is not None
+        self._away_s = 0.0
+        now_s = self._around.clock.monotonic_s()
         for commit in commits:
+            self.rates.add(
+                now_s,
+                sum(read.end - read.begin for read in commit.inputs),
+                sum(output.record_count for output in commit.outputs),
+            )
             self.shipper.committed(commit)
             if self.working is not None:
                 self.working.applied(commit)
@@ -185,8 +223,13 @@ class Leading:
     async def _work(self) -> None:
         """One attempt, and what comes of its end."""
         app, stage = await self._stage()
+        if stage != self._tried:
+            self._tried, self.retrying = stage, Retrying()
         try:
             await self._attempt(app, stage)
+        except TriesLeft as error:
+            assert self._did is not None, "it came of a work"
+            self.retrying.failed(self._did, error, self._around.clock.monotonic_s(), self._around.random.random())
         except BLAMED as error:
             await self._stop(error, stage)
         except HostFailed as error:
@@ -207,6 +250,10 @@ class Leading:
         tip = Ledger(self.ledger.encode())
         plan = self.plan = plan_of(app, stage, self._partition.number, around.broker.directory)
         assert tip.begin is not None, "the task has begun"
+        if (self._takes_up and is_rebound(plan, tip)) or is_for_letters(plan, tip):
+            await self._take_up(plan, tip)
+            return
+        self._takes_up = False
         plan.check_begun(tip.begin.outputs, tip.positions)
         host = await self._open(plan)
         assert self.shipper is not None
@@ -218,7 +265,7 @@ class Leading:
                 host=host,
                 shipper=self.shipper,
                 suspicion=self._suspicion,
-                letters=self._letters,
+                retrying=self.retrying,
                 around=around,
                 replies=self._replies,
                 is_current=lambda: around.stage_of(self._partition.topic) == (app, stage),
@@ -229,6 +276,15 @@ class Leading:
             self._did = self.working.doing if self.working is not None else None
             self.working = None
             host.close()
+
+    async def _take_up(self, plan: Plan, tip: Ledger) -> None:
+        """The topics that there are now, from their start."""
+        firsts = {}
+        for source in new_sources(plan, tip):
+            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number)
+            firsts[source.partition] = Offset(offsets.first)
+        await self._decide(encode(rebinding(plan, tip, firsts, term=self.term)))
+        log_event.warning("task_topics_taken_up", task=plan.name, partitions=[str(partition) for partition in firsts])
 
     async def _open(self, plan: Plan) -> Host:
         around, stage = self._around, plan.stage
@@ -241,6 +297,8 @@ class Leading:
             task=plan.task,
             tasks=stage.tasks,
             partitions=plan.partitions,
+            alone=plan.spec.kind in {Kind.SOURCE, Kind.SINK},
+            identity=plan.identity(around.config.cluster_id),
         )
         self.state, self.why, self._opening = "waiting", "its code is being started", code
         try:
@@ -251,24 +309,8 @@ class Leading:
     async def _opened(self, code: CodeFile, seat: Seat, stage: Stage) -> Host:
         """Unavailable: meanwhile the stage has become another one, whose code need not wait for that of this one."""
         hosts = self._around.processing.hosts
-        opening = asyncio.ensure_future(hosts.open(code, seat, self._keeper.read_state, external=stage.external))
-        taken = False
-        try:
-            while not opening.done():
-                found = self._around.stage_of(self._partition.topic)
-                if found is None or found[1] != stage:
-                    raise Unavailable("what is deployed has changed")
-                self._changed.clear()
-                changed = asyncio.ensure_future(self._changed.wait())
-                try:
-                    await asyncio.wait({opening, changed}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    changed.cancel()
-            taken = True
-            return opening.result()
-        finally:
-            if not taken and not opening.cancel() and opening.exception() is None:
-                opening.result().close()
+        opening = hosts.open(code, seat, self._keeper.read_state, external=stage.external)
+        return await opened(opening, is_wanted=lambda: self._is_there(stage), changed=self._changed)
 
     @property
     def is_held_up(self) -> bool:
@@ -297,27 +339,39 @@ class Leading:
             self._suspicion.failed(self._did, error)
 
     async def _stop(self, error: RiverrunError, stage: Stage) -> None:
-        """Until the stage is another one."""
+        """Until the stage is another one, or somebody resumes it."""
         self.state, self.why, self.failure = "stopped", error.message, error
+        if isinstance(error, TopicDeleted) and self.plan is not None:
+            self.why += f"; {way_out(self.plan)}"
         log_event.warning("task_stopped", task=self._name(), reason=error.reason, detail=error.message)
         await self._until_changed(stage)
-        self._suspicion = Suspicion()
+        self._suspicion, self._tried = Suspicion(), None
+        self._takes_up = isinstance(error, TopicDeleted)
 
     async def _until_changed(self, stage: Stage) -> None:
-        while (found := self._around.stage_of(self._partition.topic)) is not None and found[1] == stage:
+        self._stopped_in = stage if self._is_there(stage) else None
+        while self._stopped_in is not None:
             self._changed.clear()
             await self._changed.wait()
+
+    def _is_there(self, stage: Stage | None) -> bool:
+        found = self._around.stage_of(self._partition.topic)
+        return found is not None and found[1] == stage
 
     async def _again(self, error: RiverrunError) -> None:
         """In a moment."""
         self.state, self.why = "waiting", error.message
         log_event.debug("task_again", task=self._name(), reason=error.reason, detail=error.message)
-        await asyncio.sleep(AGAIN_S)
+        wait_s = AGAIN_S
+        if isinstance(error, Unreachable):
+            wait_s = self._away_s = min(max(self._away_s * 2, AGAIN_S), AWAY_S_MAX)
+        await asyncio.sleep(wait_s)
 
     async def _stage(self) -> tuple[App, Stage]:
         """The stage, as soon as it is there and not paused."""
         while (found := self._around.stage_of(self._partition.topic)) is None or found[1].paused:
             self.state, self.why = ("paused", "") if found is not None else ("waiting", "its app is not known here yet")
+            self._tried = None
             self._changed.clear()
             await self._changed.wait()
         return found
@@ -326,6 +380,11 @@ class Leading:
         return self.plan.name if self.plan is not None else str(self._partition)
 
     # --- for others
+
+    def resume(self) -> None:
+        """Go on, if it has stopped."""
+        self._stopped_in = None
+        self._changed.set()
 
     async def redrive(self) -> int:
         """Begin to handle all dead letters again that are there now; how many. Unavailable: works are not done now."""

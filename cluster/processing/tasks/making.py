@@ -29,6 +29,8 @@ from cluster.wire.records import encode_records, seal_batch
 BATCH_BYTES_MAX = 1024 * 1024
 """Of one output's batch, before it is closed; a larger record comes alone."""
 BATCH_RECORDS_MAX = 10_000
+COUNT_MAX = 2**32
+"""Of one commit: all that a task will ever make add up to what fits into 64 bits."""
 RECORD_FRAME_BYTES = 32
 """About what a record takes beside its key, its value and its headers."""
 
@@ -55,12 +57,20 @@ class Making:
     """Of a dead letter: it may be of a record that is larger than those that are made here."""
 
     def commit(
-        self, tip: Ledger, work: Work, effects: Effects, *, shipped_upto: int, counts: Mapping[str, int]
+        self,
+        tip: Ledger,
+        work: Work,
+        effects: Effects,
+        *,
+        shipped_upto: int,
+        counts: Mapping[str, int],
+        redrive: Sequence[tuple[PartitionId, Offset]] = (),
     ) -> TaskCommit:
         """The next one after `tip`, which is the ledger with all commits that were made. `counts`: some more.
 
-        ProcessorFailed: a record is too large for any topic, or makes no sense.
+        ProcessorFailed: a record is too large for any topic, or something makes no sense.
         """
+        _check(effects)
         return TaskCommit(
             term=self.term,
             n=tip.n + 1,
@@ -74,6 +84,8 @@ class Making:
             outputs=self._sealed(tip, effects.outputs),
             shipped_upto=max(min(shipped_upto, tip.n), tip.shipped_upto),
             counts={name: effects.counts.get(name, 0) + counts.get(name, 0) for name in {**effects.counts, **counts}},
+            failure=effects.failure,
+            redrive=list(redrive),
         )
 
     def _reads(self, batches: Sequence[Batch]) -> list[Read]:
@@ -141,6 +153,18 @@ class Making:
             base_sequence=sequence,
         )
         return outgoing(batch, partition)
+
+
+def _check(effects: Effects) -> None:
+    """ProcessorFailed: no ledger, or no store, could keep it; on every replica alike."""
+    for name, count in effects.counts.items():
+        if not 0 <= count <= COUNT_MAX:
+            raise ProcessorFailed(f"it counts {count} times {name!r}")
+    if not BEFORE_ALL_TIME_NS <= effects.watermark_ns <= AFTER_ALL_TIME_NS:
+        raise ProcessorFailed(f"it has read up to {effects.watermark_ns} ns from 1970")
+    for store in {change.store for change in effects.state}:
+        if not store or "\0" in store:
+            raise ProcessorFailed(f"it keeps state in {store!r}, which is no name")
 
 
 def _places(output: Output, partitions: int, n: int) -> Sequence[int]:

@@ -1,5 +1,6 @@
 """A stage's task on this cluster: its topics found, its partitions counted out. Pure."""
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ from cluster.broker.directory import Directory
 from cluster.errors import TopicDeleted
 from cluster.metadata import App, Stage, Topic
 from cluster.processing.spec import InputKind, InputSpec, ProcessorSpec, decode_spec
-from cluster.processing.tasks.feeding import Source
+from cluster.processing.tasks.feed import Source
 from cluster.processing.tasks.making import Destination
 from cluster.processing.tasks.starts import time_ns
 from cluster.types import Offset, PartitionId, ProducerId, TopicId
@@ -37,19 +38,25 @@ class Plan:
         """What destinations know the task by."""
         return ProducerId(self.stage.producer + self.task)
 
+    def identity(self, cluster_id: str) -> str:
+        """What the world outside knows the task by: its own, as long as its stage is deployed, and nobody else's."""
+        own = f"{cluster_id}/{self.stage.topic.hex()}/{self.task}".encode()
+        name = f"{self.app.name[:32]}.{self.spec.name[:32]}"
+        return f"{name}.{hashlib.sha256(own).hexdigest()[:12]}"
+
     def check_begun(self, begun: Collection[TopicId], positions: Mapping[PartitionId, Offset]) -> None:
         """TopicDeleted if an input is not the topic that the task began with, or an output is not among `begun`."""
         for source in (*self.sources, *self.parked):
             if source.partition not in positions:
                 raise TopicDeleted(
                     f"the topic {source.topic.name!r} was deleted and made again since this task began: its records "
-                    f"are others; deploy the processor under a new version"
+                    f"are others"
                 )
         for output in self.outputs:
             if output.topic not in begun:
                 raise TopicDeleted(
                     f"the topic {output.name!r} was deleted and made again since this task began to write it: what is "
-                    f"in it is not all that was written; deploy the processor under a new version"
+                    f"in it is not all that was written"
                 )
 
     def check_outputs(self, gone: Collection[TopicId]) -> None:
@@ -58,7 +65,7 @@ class Plan:
             if output.topic in gone:
                 raise TopicDeleted(
                     f"the topic {output.name!r}, which it writes, was deleted; nothing more is read, so that nothing "
-                    f"is lost: deploy the processor under a new version, or remove it"
+                    f"is lost"
                 )
 
 
@@ -78,7 +85,7 @@ def plan_of(app: App, stage: Stage, task: int, directory: Directory) -> Plan:
         stage=stage,
         spec=spec,
         task=task,
-        partitions=len(inputs[0].partitions),
+        partitions=len(inputs[0].partitions) if inputs else stage.tasks,
         inputs=inputs,
         outputs=[Destination(topic.name, topic.id, len(topic.partitions)) for topic in outputs],
         sources=sources,

@@ -48,6 +48,7 @@ class Shipper:
         """The next accepted commit of the log, or one without outputs that is not read again (`nothing`)."""
         self._held[commit.n] = batches(commit, self._producer)
         self.shipping.committed(commit.n, commit.outputs)
+        self._forget()
         self._wake.set()
 
     def nothing(self, n: int) -> None:
@@ -65,8 +66,11 @@ class Shipper:
             await self._wake.wait()
 
     async def _send(self, send: Send) -> None:
+        held = self._held.get(send.n)
+        if held is None:
+            return  # settled by an earlier attempt's receipt, while another one waited for room
         try:
-            reply = await self._outlets.send(send.destination, self._held[send.n][send.number])
+            reply = await self._outlets.send(send.destination, held[send.number])
         except RiverrunError as error:
             self._refused(send, error)
         else:

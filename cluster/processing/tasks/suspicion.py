@@ -53,7 +53,7 @@ class Suspicion:
             raise ProcessorFailed(
                 f"at timer {work.fired[0].name!r}: {error.message}", timer=work.fired[0].name, **error.metadata
             )
-        self._condemn(work, f"{type(error).__name__}: {error.message}")
+        self._condemn(work, error.message)
 
     def unfit(self, work: Work, why: str) -> None:
         """What came of the work cannot be committed. ProcessorFailed: though it was a timer, or a condemned record."""

@@ -118,6 +118,10 @@ class Tasks:
             state_bytes=around.processing.stores.bytes_in(directory),
         )
 
+    def resume(self, partition: PartitionId) -> None:
+        """See `cluster.processing.task_status.Tasks`."""
+        self._led(partition).resume()
+
     async def redrive(self, partition: PartitionId) -> int:
         """See `cluster.processing.task_status.Tasks`."""
         return await self._led(partition).redrive()

@@ -185,7 +185,7 @@ class AppSeed:
         ledger = leading.ledger
         if ledger.positions.get(sales) != end:
             return f"is at {ledger.positions.get(sales)} of {end}"
-        if leading.working.unapplied or leading.shipper.shipping.shipped_upto < ledger.n:
+        if leading.working.has_unapplied or leading.shipper.shipping.shipped_upto < ledger.n:
             return f"has shipped {leading.shipper.shipping.shipped_upto} of {ledger.n}"
         return ""
 

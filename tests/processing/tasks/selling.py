@@ -110,6 +110,16 @@ async def redrive(cluster: AppCluster, topic: str, number: int) -> int:
     return await until(ask)
 
 
+def resume(cluster: AppCluster, topic: str) -> None:
+    """The first task of a stage, wherever it is led."""
+    partition = PartitionId(a_node(cluster).broker.directory.by_name[topic].id, 0)
+    for node in cluster.running.values():
+        running = node.broker.running.get(partition)
+        if running is not None and running.replica.raft.is_leader:
+            assert node.tasks is not None
+            node.tasks.resume(partition)
+
+
 async def delete(cluster: AppCluster, topic: str) -> None:
     """A topic, while it is in use."""
     await until(lambda: a_node(cluster).controller.delete_topic(topic))

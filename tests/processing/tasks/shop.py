@@ -5,7 +5,7 @@ from typing import Any
 from cluster.processing.app import App
 from cluster.processing.event import Event
 from cluster.processing.handles import State
-from cluster.processing.policies import dead_letter
+from cluster.processing.policies import dead_letter, stop
 from cluster.processing.windows import Window
 
 
@@ -34,8 +34,11 @@ class Total(Event):
     sales: int
 
 
-def make(*, mended: bool, seen_kind: Any = int) -> App:
-    """The app, before and after somebody has looked at what went wrong. `seen_kind`: of what `strict` remembers."""
+def make(*, mended: bool, seen_kind: Any = int, lenient: bool = False) -> App:
+    """The app, before and after somebody has looked at what went wrong. `seen_kind`: of what `strict` remembers.
+
+    `lenient`: what it cannot handle it puts aside.
+    """
     app = App("shop")
     sales = app.topic("sales", Sale, key="till")
 
@@ -47,7 +50,7 @@ def make(*, mended: bool, seen_kind: Any = int) -> App:
         seen.value += 1
         return Count(sale.till, sale.number, seen.value)
 
-    @app.processor(sales, to="strict-counts")
+    @app.processor(sales, to="strict-counts", on_error=dead_letter(retries=0) if lenient else stop())
     def strict(sale: Sale, seen: State[seen_kind]) -> Count:  # type: ignore[valid-type]
         """The same, and it stops at what it cannot handle."""
         if sale.bad and not mended:
@@ -65,4 +68,5 @@ def make(*, mended: bool, seen_kind: Any = int) -> App:
 
 app = make(mended=False)
 mended = make(mended=True)
+lenient = make(mended=False, lenient=True)
 retyped = make(mended=True, seen_kind=list[str])

@@ -23,6 +23,9 @@ def test_a_bounded_job_ends_with_all_that_came_before_its_end() -> None:
         await deploy(cluster, bounded.app, "tests.processing.tasks.bounded", PARTITIONS)
         before = good(60)
         await sell(cluster, before)
+        told = [await status(cluster, "__tasks.bounded.count.1", number) for number in range(PARTITIONS)]
+        assert 0 < sum(task.records_in_per_s for task in told) < 100
+        assert 0 < sum(task.records_out_per_s for task in told) < 100
         assert cluster.loop.now_s < bounded.UNTIL_S
         await asyncio.sleep(bounded.UNTIL_S + 1 - cluster.loop.now_s)
         await sell(cluster, good(20, first=60))
@@ -31,6 +34,9 @@ def test_a_bounded_job_ends_with_all_that_came_before_its_end() -> None:
             while left := await unfinished(cluster):  # noqa: ASYNC110
                 await asyncio.sleep(1)
         assert [] == left
+        told = [await status(cluster, "__tasks.bounded.count.1", number) for number in range(PARTITIONS)]
+        assert len(before) == sum(task.progress.done for task in told if task.progress is not None)
+        assert len(before) == sum(task.progress.total for task in told if task.progress is not None)
         for topic in ("totals", "all-totals"):
             assert len(before) == sum(sold.sales for sold in await everything(cluster, topic, Sold))
 

@@ -3,15 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from cluster.client.routing import partition_of_key
 from cluster.errors import CorruptStorage
+from cluster.metadata import Delta
 from cluster.processing.snapshot import Place
 from cluster.processing.task_status import TaskState
 from cluster.types import PartitionId
-from tests.processing.tasks import shop
+from tests.processing.tasks import flaky, moody, shop
 from tests.processing.tasks.deployed import AppCluster, a_node, create, deploy, on_a_cluster, until
 from tests.processing.tasks.selling import (
     TILLS,
@@ -22,6 +24,7 @@ from tests.processing.tasks.selling import (
     got,
     numbered,
     redrive,
+    resume,
     says,
     sell,
     status,
@@ -52,6 +55,30 @@ def test_a_redrive_goes_on_though_its_process_ends() -> None:
     on_a_cluster(work)
 
 
+def test_a_redrive_goes_on_though_its_leader_is_gone() -> None:
+    """Whoever leads next knows of it from the log: nobody asks again, and no letter is left out or handled twice."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, SHOP, 1)
+        sales = [Sale(TILLS[0], number, bad=number == 0) for number in range(100)]
+        await sell(cluster, sales)
+        await all_of(cluster, "shop.count.dead", dict, len(sales))
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        log = "__tasks.shop.count.1"
+        assert len(sales) == await redrive(cluster, log, 0)
+        while not 20 < (told := await status(cluster, log, 0)).counts.get("redriven", 0):  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        assert 0 < told.redrive_left < 80
+        cluster.crash(told.node)
+        assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
+        after = await status(cluster, log, 0)
+        assert (len(sales), 0) == (after.counts["redriven"], after.redrive_left)
+        assert after.term > told.term
+        await cluster.start(told.node)
+
+    on_a_cluster(work)
+
+
 def test_topics_that_are_deleted_stop_a_task_and_lose_nothing() -> None:
     """An output: what would be written is not made. An input: it is another topic when it is made again."""
 
@@ -65,18 +92,113 @@ def test_topics_that_are_deleted_stop_a_task_and_lose_nothing() -> None:
         assert "the topic 'counts', which it writes, was deleted" in told.why
         (position,) = told.positions
         assert position.position < 20
+        assert "riverrun app resume shop count@1" in told.why
         await create(cluster, "counts", 1)
+        assert TaskState.STOPPED is (await status(cluster, "__tasks.shop.count.1", 0)).state
         await deploy(cluster, shop.mended, SHOP, 1, name="mended")
-        assert "'counts' was deleted and made again" in (await stopped(cluster, "__tasks.shop.count.1", "again")).why
+        rest = numbered(good(20)) - numbered(good(position.position))
+        assert rest == got(await all_of(cluster, "counts", Count, len(rest)))
 
         assert numbered(good(20)) == got(await all_of(cluster, "strict-counts", Count, 20))
         await delete(cluster, "sales")
         assert "the topic 'sales', which it reads, was deleted" in (await stopped(cluster, "__tasks.shop.strict.1")).why
+        resume(cluster, "__tasks.shop.strict.1")
+        await says(cluster, "__tasks.shop.strict.1", TaskState.WAITING, "sales")
         await create(cluster, "sales", 1)
+        await sell(cluster, good(10, first=20))
+        assert numbered(good(30)) == got(await all_of(cluster, "strict-counts", Count, 30))
+        assert "" == (await status(cluster, "__tasks.shop.strict.1", 0)).why
+        assert "which it reads, was deleted" in (await stopped(cluster, "__tasks.shop.count.1")).why
+
+    on_a_cluster(work)
+
+
+def test_a_topic_that_was_made_again_with_other_partitions_is_none() -> None:
+    """State is by partitions. Another leader does not take the new topic up by itself, either."""
+
+    async def work(cluster: AppCluster) -> None:
+        log = "__tasks.shop.strict.1"
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
         await sell(cluster, good(10))
+        await all_of(cluster, "strict-counts", Count, 10)
+        await delete(cluster, "sales")
+        await stopped(cluster, log)
+        await create(cluster, "sales", 2)
+        resume(cluster, log)
+        told = await stopped(cluster, log, "made again with 2 partitions, and had 1")
+        await delete(cluster, "sales")
+        await create(cluster, "sales", 1)
+        cluster.crash(told.node)
+        told = await stopped(cluster, log, "made again since this task began")
+        await sell(cluster, good(10, first=10))
+        resume(cluster, log)
+        assert numbered(good(20)) == got(await all_of(cluster, "strict-counts", Count, 20))
+
+    on_a_cluster(work)
+
+
+def test_what_has_stopped_goes_on_when_its_errors_are_to_be_put_aside() -> None:
+    """Under the same version, from where it is. Back and forth: letters of before are handled once, new ones kept."""
+
+    async def work(cluster: AppCluster) -> None:
+        log, dead = "__tasks.shop.strict.1", "shop.strict.dead"
         await deploy(cluster, shop.app, SHOP, 1)
-        assert "'sales' was deleted and made again" in (await stopped(cluster, "__tasks.shop.strict.1", "again")).why
-        await all_of(cluster, "strict-counts", Count, 20)
+        await sell(cluster, [*good(5), Sale(TILLS[0], 5, bad=True), *good(4, first=6)])
+        assert "cannot handle 5" in (await stopped(cluster, log)).why
+        await create(cluster, dead, 1)
+        await deploy(cluster, shop.lenient, SHOP, 1, name="lenient")
+        await all_of(cluster, "strict-counts", Count, 9)
+        assert [5] == [letter["number"] for letter in await all_of(cluster, dead, dict, 1)]
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        await sell(cluster, [Sale(TILLS[0], 10, bad=True)])
+        await all_of(cluster, "strict-counts", Count, 10)
+        await deploy(cluster, shop.lenient, SHOP, 1, name="lenient")
+        await sell(cluster, [Sale(TILLS[0], 11, bad=True)])
+        assert [5, 11] == [letter["number"] for letter in await all_of(cluster, dead, dict, 2)]
+        assert 2 == await redrive(cluster, log, 0)
+
+    on_a_cluster(work)
+
+
+def test_keys_do_not_wait_for_dead_letters_that_were_deleted() -> None:
+    """They are gone with their topic, so later records of the key are handled again."""
+
+    async def work(cluster: AppCluster) -> None:
+        log = "__tasks.shop.count.1"
+        await deploy(cluster, shop.app, SHOP, 1)
+        sales = [Sale(TILLS[0], number, bad=number == 0) for number in range(10)]
+        await sell(cluster, sales)
+        await all_of(cluster, "shop.count.dead", dict, len(sales))
+        await delete(cluster, "shop.count.dead")
+        assert "'shop.count.dead', which it writes, was deleted" in (await stopped(cluster, log)).why
+        await sell(cluster, [Sale(TILLS[0], 10)])
+        await create(cluster, "shop.count.dead", 1)
+        resume(cluster, log)
+        await sell(cluster, [Sale(TILLS[0], 11)])
+        found = await all_of(cluster, "counts", Count, 2)
+        assert [(10, 1), (11, 2)] == [(count.number, count.count) for count in found]
+        assert 0 == await redrive(cluster, log, 0)
+
+    on_a_cluster(work)
+
+
+def test_a_task_that_stopped_tries_again_when_it_is_resumed() -> None:
+    """With the same code: what was wrong was outside."""
+
+    async def work(cluster: AppCluster) -> None:
+        log = "__tasks.strict.count.1"
+        flaky.outside.busy, flaky.outside.asked_s = True, []
+        await deploy(cluster, flaky.strict, "tests.processing.tasks.flaky", 1, name="strict")
+        sales = [*good(5), Sale(TILLS[0], 5, bad=True), *good(5, first=6)]
+        await sell(cluster, sales)
+        await stopped(cluster, log, "it is busy")
+        resume(cluster, log)
+        while len(flaky.outside.asked_s) < 2:  # noqa: ASYNC110  user code tells nobody
+            await asyncio.sleep(0.1)
+        await stopped(cluster, log, "it is busy")
+        flaky.outside.busy = False
+        resume(cluster, log)
+        assert numbered(sales) == got(await all_of(cluster, "counts", Count, len(sales)))
 
     on_a_cluster(work)
 
@@ -213,6 +335,24 @@ def test_state_that_no_longer_decodes() -> None:
         assert "does not decode as its type" in told.why
         await deploy(cluster, shop.mended, SHOP, 1, name="mended")
         assert numbered(sales) == got(await all_of(cluster, "strict-counts", Count, 20))
+
+    on_a_cluster(work)
+
+
+def test_a_pause_is_noticed_however_short_it_is() -> None:
+    """A task that has stopped begins anew after it, though its node hears of both at once."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, moody.app, "tests.processing.tasks.moody", 1)
+        await sell(cluster, good(3))
+        assert "what it needs is missing" in (await stopped(cluster, "__tasks.moody.see.1")).why
+        moody.MISSING.clear()
+        app = a_node(cluster).broker.directory.apps["moody"]
+        paused = replace(app, stages=tuple(replace(stage, paused=True) for stage in app.stages))
+        for node in cluster.running.values():
+            for told in (paused, app):
+                node.broker.apply(Delta(version=node.broker.directory.version, apps=(told,)))
+        await all_of(cluster, "seen", Sale, 3)
 
     on_a_cluster(work)
 

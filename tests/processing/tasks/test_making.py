@@ -1,5 +1,7 @@
 """Commits are what their works came to, and every record is at home where clients would have sent it."""
 
+from typing import Any
+
 import pytest
 
 from cluster.client.routing import partition_of_key
@@ -7,7 +9,7 @@ from cluster.errors import ProcessorFailed
 from cluster.processing.commit import Begin, Read, TaskCommit, batches, checksum_of, encode
 from cluster.processing.ledger import Accepted, Ledger
 from cluster.processing.tasks.making import BATCH_RECORDS_MAX, Destination, Making
-from cluster.processing.work import EVERY_PARTITION, Batch, Effects, Output, Work
+from cluster.processing.work import EVERY_PARTITION, Batch, Effects, Output, StateChange, Work
 from cluster.types import Index, Offset, PartitionId, ProducerId, Term, TopicId
 from cluster.wire.records import decode_batch
 
@@ -125,6 +127,24 @@ def test_effects_that_make_no_sense_stop_the_task_and_not_the_node(nonsense: Out
     """User code can do what it likes in its process."""
     with pytest.raises(ProcessorFailed, match=says):
         made(begun(), [nonsense], 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("nonsense", "says"),
+    [
+        ({"counts": {"late": 2**64 - 1}}, "counts 18446744073709551615 times 'late'"),
+        ({"counts": {"late": -1}}, "counts -1 times 'late'"),
+        ({"watermark_ns": 2**63}, "has read up to 9223372036854775808 ns"),
+        ({"state": [StateChange(store="", key=b"k", value=b"v")]}, "keeps state in ''"),
+        ({"state": [StateChange(store="a\0b", key=b"k", value=b"v")]}, "keeps state in 'a.x00b'"),
+    ],
+)
+def test_effects_that_no_ledger_or_store_could_keep_are_refused(nonsense: dict[str, Any], says: str) -> None:
+    """What is committed is applied by every replica: a sum beyond 64 bits, or a name, would end all of their nodes."""
+    plain: dict[str, Any] = {"state": [], "timers": [], "outputs": [], "watermark_ns": 3, "counts": {}}
+    work = Work(task=0, n=1, now_ns=1, batches=[batch(5, 6)], fired=[], idle=[])
+    with pytest.raises(ProcessorFailed, match=says):
+        MAKING.commit(begun(), work, Effects(**plain | nonsense), shipped_upto=0, counts={})
 
 
 def test_a_record_that_no_topic_takes_is_said_before_it_is_committed() -> None:

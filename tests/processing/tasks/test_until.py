@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster.metadata import Topic
 from cluster.processing.spec import InputSpec
-from cluster.processing.tasks.feeding import Feed, Source
+from cluster.processing.tasks.feed import Feed, Source
 from cluster.types import PartitionId, TopicId
 
 UNTIL_NS = 1_000

@@ -1,8 +1,13 @@
 """What seeds have found in the core, each as the smallest case that shows it."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
 from cluster.config import RaftOptions
 from cluster.messages import AppendEntries, EntryHeader, RequestVote, TailQuery, TailReply, VoteReply
-from cluster.raft import LogState, Member, Membership, Raft, Role, Vote
+from cluster.raft import LogState, Member, Membership, Raft, Role, Vote, tail
 from cluster.types import Index, NodeId, ReplicaId, Term
 
 MEMBERS = Membership(voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 3)))
@@ -13,14 +18,14 @@ def a_core(
     last_index: int,
     term: int,
     options: RaftOptions | None = None,
-    doubtful: tuple[Index, Term] | None = None,
+    doubts: Sequence[tuple[Index, Term]] = (),
     membership: Membership = MEMBERS,
 ) -> Raft:
     """Replica 3, with so many entries of term 1 on its disk."""
     return Raft(
         me=ReplicaId(3),
         membership=membership,
-        doubtful=doubtful,
+        doubts=doubts,
         vote=Vote(term=Term(term), voted_for=None),
         log=LogState(term_starts=((Index(1), Term(1)),) if last_index else (), last_index=Index(last_index)),
         options=options or RaftOptions(pre_vote=False),
@@ -113,13 +118,13 @@ def test_a_leader_deposed_in_the_turn_that_elected_it_still_writes_its_no_op():
     assert [EntryHeader(Index(1), Term(1), 0)] == list(ready.entries)
 
 
-def answer(sender: int, state: int, entry_term: int = 0) -> TailReply:
-    """What another replica says to be at index 5."""
+def answer(sender: int, state: int, entry_term: int = 0, index: int = 5) -> TailReply:
+    """What another replica says to be at an index."""
     return TailReply(
         sender=ReplicaId(sender),
         to=ReplicaId(3),
         term=Term(4),
-        index=Index(5),
+        index=Index(index),
         state=state,
         entry_term=Term(entry_term),
     )
@@ -127,11 +132,11 @@ def answer(sender: int, state: int, entry_term: int = 0) -> TailReply:
 
 def test_a_doubt_is_no_higher_than_what_the_others_hold():
     """Two doubtful replicas of three, bounded by a term that elected nobody, refused the third for ever."""
-    core = a_core(last_index=4, term=4, doubtful=(Index(5), Term(4)))
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))])
     core.step(answer(1, state=2, entry_term=1))
-    assert (Index(5), Term(4)) == core.doubtful
+    assert [(Index(5), Term(4))] == core.doubts
     core.step(answer(2, state=1))
-    assert (Index(5), Term(1)) == core.doubtful
+    assert [(Index(5), Term(1))] == core.doubts
     core.step(ask(term=5, last_index=5, last_term=1))
     assert ReplicaId(1) == core.voted_for
 
@@ -155,5 +160,42 @@ def test_a_leader_vouches_for_an_entry_that_it_has_only_in_memory():
 def test_a_replica_without_others_does_not_wait_for_answers():
     """A torn write on a topic with one replica: nobody could ever have ended the doubt."""
     alone = Membership(voters=(Member(replica=ReplicaId(3), node=NodeId(3)),))
-    core = a_core(last_index=4, term=4, doubtful=(Index(5), Term(4)), membership=alone)
-    assert core.doubtful is None
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))], membership=alone)
+    assert [] == core.doubts
+
+
+def test_all_that_a_damaged_write_held_is_in_doubt():
+    """The entry at the damage was everywhere; the one behind it, of a later term, on a majority because of this one."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(1)), (Index(6), Term(3))])
+    core.step(answer(1, state=2, entry_term=3, index=6))
+    core.step(answer(2, state=0, index=6))
+    core.step(ask(term=5, last_index=5, last_term=1))
+    assert core.voted_for is None
+    core.step(ask(term=6, last_index=6, last_term=3))
+    assert ReplicaId(1) == core.voted_for
+
+
+@pytest.mark.parametrize(("theirs", "left"), [(4, [(5, 4), (6, 4), (7, 4)]), (2, [(5, 2)])])
+def test_what_nobody_has_of_a_damaged_write_is_found_by_halves(theirs: int, left: list[tuple[int, int]]):
+    """Power that goes in the middle of a large write must not keep a group without a leader for minutes."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(index), Term(4)) for index in range(5, 1005)])
+    for _ in range(25):
+        index = core.doubts[tail.asked(core)][0]
+        term = theirs if index <= 7 else 0
+        for sender in (1, 2):
+            core.step(answer(sender, state=2 if term else 0, entry_term=term, index=index))
+    assert left == core.doubts
+    core.step(ask(term=5, last_index=left[-1][0], last_term=theirs))
+    assert ReplicaId(1) == core.voted_for
+
+
+def test_what_a_leader_writes_over_doubtful_entries_is_remembered_until_all_of_it_is_here():
+    """One append brings the first of them, and the bytes of the others go: a restart must still know of those."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(1)), (Index(6), Term(4))])
+    core.step(replace(append(1, 4, (4, 1), (5, 1)), last_index=Index(6)))
+    assert (True, (Index(6), Term(4))) == (core.recovering, core.owes)
+    core.persisted(core.ready().ticket)
+    assert core.recovering
+    core.step(replace(append(1, 4, (5, 1), (6, 4)), last_index=Index(6)))
+    core.persisted(core.ready().ticket)
+    assert (False, None) == (core.recovering, core.owes)

@@ -2,8 +2,9 @@
 
 Writes are queued with their tickets and become durable in that order, a group at a time (or one at a time). A crash
 loses what was not synced; a torn crash keeps a beginning of it: the vote whole or not at all (it comes first), then a
-prefix of the entries, and perhaps damaged bytes where the next entry began: a doubtful tail.
-A flip damages the last durable entry: the same doubtful tail, but of an entry that may have been promised.
+prefix of the entries, and perhaps damaged bytes where the next entry began: a doubtful tail, with perhaps some intact
+entries of the same write behind it. A flip damages one of the last durable entries, all of one write from there on: the
+same doubtful tail, but of entries that may have been promised.
 Damage further down ends the log before it: the replica is recovering.
 """
 
@@ -39,11 +40,13 @@ class Disk:
     def __init__(self, fold: Fold) -> None:
         self.image = StoredLog(fold)
         self.vote = Vote(term=Term(0), voted_for=None)
-        self.doubtful: tuple[Index, Term] | None = None
+        self.doubts: list[tuple[Index, Term]] = []
+        self.written_from = Index(0)
+        """The first entry of the last group that was synced."""
         self.recovering = False
         self.owes: tuple[Index, Term] | None = None
         self.flipped = False
-        """The doubtful entry was durable once."""
+        """The doubtful entries were durable once."""
         self.damaged: dict[Index, Term] = {}
         """Entries that were durable and are gone by damage, until they are there again."""
         self.queue: deque[Write] = deque()
@@ -80,6 +83,8 @@ class Disk:
         """The sync is done: all of it is durable."""
         done, self.in_flight = self.in_flight, []
         for write in done:
+            if write.entries:
+                self.written_from = write.entries[0][0]
             self._apply(write, len(write.entries))
         return done
 
@@ -91,7 +96,7 @@ class Disk:
         if write.truncate_from is not None and write.truncate_from <= self.image.last_index:
             self.image.truncate_from(write.truncate_from)
         if write.recovering:
-            self._mark_recovering(write.owes)
+            self._mark_recovering(write.owes, all_goes=write.fold is not None)
         if write.fold is not None:
             self.image.install(write.fold)
             self._doubt_is_over()
@@ -99,22 +104,24 @@ class Disk:
             assert index == self.image.last_index + 1, f"a write of {index} after {self.image.last_index}"
             self.image.append(term, command, whole=whole)
             self.damaged.pop(index, None)
-            if self.doubtful is not None and self.doubtful[0] <= index:
+            if self.doubts and self.doubts[-1][0] <= index:
                 self._doubt_is_over()
 
-    def _mark_recovering(self, owes: tuple[Index, Term] | None) -> None:
-        """What is here counts as damaged from now on, until it is here again."""
+    def _mark_recovering(self, owes: tuple[Index, Term] | None, *, all_goes: bool) -> None:
+        """If all goes, what is here counts as damaged from now on, until it is here again."""
         self.recovering, self.owes = True, owes
+        if not all_goes:
+            return
         for index in range(self.image.fold.index + 1, self.image.last_index + 1):
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
 
     def _doubt_is_over(self) -> None:
-        self.doubtful = None
-        self.flipped = False
+        self.doubts.clear()
+        self.flipped = self.flipped and self.recovering
 
     def heal(self) -> None:
         """A leader has brought the log to where it may vote again."""
-        self.recovering, self.owes = False, None
+        self.recovering, self.owes, self.flipped = False, None, False
         self.damaged.clear()
 
     # --- crashes
@@ -131,35 +138,39 @@ class Disk:
             self._apply(write, kept)
             if kept < len(write.entries):
                 if may_doubt and random.random() < 0.7:
-                    self._doubt(write.entries[kept][0], write.entries[kept][1], random)
+                    behind = random.choice((0, 0, 1, 5))
+                    self._doubt([entry[:2] for entry in write.entries[kept : kept + 1 + behind]], random)
                     return True
                 return False
         if group[count:] and group[count].recovering:
             self.recovering, self.owes = True, group[count].owes  # the mark was made, and nothing else
         return False
 
-    def _doubt(self, index: Index, term: Term, random: Random) -> None:
-        """Bytes at `index` cannot be read; its term is known, or only that it is at most the vote's."""
-        bound = term if random.random() < 0.5 else self.vote.term
-        if self.doubtful is not None:
-            assert self.doubtful[0] == index, "there is one doubtful entry, after the last readable one"
-            bound = max(bound, self.doubtful[1])
-        self.doubtful = (index, bound)
+    def _doubt(self, entries: list[tuple[Index, Term]], random: Random) -> None:
+        """Bytes of the first one cannot be read; its term is known, or that it is at most the term of what follows."""
+        index, term = entries[0]
+        bound = term if random.random() < 0.5 else entries[1][1] if entries[1:] else self.vote.term
+        if self.doubts:
+            assert self.doubts[0][0] == index, "doubtful entries begin after the last readable one"
+            bound = max(bound, self.doubts[0][1])
+        self.doubts = [(index, bound), *entries[1:]]
 
     def flip_last(self, random: Random) -> bool:
-        """Damage the last durable entry; False if there is none or the tail is doubtful already."""
-        if not self.image.terms or self.doubtful is not None or self.has_lost:
+        """Damage one of the last durable entries; False if there is none or the tail is doubtful already."""
+        if not self.image.terms or self.doubts or self.has_lost:
             return False
-        index, term = self.image.last_index, self.image.last_term
-        self.image.truncate_from(index)
-        self.damaged[index] = term
-        self._doubt(index, term, random)
+        last = self.image.last_index
+        first = max(last - random.choice((0, 0, 1, 5)), self.written_from, self.image.fold.index + 1)
+        entries = [(Index(index), self.image.term_at(index) or Term(0)) for index in range(min(first, last), last + 1)]
+        self.image.truncate_from(entries[0][0])
+        self.damaged.update(entries)
+        self._doubt(entries, random)
         self.flipped = True
         return True
 
     def corrupt(self, random: Random) -> bool:
         """Damage an entry further down: the log ends before it and its replica is recovering."""
-        if len(self.image.terms) < 2 or self.doubtful is not None or self.has_lost:
+        if len(self.image.terms) < 2 or self.doubts or self.has_lost:
             return False
         first = Index(self.image.last_index - random.randint(1, min(20, len(self.image.terms)) - 1))
         for index in range(first, self.image.last_index + 1):

@@ -81,11 +81,11 @@ class Faults:
             return
         others = [other.disk for other in world.hosts if other is not host]
         damaged = sum(disk.is_damaged for disk in others)
-        if host.disk.is_damaged or host.disk.doubtful is not None or damaged >= world.minority:
+        if host.disk.is_damaged or host.disk.doubts or damaged >= world.minority:
             return
         recovering = sum(disk.has_lost for disk in others)
         flipped = any(disk.flipped for disk in others)
-        doubtful = any(disk.doubtful is not None for disk in others)
+        doubtful = any(bool(disk.doubts) for disk in others)
         if random.random() < mix.flip:
             if not flipped and recovering + 1 <= world.minority and host.disk.flip_last(random):
                 world.count("tails_flipped")

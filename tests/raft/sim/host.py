@@ -80,10 +80,10 @@ class Host:
             may_vote=self.may_vote,
             recovering=disk.recovering,
             owes=disk.owes,
-            doubtful=disk.doubtful,
+            doubts=disk.doubts,
         )
         self.core.floor = self.log.floor_at(self.log.last_index)
-        self.doubtful = disk.doubtful
+        self.doubtful = bool(disk.doubts)
         self.role = Role.FOLLOWER
         self.asleep = False
         self.compacted = Index(0)
@@ -218,13 +218,14 @@ class Host:
 
     def _write(self, ready: Ready) -> Write | None:
         """Memory at once, the disk when it comes to it."""
-        doubt_is_over = self.doubtful is not None and self.core.doubtful is None
+        doubt_is_over = self.doubtful and not self.core.doubts
         if ready.ticket is None and not doubt_is_over:
             return None
         write = Write(ticket=ready.ticket, vote=ready.vote, truncate_from=ready.truncate_from, cut=doubt_is_over)
         if doubt_is_over:
-            self.doubtful = None
+            self.doubtful = False
             self.world.count("tails_fetched_again" if ready.entries or ready.fold else "tails_cut")
+            write.recovering, write.owes = self.core.recovering, self.core.owes
         if ready.truncate_from is not None:
             self.world.invariants.truncating(self, ready.truncate_from)
             self.world.count("conflicts_truncated")

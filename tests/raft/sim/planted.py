@@ -168,7 +168,7 @@ class DoubtIgnored(Raft):
     """A damaged tail is taken for a torn write, and cut."""
 
     def __init__(self, **arguments: object) -> None:
-        super().__init__(**{**arguments, "doubtful": None})
+        super().__init__(**{**arguments, "doubts": ()})
 
 
 class DoubtEndsEarly(Raft):
@@ -177,8 +177,8 @@ class DoubtEndsEarly(Raft):
     def step(self, message: RaftMessage) -> None:
         super().step(message)
         answers = isinstance(message, TailReply) and message.state == 0
-        if answers and self.doubtful is not None and message.index == self.doubtful[0]:
-            self.doubtful = None
+        if answers and message.index in {index for index, _ in self.doubts}:
+            self.doubts.clear()
             self.tail_answers.clear()
 
 

@@ -113,7 +113,7 @@ class World:
     def boot(self, host: Host) -> None:
         """Start a host, its clock and its disk."""
         host.boot()
-        self.note(host, "boot", host.disk.vote, host.disk.doubtful or "", "recovering" if host.disk.recovering else "")
+        self.note(host, "boot", host.disk.vote, host.disk.doubts or "", "recovering" if host.disk.recovering else "")
         self.links_changed()
         self.after(self.random.randint(0, self.mix.tick_us[host.me - 1]), self._tick, host, host.incarnation)
 
@@ -322,14 +322,14 @@ class World:
         return all(
             host.core.commit == host.core.last_index == host.core.durable_index == commit
             and not host.core.recovering
-            and host.core.doubtful is None
+            and not host.core.doubts
             for host in self.hosts
         )
 
     def _why_not_settled(self) -> str:
         states = [
             f"{host.me}: {host.core.role.value} of {host.core.term}, commit {host.core.commit}, "
-            f"last {host.core.last_index}, durable {host.core.durable_index}, doubtful {host.core.doubtful}, "
+            f"last {host.core.last_index}, durable {host.core.durable_index}, doubtful {host.core.doubts}, "
             f"recovering {host.core.recovering}, asleep {host.core.asleep}"
             for host in self.hosts
         ]

@@ -59,7 +59,7 @@ class _TaskStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_TaskState.Va
     TASK_STATE_PAUSED: _TaskState.ValueType  # 2
     """Somebody paused it."""
     TASK_STATE_STOPPED: _TaskState.ValueType  # 3
-    """By an error of user code; it goes on when other code is deployed."""
+    """By an error of user code, or a topic that was deleted; it goes on when other code is deployed, or it is resumed."""
     TASK_STATE_WAITING: _TaskState.ValueType  # 4
     """For something that is told in `why`."""
     TASK_STATE_FINISHED: _TaskState.ValueType  # 5
@@ -77,7 +77,7 @@ TASK_STATE_RUNNING: TaskState.ValueType  # 1
 TASK_STATE_PAUSED: TaskState.ValueType  # 2
 """Somebody paused it."""
 TASK_STATE_STOPPED: TaskState.ValueType  # 3
-"""By an error of user code; it goes on when other code is deployed."""
+"""By an error of user code, or a topic that was deleted; it goes on when other code is deployed, or it is resumed."""
 TASK_STATE_WAITING: TaskState.ValueType  # 4
 """For something that is told in `why`."""
 TASK_STATE_FINISHED: TaskState.ValueType  # 5
@@ -454,7 +454,7 @@ class ResumeAppResponse(message.Message):
     APP_FIELD_NUMBER: builtins.int
     @builtins.property
     def app(self) -> App:
-        """The app, without what its tasks are doing."""
+        """The app; of its tasks only those that could not be told so, in TASK_STATE_UNKNOWN with why. Ask again for those."""
 
     def __init__(
         self,
@@ -672,6 +672,8 @@ class Stage(message.Message):
     EXTERNAL_FIELD_NUMBER: builtins.int
     TASK_COUNT_FIELD_NUMBER: builtins.int
     TASKS_FIELD_NUMBER: builtins.int
+    OUTSIDE_FIELD_NUMBER: builtins.int
+    GUARANTEE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name."""
     version: builtins.int
@@ -679,7 +681,7 @@ class Stage(message.Message):
     processor: builtins.str
     """The processor that it belongs to: itself, or the one whose records it puts under another key."""
     kind: builtins.str
-    """function, window, join or rekey."""
+    """function, window, join, rekey, source or sink."""
     on_error: builtins.str
     """What becomes of a record that user code raises for."""
     paused: builtins.bool
@@ -688,6 +690,10 @@ class Stage(message.Message):
     """Its code runs in workers that connect."""
     task_count: builtins.int
     """How many tasks it has."""
+    outside: builtins.str
+    """Of kinds source and sink: what it captures from, or delivers to, without secrets."""
+    guarantee: builtins.str
+    """Likewise: how often each record; "exactly once", "once by key" or "at least once"."""
     @builtins.property
     def inputs(self) -> containers.RepeatedCompositeFieldContainer[StageInput]:
         """What it reads."""
@@ -724,10 +730,12 @@ class Stage(message.Message):
         external: builtins.bool = ...,
         task_count: builtins.int = ...,
         tasks: abc.Iterable[Task] | None = ...,
+        outside: builtins.str = ...,
+        guarantee: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["code", b"code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "external", b"external", "inputs", b"inputs", "kind", b"kind", "name", b"name", "on_error", b"on_error", "outputs", b"outputs", "paused", b"paused", "processor", b"processor", "stores", b"stores", "task_count", b"task_count", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "external", b"external", "guarantee", b"guarantee", "inputs", b"inputs", "kind", b"kind", "name", b"name", "on_error", b"on_error", "outputs", b"outputs", "outside", b"outside", "paused", b"paused", "processor", b"processor", "stores", b"stores", "task_count", b"task_count", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -853,6 +861,12 @@ class Task(message.Message):
     COUNTS_FIELD_NUMBER: builtins.int
     STATE_BYTES_FIELD_NUMBER: builtins.int
     ERROR_TRACEBACK_FIELD_NUMBER: builtins.int
+    LAST_FAILURE_FIELD_NUMBER: builtins.int
+    RETRYING_FIELD_NUMBER: builtins.int
+    RECORDS_IN_PER_S_FIELD_NUMBER: builtins.int
+    RECORDS_OUT_PER_S_FIELD_NUMBER: builtins.int
+    PROGRESS_FIELD_NUMBER: builtins.int
+    REDRIVE_LEFT_FIELD_NUMBER: builtins.int
     task: builtins.int
     """Its number, from 0."""
     state: TaskState.ValueType
@@ -881,6 +895,14 @@ class Task(message.Message):
     """Of its keyed state on disk."""
     error_traceback: builtins.str
     """Of the last error of user code, its end where it is long; empty: there was none."""
+    retrying: builtins.int
+    """Records, and timers, that wait for their next attempt; the next one of them is told in `why`."""
+    records_in_per_s: builtins.float
+    """Offsets that it read, in a second, as of the last ten."""
+    records_out_per_s: builtins.float
+    """Records that it wrote, likewise."""
+    redrive_left: builtins.int
+    """Dead letters that a redrive which is under way has still to handle."""
     @builtins.property
     def positions(self) -> containers.RepeatedCompositeFieldContainer[TaskPosition]:
         """How far it is in the partitions that it reads."""
@@ -888,6 +910,14 @@ class Task(message.Message):
     @builtins.property
     def counts(self) -> containers.ScalarMap[builtins.str, builtins.int]:
         """Since its beginning: late, dead_lettered, parked, skipped, …"""
+
+    @builtins.property
+    def last_failure(self) -> TaskFailure:
+        """The last record that was passed over or put aside since its beginning; absent: there was none."""
+
+    @builtins.property
+    def progress(self) -> TaskProgress:
+        """Of inputs that end; absent: none does, or it is not known."""
 
     def __init__(
         self,
@@ -908,10 +938,16 @@ class Task(message.Message):
         counts: abc.Mapping[builtins.str, builtins.int] | None = ...,
         state_bytes: builtins.int = ...,
         error_traceback: builtins.str = ...,
+        last_failure: TaskFailure | None = ...,
+        retrying: builtins.int = ...,
+        records_in_per_s: builtins.float = ...,
+        records_out_per_s: builtins.float = ...,
+        progress: TaskProgress | None = ...,
+        redrive_left: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_lag_records", b"_lag_records", "_lag_s", b"_lag_s", "_watermark_ns", b"_watermark_ns", "lag_records", b"lag_records", "lag_s", b"lag_s", "watermark_ns", b"watermark_ns"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_lag_records", b"_lag_records", "_lag_s", b"_lag_s", "_watermark_ns", b"_watermark_ns", "lag_records", b"lag_records", "lag_s", b"lag_s", "last_failure", b"last_failure", "progress", b"progress", "watermark_ns", b"watermark_ns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_lag_records", b"_lag_records", "_lag_s", b"_lag_s", "_watermark_ns", b"_watermark_ns", "commits", b"commits", "counts", b"counts", "error_traceback", b"error_traceback", "lag_records", b"lag_records", "lag_s", b"lag_s", "node", b"node", "positions", b"positions", "restarts", b"restarts", "state", b"state", "state_bytes", b"state_bytes", "task", b"task", "term", b"term", "timers", b"timers", "unshipped_bytes", b"unshipped_bytes", "watermark_ns", b"watermark_ns", "why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_lag_records", b"_lag_records", "_lag_s", b"_lag_s", "_watermark_ns", b"_watermark_ns", "commits", b"commits", "counts", b"counts", "error_traceback", b"error_traceback", "lag_records", b"lag_records", "lag_s", b"lag_s", "last_failure", b"last_failure", "node", b"node", "positions", b"positions", "progress", b"progress", "records_in_per_s", b"records_in_per_s", "records_out_per_s", b"records_out_per_s", "redrive_left", b"redrive_left", "restarts", b"restarts", "retrying", b"retrying", "state", b"state", "state_bytes", b"state_bytes", "task", b"task", "term", b"term", "timers", b"timers", "unshipped_bytes", b"unshipped_bytes", "watermark_ns", b"watermark_ns", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lag_records: _TypeAlias = typing.Literal["lag_records"]  # noqa: Y015
     _WhichOneofArgType__lag_records: _TypeAlias = typing.Literal["_lag_records", b"_lag_records"]  # noqa: Y015
@@ -925,6 +961,76 @@ class Task(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lag_s) -> _WhichOneofReturnType__lag_s | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__watermark_ns) -> _WhichOneofReturnType__watermark_ns | None: ...
+
+@typing.final
+class TaskFailure(message.Message):
+    """A record that user code raised for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ERROR_FIELD_NUMBER: builtins.int
+    BECAME_FIELD_NUMBER: builtins.int
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    AT_NS_FIELD_NUMBER: builtins.int
+    error: builtins.str
+    """The type of what was raised, and what it said; at most 500 characters."""
+    became: builtins.str
+    """What became of the record: skipped or dead_lettered."""
+    topic: builtins.str
+    """Where it stands."""
+    partition: builtins.int
+    """Its partition."""
+    offset: builtins.int
+    """Its offset."""
+    at_ns: builtins.int
+    """When that was: nanoseconds since 1970."""
+    def __init__(
+        self,
+        *,
+        error: builtins.str = ...,
+        became: builtins.str = ...,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        offset: builtins.int = ...,
+        at_ns: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at_ns", b"at_ns", "became", b"became", "error", b"error", "offset", b"offset", "partition", b"partition", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TaskProgress(message.Message):
+    """How far it is in what there is to be read up to `until`, in offsets of all of its partitions together; or in what a
+    source has to capture that has an end, such as a snapshot.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DONE_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    WHAT_FIELD_NUMBER: builtins.int
+    done: builtins.int
+    """So many are done."""
+    total: builtins.int
+    """Of so many. Where `until` is still to come there may be more. 0: it is not known."""
+    what: builtins.str
+    """What is counted; empty: records."""
+    def __init__(
+        self,
+        *,
+        done: builtins.int = ...,
+        total: builtins.int = ...,
+        what: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "total", b"total", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class TaskPosition(message.Message):
