@@ -98,13 +98,15 @@ class Watermarks:
         found = []
         for lane, time_ns in steps:
             known_ns = times.get(lane)
-            if known_ns is None:
+            if known_ns is None:  # nobody has heard of it, or it was idle, and counts again from now on
                 known_ns = times[lane] = self.lane_time(lane)
                 unheard.discard(lane[:2])
-            if not unheard:
-                value_ns = max(value_ns, min(times.values()))
+                if not unheard:
+                    value_ns = max(value_ns, min(times.values()))
             found.append(value_ns)
             times[lane] = max(known_ns, time_ns)
+            if not unheard:
+                value_ns = max(value_ns, min(times.values()))
         return found
 
     def advance(self, lane: LaneId, time_ns: int) -> None:

@@ -1,7 +1,7 @@
 """Records of several partitions in the order of their times."""
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cluster.processing.draft import Part
@@ -137,6 +137,7 @@ def test_records_that_are_mixed_are_given_again_as_they_were() -> None:
     assert [101, 3, 5, None, 8, 109] == [event and event.number for event in part.events]
 
 
+@example([(0, 1), (2, 1), (1, 0)], [(1, 0, True)], 0)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9)), max_size=12),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 9), st.booleans()), max_size=3),
@@ -148,6 +149,7 @@ def test_the_watermark_at_each_record_is_what_it_would_be_one_by_one(
     """Whatever was heard of its partitions before, and whoever is idle."""
     state = TimeState(lanes={(0, number, NO_WRITER): Lane(time_ns, 0, idle) for number, time_ns, idle in known})
     marks = Watermarks(state, [(0, number) for number in range(3 + more)], ())
+    marks.settle()
     found = marks.marks(((0, number, NO_WRITER), time_ns) for number, time_ns in steps)
 
     expected = []
