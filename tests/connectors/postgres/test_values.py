@@ -34,6 +34,7 @@ def _written(item: object) -> str:
     return f'"{quoted}"'
 
 
+@pytest.mark.slow
 @given(st.lists(ITEMS))
 def test_arrays(items: list[object]) -> None:
     """Of any depth, with every character that means something in them."""
