@@ -320,7 +320,7 @@ class Replica(Actor):
             self._install(ready.fold)
         if self.raft.recovering and not self._recovering:  # what follows writes over what is left of doubtful entries
             self._recovering = True
-            self.log.mark_recovering(self.raft.owes)
+            self._storing.mark_recovering(self.raft)
         self._storing.store_accepted(ready.entries)
         self._submit(ready.ticket)
 

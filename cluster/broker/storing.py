@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cluster.holes import piece, placed
 from cluster.log import Log
+from cluster.log.write import MarkRecovering
 from cluster.messages import AppendEntries, EntryHeader, InstallFold
 from cluster.raft import Raft
 from cluster.records import Entry, EntryKind
@@ -91,6 +92,10 @@ class Storing:
         self._log.truncate_from(index)
         while self._ends and self._ends[-1][0] >= index:
             self._ends.pop()
+
+    def mark_recovering(self, raft: Raft) -> None:
+        """What is written next goes over the remains of entries that this replica may have acknowledged."""
+        self._log.pending.add(MarkRecovering(raft.owes))
 
     def install(self, fold: InstallFold, raft: Raft) -> None:
         """The log begins anew behind a fold that arrived in this turn."""

@@ -38,8 +38,8 @@ def print_deployment(deployed: "DeploymentView", file_name: str) -> None:
             f"{stage.name}@{stage.version}",
             str(change),
             str(stage.task_count),
-            _topics(stage.inputs),
-            _topics(stage.outputs),
+            stage.outside if stage.kind == "source" else _topics(stage.inputs),
+            ", ".join(filter(None, (stage.outside if stage.kind == "sink" else "", _topics(stage.outputs)))),
         )
     print_table(table)
     if deployed.topics_made:
@@ -86,11 +86,11 @@ def print_app(app: "AppView", *, tasks: bool) -> None:
 def _lines_of(stage: "StageView") -> Iterator[str]:
     """How far it is, where that has an end; and what went wrong and is over, or under way."""
     progress, failure = stage.progress, stage.last_failure
+    if stage.outside:
+        yield f"{'captures from' if stage.kind == 'source' else 'delivers to'} {stage.outside}, {stage.guarantee}"
     counts = [f"{name} {number:,}" for name, number in sorted(stage.counts.items()) if number]
     if progress is not None:
-        share = progress.done / progress.total if progress.total else 1.0
-        bar = "#" * int(share * BAR_CHARS)
-        yield f"[{bar:-<{BAR_CHARS}}] {int(share * 100)} %   {progress.done:,} of {progress.total:,} records"
+        yield _bar(progress.done, progress.total, progress.what)
     if counts:
         yield ", ".join(counts)
     if failure is not None:
@@ -107,6 +107,14 @@ def _lines_of(stage: "StageView") -> Iterator[str]:
     if restarts:
         times = counted(restarts, "time")
         yield f"the process with its code ended {times} (a crash, a hang, too much memory) since these nodes run it"
+
+
+def _bar(done: int, total: int, what: str) -> str:
+    if what and not total:
+        return f"{what}: {done:,}"
+    share = min(done / total, 1.0) if total else 1.0
+    bar = "#" * int(share * BAR_CHARS)
+    return f"[{bar:-<{BAR_CHARS}}] {int(share * 100)} %   {done:,} of {total:,} {what or 'records'}"
 
 
 def state_of(stage: "StageView") -> str:
@@ -211,6 +219,8 @@ def _plain_stage(stage: "StageView") -> dict[str, Any]:
         "code": {"file": stage.file_name, "sha256": stage.code_sha256.hex(), "bytes": stage.code_bytes},
         "paused": stage.paused,
         "external": stage.external,
+        "outside": stage.outside,
+        "guarantee": stage.guarantee,
         "task_count": stage.task_count,
         "lag_records": stage.lag_records,
         "lag_s": stage.lag_s,

@@ -43,10 +43,14 @@ class FailureView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProgressView:
-    """So many offsets are done of those that there are up to `until`."""
+    """So many offsets are done of those that there are up to `until`; or of `what` a source captures that has an end.
+
+    `total` 0: it is not known.
+    """
 
     done: int
     total: int
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,10 @@ class StageView:
     external: bool
     task_count: int
     tasks: tuple[TaskView, ...]
+    outside: str = ""
+    """Of a source or a sink: what it captures from, or delivers to."""
+    guarantee: str = ""
+    """Likewise: how often each record."""
 
     @property
     def lag_records(self) -> int | None:
@@ -135,7 +143,8 @@ class StageView:
         found = [task.progress for task in self.tasks if task.progress is not None]
         if not found or len(found) < len(self.tasks):
             return None
-        return ProgressView(done=sum(item.done for item in found), total=sum(item.total for item in found))
+        total = sum(item.total for item in found) if all(item.total for item in found) or not found[0].what else 0
+        return ProgressView(done=sum(item.done for item in found), total=total, what=found[0].what)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -234,6 +243,8 @@ def _stage_view(stage: app_pb2.Stage) -> StageView:
         code_bytes=stage.code.size_bytes,
         paused=stage.paused,
         external=stage.external,
+        outside=stage.outside,
+        guarantee=stage.guarantee,
         task_count=stage.task_count,
         tasks=tuple(_task_view(task, stage) for task in stage.tasks),
     )
@@ -263,7 +274,9 @@ def _task_view(task: app_pb2.Task, stage: app_pb2.Stage) -> TaskView:
         records_in_per_s=task.records_in_per_s,
         records_out_per_s=task.records_out_per_s,
         progress=(
-            ProgressView(done=task.progress.done, total=task.progress.total) if task.HasField("progress") else None
+            ProgressView(done=task.progress.done, total=task.progress.total, what=task.progress.what)
+            if task.HasField("progress")
+            else None
         ),
         redrive_left=task.redrive_left,
     )

@@ -19,12 +19,17 @@ Paths = Mapping[str, str | type[msgspec.Struct]]
 
 SOURCES: dict[str, str] = {
     "files": "cluster.connectors.files.options:FileTail",
+    "mqtt": "cluster.connectors.mqtt.options:MqttSource",
     "objects": "cluster.connectors.objects.options:ObjectsSource",
+    "postgres": "cluster.connectors.postgres.options:PostgresSource",
     "riverrun": "cluster.connectors.riverrun.options:RiverrunTopic",
     "webhook": "cluster.connectors.http.options:Webhook",
 }
 SINKS: dict[str, str] = {
     "files": "cluster.connectors.objects.options:FilesSink",
+    "mqtt": "cluster.connectors.mqtt.options:MqttSink",
+    "postgres": "cluster.connectors.postgres.options:PostgresSink",
+    "redis": "cluster.connectors.redis.options:RedisSink",
     "riverrun": "cluster.connectors.riverrun.options:RiverrunTopicSink",
     "sqlite": "cluster.connectors.sqlite.options:SqliteSink",
     "webhook": "cluster.connectors.http.options:WebhookTarget",

@@ -205,10 +205,6 @@ class Log:
             self._synced = (Index(index - 1), self.fold.term)
         self._cut_first = False
 
-    def mark_recovering(self, owes: Owes) -> None:
-        """From what is appended next on, entries are gone that may have been acknowledged: all up to `owes`."""
-        self.pending.add(MarkRecovering(owes))
-
     def whole_again(self) -> None:
         """What was damaged is here again, on disk: a restart need not recover."""
         self.pending.add(Recovered())

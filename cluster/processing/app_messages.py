@@ -48,6 +48,8 @@ def _stage_to_pb(stage: Stage, spec: ProcessorSpec, tasks: Mapping[TaskKey, app_
         external=stage.external,
         task_count=stage.tasks,
         tasks=[tasks[key] for key in keys if key in tasks],
+        outside=spec.outside,
+        guarantee=spec.guarantee,
     )
 
 
@@ -87,7 +89,7 @@ def task_to_pb(number: int, status: TaskStatus, *, traceback_bytes_max: int) -> 
     if status.lag_s >= 0:
         message.lag_s = status.lag_s
     if status.progress is not None:
-        message.progress.done, message.progress.total = status.progress
+        message.progress.CopyFrom(app_pb2.TaskProgress(**status.progress._asdict()))
     if status.failure is not None:
         failure = status.failure
         message.last_failure.CopyFrom(

@@ -35,10 +35,14 @@ class Position(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Of what there is to be read up to `until`, in offsets of all partitions together."""
+    """Of what there is to be read up to `until`, in offsets of all partitions together, or of what a source captures.
+
+    `total` 0: it is not known. `what` is counted; "": records.
+    """
 
     done: int
     total: int
+    what: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,10 +75,7 @@ class Raft:
         """As a follower: the last beginning that was obeyed in this term, and its floor. 0: none."""
         self.beginnings = 0
         self.set_membership(membership)
-        self.doubts = list(doubts) if self.others else []
-        """What was behind the log's last entry, perhaps, oldest first; the first one's term may have been lower."""
-        self.doubts_held = 0
-        """Of so many of them, the oldest ones, somebody else has had something."""
+        self.doubts, self.doubts_held = list(doubts) if self.others else [], 0  # what they are, `tail` says
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
         self.asleep = False

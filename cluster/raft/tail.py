@@ -19,8 +19,9 @@ the third for ever. A leader answers also for an entry that it has only in memor
 no other has nobody to ask: the damaged bytes were set aside by its log, and the doubt is over at once.
 
 A write may hold many entries, and a damaged one has intact ones behind it, which cannot stand alone: all of them are in
-doubt, and which of them anybody has is found by halves. The first of a leader's entries writes over what is left of
-them; from then on this replica recovers (`owes` is the newest of them), also after a restart.
+doubt (`doubts`, oldest first, with their terms; the first one's may have been lower), and which of them anybody has is
+found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). The first of a leader's
+entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest).
 
 A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
 believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from cluster.config import ProcessingOptions
-from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, StateUnreadable, Unavailable
+from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, StateUnreadable, TriesLeft, Unavailable
 from cluster.processing.hosts import CodeFile, Hosts
 from cluster.processing.work import Work
 from cluster.real.hosts import RealHosts
@@ -166,6 +166,29 @@ async def test_what_user_code_raises_is_an_answer(place: Place) -> None:
     )
     assert "in look\n" in caught.value.metadata["traceback"]
     assert [6, 13] == values(await host.run(work(2, 5, 7)))
+
+
+@in_both_kinds()
+async def test_a_wait_for_the_next_attempt_is_an_answer_too(place: Place) -> None:
+    """Nobody waits in the process: the work is given up, and whoever hands it over again says how often it failed."""
+    host = await place.hosts.open(place.code, seat("patient"), none, external=False)
+    await host.run(work(1, 1))
+    with pytest.raises(TriesLeft, match="ValueError: a bad order") as caught:
+        await host.run(work(2, 5, app.BAD, 7))
+
+    assert ("0", "0", "1", "1", str(10**9)) == tuple(
+        caught.value.metadata[name] for name in ("input", "partition", "offset", "failures", "wait_ns")
+    )
+    assert [6] == values(await host.run(work(2, 5)))
+    effects = await host.run(msgspec.structs.replace(work(3, app.BAD), failures=1))
+    assert {"dead_lettered": 1} == effects.counts
+    assert effects.failure is not None
+    assert ("ValueError: a bad order", "dead_lettered", 0) == (
+        effects.failure.error,
+        effects.failure.became,
+        effects.failure.offset,
+    )
+    assert [13] == values(await host.run(work(4, 7)))
 
 
 @in_both_kinds()

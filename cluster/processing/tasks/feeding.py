@@ -5,7 +5,8 @@ What waits to be tried again (`retrying`) is held, with all that is behind it in
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from cluster.broker.read_service import ReadService
 from cluster.errors import RiverrunError, TopicDeleted
@@ -18,7 +19,10 @@ from cluster.world import Clock
 
 
 class Feeding:
-    """All partitions that a task reads. `failure`: what ended one of the reads. `held`: see `Retrying`, kept true."""
+    """All partitions that a task reads. `held`: see `Retrying`, kept true.
+
+    `failure`: what ended one of the reads, or a bug in it.
+    """
 
     def __init__(
         self,
@@ -30,7 +34,7 @@ class Feeding:
         on_change: Callable[[], None],
         held: Mapping[Place, Retry],
     ) -> None:
-        self.failure: RiverrunError | None = None
+        self.failure: BaseException | None = None
         self._held = held
         self.feeds = [
             Feed(source, positions[source.partition], reading=reading, clock=clock, on_change=on_change)
@@ -39,7 +43,7 @@ class Feeding:
         self._on_change = on_change
         self._turn = 0
         self._confirming: asyncio.Task[None] | None = None
-        self._tasks = [asyncio.create_task(self._read(feed)) for feed in self.feeds]
+        self._tasks = [self._watched(self._read(feed)) for feed in self.feeds]
 
     async def _read(self, feed: Feed) -> None:
         try:
@@ -53,6 +57,17 @@ class Feeding:
         except RiverrunError as error:
             error.metadata.setdefault("topic", feed.source.topic.name)
             self.failure = error
+            self._on_change()
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Nobody waits for it, and what it has not foreseen must not be silence."""
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self.failure = bug
             self._on_change()
 
     def take(self, *, records_max: int, bytes_max: int, oldest_first: bool) -> list[Batch]:
@@ -116,7 +131,7 @@ class Feeding:
             feed.look_s = look_s
         quiet = [feed for feed in self.feeds if feed.wants_word]
         if quiet and (self._confirming is None or self._confirming.done()):
-            self._confirming = asyncio.create_task(self._confirm(quiet))
+            self._confirming = self._watched(self._confirm(quiet))
 
     @staticmethod
     async def _confirm(feeds: Sequence[Feed]) -> None:

@@ -114,7 +114,10 @@ async def _lag(leading: Leading, reading: ReadService, clock: Clock) -> tuple[li
 
 
 async def _progress(leading: Leading, reading: ReadService) -> Progress | None:
-    """Of the inputs that end; None: none does, or it is not known. What is still to come is not in it."""
+    """Of inputs that end, or of a source; None: none does, or it is not known. What is to come is not in it."""
+    if leading.working is not None and leading.working.word.progress is not None:
+        what, done, total = leading.working.word.progress
+        return Progress(done, total, what)
     begin = leading.ledger.begin
     ending = [(source, source.until_ns) for source in _sources(leading) if source.until_ns is not None]
     if begin is None or not ending:

@@ -40,7 +40,10 @@ HEADERS_BYTES = 64 * 1024
 
 
 class Working:
-    """`doing`: the work that user code has now. `finished`: no input has anything more, for good."""
+    """`doing`: the work that user code has now. `word`: what a source or a sink said last.
+
+    `finished`: no input has anything more, for good.
+    """
 
     def __init__(
         self,
@@ -65,7 +68,6 @@ class Working:
         host.on_end = self._host_ended
         host.on_word = self._host_says
         self.word = Word(ready=plan.spec.kind is Kind.SOURCE)
-        """What a source or a sink said last."""
         self._poked = self.word.ready
         self._outside = plan.spec.kind in {Kind.SOURCE, Kind.SINK}
         self._holding = Holding()

@@ -67,3 +67,11 @@ def careful(order: Order) -> int:
     """What is bad is put aside."""
     look(order)
     return order.n
+
+
+@app.processor(orders, to="persistent", on_error=dead_letter(retries=1, backoff="1s"))
+def patient(order: Order, sum_: State[int]) -> int:
+    """What is bad is tried once more, later."""
+    sum_.value += order.n
+    look(order)
+    return sum_.value

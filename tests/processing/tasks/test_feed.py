@@ -8,7 +8,8 @@ from cluster.broker.read_service import ReadService
 from cluster.errors import NotLeader
 from cluster.processing.spec import InputKind, InputSpec
 from cluster.processing.tasks.feed import Feed, Source
-from cluster.types import PartitionId, TopicId
+from cluster.processing.tasks.feeding import Feeding
+from cluster.types import Offset, PartitionId, TopicId
 
 IDLE_S = 30
 
@@ -92,3 +93,43 @@ def test_short_times_stay_short() -> None:
     """Whoever wants one second waits for about that."""
     world = World()
     assert [1, 2] == idle_after(world, feed_of(world, 1), 3)
+
+
+def test_a_bug_in_a_read_is_not_silence() -> None:
+    """Nobody waits for the reads: without a word a task would hang, with nothing to be seen but its lag."""
+
+    async def failure_of(reading: Any) -> Exception | None:
+        spec = InputSpec(topic="sales", kind=InputKind.STREAM, idle_ns=0)
+        partition = PartitionId(TopicId(b"s" * 16), 0)
+        topic = cast("Any", SimpleNamespace(name="sales", id=partition.topic))
+        feeding = Feeding(
+            [Source(0, spec, topic, partition, None)],
+            {partition: Offset(7)},
+            reading=reading,
+            clock=World(),
+            on_change=lambda: None,
+            held={},
+        )
+        feeding.feeds[0].end = 7
+        feeding.confirm(1.0)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        feeding.close()
+        return feeding.failure
+
+    def bug(*_: object) -> None:
+        raise ValueError("nobody has thought of it")
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    for check_topic, offsets_of in ((bug, never), (None, bug)):
+        waits = NotLeader("it is gone")
+
+        def gone(*_: object, error: NotLeader = waits) -> None:
+            raise error
+
+        reading = SimpleNamespace(
+            check_topic=check_topic or gone, offsets_of=offsets_of, options=SimpleNamespace(stream_retry_s=60)
+        )
+        assert isinstance(asyncio.run(failure_of(reading)), ValueError)

@@ -672,6 +672,8 @@ class Stage(message.Message):
     EXTERNAL_FIELD_NUMBER: builtins.int
     TASK_COUNT_FIELD_NUMBER: builtins.int
     TASKS_FIELD_NUMBER: builtins.int
+    OUTSIDE_FIELD_NUMBER: builtins.int
+    GUARANTEE_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name."""
     version: builtins.int
@@ -679,7 +681,7 @@ class Stage(message.Message):
     processor: builtins.str
     """The processor that it belongs to: itself, or the one whose records it puts under another key."""
     kind: builtins.str
-    """function, window, join or rekey."""
+    """function, window, join, rekey, source or sink."""
     on_error: builtins.str
     """What becomes of a record that user code raises for."""
     paused: builtins.bool
@@ -688,6 +690,10 @@ class Stage(message.Message):
     """Its code runs in workers that connect."""
     task_count: builtins.int
     """How many tasks it has."""
+    outside: builtins.str
+    """Of kinds source and sink: what it captures from, or delivers to, without secrets."""
+    guarantee: builtins.str
+    """Likewise: how often each record; "exactly once", "once by key" or "at least once"."""
     @builtins.property
     def inputs(self) -> containers.RepeatedCompositeFieldContainer[StageInput]:
         """What it reads."""
@@ -724,10 +730,12 @@ class Stage(message.Message):
         external: builtins.bool = ...,
         task_count: builtins.int = ...,
         tasks: abc.Iterable[Task] | None = ...,
+        outside: builtins.str = ...,
+        guarantee: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["code", b"code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "external", b"external", "inputs", b"inputs", "kind", b"kind", "name", b"name", "on_error", b"on_error", "outputs", b"outputs", "paused", b"paused", "processor", b"processor", "stores", b"stores", "task_count", b"task_count", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "external", b"external", "guarantee", b"guarantee", "inputs", b"inputs", "kind", b"kind", "name", b"name", "on_error", b"on_error", "outputs", b"outputs", "outside", b"outside", "paused", b"paused", "processor", b"processor", "stores", b"stores", "task_count", b"task_count", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -996,25 +1004,31 @@ class TaskFailure(message.Message):
 
 @typing.final
 class TaskProgress(message.Message):
-    """How far it is in what there is to be read up to `until`, in offsets of all of its partitions together."""
+    """How far it is in what there is to be read up to `until`, in offsets of all of its partitions together; or in what a
+    source has to capture that has an end, such as a snapshot.
+    """
 
     DESCRIPTOR: descriptor.Descriptor
 
     DONE_FIELD_NUMBER: builtins.int
     TOTAL_FIELD_NUMBER: builtins.int
+    WHAT_FIELD_NUMBER: builtins.int
     done: builtins.int
     """So many are done."""
     total: builtins.int
-    """Of so many. Where `until` is still to come there may be more."""
+    """Of so many. Where `until` is still to come there may be more. 0: it is not known."""
+    what: builtins.str
+    """What is counted; empty: records."""
     def __init__(
         self,
         *,
         done: builtins.int = ...,
         total: builtins.int = ...,
+        what: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "total", b"total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "total", b"total", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

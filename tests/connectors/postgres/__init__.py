@@ -1,0 +1,1 @@
+"""PostgreSQL captured and written: against a real server."""
