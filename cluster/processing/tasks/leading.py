@@ -275,7 +275,10 @@ class Leading:
         finally:
             self._did = self.working.doing if self.working is not None else None
             self.working = None
-            host.close()
+            if self._around.stage_of(self._partition.topic) is None:
+                host.close(forget=True)
+            else:
+                host.close()
 
     async def _take_up(self, plan: Plan, tip: Ledger) -> None:
         """The topics that there are now, from their start."""
