@@ -9,7 +9,7 @@ FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long seeds bench bench-peers extras servers clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long kills seeds bench bench-peers extras servers clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test: check servers extras ## check, then every test in its time
 
 test-long: check servers extras ## what takes longer than `make test` allows
 	@$(BIN)/pytest -q -m long tests
+
+kills: servers extras ## every source and sink, with its peer and our process killed at 20 random points each (15 minutes)
+	@$(BIN)/pytest -q -m long tests/connectors
 
 seeds: setup ## simulated runs under faults: N=200 FROM=1
 	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)

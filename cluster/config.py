@@ -226,6 +226,8 @@ class ProcessingOptions:
     """Until user code is imported."""
     work_s_max: float = 30.0
     """For one work; beyond it the process is taken to hang, and killed."""
+    connector_work_s_max: float = 300.0
+    """The same where a source or a sink is alone in its process: a destination may be slow."""
     host_memory_bytes_max: int = 1024 * MIB
     """Of the address space of one process with user code."""
     restart_s_min: float = 0.1

@@ -39,7 +39,7 @@ def print_deployment(deployed: "DeploymentView", file_name: str) -> None:
             str(change),
             str(stage.task_count),
             stage.outside if stage.kind == "source" else _topics(stage.inputs),
-            ", ".join(filter(None, (stage.outside if stage.kind == "sink" else "", _topics(stage.outputs)))),
+            _written(stage),
         )
     print_table(table)
     if deployed.topics_made:
@@ -107,6 +107,13 @@ def _lines_of(stage: "StageView") -> Iterator[str]:
     if restarts:
         times = counted(restarts, "time")
         yield f"the process with its code ended {times} (a crash, a hang, too much memory) since these nodes run it"
+
+
+def _written(stage: "StageView") -> str:
+    topics = _topics(stage.outputs)
+    if stage.kind != "sink":
+        return topics
+    return stage.outside if not stage.outputs else f"{stage.outside}, {topics}"
 
 
 def _bar(done: int, total: int, what: str) -> str:

@@ -11,3 +11,54 @@ Rules:
    in any message.
 5. A limit on everything: what is read ahead, what is in flight, how long a call may take.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cluster.connectors.files.options import FileTail
+    from cluster.connectors.http.options import Webhook, WebhookTarget
+    from cluster.connectors.mqtt.options import MqttSink, MqttSource
+    from cluster.connectors.objects.options import FilesSink, ObjectsSource
+    from cluster.connectors.postgres.options import PostgresSink, PostgresSource
+    from cluster.connectors.redis.options import RedisSink
+    from cluster.connectors.riverrun.options import RiverrunTopic, RiverrunTopicSink
+    from cluster.connectors.sqlite.options import SqliteSink
+
+__all__ = [
+    "FileTail",
+    "FilesSink",
+    "MqttSink",
+    "MqttSource",
+    "ObjectsSource",
+    "PostgresSink",
+    "PostgresSource",
+    "RedisSink",
+    "RiverrunTopic",
+    "RiverrunTopicSink",
+    "SqliteSink",
+    "Webhook",
+    "WebhookTarget",
+]
+_MODULES = {
+    "FileTail": "files",
+    "FilesSink": "objects",
+    "MqttSink": "mqtt",
+    "MqttSource": "mqtt",
+    "ObjectsSource": "objects",
+    "PostgresSink": "postgres",
+    "PostgresSource": "postgres",
+    "RedisSink": "redis",
+    "RiverrunTopic": "riverrun",
+    "RiverrunTopicSink": "riverrun",
+    "SqliteSink": "sqlite",
+    "Webhook": "http",
+    "WebhookTarget": "http",
+}
+"""What an app names as a source or a sink, and the folder that it is imported from when it is asked for."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}.options"), name)

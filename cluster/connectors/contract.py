@@ -134,7 +134,11 @@ class Sink(Protocol):
 
 
 class SourceOptions(Protocol):
-    """What a user writes of a source: a frozen msgspec Struct that forbids unknown fields, with a `kind` of its own."""
+    """What a user writes of a source: a frozen msgspec Struct that forbids unknown fields, with a `kind` of its own.
+
+    `async forget(identity)` (if it has that) takes back what was made at the peer for a deployment that was removed,
+    such as a replication slot. It is called once, at best: what is left behind is for a person.
+    """
 
     @property
     def summary(self) -> str:

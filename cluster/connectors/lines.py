@@ -17,6 +17,7 @@ UNDECODED = "rr-undecoded"
 """The header of a record that is bytes as they came because they could not be decoded: why, and where they stood."""
 
 Format = Literal["text", "json", "csv"]
+LINE_END_BYTES = 2
 _QUOTE = b'"'
 
 
@@ -48,7 +49,7 @@ def split(
     quotes: bool = False,
     last: bool = False,
 ) -> Split:
-    """Cut `content`, which begins at offset `at`. It holds more than `line_bytes_max`, or all that there is.
+    """Cut `content`, which begins at offset `at`. It holds `line_bytes_max + LINE_END_BYTES`, or all there is.
 
     `quotes`: a line's end within quotes does not end it (CSV). `last`: nothing comes behind it, so what has no line's
     end is a line, too.
@@ -59,10 +60,12 @@ def split(
         if begin == 0:
             return Split(lines, at + len(content), skipping=not last)
     while begin < len(content) and len(lines) < records_max:
-        end, fault = _end(content, begin, line_bytes_max, quotes=quotes, last=last)
+        end, fault = _end(content, begin, line_bytes_max + 1, quotes=quotes, last=last)
         if end is None:
             break
-        whole = content[begin:end].removesuffix(b"\n").removesuffix(b"\r")
+        whole = content[begin:end]
+        if last or whole.endswith(b"\n"):
+            whole = whole.removesuffix(b"\n").removesuffix(b"\r")
         if len(whole) > line_bytes_max:
             whole, fault = whole[:line_bytes_max], f"a line of more than {line_bytes_max} bytes, cut"
         lines.append(Line(whole, at + begin, at + end, fault))
@@ -72,17 +75,17 @@ def split(
     return Split(lines, at + begin, skipping=False)
 
 
-def _end(content: bytes, begin: int, line_bytes_max: int, *, quotes: bool, last: bool) -> tuple[int | None, str]:
-    """Where the line that begins there ends; None: that is still to come."""
+def _end(content: bytes, begin: int, limit: int, *, quotes: bool, last: bool) -> tuple[int | None, str]:
+    """Where the line that begins there ends; None: that is still to come. `limit`: with a carriage return, no more."""
     first = end = content.find(b"\n", begin) + 1 or None
     if quotes and end is not None:
         odd = content.count(_QUOTE, begin, end) % 2
-        while odd and end is not None and end - begin <= line_bytes_max:
+        while odd and end is not None and end - begin <= limit:
             before, end = end, content.find(b"\n", end) + 1 or None
             odd ^= content.count(_QUOTE, before, end or len(content)) % 2
-        if odd and ((len(content) if end is None else end) - begin > line_bytes_max or last):
+        if odd and ((len(content) if end is None else end) - begin > limit or last):
             return first, "a quote that does not end"
-    if end is None and (last or len(content) - begin > line_bytes_max):
+    if end is None and (last or len(content) - begin > limit):
         return len(content), ""
     return end, ""
 
@@ -132,6 +135,8 @@ class Decoder:
         return dict(zip(self._columns, fields, strict=True))
 
     def _fields(self, content: bytes) -> list[str]:
+        if _QUOTE not in content and b"\r" not in content:
+            return content.decode().split(self._delimiter) if content else []
         try:
             rows = list(csv.reader([content.decode()], delimiter=self._delimiter, strict=True))
         except csv.Error as error:

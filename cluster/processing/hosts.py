@@ -77,8 +77,8 @@ class Host(Protocol):
     def committed(self, n: int) -> None:
         """See `Runner.committed`."""
 
-    def close(self) -> None:
-        """The task does not need it any more."""
+    def close(self, *, forget: bool = False) -> None:
+        """The task does not need it any more; `forget`: nor will it ever, for it was removed."""
 
 
 class Hosts(Protocol):

@@ -156,7 +156,8 @@ class Readings:
 
     def renew(self, part: Part, first: int, end: int) -> None:
         """User code has had these records, and is to get them again as they were, whatever it has done to them."""
-        self.inputs[part.input].renew(part, first, end)
+        if self.inputs:  # what a source brings is only looked at
+            self.inputs[part.input].renew(part, first, end)
 
     def letter(self, part: Part, place: int, topic: str) -> Part | None:
         """A dead letter as the record that it was; None if its input is not among ours any more."""

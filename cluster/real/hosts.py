@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -89,11 +90,12 @@ class RealHosts:
             )
         key = _key(code, stage)
         if key not in self._programs:
+            options = replace(self._options, work_s_max=self._options.connector_work_s_max) if stage else self._options
             directory = self._directory / code.sha256.hex()
             self._programs[key] = Program(
                 code,
                 directory,
-                self._options,
+                options,
                 forget=lambda: self._programs.pop(key, None),
                 clean=lambda: self._clean(code.sha256, directory),
             )

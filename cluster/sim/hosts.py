@@ -194,7 +194,7 @@ class SimHost:
         """See `Host`."""
         self._runner.committed(n)
 
-    def close(self) -> None:
+    def close(self, *, forget: bool = False) -> None:  # noqa: ARG002  nothing here knows of anything outside
         """See `Host`."""
         self._process.idle.pop(self, None)
         if not self._closed:

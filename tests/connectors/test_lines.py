@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.connectors.contract import Arrival
-from cluster.connectors.lines import UNDECODED, Decoder, Format, Line, split
+from cluster.connectors.lines import LINE_END_BYTES, UNDECODED, Decoder, Format, Line, split
 
 MAX = 20
 
@@ -28,7 +28,7 @@ def read_all(content: bytes, chunk: int, *, quotes: bool = False) -> list[Line]:
 @given(
     lines=st.lists(st.text("ab\r", max_size=30).map(str.encode), max_size=10),
     whole=st.booleans(),
-    chunk=st.integers(MAX + 1, 3 * MAX),
+    chunk=st.integers(MAX + LINE_END_BYTES, 3 * MAX),
 )
 def test_lines_are_those_of_the_file_whatever_is_read_at_once(lines: list[bytes], chunk: int, *, whole: bool) -> None:
     """What is too long is cut at the limit, and only that."""
@@ -43,7 +43,10 @@ def test_lines_are_those_of_the_file_whatever_is_read_at_once(lines: list[bytes]
     assert all(one.end <= two.begin for one, two in pairwise(found))
 
 
-@given(st.lists(st.sampled_from([b'"', b"a", b"\n", b",", b'""']), max_size=60).map(b"".join), st.integers(MAX + 1, 90))
+@given(
+    st.lists(st.sampled_from([b'"', b"a", b"\n", b",", b'""']), max_size=60).map(b"".join),
+    st.integers(MAX + LINE_END_BYTES, 90),
+)
 def test_quotes_lose_no_line(content: bytes, chunk: int) -> None:
     """A quote that does not end takes nothing with it but its own line."""
     found = read_all(content, chunk, quotes=True)
@@ -51,6 +54,13 @@ def test_quotes_lose_no_line(content: bytes, chunk: int) -> None:
     given, taken = content.replace(b"\n", b""), b"".join(line.content for line in found).replace(b"\n", b"")
     if not any(line.fault.startswith("a line of more") for line in found):
         assert given == taken
+
+
+def test_a_carriage_return_at_the_limit_is_no_line_s_end() -> None:
+    """Only before one."""
+    found = read_all(b"a" * MAX + b"\ra", MAX + LINE_END_BYTES)
+
+    assert [(b"a" * MAX, True)] == [(line.content, line.fault != "") for line in found]
 
 
 def test_a_field_may_hold_a_line_s_end() -> None:

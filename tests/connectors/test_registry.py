@@ -5,6 +5,7 @@ import sys
 import msgspec
 import pytest
 
+from cluster import connectors
 from cluster.connectors.registry import SINKS, SOURCES, Registry, Side
 from cluster.errors import InvalidRoute
 
@@ -74,3 +75,12 @@ def test_every_kind_that_is_listed_is_there() -> None:
         for kind in paths:
             config = registry.type_of(side, kind).__struct_config__
             assert (kind, "kind", True) == (config.tag, config.tag_field, config.forbid_unknown_fields)
+
+
+def test_every_kind_can_be_imported_by_its_name() -> None:
+    """For apps: `from cluster.connectors import PostgresSource`."""
+    assert set(connectors.__all__) == {path.partition(":")[2] for path in (*SOURCES.values(), *SINKS.values())}
+    for name in connectors.__all__:
+        assert name == getattr(connectors, name).__name__
+    with pytest.raises(AttributeError, match="has no attribute 'Telegraph'"):
+        _ = connectors.Telegraph

@@ -19,7 +19,7 @@ from cluster.connectors.durations import duration_s
 from cluster.connectors.files.folder import Found, mapped, matching, renamed
 from cluster.connectors.files.marks import FINGER_BYTES, FORMAT, Cursor, FileId, Mark
 from cluster.connectors.files.options import FileTail
-from cluster.connectors.lines import Decoder, Line, split
+from cluster.connectors.lines import LINE_END_BYTES, Decoder, Line, split
 from cluster.errors import Unreachable
 
 RECORDS_MAX = 1000
@@ -70,10 +70,11 @@ class Tail:
 
     def progress(self) -> Progress | None:
         """Bytes, of a source that ends."""
-        if self._options.follow or not self._files:
+        files = list(self._files.values())
+        if self._options.follow or not files:
             return None
-        done = sum(file.mark.offset for file in self._files.values())
-        return Progress(what=self._options.summary, done=done, total=sum(file.size for file in self._files.values()))
+        done, total = sum(file.mark.offset for file in files), sum(file.size for file in files)
+        return Progress(what=self._options.summary, done=done, total=total)
 
     def _let_go(self) -> None:
         for file in self._files.values():
@@ -221,7 +222,7 @@ class _Open:
         with mapped(self.mark.name):
             head = os.pread(self.file, FINGER_BYTES, 0)
             overlap = min(FINGER_BYTES, self.mark.offset)
-            chunk = max(CHUNK_BYTES, self._options.line_bytes_max + 1)
+            chunk = max(CHUNK_BYTES, self._options.line_bytes_max + LINE_END_BYTES)
             content = os.pread(self.file, overlap + chunk, self.mark.offset - overlap)
             status = os.fstat(self.file)
         if self.mark.offset <= FINGER_BYTES:
@@ -264,7 +265,7 @@ class _Open:
             if self.mark.offset > 0 and self._decoder.wants_header and self.file is not None:
                 limit = self._options.line_bytes_max
                 with mapped(self.mark.name):
-                    content = os.pread(self.file, limit + 1, 0)
+                    content = os.pread(self.file, limit + LINE_END_BYTES, 0)
                 lines = split(content, 0, line_bytes_max=limit, records_max=1, quotes=True, last=True).lines
                 if lines:
                     self._decoder.header(lines[0])

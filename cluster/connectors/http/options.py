@@ -127,8 +127,8 @@ class WebhookTarget(
 
     @property
     def batch_records_max(self) -> int:
-        """See SinkOptions: also where each takes a second."""
-        return 10 * self.concurrency
+        """See SinkOptions: also where each takes seconds, and all are of one key."""
+        return 4 * self.concurrency
 
     def check(self) -> None:
         """See SinkOptions."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from cluster.connectors.contract import Arrival
-from cluster.connectors.lines import Decoder, Format, split
+from cluster.connectors.lines import LINE_END_BYTES, Decoder, Format, split
 from cluster.connectors.objects.options import ObjectsSource
 from cluster.connectors.objects.store import Entry, Store
 from cluster.errors import InvalidRoute, Unreachable
@@ -109,7 +109,8 @@ class Lines:
         raise AssertionError("it was fetched")
 
     async def _fetch(self, place: int) -> bytes:
-        found = await self._store.read(self._entry.name, place, max(CHUNK_BYTES, self._options.line_bytes_max + 1))
+        length = max(CHUNK_BYTES, self._options.line_bytes_max + LINE_END_BYTES)
+        found = await self._store.read(self._entry.name, place, length)
         if found is None:
             raise Gone
         return found

@@ -36,8 +36,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     region: str = "us-east-1"
     access_key: str = ""
     secret_key: str = ""
-    timeout: str = "30s"
-    """Of one call."""
+    timeout: str = "15s"
+    """Of one call: of putting a whole file, too."""
 
     @property
     def where(self) -> str:
@@ -69,7 +69,7 @@ class FilesSink(Place, frozen=True, kw_only=True, forbid_unknown_fields=True, ta
     """csv and parquet have the columns that the records of a file have; text wants text or bytes, without line ends."""
     folder: str = ""
     """Where below the url; with `{date}` one folder for each day of the records' times (UTC): `day={date}/`."""
-    roll_bytes: int = 64 * MIB
+    roll_bytes: int = 16 * MIB
     roll_records: int = 1_000_000
     roll: str = "1m"
     """A file is ended when one of these is reached; the size is that before compression, and held in memory."""

@@ -72,7 +72,9 @@ def columns(rows: Iterable[bytes]) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for count, row in enumerate(map(_unpack, rows)):
         for name, value in row.items():
-            found.setdefault(name, [None] * count).append(value)
+            if name not in found:
+                found[name] = [None] * count
+            found[name].append(value)
         for name, values in found.items():
             if name not in row:
                 values.append(None)

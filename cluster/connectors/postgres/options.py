@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,11 +27,15 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     url: str = ""
     host: str = ""
-    port: int = 0
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     dbname: str = ""
     user: str = ""
     password: str = ""
     connect_timeout: str = "10s"
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"<{type(self).__name__} {self.place}>"
 
     def parts(self) -> dict[str, str]:
         """For libpq. InvalidRoute."""
@@ -60,7 +65,7 @@ class Database(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         check_duration(self.connect_timeout, "connect_timeout", least_s=1, most_s=300)
 
 
-class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag="postgres"):
+class PostgresSource(Database, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="postgres"):
     """Rows of tables as they are, and then every change, exactly once and in the order of commits.
 
     `snapshot`: `initial` reads what is in the tables first, `never` only what changes from now on.
@@ -119,9 +124,11 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
 
     def open(self, share: str, identity: str) -> Source:
         """See SourceOptions."""
-        from cluster.connectors.postgres.source import ChangeSource  # noqa: PLC0415  psycopg is an extra
+        with _psycopg():
+            from cluster.connectors.postgres.source import ChangeSource  # noqa: PLC0415
 
         assert not share, share
+        self.check()  # now with what stood in the place of secrets
         name = slot_name(identity)
         return ChangeSource(self, slot=self.slot or name, publication=self.publication or name)
 
@@ -130,13 +137,14 @@ class PostgresSource(Database, frozen=True, kw_only=True, tag_field="kind", tag=
 
         Unreachable: also while it still runs; InvalidRoute. Those that have names of their own are left alone.
         """
-        from cluster.connectors.postgres.preparing import forget  # noqa: PLC0415  psycopg is an extra
+        with _psycopg():
+            from cluster.connectors.postgres.preparing import forget  # noqa: PLC0415
 
         name = slot_name(identity)
         await forget(self, slot="" if self.slot else name, publication="" if self.publication else name)
 
 
-class PostgresSink(Database, frozen=True, kw_only=True, tag_field="kind", tag="postgres"):
+class PostgresSink(Database, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="postgres"):
     """Rows of a table, exactly once: written in one transaction with the position, which a table of ours keeps.
 
     A record's fields are columns; what is nested goes into `jsonb`. `mode`: `upsert` by the columns of `key`, where a
@@ -187,12 +195,23 @@ class PostgresSink(Database, frozen=True, kw_only=True, tag_field="kind", tag="p
 
     def open(self, identity: str) -> Sink:
         """See SinkOptions."""
-        from cluster.connectors.postgres.sink import TableSink  # noqa: PLC0415  psycopg is an extra
+        with _psycopg():
+            from cluster.connectors.postgres.sink import TableSink  # noqa: PLC0415
 
+        self.check()
         return TableSink(self, identity)
 
 
 BATCH_RECORDS_CAP = 10_000
+
+
+@contextmanager
+def _psycopg() -> Iterator[None]:
+    """It is an extra. InvalidRoute: it is not here."""
+    try:
+        yield
+    except ImportError as missing:
+        raise InvalidRoute("a postgres route needs psycopg: install riverrun[postgres]") from missing
 
 
 def slot_name(identity: str) -> str:

@@ -62,7 +62,7 @@ class Reader:
         if isinstance(value, bytes):
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
                 value = msgspec.json.decode(value)
-        if not isinstance(value, Mapping):
+        if not isinstance(value, dict):
             raise _Refused(f"a value that is no object with fields, but {type(value).__name__}")
         if any(name not in value for name in self._key):
             value = {**self._key_of(delivery), **value}
@@ -103,7 +103,9 @@ class _Refused(Exception):
 def _written(value: Any, kind: str, name: str) -> str | None:
     if value is None:
         return None
-    if kind == "json" or (isinstance(value, Mapping | list | tuple) and kind != "array"):
+    if not kind and type(value) is str:  # most are
+        return _sound(value, name)
+    if kind == "json" or (isinstance(value, dict | list | tuple) and kind != "array"):
         return _encoded(value, name)
     if isinstance(value, str):
         return _from_base64(value, name) if kind == "bytea" else _sound(value, name)

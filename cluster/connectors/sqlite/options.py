@@ -5,6 +5,7 @@
 ```
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -32,7 +33,7 @@ class SqliteSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     table: str
     mode: Literal["upsert", "append"] = "upsert"
     """upsert: one row for each key, a record sets the columns that it has, a tombstone deletes the row."""
-    key: tuple[str, ...] = ()
+    key: str | Sequence[str] = ()
     """upsert: the columns that are the key, each a field of every record. None: a column `key` with the record's key.
 
     A tombstone has no fields: its record's key is the value of one such column, or JSON of several, in order.
@@ -41,6 +42,11 @@ class SqliteSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """A field that has no column gets one; otherwise the route stops there."""
     busy_timeout: str = "2s"
     """A database that somebody else has locked for longer is away for now."""
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """Those of `key`, which may be written as one name."""
+        return (self.key,) if isinstance(self.key, str) else tuple(self.key)
 
     @property
     def summary(self) -> str:
@@ -66,14 +72,14 @@ class SqliteSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """See SinkOptions."""
         if not self.path or self.path.startswith(":"):
             raise InvalidRoute(f"path is {self.path!r}; it has to name a file")
-        for name in (self.table, *self.key):
+        for name in (self.table, *self.key_columns):
             _check_name(name)
         if self.table.lower() == "riverrun_positions" or self.table.lower().startswith("sqlite_"):
             raise InvalidRoute(f"table is {self.table!r}, a name that is taken")
         if self.mode == "append" and self.key:
             raise InvalidRoute('key is for mode = "upsert"; mode is "append"')
-        if len({name.lower() for name in self.key}) != len(self.key):
-            raise InvalidRoute(f"key names a column twice: {', '.join(self.key)}")
+        if len({name.lower() for name in self.key_columns}) != len(self.key_columns):
+            raise InvalidRoute(f"key names a column twice: {', '.join(self.key_columns)}")
         check_duration(self.busy_timeout, "busy_timeout", least_s=0, most_s=BUSY_S_MAX)
 
     def open(self, identity: str) -> "SqliteTable":

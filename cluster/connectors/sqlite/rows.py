@@ -126,9 +126,11 @@ def create(table: str, columns: Mapping[str, str], key: Sequence[str]) -> str:
     return f"CREATE TABLE {quoted(table)} ({', '.join(written)})"
 
 
-def new_columns(rows: Iterable[Row], known: Iterable[str]) -> dict[str, str]:
+def new_columns(rows: Sequence[Row], known: Iterable[str]) -> dict[str, str]:
     """What the rows have and the table has not."""
     there = {name.lower() for name in known}
+    if all(name.lower() in there for name in set[str]().union(*rows)):
+        return {}
     return {name: kind for name, kind in columns_of(rows).items() if name.lower() not in there}
 
 

@@ -54,7 +54,7 @@ class SqliteTable:
     def __init__(self, options: SqliteSink) -> None:
         self._options = options
         self._upsert = options.mode == "upsert"
-        self._key = (options.key or (RECORD_KEY,)) if self._upsert else ()
+        self._key = (options.key_columns or (RECORD_KEY,)) if self._upsert else ()
         self._busy = threading.Lock()
         self._database: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -94,7 +94,8 @@ class SqliteTable:
 
     def _write(self, batch: Sequence[Delivery], position: Position) -> None:
         options = self._options
-        rows = [row_of(delivery, options.key, place, upsert=self._upsert) for place, delivery in enumerate(batch)]
+        key = options.key_columns
+        rows = [row_of(delivery, key, place, upsert=self._upsert) for place, delivery in enumerate(batch)]
         with self._busy, self._mapped(), _transaction(self._connected()) as database:
             there = _position(database, position.lane)
             if there is not None and there != position.begin:

@@ -181,13 +181,13 @@ class Conversation:
         if frame.seat in self.seats and self.end is None:
             self._outgoing.put_nowait(frame)
 
-    def shut(self, seat: int) -> None:
+    def shut(self, seat: int, *, forget: bool = False) -> None:
         """A runner is not needed any more."""
         if seat in self.seats:
             self.seats.discard(seat)
             del self._hosts[seat]
             if self.end is None:
-                self._outgoing.put_nowait(Shut(seat=seat))
+                self._outgoing.put_nowait(Shut(seat=seat, forget=forget))
                 if not self.seats:
                     self._on_idle()
 
@@ -348,9 +348,9 @@ class SeatHost:
         if self._tell_commits:
             self._conversation.tell(Committed(seat=self._seat, n=n))
 
-    def close(self) -> None:
+    def close(self, *, forget: bool = False) -> None:
         """See `Host`."""
-        self._conversation.shut(self._seat)
+        self._conversation.shut(self._seat, forget=forget)
 
 
 def _look(future: "asyncio.Future[list[ProcessorSpec]]") -> None:

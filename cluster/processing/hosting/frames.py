@@ -59,9 +59,10 @@ class StateRead(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag=
 
 
 class Shut(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="shut"):
-    """The runner of a seat is not needed any more."""
+    """The runner of a seat is not needed any more. `forget`: what it is of was removed, and will not come back."""
 
     seat: int
+    forget: bool = False
 
 
 class Described(msgspec.Struct, frozen=True, array_like=True, kw_only=True, tag="described"):

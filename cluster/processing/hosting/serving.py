@@ -4,11 +4,12 @@
 is nobody's fault here, and no record is to blame.
 """
 
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from cluster.connectors.secrets import Redactor
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed, RefusedToStart, RiverrunError
@@ -46,6 +47,7 @@ from cluster.processing.runner import Runner
 from cluster.processing.snapshot import Place
 from cluster.processing.spec import Kind
 
+FORGET_S_MAX = 10.0
 OUT_OF_MEMORY = encode(Ended(cause="memory", why="it ran out of memory"))
 """Made before it is needed."""
 
@@ -97,6 +99,8 @@ class Serving:
         self._background: Background | None = None
         self._redactors: dict[int, Redactor] = {}
         """Of sources and sinks, by their seats."""
+        self._outside: dict[int, tuple[Any, str]] = {}
+        """Their options and identities."""
         self._frame_bytes_max = frame_bytes_max
         self._stages: dict[tuple[str, int], Stage] = {
             (stage.spec.name, stage.spec.version): stage
@@ -118,7 +122,7 @@ class Serving:
                 case Open():
                     self._open(frame)
                 case Shut():
-                    self._shut(frame.seat)
+                    self._shut(frame.seat, forget=frame.forget)
                 case Committed():
                     if frame.seat in self._runners:
                         self._runners[frame.seat].committed(frame.n)
@@ -170,6 +174,7 @@ class Serving:
         if self._background is None:
             self._background = Background()
         options, self._redactors[frame.seat] = opened(stage.outside)
+        self._outside[frame.seat] = (options, frame.identity)
         say = partial(self._say, frame.seat)
         if stage.spec.kind is Kind.SOURCE:
             source = options.open(options.shares()[frame.task], frame.identity)
@@ -246,8 +251,15 @@ class Serving:
             raise SystemExit(f"the connection to the node broke: {error}") from error
         raise SystemExit(0)  # the node is gone; an Exception would be blamed on a record
 
-    def _shut(self, seat: int) -> None:
-        self._redactors.pop(seat, None)
+    def _shut(self, seat: int, *, forget: bool = False) -> None:
+        redactor = self._redactors.pop(seat, None)
+        options, identity = self._outside.pop(seat, (None, ""))
         runner = self._runners.pop(seat, None)
         if runner is not None:
             runner.close()
+        if forget and redactor is not None and hasattr(options, "forget") and self._background is not None:
+            try:
+                self._background.wait(options.forget(identity), FORGET_S_MAX, "taking back what was made there")
+            except RiverrunError as error:
+                told = redactor.redacted(f"what was made for {identity} is left behind: {error.message}")
+                print(told, file=sys.stderr)  # noqa: T201  it goes into the node's log

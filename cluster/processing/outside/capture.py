@@ -128,8 +128,10 @@ class Capture(Runner):
             if part.keys:
                 self._attempts.records(self._operator, part, 0, len(part.keys))
         if taken:
-            cell.put(Place(taken[-1].cursor, count))
-            self._cursors.append((work.n, taken[-1].cursor))
+            cursor = taken[-1].cursor
+            cell.put(Place(cursor, count))
+            if place is None or place.cursor != cursor:
+                self._cursors.append((work.n, cursor))
         self._remember(seen, work)
         self._state.settle()
         return Effects(

@@ -25,9 +25,11 @@ from cluster.processing.transform import made_of
 from cluster.processing.work import Batch, Effects, Fired, Work
 
 T = TypeVar("T")
-WRITE_S_MAX = 20.0
-"""Of one write; a work is given up after `ProcessingOptions.work_s_max` altogether."""
-SETTLE_S_MAX = 25.0
+FIND_S_MAX = 20.0
+WRITE_S_MAX = 100.0
+"""Of one write: as long as a destination may take that is slow, and still gets further. After a whole work's
+`ProcessingOptions.connector_work_s_max` the process is taken to hang."""
+SETTLE_S_MAX = 100.0
 CLOSE_S_MAX = 3.0
 
 
@@ -158,7 +160,7 @@ class Deliveries:
         return self._lanes.setdefault((topic, partition), Lane(f"{self._identity}/{topic}/{partition}"))
 
     def _find(self, lane: Lane, begin: int) -> None:
-        there = self._background.wait(self._sink.last_position(lane.name), WRITE_S_MAX, self._what)
+        there = self._background.wait(self._sink.last_position(lane.name), FIND_S_MAX, self._what)
         if self._keeps and there is not None and there < begin:
             raise InvalidRoute(
                 f"{self._what}: the destination has the records of {lane.name} up to offset {there}, and it had them "

@@ -275,7 +275,10 @@ class Leading:
         finally:
             self._did = self.working.doing if self.working is not None else None
             self.working = None
-            host.close()
+            if self._around.stage_of(self._partition.topic) is None:
+                host.close(forget=True)
+            else:
+                host.close()
 
     async def _take_up(self, plan: Plan, tip: Ledger) -> None:
         """The topics that there are now, from their start."""
@@ -334,8 +337,9 @@ class Leading:
     # --- what went wrong
 
     def _blame(self, error: HostFailed) -> None:
-        """ProcessorFailed: at a timer. Who only shared the process with somebody else's work is not suspected."""
-        if self._did is not None and error.metadata.get("at_work") != "no":
+        """ProcessorFailed: at a timer. Not suspected: who only shared the process, and what a connector was given."""
+        outside = self.plan is not None and self.plan.spec.outside
+        if self._did is not None and error.metadata.get("at_work") != "no" and not outside:
             self._suspicion.failed(self._did, error)
 
     async def _stop(self, error: RiverrunError, stage: Stage) -> None:

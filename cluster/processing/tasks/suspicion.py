@@ -61,6 +61,9 @@ class Suspicion:
         if held > 1:
             self.records_max, self._suspected = max(held // SHARE, 1), held
             return
+        if not held and work.records_max > 1:  # a source's: what came is known by its number alone
+            self.records_max = max(work.records_max // SHARE, 1)
+            return
         condemned = {(c.input, c.partition, c.offset) for c in work.condemned}
         if work.fired or not work.batches or _place(work) in condemned:
             raise ProcessorFailed(why)

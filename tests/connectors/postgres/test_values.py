@@ -1,7 +1,9 @@
 """Texts of PostgreSQL as plain data, cursors, what snapshots have seen, and addresses without their secrets."""
 
 import json
+import sys
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +34,7 @@ def _written(item: object) -> str:
     return f'"{quoted}"'
 
 
+@pytest.mark.slow
 @given(st.lists(ITEMS))
 def test_arrays(items: list[object]) -> None:
     """Of any depth, with every character that means something in them."""
@@ -166,6 +169,23 @@ def test_options_whose_secrets_are_not_put_in_yet() -> None:
     source.check()
 
     assert "postgres ${H}:5432/${D}, table public.${T}" == source.summary
+
+
+@pytest.mark.parametrize("kind", [PostgresSource, PostgresSink])
+def test_tables_of_a_route(kind: type[PostgresSource | PostgresSink]) -> None:
+    """Written as in a route's file; what nobody knows is refused, and no password is shown."""
+    table = {"kind": "postgres", "url": "postgresql://me:secret@db/shop", "table": "orders"}
+    with pytest.raises(msgspec.ValidationError, match="unknown field `tabel`"):
+        msgspec.convert(table | {"tabel": "x"}, kind)
+
+    assert f"<{kind.__name__} db:5432/shop>" == repr(msgspec.convert(table, kind))
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be installed is said."""
+    monkeypatch.setitem(sys.modules, "cluster.connectors.postgres.source", None)
+    with pytest.raises(InvalidRoute, match=r"install riverrun\[postgres\]"):
+        PostgresSource(url="postgresql://db/shop", table="orders").open("", "me")
 
 
 def test_names_of_slots() -> None:

@@ -85,7 +85,7 @@ async def test_a_tombstone_deletes_the_row_of_its_key(shop: Shop) -> None:
     values = [{"shop": "x", "till": till, "sum": 5} for till in (1, 2, 3)]
     gone = [record(3, None, b'["x", 1]'), record(4, None, b'{"till": 3, "shop": "x"}')]
     await by_fields.write([record(n, value) for n, value in enumerate(values)] + gone, at(0, 5, "other"))
-    single = shop.sink(table="single")
+    single = shop.sink(table="single", key="id")
     await single.write([record(0, {"id": "a"}), record(1, {"id": "b"}), record(2, None, b"b")], at(0, 3, "third"))
 
     assert [(2, b"\xff")] == shop.rows()

@@ -178,6 +178,22 @@ to = {{topic = "b"}}"""
         assert all(ends)
 
 
+def test_what_a_source_brings_that_is_no_record_is_put_aside() -> None:
+    """What is no JSON, what its connector could not decode, and what an expression fails for."""
+    made = app(
+        f'{PLAIN}from = {{kind = "feed"}}\nset = {{double = "n * 2"}}\nto = {{topic = "b"}}\non_error = "dead_letter"'
+    )
+    with made.test() as t:
+        t.arrive("r", b"rubbish", {"n": 1}, {"n": "x"}, {"m": 1}, b'{"n": 2}')
+        t.arrive("r", b"what", headers=[("rr-undecoded", b"no idea")])
+        assert [2, 4] == sorted(each["double"] for each in t.read("b"))
+        letters = t.records("shop.r.dead")
+        assert [b"rubbish", b'{"n":"x"}', b'{"m":1}', b"what"] == [letter.value for letter in letters]
+        errors = [next(h.value for h in letter.headers if h.name == "rr-error") for letter in letters]
+        assert b"no idea" in errors[-1]
+        assert {"dead_lettered": 4} == t.counts(made.processors["r"])
+
+
 def test_headers_and_unchanged_values_go_on_as_they_are() -> None:
     """Byte for byte."""
     made = app(f'{PLAIN}from = {{kind = "feed"}}\nwhere = "n > 1"\nto = {{topic = "b"}}')

@@ -101,3 +101,19 @@ def test_works_stay_small_until_what_was_suspected_is_done() -> None:
         suspicion.passed(work(begin, begin + 8))
 
     assert suspicion.records_max == 16
+
+
+def test_what_came_of_a_source_is_made_smaller_until_it_fits():
+    """It has no batches: what came is known by its number alone, and one record that does not fit ends it."""
+    suspicion = Suspicion()
+    came = Work(task=0, n=1, now_ns=0, batches=[], fired=[], idle=[], records_max=100)
+    sizes = []
+    while (size := suspicion.records_max or 100) > 1:
+        sizes.append(size)
+        suspicion.unfit(msgspec.structs.replace(came, records_max=size), "20 bytes")
+    assert [100, 12] == sizes
+    with pytest.raises(ProcessorFailed, match="20 bytes"):
+        suspicion.unfit(msgspec.structs.replace(came, records_max=1), "20 bytes")
+    for _ in range(20):
+        suspicion.passed(came)
+    assert suspicion.records_max is None
