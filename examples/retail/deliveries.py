@@ -39,7 +39,7 @@ class Destinations:
         return [
             Finding(
                 "SQLite",
-                f"{len(alerts):,} rows of alerts, of a customer in their order",
+                f"{len(alerts):,} rows of alerts, each customer's in their order",
                 truth.unlike(_alerts_read(alerts), raised),
             ),
             Finding(

@@ -132,13 +132,14 @@ class Outages:
     # --- user code and routes
 
     async def _kill_code(self) -> bool:
-        """SIGKILL all such processes of the node whose tasks have most to do, routes first; False if none has."""
+        """SIGKILL all such processes of a node that has both to process and to deliver; False if none has."""
         app, routes = await self._load(self._app), await self._load(self._routes)
-        if not app.to_go:
+        busy = routes.to_go.keys() & app.to_go.keys()
+        if not busy:
             return False
-        node = max(app.to_go, key=lambda node: (routes.to_go[node], app.to_go[node]))
+        node = max(busy, key=lambda node: (app.to_go[node], node))
         code, delivering = self._code_of(node)
-        if not code or len(delivering) < routes.stages[node] or not routes.stages[node]:
+        if not code or len(delivering) < routes.stages[node]:
             return False
         for pid in code | delivering:
             os.kill(pid, signal.SIGKILL)
