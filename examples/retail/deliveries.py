@@ -24,16 +24,21 @@ class Destinations:
     """A folder for the database and the files, and somebody who takes webhooks."""
 
     def __init__(self, folder: Path, receiver: Receiver) -> None:
-        self._folder = folder
-        self._receiver = receiver
+        self.database = folder / "retail.db"
+        self.receiver = receiver
+        self._lines = folder / "daily-sales"
+
+    def files(self) -> list[Path]:
+        """Those of daily sales."""
+        return sorted(self._lines.glob("*.jsonl"))
 
     def findings(self, rows: Sequence[Row], closed: Sequence[Row]) -> list[Finding]:
         """All that was delivered beside all that has to be; `closed`: the purchases of the days that are over."""
         raised, sales = truth.alerts(rows), truth.days(closed)
-        with contextlib.closing(sqlite3.connect(self._folder / "retail.db")) as database:
+        with contextlib.closing(sqlite3.connect(self.database)) as database:
             alerts = _rows(database, "SELECT customer, usd FROM alerts ORDER BY rowid")
             days = _rows(database, "SELECT day, purchases, quantity, amount_usd FROM daily_sales")
-        files = sorted((self._folder / "daily-sales").glob("*.jsonl"))
+        files = self.files()
         lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
         told, faults = self._told()
         return [
@@ -49,12 +54,12 @@ class Destinations:
             ),
             Finding(
                 "files",
-                f"{len(lines):,} lines of daily sales in {len(files)} files",
+                f"{len(lines):,} lines of daily sales in {len(files)} file{'s' if len(files) != 1 else ''}",
                 truth.unlike(truth.days_read(lines), sales),
             ),
             Finding(
                 "webhook",
-                f"{len(told):,} alerts by their ids, in {len(self._receiver.taken):,} signed requests",
+                f"{len(told):,} alerts by their ids, in {len(self.receiver.taken):,} signed requests",
                 [*faults, *truth.unlike(_alerts_read(told), raised)],
             ),
         ]
@@ -62,11 +67,11 @@ class Destinations:
     def _told(self) -> tuple[truth.Events, list[str]]:
         """Each alert once, as it came first; and what should not have come. One may come again, as it was."""
         first: dict[str, bytes] = {}
-        for id_, body in self._receiver.taken:
+        for id_, body in self.receiver.taken:
             first.setdefault(id_, body)
-        faults = [f"{id_}: came again as another one" for id_, body in self._receiver.taken if body != first[id_]]
-        if self._receiver.refused:
-            faults.append(f"{self._receiver.refused} requests were not signed as they should be")
+        faults = [f"{id_}: came again as another one" for id_, body in self.receiver.taken if body != first[id_]]
+        if self.receiver.refused:
+            faults.append(f"not signed as they should be, and refused: {self.receiver.refused}")
         return truth.decoded(first.values()), faults
 
 

@@ -11,6 +11,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 PREFIX = "whsec_"
+POLL_S = 0.05
+"""Between looks whether it is to stop."""
 
 
 class Receiver:
@@ -24,8 +26,13 @@ class Receiver:
         self._server = _Server(("127.0.0.1", 0), _Request)
         self._server.receiver = self
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="receiver", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="receiver", daemon=True)
         self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}/alerts"
 
     def stop(self) -> None:
         """Listen no more."""
