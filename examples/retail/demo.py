@@ -84,16 +84,14 @@ async def main(count: int, stream_s: float, partitions: int) -> int:
             places = until_end.enter_context(destinations())
             local = await until_end.enter_async_context(three_nodes("riverrun-demo-", ENVIRONMENT))
             client = await until_end.enter_async_context(connect(local.addresses))
-            await client.create_topic(
-                "daily-sales", partitions=1
-            )  # they have one key, so one partition is what is used
+            await client.create_topic("daily-sales", partitions=1)  # it has one key: others would stay empty
             running = await deploy(client, APP, partitions)
             console.print(
                 f"three nodes are up ({', '.join(local.addresses)}) and run {running}\n"
                 f"streaming {len(purchases):,} purchases"
             )
             stream = Stream(client, purchases, stream_s)
-            outages = Outages(client, local, app=APP, routes=ROUTES, topic=TOPIC, share=stream.share, say=say)
+            outages = Outages(client, local, app=APP, routes=ROUTES, topic=TOPIC, reached=stream.reached, say=say)
             return await watch(stream, outages, places, partitions)
     except (RiverrunError, TimeoutError) as error:
         console.print(f"[red]the demo failed: {str(error) or 'it took too long'}[/red]")
@@ -135,13 +133,9 @@ class Stream:
         self._watching: list[asyncio.Task[None]] = []
         self._lines = 0
 
-    def share(self) -> float:
-        """How much is sent, from 0 to 1."""
-        return self.sent / self.count
-
     async def reached(self, share: float) -> None:
-        """Wait until so much is sent."""
-        while self.share() < share:  # noqa: ASYNC110
+        """Wait until so much is sent, from 0 to 1."""
+        while self.sent < share * self.count:  # noqa: ASYNC110
             await asyncio.sleep(TICK_S)
 
     async def run(self, outages: Outages, outputs: Outputs) -> None:

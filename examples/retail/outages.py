@@ -68,7 +68,7 @@ class NodeOutage:
 class Outages:
     """Both of them. `routes`: of what `app` makes; all of it runs when `run` is called.
 
-    `share`: how many of the purchases are sent, from 0 to 1; `say`: tells people a line.
+    `reached`: waits until such a share of the purchases is sent, from 0 to 1; `say`: tells people a line.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Outages:
         app: Deployed,
         routes: Deployed,
         topic: str,
-        share: Callable[[], float],
+        reached: Callable[[float], Awaitable[None]],
         say: Callable[[str], None],
     ) -> None:
         self.of_code = CodeOutage()
@@ -90,7 +90,7 @@ class Outages:
         self._app = app
         self._routes = routes
         self._topic = topic
-        self._share = share
+        self._reached = reached
         self._say = say
         self._code_again: asyncio.Task[None] | None = None
 
@@ -108,10 +108,6 @@ class Outages:
         self._say(f"started node {self.of_node.node} again")
         await wait_ready(self._local)
         self._say("all three nodes are back")
-
-    async def _reached(self, share: float) -> None:
-        while self._share() < share:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_S)
 
     async def _retried(self, kill: Callable[[], Awaitable[bool]]) -> None:
         """Until there is something under way that a kill can interrupt. TimeoutError: there was nothing for long."""
@@ -161,12 +157,14 @@ class Outages:
     async def _load(self, app: Deployed) -> Load:
         load = Load()
         for stage in (await self._client.describe_app(app.name)).stages:
-            running = [task for task in stage.tasks if task.node is not None and task.state is TaskState.RUNNING]
-            for task in running:
-                load.tasks[int(task.node or 0)] += 1
-                load.to_go[int(task.node or 0)] += task.lag_records or 0
-            load.stages.update({int(task.node or 0) for task in running})
-        load.to_go = +load.to_go
+            nodes = set[int]()
+            for task in stage.tasks:
+                if task.node is not None and task.state is TaskState.RUNNING:
+                    nodes.add(task.node)
+                    load.tasks[task.node] += 1
+                    if task.lag_records:
+                        load.to_go[task.node] += task.lag_records
+            load.stages.update(nodes)
         return load
 
     async def _wait_for_code(self, killed_s: float) -> None:
