@@ -25,7 +25,7 @@ $(STAMP): requirements-dev.txt requirements-build.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $(STAMP)
 
-demo: setup ## a retailer's purchases on three nodes, processed live, while user code and a node are killed
+demo: setup ## a retailer's purchases on three nodes, processed and routed live, while user code, routes and a node are killed
 	@$(BIN)/python -m examples.retail.demo
 
 history: setup ## a bounded job over history beside a live app, and what the live one notices of it

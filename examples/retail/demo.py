@@ -1,9 +1,10 @@
 """`make demo`: a retailer's purchases through three nodes, with everything that is made of them, while things die.
 
 Three real processes on loopback run the app of `app.py`: inventory, recommendations, fraud, and daily sales. 69,659
-real purchases come at a steady pace; on the way a process with user code is killed (SIGKILL), and later a node with the
-batches that are under way to it. Then everything is counted: the purchases against the file, and whatever the app made
-of them against what plain loops make of the same rows (`truth.py`).
+real purchases come at a steady pace; meanwhile `routes.toml` is deployed, which takes alerts and daily sales to SQLite,
+to files, and to a webhook. On the way a node's processes with user code and with routes are killed (SIGKILL), and later
+another node with the batches that are under way to it. Then everything is counted: the purchases against the file, and
+whatever the app made of them, and the routes delivered, against what plain loops make of the same rows (`truth.py`).
 
 Days are over when purchases of the next one have come, in every partition. So the last day of the file is followed by a
 purchase of the next morning in each partition; they count like all others, but for their own day, which is still open.
@@ -15,6 +16,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -25,19 +27,22 @@ from cluster import Header, connect
 from cluster.client.client import Client
 from cluster.client.delivery import Delivery
 from cluster.errors import RiverrunError
-from examples.retail.outages import Outages
+from examples.retail.deliveries import ENVIRONMENT, Destinations, destinations
+from examples.retail.outages import Deployed, Outages
 from examples.retail.outputs import Finding, Outputs, expected_counts, findings
 from examples.retail.purchases import Row, row_from, row_of, rows
 from examples.retail.three_nodes import three_nodes
 
-APP = "retail"
-CODE = Path(__file__).parent / "app.py"
+APP = Deployed("retail", Path(__file__).parent / "app.py")
+ROUTES = Deployed("retail-routes", Path(__file__).parent / "routes.toml")
 TOPIC = "purchases"
 PARTITIONS = 6
 STREAM_S = 18.0
 TICK_S = 0.01
+ROUTES_SHARE = 0.1
+"""Of the purchases, before routes are deployed."""
 KEPT_BACK = 0.1
-"""Of the purchases, until all was killed that is to be killed."""
+"""Of the purchases: they only trickle until all was killed that is to be killed."""
 NEXT_MORNING = "1998-07-01"
 NUMBER = "row"
 FAULTS_SHOWN = 5
@@ -68,32 +73,42 @@ class Totals:
 
 async def main(count: int, stream_s: float, partitions: int) -> int:
     """Run it; the exit code."""
-    running = asyncio.current_task()
-    assert running is not None
+    this = asyncio.current_task()
+    assert this is not None
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
     purchases = rows()[:count]
     try:
         console.print("starting three nodes …")
-        async with three_nodes("riverrun-demo-") as local, connect(local.addresses) as client:
-            deployed = await client.deploy_app(
-                CODE.read_bytes(), file_name=CODE.name, create_topics=True, partitions=partitions
-            )
-            stages = deployed.app.stages
+        async with AsyncExitStack() as until_end:
+            places = until_end.enter_context(destinations())
+            local = await until_end.enter_async_context(three_nodes("riverrun-demo-", ENVIRONMENT))
+            client = await until_end.enter_async_context(connect(local.addresses))
+            await client.create_topic("daily-sales", partitions=1)  # it has one key: others would stay empty
+            running = await deploy(client, APP, partitions)
             console.print(
-                f"three nodes are up ({', '.join(local.addresses)}) and run {CODE.name}: "
-                f"{', '.join(dict.fromkeys(stage.processor for stage in stages))}, "
-                f"in {sum(stage.task_count for stage in stages)} tasks\nstreaming {len(purchases):,} purchases"
+                f"three nodes are up ({', '.join(local.addresses)}) and run {running}\n"
+                f"streaming {len(purchases):,} purchases"
             )
             stream = Stream(client, purchases, stream_s)
-            outages = Outages(client, local, app=APP, topic=TOPIC, share=stream.share, say=say)
-            return await watch(stream, outages)
+            outages = Outages(client, local, app=APP, routes=ROUTES, topic=TOPIC, reached=stream.reached, say=say)
+            return await watch(stream, outages, places, partitions)
     except (RiverrunError, TimeoutError) as error:
         console.print(f"[red]the demo failed: {str(error) or 'it took too long'}[/red]")
         return 1
     except asyncio.CancelledError:
         console.print("\nstopped before its end")
         return 130
+
+
+async def deploy(client: Client, what: Deployed, partitions: int) -> str:
+    """What runs now, for people."""
+    deployed = await client.deploy_app(
+        what.file.read_bytes(), file_name=what.file.name, create_topics=True, partitions=partitions
+    )
+    stages = deployed.app.stages
+    names = dict.fromkeys(stage.processor for stage in stages)
+    return f"{what.file.name}: {', '.join(names)}, in {sum(stage.task_count for stage in stages)} tasks"
 
 
 def say(line: str) -> None:
@@ -118,9 +133,10 @@ class Stream:
         self._watching: list[asyncio.Task[None]] = []
         self._lines = 0
 
-    def share(self) -> float:
-        """How much is sent, from 0 to 1."""
-        return self.sent / self.count
+    async def reached(self, share: float) -> None:
+        """Wait until so much is sent, from 0 to 1."""
+        while self.sent < share * self.count:  # noqa: ASYNC110
+            await asyncio.sleep(TICK_S)
 
     async def run(self, outages: Outages, outputs: Outputs) -> None:
         """Send all rows in their time, then the next morning's; return when all are acknowledged."""
@@ -150,8 +166,9 @@ class Stream:
         due = 0
         while due < self.count:
             await asyncio.sleep(TICK_S)
-            last = self.count if outages.all_killed else int(self.count * (1 - KEPT_BACK))
-            due = min(last, int((loop.time() - begin_s) / self._stream_s * self.count) + 1)
+            in_time = min(self.count, int((loop.time() - begin_s) / self._stream_s * self.count) + 1)
+            is_slow = in_time > self.count * (1 - KEPT_BACK) and not outages.all_killed
+            due = min(in_time, due + 1) if is_slow else in_time
             yield due
 
     async def _send(self, row: Row, outages: Outages) -> None:
@@ -194,32 +211,47 @@ class Stream:
             console.print(line.strip())
 
 
-async def watch(stream: Stream, outages: Outages) -> int:
+async def disturb(stream: Stream, outages: Outages, partitions: int) -> None:
+    """Routes beside the app, once it runs; then kill what there is."""
+    await stream.reached(ROUTES_SHARE)
+    say(f"deployed {await deploy(stream.client, ROUTES, partitions)}")
+    await outages.run()
+
+
+async def watch(stream: Stream, outages: Outages, places: Destinations, partitions: int) -> int:
     """Send, kill, wait for what comes of it, count; the exit code."""
     client = stream.client
     outputs = Outputs(client)
     outputs.start()
-    work = [asyncio.create_task(stream.run(outages, outputs)), asyncio.create_task(outages.run())]
+    work = [
+        asyncio.create_task(stream.run(outages, outputs)),
+        asyncio.create_task(disturb(stream, outages, partitions)),
+    ]
     try:
         await asyncio.gather(*work)
         closed = [row for row in stream.rows if row.date < NEXT_MORNING]
-        if not await outputs.arrived(expected_counts(stream.rows, closed)) or not await outputs.all_read(APP):
+        if not await outputs.arrived(expected_counts(stream.rows, closed)) or not await outputs.all_read(APP.name):
             console.print("[red]the app has not made all that it has to make; what is there:[/red]")
-        await outputs.stop()
+        elif not await outputs.at_rest(ROUTES.name):
+            console.print("[red]the routes have not delivered all that they have to deliver; what is there:[/red]")
     finally:
         for task in work:
             task.cancel()
+        await outputs.stop()
     kept = await purchases_are_kept(client, stream)
-    found = findings(outputs.values, stream.rows, closed)
-    tell(client, stream, outages, found)
+    made, delivered = findings(outputs.values, stream.rows, closed), places.findings(stream.rows, closed)
+    tell(made)
+    console.print(f"delivered by {ROUTES.file.name}:")
+    tell(delivered)
+    tell_outages(client, stream, outages)
     good = (
         kept
-        and not any(finding.faults for finding in found)
+        and not any(finding.faults for finding in (*made, *delivered))
         and outages.all_killed
         and outages.of_code.again_after_s > 0
     )
     console.print(
-        "[green]every purchase is there, once, in order; every total is that of the file[/green]"
+        "[green]every purchase is there, once, in order; every total and every delivery is that of the file[/green]"
         if good
         else "[red]FAILED[/red]"
     )
@@ -249,17 +281,21 @@ async def purchases_are_kept(client: Client, stream: Stream) -> bool:
     return not (lost or twice or reordered or changed) and str(expected) == str(found)
 
 
-def tell(client: Client, stream: Stream, outages: Outages, found: Sequence[Finding]) -> None:
-    """What the app made, beside what plain loops make of the file; and what the outages cost."""
+def tell(found: Sequence[Finding]) -> None:
+    """What is there, and whether it is what plain loops make of the file."""
     for finding in found:
         verdict = "[green]equal[/green]" if not finding.faults else f"[red]{len(finding.faults)} differ[/red]"
-        console.print(f"{finding.topic:<11}  {finding.holds:<62}  {verdict}")
+        console.print(f"{finding.place:<11}  {finding.holds:<62}  {verdict}")
         for fault in finding.faults[:FAULTS_SHOWN]:
             console.print(f"    {fault}", markup=False)
+
+
+def tell_outages(client: Client, stream: Stream, outages: Outages) -> None:
+    """What they cost."""
     node, code, report = outages.of_node, outages.of_code, client.report()
     console.print(
-        f"user code on node {code.node} was killed with {code.records_to_go:,} records to go; "
-        f"it was there again after {code.again_after_s * 1000:.0f} ms\n"
+        f"user code and routes on node {code.node} were killed with {code.records_to_go:,} records to process and "
+        f"{code.deliveries_to_go:,} to deliver; they were there again after {code.again_after_s * 1000:.0f} ms\n"
         f"node {node.node} was killed with {node.batches_under_way} batches under way; "
         f"{report.batches_sent_again} were sent again, {report.duplicates} of them had been kept already\n"
         f"partition {node.partition} took no records for {node.longest_gap_s * 1000:.0f} ms; "

@@ -1,4 +1,4 @@
-"""What is killed while the purchases come: a process with user code, then a node; and how they come back."""
+"""What is killed while the purchases come: processes with user code and routes, then a node; and how they come back."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,9 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -22,14 +24,33 @@ AGAIN_S_MAX = 30.0
 NOTHING_S_MAX = 60.0
 
 
+class Deployed(NamedTuple):
+    """What runs, by its name, and the file that it is in."""
+
+    name: str
+    file: Path
+
+
+@dataclass
+class Load:
+    """By node: tasks that run there, of how many stages, and how many records they have before them."""
+
+    tasks: Counter[int] = field(default_factory=Counter)
+    stages: Counter[int] = field(default_factory=Counter)
+    to_go: Counter[int] = field(default_factory=Counter)
+
+
 @dataclass
 class CodeOutage:
-    """The end of a process with user code. `records_to_go`: what its tasks had not done when it was looked at last."""
+    """The end of a node's processes with user code and with routes.
+
+    `records_to_go`, `deliveries_to_go`: what their tasks had not done when they were looked at last.
+    """
 
     node: int = 0
-    pid: int = 0
-    tasks: int = 0
+    pids: frozenset[int] = frozenset()
     records_to_go: int = 0
+    deliveries_to_go: int = 0
     again_after_s: float = 0.0
 
 
@@ -38,7 +59,6 @@ class NodeOutage:
     """The end of a node, and what it cost. `partition`: of the purchases, the one with most under way to it."""
 
     node: int = 0
-    tasks: int = 0
     partition: int = -1
     batches_under_way: int = 0
     at_s: float = 0.0
@@ -46,16 +66,20 @@ class NodeOutage:
 
 
 class Outages:
-    """Both of them. `share`: how many of the purchases are sent, from 0 to 1; `say`: tells people a line."""
+    """Both of them. `routes`: of what `app` makes; all of it runs when `run` is called.
+
+    `reached`: waits until such a share of the purchases is sent, from 0 to 1; `say`: tells people a line.
+    """
 
     def __init__(
         self,
         client: Client,
         local: LocalCluster,
         *,
-        app: str,
+        app: Deployed,
+        routes: Deployed,
         topic: str,
-        share: Callable[[], float],
+        reached: Callable[[float], Awaitable[None]],
         say: Callable[[str], None],
     ) -> None:
         self.of_code = CodeOutage()
@@ -64,8 +88,9 @@ class Outages:
         self._client = client
         self._local = local
         self._app = app
+        self._routes = routes
         self._topic = topic
-        self._share = share
+        self._reached = reached
         self._say = say
         self._code_again: asyncio.Task[None] | None = None
 
@@ -84,68 +109,82 @@ class Outages:
         await wait_ready(self._local)
         self._say("all three nodes are back")
 
-    async def _reached(self, share: float) -> None:
-        while self._share() < share:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_S)
-
     async def _retried(self, kill: Callable[[], Awaitable[bool]]) -> None:
         """Until there is something under way that a kill can interrupt. TimeoutError: there was nothing for long."""
-        async with asyncio.timeout(NOTHING_S_MAX):
-            while True:
-                with contextlib.suppress(RiverrunError):  # nodes that change their roles
-                    if await kill():
-                        return
-                await asyncio.sleep(LOOK_S)
+        try:
+            async with asyncio.timeout(NOTHING_S_MAX):
+                while True:
+                    with contextlib.suppress(RiverrunError):  # nodes that change their roles
+                        if await kill():
+                            return
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise TimeoutError(
+                f"nothing was under way that a kill could interrupt, for {NOTHING_S_MAX:.0f} s"
+            ) from None
 
-    # --- user code
+    # --- user code and routes
 
     async def _kill_code(self) -> bool:
-        """SIGKILL the process with user code whose tasks have most to do; False if no task has anything to do."""
-        to_go, tasks = await self._tasks()
-        if not to_go:
+        """SIGKILL all such processes of a node that has both to process and to deliver; False if none has."""
+        app, routes = await self._load(self._app), await self._load(self._routes)
+        busy = routes.to_go.keys() & app.to_go.keys()
+        if not busy:
             return False
-        node, records = to_go.most_common(1)[0]
-        pid = user_code_of(self._local, node)
-        if pid is None:
+        node = max(busy, key=lambda node: (app.to_go[node], node))
+        code, delivering = self._code_of(node)
+        if not code or len(delivering) < routes.stages[node]:
             return False
-        os.kill(pid, signal.SIGKILL)
-        self.of_code = CodeOutage(node=node, pid=pid, tasks=tasks[node], records_to_go=records)
+        for pid in code | delivering:
+            os.kill(pid, signal.SIGKILL)
+        self.of_code = CodeOutage(
+            node=node,
+            pids=frozenset(code | delivering),
+            records_to_go=app.to_go[node],
+            deliveries_to_go=routes.to_go[node],
+        )
         self._say(
-            f"killed the process with user code on node {node} (SIGKILL): "
-            f"{tasks[node]} tasks, with {records:,} records to go"
+            f"killed the process with user code and {len(delivering)} with routes on node {node} (SIGKILL), "
+            f"with {app.to_go[node]:,} records to process and {routes.to_go[node]:,} to deliver"
         )
         return True
 
-    async def _tasks(self) -> tuple[Counter[int], Counter[int]]:
-        """By node: records that running tasks have before them, and how many tasks run there."""
-        to_go, tasks = Counter[int](), Counter[int]()
-        app = await self._client.describe_app(self._app)
-        for stage in app.stages:
+    def _code_of(self, node: int) -> tuple[set[int], set[int]]:
+        """Its processes: those with user code, and those with routes."""
+        code, routes = (user_code_of(self._local, node, each.file.name) for each in (self._app, self._routes))
+        return code, routes
+
+    async def _load(self, app: Deployed) -> Load:
+        load = Load()
+        for stage in (await self._client.describe_app(app.name)).stages:
+            nodes = set[int]()
             for task in stage.tasks:
                 if task.node is not None and task.state is TaskState.RUNNING:
-                    tasks[task.node] += 1
+                    nodes.add(task.node)
+                    load.tasks[task.node] += 1
                     if task.lag_records:
-                        to_go[task.node] += task.lag_records
-        return to_go, tasks
+                        load.to_go[task.node] += task.lag_records
+            load.stages.update(nodes)
+        return load
 
     async def _wait_for_code(self, killed_s: float) -> None:
-        """Until the node has started another process; nobody tells it to."""
+        """Until the node has started others of both kinds; nobody tells it to. Some tasks may go on elsewhere."""
         loop = asyncio.get_running_loop()
-        node = self.of_code.node
-        while user_code_of(self._local, node) in {None, self.of_code.pid}:
+        node, killed = self.of_code.node, self.of_code.pids
+        while not all(pids - killed for pids in self._code_of(node)):
             if loop.time() - killed_s > AGAIN_S_MAX:
-                self._say(f"node {node} did not start its user code again within {AGAIN_S_MAX:.0f} s")
+                self._say(f"node {node} did not start both again within {AGAIN_S_MAX:.0f} s")
                 return
             await asyncio.sleep(LOOK_AT_PROCESSES_S)
         self.of_code.again_after_s = loop.time() - killed_s
-        self._say(f"node {node} started it again by itself after {self.of_code.again_after_s * 1000:.0f} ms")
+        self._say(f"node {node} started them again by itself after {self.of_code.again_after_s * 1000:.0f} ms")
 
     # --- a node
 
     async def _kill_node(self) -> bool:
         """SIGKILL the leader of the partitions with most under way; False if nothing is under way right now."""
+        app, routes = await self._load(self._app), await self._load(self._routes)
         topic = await self._client.describe_topic(self._topic)
-        _, tasks = await self._tasks()
         led: dict[int, list[int]] = {}
         for item in topic.partitions:
             if item.leader is not None and int(item.leader) != self.of_code.node:
@@ -158,13 +197,12 @@ class Outages:
         self._local.kill(node)
         self.of_node = NodeOutage(
             node=node,
-            tasks=tasks[node],
             partition=max(led[node], key=lambda number: under_way[number]),
             batches_under_way=batches,
             at_s=asyncio.get_running_loop().time(),
         )
         self._say(
             f"killed node {node} (SIGKILL): the leader of {len(led[node])} partitions of purchases, "
-            f"with {batches} batches to it under way, and of {tasks[node]} tasks"
+            f"with {batches} batches to it under way, and of {app.tasks[node]} tasks and {routes.tasks[node]} of routes"
         )
         return True

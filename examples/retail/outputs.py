@@ -17,9 +17,9 @@ LOOK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one topic holds. `faults`: what is not as it has to be, by its key."""
+    """What one topic, or another place, holds. `faults`: what is not as it has to be, by its key."""
 
-    topic: str
+    place: str
     holds: str
     faults: Sequence[str]
 
@@ -58,7 +58,7 @@ class Outputs:
 
     async def all_read(self, app: str) -> bool:
         """Wait until the app has nothing to do, and everything that is there is read, however much that is."""
-        if not await self._wait_for_rest(app):
+        if not await self.at_rest(app):
             return False
         ends = {}
         for name in self.values:
@@ -66,7 +66,8 @@ class Outputs:
             ends[name] = sum(partition.end for partition in offsets.values())
         return await self.arrived(ends)
 
-    async def _wait_for_rest(self, app: str) -> bool:
+    async def at_rest(self, app: str) -> bool:
+        """Wait until it has nothing to do; False: it has still after SILENCE_S_MAX."""
         loop = asyncio.get_running_loop()
         until_s = loop.time() + SILENCE_S_MAX
         while loop.time() < until_s:

@@ -19,10 +19,13 @@ USER_CODE = "cluster.processing.hosting.child"
 
 
 @asynccontextmanager
-async def three_nodes(prefix: str) -> AsyncIterator[LocalCluster]:
-    """Up and ready; at the end stopped, and their data removed. Unavailable: they do not get ready."""
+async def three_nodes(prefix: str, *environment: str) -> AsyncIterator[LocalCluster]:
+    """Up and ready; at the end stopped, and their data removed. Unavailable: they do not get ready.
+
+    `environment`: which variables user code and routes get.
+    """
     folder = Path(tempfile.mkdtemp(prefix=prefix))
-    local = LocalCluster(folder, nodes=NODES, port=_free_port())
+    local = LocalCluster(folder, nodes=NODES, port=_free_port(), host_environment=environment)
     try:
         local.start_all()
         await wait_ready(local)
@@ -32,12 +35,13 @@ async def three_nodes(prefix: str) -> AsyncIterator[LocalCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def user_code_of(local: LocalCluster, node: int) -> int | None:
-    """The process that runs user code for a node that runs; None: there is none just now."""
-    for pid, parent, command in processes():
-        if parent == local.pid(node) and USER_CODE in command:
-            return pid
-    return None
+def user_code_of(local: LocalCluster, node: int, file: str) -> set[int]:
+    """The processes that run what is in a file, just now, for a node that runs: one, or of routes one for each sink."""
+    return {
+        pid
+        for pid, parent, command in processes()
+        if parent == local.pid(node) and USER_CODE in command and f'/{file}"' in command
+    }
 
 
 def processes() -> Iterator[tuple[int, int, str]]:

@@ -1,6 +1,7 @@
 """The retailer's programs (`make demo`, `make history`) with little of everything: they compare for themselves."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -32,14 +33,20 @@ def run(folder: Path, program: str, *arguments: str) -> str:
 
 
 def test_the_demo_comes_to_what_the_file_says(tmp_path: Path) -> None:
-    """A process with user code and a node are killed, and every total is that of the rows."""
+    """Processes with user code and routes, and a node, are killed; every total and delivery is that of the rows."""
     said = run(tmp_path, "examples.retail.demo", "--purchases", "6000", "--stream-s", "6", "--partitions", "3")
 
     assert "killed the process with user code" in said
+    assert re.search(r"with routes on node \d .*, with [\d,]*[1-9][\d,]* .* and [\d,]*[1-9][\d,]* to deliver", said), (
+        said
+    )
     assert "killed node" in said
     assert "lost 0, duplicated 0, reordered per customer 0, changed 0" in said
-    assert 4 == sum(line.endswith("  equal") for line in said.splitlines())
-    assert said.endswith("every purchase is there, once, in order; every total is that of the file\n")
+    equal = [line.split()[0] for line in said.splitlines() if line.endswith("  equal")]
+    assert ["stock", "offers", "alerts", "daily-sales", "SQLite", "SQLite", "files", "webhook"] == equal
+    assert said.endswith(
+        "every purchase is there, once, in order; every total and every delivery is that of the file\n"
+    )
 
 
 def test_a_bounded_job_beside_the_live_app(tmp_path: Path) -> None:

@@ -112,8 +112,7 @@ class WebhookTarget(
     @property
     def summary(self) -> str:
         """See SinkOptions."""
-        parts = urlsplit(self.url)
-        return f"webhook {parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        return f"webhook {_place(self.url)}"
 
     @property
     def guarantee(self) -> Guarantee:
@@ -132,8 +131,8 @@ class WebhookTarget(
 
     def check(self) -> None:
         """See SinkOptions."""
-        if "${" not in self.url and urlsplit(self.url).scheme not in {"http", "https"}:
-            raise InvalidRoute(f'url is {self.url!r}; write "https://host/path"')
+        if "${" not in self.url and not _is_address(self.url):
+            raise InvalidRoute(f'url is {_place(self.url)!r}; write "https://host/path"')
         if self.method not in {"POST", "PUT", "PATCH"}:
             raise InvalidRoute(f"method is {self.method!r}; POST, PUT or PATCH")
         if not 1 <= self.concurrency <= 256:
@@ -145,3 +144,19 @@ class WebhookTarget(
         from cluster.connectors.http.sink import WebhookSink  # noqa: PLC0415  httpx2 comes with it
 
         return WebhookSink(self)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _place(url: str) -> str:
+    """Without user, password and what is asked for; whatever it is, and with names of secrets in any part of it."""
+    begin, colon, end = url.partition("?")[0].partition("#")[0].partition("://")
+    scheme, rest = (begin, end) if colon else ("", begin)
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}"

@@ -131,6 +131,9 @@ def test_each_record_comes_through_kills_of_both_sides(server: Webhooks, points:
     ("options", "says"),
     [
         ({"url": "localhost/in"}, "url is 'localhost/in'"),
+        ({"url": "http:///in"}, "url is 'http:///in'"),
+        ({"url": "http://h:99999/in"}, "url is 'http://h:99999/in'"),
+        ({"url": "http://[h/in"}, "url is 'http://\\[h/in'"),
         ({"url": "http://h/", "method": "GET"}, "method is 'GET'"),
         ({"url": "http://h/", "concurrency": 0}, "concurrency is 0"),
         ({"url": "http://h/", "timeout": "1h"}, "timeout is '1h'"),
@@ -140,3 +143,19 @@ def test_options_that_make_no_sense_are_one_sentence(options: dict, says: str) -
     """Before anything is sent."""
     with pytest.raises(InvalidRoute, match=says):
         WebhookTarget(**options).check()
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("https://ann:pw@Example.com:8443/in?token=t", "webhook https://Example.com:8443/in"),
+        ("http://127.0.0.1:${PORT}/in", "webhook http://127.0.0.1:${PORT}/in"),
+        ("https://ann:${PW}@h/in", "webhook https://h/in"),
+        ("${URL}", "webhook ${URL}"),
+    ],
+)
+def test_a_summary_has_no_secrets_and_copes_with_their_names(url: str, says: str) -> None:
+    """Whatever part of the address is one."""
+    target = WebhookTarget(url=url)
+    target.check()
+    assert says == target.summary
