@@ -108,7 +108,8 @@ class Runner:
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
         for number, fired in enumerate(work.fired):
             self._attempts.timer(self._operator, fired, number)
-        items = self._readings.runs(work.batches, in_time_order=work.in_time_order, condemned=work.condemned)
+        mixes = work.in_time_order and self.stage.spec.kind is not Kind.SINK  # which has a position for each partition
+        items = self._readings.runs(work.batches, in_time_order=mixes, condemned=work.condemned)
         for item in items:
             if isinstance(item, Told):
                 self._watermarks.told(item.place, item.said)

@@ -147,7 +147,12 @@ async def test_what_cannot_be_deployed_is_refused_in_a_sentence(cluster: Deploys
         (b"broken", "broken.py", InvalidApp, "no such module: pandas"),
         (b"deadly", "deadly.py", InvalidApp, "its process ended with exit code 9"),
         (b"empty", "empty.py", InvalidApp, "the app in empty.py has no processors"),
-        (b"shop 1", "../shop.py", InvalidRequest, "'../shop.py' is no name of a Python file or a wheel: "),
+        (
+            b"shop 1",
+            "../shop.py",
+            InvalidRequest,
+            "'../shop.py' is no name of a Python file, a wheel or a route file: ",
+        ),
         (b"shop 1", "my shop.py", InvalidRequest, ": letters, digits and . _ - + !"),
         (b"", "shop.py", InvalidRequest, "takes 0 bytes"),
         (b"shop, other output", "shop.py", InvalidRequest, "shop.totals@1 is deployed, and writes totals"),

@@ -244,7 +244,7 @@ def f(orders: pyarrow.RecordBatch) -> list[int]:
         (source("", app="shop"), "mine.py defines no app 'shop'; it has app"),
         (
             CodeFile(name="../up.py", app="", content=b""),
-            "'../up.py': code is one Python file (.py) or wheel (.whl), by its name alone",
+            "'../up.py': code is one Python file (.py), wheel (.whl) or route file (.toml), by its name alone",
         ),
         (CodeFile(name="a.whl", app="", content=b"no zip"), "a.whl is no wheel: File is not a zip file"),
         (
