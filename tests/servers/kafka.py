@@ -14,6 +14,7 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 
 from tests.servers import JARS
+from tests.servers.certificates import make_certificates
 from tests.servers.process import ServerProcess
 
 USER, PASSWORD = "alice", "s3cret-of-alice"
@@ -23,12 +24,17 @@ _SETTINGS = """
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller},SASL://127.0.0.1:{sasl},SSL://127.0.0.1:{tls}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,SSL:SSL
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN
 listener.name.sasl.plain.sasl.jaas.config={login} required user_{user}="{password}";
-log.dirs={data}
+listener.name.ssl.ssl.keystore.type=PEM
+listener.name.ssl.ssl.keystore.location={folder}/server-both.pem
+listener.name.ssl.ssl.truststore.type=PEM
+listener.name.ssl.ssl.truststore.location={folder}/ca.pem
+listener.name.ssl.ssl.client.auth=required
+log.dirs={folder}/data
 auto.create.topics.enable=false
 broker.session.timeout.ms=1000
 broker.heartbeat.interval.ms=200
@@ -46,7 +52,7 @@ _LOGGING = "rootLogger.level=WARN\nrootLogger.appenderRef.c.ref=C\nappender.c.ty
 
 
 class KafkaServer(ServerProcess):
-    """Topics are not made by being used."""
+    """Topics are not made by being used. It listens without anything, with passwords, and with certificates."""
 
     start_s_max = 60.0
 
@@ -54,7 +60,10 @@ class KafkaServer(ServerProcess):
         if not any(JARS.glob("kafka_*.jar")):
             (pytest.fail if os.environ.get("CI") else pytest.skip)("Apache Kafka is missing: make servers")
         super().__init__("java")
-        self.sasl_port = self.port + 2
+        self.sasl_port, self.tls_port = self.port + 2, self.port + 3
+        make_certificates(self.directory)
+        both = "".join((self.directory / name).read_text() for name in ("server.key", "server.pem"))
+        (self.directory / "server-both.pem").write_text(both)
         data = self.directory / "data"
         data.mkdir()
         (data / "meta.properties").write_text(_META)
@@ -64,7 +73,8 @@ class KafkaServer(ServerProcess):
                 port=self.port,
                 controller=self.port + 1,
                 sasl=self.sasl_port,
-                data=data,
+                folder=self.directory,
+                tls=self.tls_port,
                 login=_LOGIN,
                 user=USER,
                 password=PASSWORD,

@@ -108,6 +108,11 @@ class Troubles:
         if isinstance(told, InvalidRoute) or (away and self._told is None):
             self._told = told
 
+    @property
+    def are_ours(self) -> bool:
+        """Only a person can mend what was heard."""
+        return isinstance(self._told, InvalidRoute)
+
     def raise_any(self) -> None:
         """What was heard."""
         if self._told is not None:
@@ -115,4 +120,4 @@ class Troubles:
 
     def worse(self, error: KafkaError) -> RiverrunError:
         """Of an answer and what was heard, that which says more."""
-        return self._told if isinstance(self._told, InvalidRoute) else failure(self._where, error)
+        return self._told if self._told is not None and self.are_ours else failure(self._where, error)

@@ -19,6 +19,8 @@ READ_BYTES_MAX = 1 << 20
 QUEUED_KIB_MAX = 8 * 1024
 """What the library reads ahead of us."""
 POLL_S = 0.1
+TRIES = 3
+"""Within the time-out."""
 Positions = dict[str, dict[int, int]]
 """By topic and partition, the next offset."""
 
@@ -157,17 +159,25 @@ class TopicsSource:
         assert self._consumer is not None, "it was begun"
         mine: dict[str, list[int]] = {}
         for topic in self._options.topics:
-            try:
-                found = self._consumer.list_topics(topic, timeout=self._options.timeout_s).topics[topic]
-            except KafkaException:
-                self._consumer.poll(0)  # what else was said of it
-                raise
+            found = self._listed(topic)
             if found.error is not None:
                 raise failure(
                     self._where if len(self._options.topics) == 1 else f"{self._where} ({topic})", found.error
                 )
             mine[topic] = [number for number in sorted(found.partitions) if number % self._options.tasks == self._share]
         return mine
+
+    def _listed(self, topic: str) -> Any:
+        """What there is. A peer that refuses us says so only beside the answer, which it never gives."""
+        assert self._consumer is not None, "it was begun"
+        for tried in range(1, TRIES + 1):
+            try:
+                return self._consumer.list_topics(topic, timeout=self._options.timeout_s / TRIES).topics[topic]
+            except KafkaException:
+                self._consumer.poll(0)
+                if tried == TRIES or self._troubles.are_ours:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     def _look(self) -> bool:
         """Whether partitions were added, which are read from now on."""
