@@ -36,8 +36,8 @@ listener.name.ssl.ssl.truststore.location={folder}/ca.pem
 listener.name.ssl.ssl.client.auth=required
 log.dirs={folder}/data
 auto.create.topics.enable=false
-broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=200
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
@@ -107,7 +107,7 @@ class KafkaServer(ServerProcess):
     @cached_property
     def admin(self) -> AdminClient:
         """To make things there. It lives as long as what it was asked for."""
-        return AdminClient({"bootstrap.servers": self.servers, "log_level": 0})
+        return AdminClient({"bootstrap.servers": self.servers, "log_level": 0, "reconnect.backoff.max.ms": 500})
 
     def topic(self, name: str, partitions: int = 1, **settings: str) -> str:
         """Make it."""

@@ -51,7 +51,8 @@ class ServerProcess:
         while not self.accepts():
             alive = self._process.poll() is None
             assert alive, (self.directory / "log").read_text()[-2000:]
-            assert time.perf_counter() < end, "it takes too long to start"
+            late = time.perf_counter() > end
+            assert not late, f"it takes too long to start\n{(self.directory / 'log').read_text()[-2000:]}"
             time.sleep(LOOK_S)
 
     def kill(self) -> None:
