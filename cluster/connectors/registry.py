@@ -19,6 +19,7 @@ Paths = Mapping[str, str | type[msgspec.Struct]]
 
 SOURCES: dict[str, str] = {
     "files": "cluster.connectors.files.options:FileTail",
+    "kafka": "cluster.connectors.kafka.options:KafkaSource",
     "mqtt": "cluster.connectors.mqtt.options:MqttSource",
     "objects": "cluster.connectors.objects.options:ObjectsSource",
     "postgres": "cluster.connectors.postgres.options:PostgresSource",
@@ -27,6 +28,7 @@ SOURCES: dict[str, str] = {
 }
 SINKS: dict[str, str] = {
     "files": "cluster.connectors.objects.options:FilesSink",
+    "kafka": "cluster.connectors.kafka.options:KafkaSink",
     "mqtt": "cluster.connectors.mqtt.options:MqttSink",
     "postgres": "cluster.connectors.postgres.options:PostgresSink",
     "redis": "cluster.connectors.redis.options:RedisSink",

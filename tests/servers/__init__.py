@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / ".servers"
 PROGRAMS = ("postgres", "mosquitto", "redis-server", "versitygw")
+JARS, JARS_POM = ROOT / "kafka", Path(__file__).parent / "kafka-pom.xml"
+"""Apache Kafka's, which needs Java."""
 _PLACES = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin", "bin")
 
 

@@ -2,7 +2,8 @@
 
 Those that are on this machine are used as they are. Others come as Debian's packages, with what they need and what is
 not here, unpacked into `.servers`: nothing is installed, and nothing is started. The S3 server is a module of Go's, and
-is built where Go is (a minute of two cores, once); its checksums are Go's own.
+is built where Go is (a minute of two cores, once); its checksums are Go's own. Apache Kafka comes as jars
+(46 MB), where Maven is.
 """
 
 import os
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from tests.servers import PROGRAMS, ROOT, find_program
+from tests.servers import JARS, JARS_POM, PROGRAMS, ROOT, find_program
 
 PACKAGES = {"postgres": "postgresql", "mosquitto": "mosquitto", "redis-server": "redis-server"}
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0"}
@@ -21,7 +22,27 @@ def main() -> int:
     """Fetch what is missing; say what is not to be had."""
     missing = [name for name in PROGRAMS if find_program(name) is None]
     modules = [name for name in missing if name in MODULES]
+    _copy_jars()
     return max(_unpack([name for name in missing if name in PACKAGES]), *map(_build, modules), 0)
+
+
+def _copy_jars() -> None:
+    """Apache Kafka's, all or none."""
+    if JARS.exists():
+        return
+    if shutil.which("mvn") is None:
+        print("not here, and Maven is not here to fetch it: Apache Kafka", file=sys.stderr)
+        return
+    print("fetching Apache Kafka into .servers …", flush=True)
+    ROOT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+        goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}/kafka"]
+        command = ["mvn", "--quiet", "--batch-mode", "-f", str(JARS_POM), *goal]
+        fetched = subprocess.run(command, check=False, capture_output=True, text=True)
+        if fetched.returncode:
+            print(f"Apache Kafka cannot be fetched: {fetched.stdout[-2000:]}", file=sys.stderr)
+            return
+        shutil.move(f"{folder}/kafka", JARS)
 
 
 def _build(name: str) -> int:
