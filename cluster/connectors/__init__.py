@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cluster.connectors.files.options import FileTail
     from cluster.connectors.http.options import Webhook, WebhookTarget
+    from cluster.connectors.kafka.options import KafkaSink, KafkaSource
     from cluster.connectors.mqtt.options import MqttSink, MqttSource
     from cluster.connectors.objects.options import FilesSink, ObjectsSource
     from cluster.connectors.postgres.options import PostgresSink, PostgresSource
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FileTail",
     "FilesSink",
+    "KafkaSink",
+    "KafkaSource",
     "MqttSink",
     "MqttSource",
     "ObjectsSource",
@@ -43,6 +46,8 @@ __all__ = [
 _MODULES = {
     "FileTail": "files",
     "FilesSink": "objects",
+    "KafkaSink": "kafka",
+    "KafkaSource": "kafka",
     "MqttSink": "mqtt",
     "MqttSource": "mqtt",
     "ObjectsSource": "objects",

@@ -218,7 +218,7 @@ def slot_name(identity: str) -> str:
     """Of a deployment: to be told from others by people, and by a hash.
 
     >>> slot_name("Orders/v1")
-    'riverrun_orders_v1_f0a08a96'
+    'riverrun_orders_v1_1bbe4915'
     """
     readable = _NOT_IN_NAMES.sub("_", identity.lower())[:SHARE_OF_NAME].strip("_")
     return f"riverrun_{readable}_{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
