@@ -68,7 +68,8 @@ class Runner:
         ]
         self._internal = [number for number, spec_ in enumerate(spec.inputs) if spec_.internal]
         self._watermarks = Watermarks(TimeState(), (), ())
-        self._readings = Readings(spec.inputs, stage.events)
+        deletes = stage.transform is not None or spec.kind is Kind.SINK
+        self._readings = Readings(spec.inputs, stage.events, deletes=deletes)
         self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark, waits=waits)
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE

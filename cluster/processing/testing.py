@@ -135,11 +135,15 @@ class Rehearsal:
         )
 
     def read(self, topic: Topic | TableTopic | str, kind: Any = None) -> list[Any]:
-        """All that is in a topic, in the order in which it came, as the topic's events, or as `kind`."""
+        """All that is in a topic, in the order in which it came, as the topic's events, or as `kind`.
+
+        A tombstone is None, or empty bytes.
+        """
         known = self._known(topic)
         wanted = kind if kind is not None or known is None else known.event
         decode = bytes if wanted is bytes else msgspec.json.Decoder(Any if wanted is None else wanted).decode
-        return [decode(record.value) for record in self.records(topic)]
+        deletes = None if decode is not bytes else b""
+        return [decode(record.value) if record.value else deletes for record in self.records(topic)]
 
     def records(self, topic: Topic | TableTopic | str) -> list[Record]:
         """The same as records, with keys, headers and times."""
