@@ -128,9 +128,9 @@ class Rehearsal:
         stage = self._stage_of(sink, Kind.SINK)
         return [each for task in self._tasks[stage] if task.sink is not None for each in task.sink.delivered]
 
-    def delete(self, table: TableTopic | str, key: object) -> None:
-        """Publish a tombstone: the table has no such key any more."""
-        self._topic(_name(table)).append(
+    def delete(self, topic: Topic | TableTopic | str, key: object) -> None:
+        """Publish a tombstone: a table, or a destination, has no such key any more."""
+        self._topic(_name(topic)).append(
             Record(value=b"", key=encode_key(key), timestamp_ns=self._now_ns), self._now_ns
         )
 
