@@ -42,8 +42,8 @@ name = "copy"
 from = {{ topic = "order-rows" }}
 to = {{ connection = "shop", table = "orders_copy", key = "id" }}
 """
-KINDS = ["node", "child", "postgres", "child", "node", "child"]
-"""Every part at least once; a child is the source, the processor or the sink, by chance."""
+KINDS = ["node", "child", "postgres", "node", "child", "postgres"]
+"""Every part; a child is the source, the processor or the sink, by chance. Whoever outlives the last has to go on."""
 
 
 @pytest.fixture
