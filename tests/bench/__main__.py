@@ -121,7 +121,7 @@ class Bench:
 
     async def routes(self) -> None:
         """Expressions beside a loop; changes of a table, where there is a PostgreSQL, beside the raw stream."""
-        for name, rate in route_loops.measured().items():
+        for name, rate in route_loops.measured(passes=int(1000 * self.scale) + 1).items():
             self.note(f"{route_loops.KIND}: {name}", rate)
         if find_program("postgres") is not None:
             data = self.directory / "routes"
