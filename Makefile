@@ -53,7 +53,7 @@ kills: servers extras ## every source and sink, with its peer and our process ki
 seeds: setup ## simulated runs under faults: N=200 FROM=1
 	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)
 
-bench: setup ## riverrun beside its yardsticks, five interleaved rounds (about eight minutes)
+bench: setup ## riverrun beside its yardsticks, five interleaved rounds (about ten minutes)
 	@$(BIN)/python -m tests.bench
 
 bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make bench` to measure beside

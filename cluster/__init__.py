@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cluster.client.client import Client, Connecting
     from cluster.processing.app import App
     from cluster.processing.context import Ctx
-    from cluster.processing.event import Event
+    from cluster.processing.event import Event, Tombstone
     from cluster.processing.handles import MapState, State, Table
     from cluster.processing.policies import dead_letter, skip, stop
     from cluster.processing.processor import ALL
@@ -36,6 +36,7 @@ __all__ = [
     "RiverrunError",
     "State",
     "Table",
+    "Tombstone",
     "TopicConfig",
     "Window",
     "connect",
@@ -52,6 +53,7 @@ _APPS = {
     "MapState": "handles",
     "State": "handles",
     "Table": "handles",
+    "Tombstone": "event",
     "Window": "windows",
     "dead_letter": "policies",
     "skip": "policies",

@@ -29,7 +29,8 @@ class Guarantee(StrEnum):
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     """One captured record.
 
-    `value`: bytes as they are, or plain data (dict, list, str, numbers, None) that becomes JSON. `timestamp_ns` 0: now.
+    `value`: bytes as they are, or plain data (dict, list, str, numbers, None) that becomes JSON; empty bytes with a
+    `key`: a tombstone. `timestamp_ns` 0: now.
     `unique`: what the peer knows it by, if it may send it again (a webhook's id): the same is taken once within
     `unique_s`; "": it is not looked for.
     """

@@ -17,7 +17,7 @@ import msgspec
 from cluster.errors import InvalidApp
 from cluster.processing.arrow import BatchView, is_batch
 from cluster.processing.context import Ctx
-from cluster.processing.event import foreign_in
+from cluster.processing.event import Tombstone, foreign_in
 from cluster.processing.handles import MapState, State, Table
 
 _ITERABLES = (
@@ -143,8 +143,8 @@ def check_result(binding: Binding, to: Any, what: str) -> None:
             raise InvalidApp(f"{what}: it returns {_name(given[0])} and has no topic to put it: give it `to=`")
         return
     for kind in given:
-        if is_batch(kind):
-            continue  # its rows are looked at, each in its turn
+        if is_batch(kind) or kind is Tombstone:
+            continue  # rows are looked at, each in its turn; a tombstone fits everywhere
         if to.event is not None and kind != to.event and not (isinstance(kind, type) and issubclass(kind, to.event)):
             raise InvalidApp(f"{what}: it returns {_name(kind)}, and topic {to.name!r} holds {_name(to.event)}")
 

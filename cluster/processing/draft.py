@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from msgspec import Struct
 
 from cluster.processing.arrow import is_batch, rows_of
-from cluster.processing.event import encode_key, encode_value
+from cluster.processing.event import Tombstone, encode_key, encode_value
 from cluster.processing.spec import InputSpec
 from cluster.processing.work import (
     AFTER_ALL_TIME_NS,
@@ -69,6 +69,10 @@ class Part:
         self.marks: Sequence[int] = ()
         self.inherits = inherits
         self._here = f"{spec.topic}/{partition}@"
+
+    def deletes(self, place: int) -> bool:
+        """Whether the record is a tombstone: it has a key and no value."""
+        return not self.columns.values[place] and self.keys[place] is not None
 
     def position(self, place: int) -> tuple[str, int, int]:
         """Where the record at `place` stands, or stood in the first place: topic, partition, offset."""
@@ -203,7 +207,8 @@ class Draft:
     def emit(self, number: int, value: Any, *, key: object = None) -> None:
         """One value for one of the outputs. TypeError if it is not what the topic holds."""
         form = self._forms[number]
-        if form.kind is not None and not isinstance(value, form.kind):
+        deletes = value.__class__ is Tombstone
+        if form.kind is not None and not deletes and not isinstance(value, form.kind):
             raise TypeError(f"{form.topic} holds {form.kind.__name__}, not {type(value).__name__}: {value!r:.200}")
         part, place = self.part, self.place
         if part is not None:  # as `current_key`, `time_ns` and `source` have it, in one step: this is done often
@@ -213,8 +218,10 @@ class Draft:
             encoded, time_ns, header = self.current_key, self.time_ns, self.source()
         if key is not None:
             encoded = encode_key(key)
-        elif form.key_of is not None:
+        elif form.key_of is not None and not deletes:
             encoded = encode_key(form.key_of(value))
+        if deletes and encoded is None:
+            raise TypeError(f"a tombstone for {form.topic} has no key to delete: give it one, with `ctx.emit(…, key=)`")
         if self.stamp_ns is not None:
             time_ns = self.stamp_ns
         self.outputs.append(

@@ -31,9 +31,19 @@ class Event(msgspec.Struct):
     """
 
 
+class Tombstone(msgspec.Struct, frozen=True):
+    """What a processor returns, or emits, instead of an event: the key is deleted, by a record with an empty value.
+
+    >>> encode_value(Tombstone())
+    b''
+    """
+
+
 def encode_value(value: object) -> bytes:
     """JSON; bytes stay as they are. TypeError for what JSON cannot say."""
-    return value if isinstance(value, bytes) else _json.encode(value)
+    if isinstance(value, bytes):
+        return value
+    return b"" if value.__class__ is Tombstone else _json.encode(value)
 
 
 def encode_key(key: object) -> bytes:

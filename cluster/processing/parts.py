@@ -51,11 +51,12 @@ class Broken(NamedTuple):
 
 
 class Reading:
-    """How one input's records become events."""
+    """How one input's records become events. `deletes`: tombstones become None, instead of what does not decode."""
 
-    def __init__(self, number: int, spec: InputSpec, event: Any) -> None:
+    def __init__(self, number: int, spec: InputSpec, event: Any, *, deletes: bool = False) -> None:
         self.number = number
         self.spec = spec
+        self._deletes = deletes
         self.decode: Decode = bytes if event is bytes else msgspec.json.Decoder(event).decode
         self._raw = event is bytes
         self._field = spec.time
@@ -64,13 +65,16 @@ class Reading:
     def fill(self, part: Part) -> None:
         """Decode the values of a part, and read their times."""
         if self.spec.kind is InputKind.TABLE:
-            part.events, part.poison = self._decoded(part.columns.values, deletes=True)
-        elif not self._raw:
+            part.events, part.poison = self._decoded(part, everywhere=True)
+        elif self._raw:
+            if self._deletes and b"" in part.columns.values:
+                part.events, _ = self._decoded(part)
+        else:
             values = part.columns.values
             try:
                 part.events = [*map(self.decode, values)]
             except (msgspec.DecodeError, UnicodeDecodeError):
-                part.events, part.poison = self._decoded(values, deletes=False)
+                part.events, part.poison = self._decoded(part)
         if self._time is not None:
             self._read_times(part, self._time)
         if part.times and self.spec.kind is not InputKind.TABLE:
@@ -85,7 +89,7 @@ class Reading:
         events, values = part.events, part.columns.values
         assert isinstance(events, list), "they were decoded"
         for place in range(first, end):
-            if place not in part.poison:
+            if place not in part.poison and not (self._deletes and part.deletes(place)):
                 events[place] = self.decode(values[place])
 
     @staticmethod
@@ -100,12 +104,14 @@ class Reading:
                 times[place] = EVENT_TIME_NS_MIN
         part.times = times
 
-    def _decoded(self, values: Sequence[bytes], *, deletes: bool) -> tuple[list[Any], dict[int, Exception]]:
+    def _decoded(self, part: Part, *, everywhere: bool = False) -> tuple[list[Any], dict[int, Exception]]:
+        """One by one. `everywhere`: what has no key is a tombstone, too, for now."""
         events: list[Any] = []
         poison: dict[int, Exception] = {}
-        for place, value in enumerate(values):
+        for place, value in enumerate(part.columns.values):
+            deletes = not value and (everywhere or (self._deletes and part.deletes(place)))
             try:
-                events.append(None if deletes and not value else self.decode(value))
+                events.append(None if deletes else self.decode(value))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 events.append(None)
                 poison[place] = error
@@ -124,11 +130,14 @@ class Reading:
 
 
 class Readings:
-    """All inputs of a stage. `mixes`: its operator takes records of several partitions at once."""
+    """All inputs of a stage. `mixes`: its operator takes records of several partitions. `deletes`: see Reading."""
 
-    def __init__(self, specs: Sequence[InputSpec], events: Sequence[Any], *, mixes: bool = True) -> None:
+    def __init__(
+        self, specs: Sequence[InputSpec], events: Sequence[Any], *, mixes: bool = True, deletes: bool = False
+    ) -> None:
         self.inputs = [
-            Reading(number, spec, event) for number, (spec, event) in enumerate(zip(specs, events, strict=False))
+            Reading(number, spec, event, deletes=deletes)
+            for number, (spec, event) in enumerate(zip(specs, events, strict=False))
         ]
         self._specs = specs
         self._mixes = mixes

@@ -69,7 +69,9 @@ class Runner:
         ]
         self._internal = [number for number, spec_ in enumerate(spec.inputs) if spec_.internal]
         self._watermarks = Watermarks(TimeState(), (), ())
-        self._readings = Readings(spec.inputs, stage.events, mixes=spec.kind is not Kind.SINK)
+        is_sink = spec.kind is Kind.SINK
+        deletes = stage.transform is not None or is_sink
+        self._readings = Readings(spec.inputs, stage.events, mixes=not is_sink, deletes=deletes)
         self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark, waits=waits)
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE

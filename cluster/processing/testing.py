@@ -128,18 +128,22 @@ class Rehearsal:
         stage = self._stage_of(sink, Kind.SINK)
         return [each for task in self._tasks[stage] if task.sink is not None for each in task.sink.delivered]
 
-    def delete(self, table: TableTopic | str, key: object) -> None:
-        """Publish a tombstone: the table has no such key any more."""
-        self._topic(_name(table)).append(
+    def delete(self, topic: Topic | TableTopic | str, key: object) -> None:
+        """Publish a tombstone: a table, or a destination, has no such key any more."""
+        self._topic(_name(topic)).append(
             Record(value=b"", key=encode_key(key), timestamp_ns=self._now_ns), self._now_ns
         )
 
     def read(self, topic: Topic | TableTopic | str, kind: Any = None) -> list[Any]:
-        """All that is in a topic, in the order in which it came, as the topic's events, or as `kind`."""
+        """All that is in a topic, in the order in which it came, as the topic's events, or as `kind`.
+
+        A tombstone is None, or empty bytes.
+        """
         known = self._known(topic)
         wanted = kind if kind is not None or known is None else known.event
         decode = bytes if wanted is bytes else msgspec.json.Decoder(Any if wanted is None else wanted).decode
-        return [decode(record.value) for record in self.records(topic)]
+        deletes = None if decode is not bytes else b""
+        return [decode(record.value) if record.value else deletes for record in self.records(topic)]
 
     def records(self, topic: Topic | TableTopic | str) -> list[Record]:
         """The same as records, with keys, headers and times."""

@@ -15,7 +15,10 @@ FindRows = Callable[[str, Sequence[bytes | None]], list[Any]]
 
 
 class Made(NamedTuple):
-    """One record that comes of another: of the one at `place`. `value` is plain data, or bytes as they were."""
+    """One record that comes of another: of the one at `place`.
+
+    `value` is plain data, or bytes as they were; of a tombstone it is empty bytes.
+    """
 
     place: int
     value: Any

@@ -1,6 +1,7 @@
 """`make bench`: riverrun beside its yardsticks, interleaved, five times; the medians as a table.
 
-Options: --rounds N, --data-dir DIR (on a real disk), --scale X (of the amounts), --skip-idle, --only-processing.
+Options: --rounds N, --data-dir DIR (on a real disk), --scale X (of the amounts), --skip-idle, --only-processing,
+--only-routes.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from rich.console import Console
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
-from tests.bench import processing, workload, yardsticks
+from tests.bench import postgres, processing, route_loops, workload, yardsticks
 from tests.bench.idle import idle_cpu
 from tests.bench.machine import machine
 from tests.bench.over_http import publish_over_http
@@ -32,15 +33,19 @@ from tests.bench.report import (
     member_line,
     processing_line,
     processing_table,
+    routes_table,
     shape_name,
     throughput_table,
 )
 from tests.bench.yardsticks import Latencies
+from tests.servers import find_program
 
 PORT = 17_400
 PIPELINE_PORT = 17_500
 ECHO_PORT = 17_600
 MB = 1e6
+CLUSTER, PROCESSING, ROUTES = "cluster", "processing", "routes"
+"""Parts of a run."""
 
 
 class Bench:
@@ -114,16 +119,28 @@ class Bench:
             local.stop()
             shutil.rmtree(data, ignore_errors=True)
 
+    async def routes(self) -> None:
+        """Expressions beside a loop; changes of a table, where there is a PostgreSQL, beside the raw stream."""
+        for name, rate in route_loops.measured(passes=int(1000 * self.scale) + 1).items():
+            self.note(f"{route_loops.KIND}: {name}", rate)
+        if find_program("postgres") is not None:
+            data = self.directory / "routes"
+            shutil.rmtree(data, ignore_errors=True)
+            await postgres.measure(data, self.scale, self.note)
 
-async def measure(bench: Bench, rounds: int, *, cluster: bool, idle: bool) -> None:
+
+async def measure(bench: Bench, rounds: int, parts: frozenset[str], *, idle: bool) -> None:
     """Interleaved rounds, and then the idle cluster."""
     for number in range(rounds):
         bench.console.print(f"round {number + 1} of {rounds}")
-        if cluster:
+        if CLUSTER in parts:
             await bench.yardsticks()
             await bench.riverrun(number)
-        await processing.measure(bench.directory, bench.scale, bench.note)
-    if cluster and idle:
+        if PROCESSING in parts:
+            await processing.measure(bench.directory, bench.scale, bench.note)
+        if ROUTES in parts:
+            await bench.routes()
+    if CLUSTER in parts and idle:
         bench.console.print("an idle cluster with 1,000 partitions")
         bench.note("idle % of a core", 100 * await idle_cpu(bench.directory, PORT))
 
@@ -133,23 +150,28 @@ def run(options: argparse.Namespace) -> None:
     directory = Path(options.data_dir).resolve()
     directory.mkdir(parents=True, exist_ok=True)
     where = machine(directory)
+    only = {part for part in (PROCESSING, ROUTES) if getattr(options, f"only_{part}")}
+    parts = frozenset(only or {CLUSTER, PROCESSING, ROUTES})
     bench = Bench(directory, options.scale)
     try:
-        uvloop.run(measure(bench, options.rounds, cluster=not options.only_processing, idle=not options.skip_idle))
+        uvloop.run(measure(bench, options.rounds, parts, idle=not options.skip_idle))
     finally:
         shutil.rmtree(directory, ignore_errors=True)
     out = Console(width=None if Console().is_terminal else 110)
     out.print(where, highlight=False)
-    if not options.only_processing:
+    if CLUSTER in parts:
         out.print(
             f"{options.rounds} interleaved rounds; three nodes, everything synced, every byte read back and compared"
         )
         out.print(throughput_table(bench.figures))
         out.print(member_line(bench.figures))
         out.print(latency_table(bench.figures))
-    out.print(processing_table(bench.figures))
-    out.print(processing_line(bench.figures))
-    if not options.only_processing and not options.skip_idle:
+    if PROCESSING in parts:
+        out.print(processing_table(bench.figures))
+        out.print(processing_line(bench.figures))
+    if ROUTES in parts:
+        out.print(routes_table(bench.figures))
+    if CLUSTER in parts and not options.skip_idle:
         idle = median(bench.figures, "idle % of a core")
         out.print(f"idle, 3 nodes with 1,000 partitions: {idle:.1f} % of one core, over all three")
     if options.json:
@@ -164,6 +186,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--skip-idle", action="store_true")
     parser.add_argument("--only-processing", action="store_true", help="user code alone, without a cluster")
+    parser.add_argument("--only-routes", action="store_true", help="expressions, and changes captured from PostgreSQL")
     parser.add_argument("--json", default="", help="write every figure there")
     run(parser.parse_args())
 

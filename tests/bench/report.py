@@ -4,7 +4,7 @@ import statistics
 
 from rich.table import Table
 
-from tests.bench import processing, workload
+from tests.bench import postgres, processing, route_loops, workload
 
 Figures = dict[str, list[float]]
 """By name, one for each round."""
@@ -101,6 +101,34 @@ def processing_table(figures: Figures) -> Table:
                 f"{low / 1000:,.0f} to {high / 1000:,.0f}",
                 f"{rate / decoded:.2f}",
                 f"{rate / stored:.2f}",
+            )
+    return table
+
+
+def routes_table(figures: Figures) -> Table:
+    """Records a second, with the ratios to the yardstick of the same run."""
+    table = Table(title="Routes, 1,000 records/s, medians", title_justify="left")
+    for column in ("", "1,000/s", "least to most", "of the first"):
+        table.add_column(column, justify="left" if not column else "right")
+    kinds = {
+        route_loops.KIND: (route_loops.BY_HAND, route_loops.ROUTE),
+        postgres.KIND: (postgres.RAW, postgres.CONNECTOR, postgres.ROUTE),
+    }
+    for kind, names in kinds.items():
+        table.add_section()
+        table.add_row(kind)
+        if f"{kind}: {names[0]}" not in figures:
+            table.add_row("  no PostgreSQL on this machine")
+            continue
+        whole = median(figures, f"{kind}: {names[0]}")
+        for name in names:
+            found = figures[f"{kind}: {name}"]
+            rate, low, high = median(figures, f"{kind}: {name}"), min(found), max(found)
+            table.add_row(
+                f"  {name}",
+                f"{rate / 1000:,.0f}",
+                f"{low / 1000:,.0f} to {high / 1000:,.0f}",
+                f"{rate / whole:.2f}",
             )
     return table
 

@@ -9,6 +9,7 @@ from cluster.processing.routes.program import Plan, Program
 
 RECORDS = 3_000
 RECORDS_MADE = 1_000
+KIND = "filter and map, of one core"
 BY_HAND = "a comprehension over decoded records"
 ROUTE = "a route over the same"
 

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from tests.bench.workload import Values
+from tests.servers import require_program
 
 
 def test_every_value_is_different_and_of_its_size():
@@ -55,3 +56,18 @@ def test_user_code_comes_to_the_same_everywhere(tmp_path):
     assert 0 == done.returncode, done.stderr
     assert 2 == done.stdout.count("riverrun, through a child process")
     assert "the node's own part of a record" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.timeout(120)
+def test_every_change_of_a_table_is_captured_beside_the_raw_stream(tmp_path):
+    """A small run on a server and a cluster of its own counts what has come, and ends with its table."""
+    require_program("postgres")
+    command = [sys.executable, "-m", "tests.bench", "--only-routes", "--rounds", "1", "--scale", "0.1"]
+    done = subprocess.run(
+        [*command, "--data-dir", str(tmp_path / "bench")], capture_output=True, text=True, check=False, timeout=110
+    )
+    assert 0 == done.returncode, done.stderr
+    for row in ("a route over the same", "raw logical replication (psycopg)", "capture → topic, three nodes"):
+        assert row in done.stdout

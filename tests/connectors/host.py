@@ -14,7 +14,7 @@ import sys
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -29,6 +29,8 @@ AHEAD = 0.3
 """Of all reads: after so many another one goes ahead of the commit."""
 TOLD = 0.7
 """Of all commits: of so many the source is told."""
+ANEW = 0.5
+"""Of all reads that found nobody: after so many the source is made anew, after the others it is asked again."""
 SETTLED = 0.3
 REMEMBERED = 0.4
 """Of all writes that are safe: so many are committed, the others come again after a kill."""
@@ -175,13 +177,24 @@ class Host:
     async def _read_all(self, source: Source) -> None:
         while not (self.committed and self.committed[-1].ended):
             cursor = self.committed[-1].cursor if self.committed else None
-            arrived = await self._call(source.read(cursor))
+            arrived = await self._read(source, cursor)
             if self.chance.random() < AHEAD and not arrived.ended:
                 await self._read_ahead(source, arrived)
                 continue
             self._commit(arrived)
             if self.chance.random() < TOLD:
                 await self._call(source.committed(arrived.cursor))
+
+    async def _read(self, source: Source, cursor: bytes | None) -> Arrived:
+        """What is away is asked again, the same or one that is made anew."""
+        while True:
+            try:
+                return cast("Arrived", await self._call(source.read(cursor)))
+            except Unreachable as away:
+                if self.chance.random() < ANEW:
+                    raise
+                print(f"{self.ledger.epoch}: {away}", file=sys.stderr, flush=True)
+                await asyncio.sleep(RETRY_S)
 
     async def _read_ahead(self, source: Source, first: Arrived) -> None:
         """A second read before the first is committed. TimeoutError: it was given up, as is the source then."""

@@ -2,8 +2,9 @@
 
 from cluster.processing.app import App
 from cluster.processing.context import Ctx
-from cluster.processing.event import Event
+from cluster.processing.event import Event, Tombstone
 from cluster.processing.handles import State
+from cluster.processing.policies import dead_letter
 from cluster.processing.processor import ALL
 
 
@@ -77,3 +78,25 @@ def test_the_state_of_the_one_key_for_all() -> None:
     with app.test() as t:
         t.send(purchases, Purchase("o1", "c1", 1, 1.0), Purchase("o2", "c2", 1, 1.0))
         assert {"c1", "c2"} == set(t.state(count, ALL))
+
+
+def test_a_processor_deletes_the_key_of_its_record_or_another() -> None:
+    """Whatever the topic's events are, and whatever field their keys are made of."""
+    app = App("shop")
+    purchases = app.topic("purchases", Purchase, key="customer")
+    newest = app.topic("newest", Purchase, key="order")
+
+    @app.processor(purchases, to=newest, on_error=dead_letter("bad", retries=0))
+    def keep(p: Purchase, ctx: Ctx) -> Purchase | Tombstone:
+        if p.quantity == 0:
+            ctx.emit("newest", Tombstone(), key=p.order)
+        return p if p.quantity else Tombstone()
+
+    with app.test() as t:
+        t.send(purchases, Purchase("o1", "c1", 3, 99.0), Purchase("o1", "c1", 0, 0.0))
+        t.send(purchases, b'{"order": "o2", "customer": "c2", "quantity": 0, "price": 0}')
+        expected = [(b"o1", False), (b"o1", True), (b"c1", True)]
+        assert expected == [(record.key, record.value == b"") for record in t.records(newest)]
+        assert [Purchase("o1", "c1", 3, 99.0), None, None] == t.read(newest)
+        (letter,) = t.records("bad")
+        assert any(b"has no key to delete" in header.value for header in letter.headers)

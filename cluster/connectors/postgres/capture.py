@@ -113,7 +113,7 @@ class Capture:
         record = self._record("d", relation, before, None, self._key(relation, old))
         into.append(record)
         if self._tombstones:
-            into.append(Arrival(value=None, key=record.key, timestamp_ns=record.timestamp_ns))
+            into.append(Arrival(value=b"", key=record.key, timestamp_ns=record.timestamp_ns))
 
     def _key(self, relation: Relation, row: Row) -> bytes:
         values = row.values

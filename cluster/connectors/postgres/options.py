@@ -73,7 +73,8 @@ class PostgresSource(Database, frozen=True, kw_only=True, forbid_unknown_fields=
     keeps the database's log until it is dropped: `forget`, or `SELECT pg_drop_replication_slot('…')`, when a route is
     removed. A snapshot keeps a transaction open while it reads, and the tables from being emptied or altered; where a
     key has other columns than whole numbers and uuids the database sorts the table for it.
-    `tombstones`: a delete is followed by a record without a value, for compacted topics.
+    `tombstones`: a delete is followed by a record without a value, for compacted topics and for destinations that are
+    to delete the row, too (`where = "op != 'd'"` leaves out the other record).
     `on_lost_slot`: when the slot is gone, and changes with it, `stop`, or begin with a new `snapshot`.
     """
 

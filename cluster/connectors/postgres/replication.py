@@ -23,7 +23,10 @@ _KEEPALIVE, _STATUS = Struct(">QqB"), Struct(">cQQQqB")
 
 
 class ReplicationStream:
-    """Gives what the slot has from `begin` on. Tells the server now and then that we are there, and how far."""
+    """Gives what the slot has from `begin` on. Tells the server now and then that we are there, and what is committed.
+
+    That is `flushed`, until more is confirmed: whoever reads ahead, and begins anew, has `begin` further on.
+    """
 
     def __init__(self, database: Database, connection: Connection, flushed: int, beat_s: float) -> None:
         self._place = database.place
@@ -36,7 +39,9 @@ class ReplicationStream:
         self._failed: RiverrunError | None = None
 
     @classmethod
-    async def open(cls, database: Database, slot: str, publication: str, begin: int, heartbeat_s: float) -> Self:
+    async def open(
+        cls, database: Database, slot: str, publication: str, begin: int, heartbeat_s: float, *, flushed: int
+    ) -> Self:
         """Unreachable: also while another uses the slot. InvalidRoute."""
         connection = await connect_for_replication(database)
         try:
@@ -53,7 +58,7 @@ class ReplicationStream:
         except BaseException:
             await close(connection)
             raise
-        return cls(database, connection, begin, max(BEAT_S_MIN, min(timeout_s / 3, heartbeat_s / 2, BEAT_S_MAX)))
+        return cls(database, connection, flushed, max(BEAT_S_MIN, min(timeout_s / 3, heartbeat_s / 2, BEAT_S_MAX)))
 
     def take(self) -> bytes | None:
         """The next message, if it is here; empty: the server's own, `idle_lsn` moved. Unreachable; InvalidRoute."""

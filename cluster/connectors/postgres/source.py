@@ -29,6 +29,8 @@ class ChangeSource:
         self._names = frozenset(options.table_names())
         self._given: bytes | None = None
         """The cursor that was given out last."""
+        self._flushed = 0
+        """What commits before that is committed here: a stream that is opened again may not say more."""
         self._cursor: Cursor | None = None
         self._tables: list[Table] = []
         self._types: dict[int, Known] = {}
@@ -45,7 +47,11 @@ class ChangeSource:
             async with asyncio.timeout(READ_S_MAX):
                 return await self._read(cursor)
         except TimeoutError as slow:
+            await self._begin_anew()
             raise Unreachable(f"{self._options.place} does not answer within {READ_S_MAX:.0f} s") from slow
+        except Unreachable:
+            await self._begin_anew()
+            raise
 
     async def _read(self, cursor: bytes | None) -> Arrived:
         if self._cursor is None:
@@ -67,15 +73,22 @@ class ChangeSource:
 
     async def committed(self, cursor: bytes) -> None:
         """See Source."""
+        self._flushed = max(self._flushed, decode_cursor(cursor).lsn)
         if self._stream is not None:
-            self._stream.confirm(decode_cursor(cursor).lsn)
+            self._stream.confirm(self._flushed)
 
     async def close(self) -> None:
         """See Source."""
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
-        await close(self._connection)
+        connection, self._connection = self._connection, None
+        await close(connection)
+
+    async def _begin_anew(self) -> None:
+        """The next read is as the first one was: from its cursor, over connections of its own."""
+        self._cursor = self._run = self._capture = None
+        await self.close()
 
     def progress(self) -> Progress | None:
         """See Source."""
@@ -99,6 +112,8 @@ class ChangeSource:
             await close(self._connection)
             self._connection = None
         self._cursor, self._given = prepared.cursor, cursor
+        if not self._flushed or prepared.fresh:
+            self._flushed = prepared.cursor.lsn
         if cursor is None or said:
             # The slot is there: from now on it is missed when it is gone.
             return self._arrived(said)
@@ -112,7 +127,7 @@ class ChangeSource:
             for reading in self._cursor.readings
         }
         self._stream = await ReplicationStream.open(
-            self._options, self._slot, self._publication, self._cursor.lsn, self._heartbeat_s
+            self._options, self._slot, self._publication, self._cursor.lsn, self._heartbeat_s, flushed=self._flushed
         )
         self._look_at_s = asyncio.get_running_loop().time() + LOOK_S
         self._capture = Capture(self._cursor, overlaps, tombstones=self._options.tombstones)

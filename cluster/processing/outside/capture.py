@@ -162,7 +162,10 @@ class Capture(Runner):
         )
         part = Part(0, self._spec, self._share, columns)
         if not self.stage.raw:
-            part.events = [_plain(record.value, place, part.poison) for place, record in enumerate(records)]
+            part.events = [
+                None if part.deletes(place) else _plain(record.value, place, part.poison)
+                for place, record in enumerate(records)
+            ]
         for place, record in enumerate(records):
             why = next((value for name, value in record.headers if name == UNDECODED_HEADER), None)
             if why is not None:

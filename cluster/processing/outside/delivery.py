@@ -259,9 +259,11 @@ class Deliveries:
                 range(first, end), part.events[first:end], part.keys[first:end], part.times[first:end], strict=True
             )
         (made,) = made_of(self._stage.transform, part, first, end, self._draft, _no_rows)
-        if not self._stage.transform.changes:  # values are as they are stored then, and plain data is wanted
-            return [(place, part.events[place], key, time_ns) for place, _, key, time_ns in made]
-        return made
+        stored = not self._stage.transform.changes  # values are as they are stored then, and plain data is wanted
+        return [
+            (place, part.events[place] if stored or value == b"" else value, key, time_ns)
+            for place, value, key, time_ns in made
+        ]
 
 
 def _no_rows(_: str, keys: Sequence[bytes | None]) -> list[Any]:

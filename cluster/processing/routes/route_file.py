@@ -53,6 +53,9 @@ of it (`from.key`), they go through a topic of their own first. All look-ups of 
 `to`: one destination or a list. `{ topic }`, or `{ kind = "sqlite", … }`, `{ connection, … }`; each may have a `where`,
 an expression as `key` is, and a `name`, by which tests and messages call it (by default the topic, or the kind).
 
+A record with a key and an empty value is a tombstone: it passes `where`, `map`, `set` and `drop` as it is, goes to
+every destination, and deletes its key there. Where the route has a `key`, it fails: there is nothing to make that of.
+
 `on_error`: "stop" (the default), "skip", "dead_letter", or a table: `dead_letter` (a topic) or `skip = true`, with
 `retries`, `park_key`.
 

@@ -54,7 +54,7 @@ async def test_what_a_record_says(server: PostgresServer, database: str, follow:
     assert created.value["xid"] + 1 == deleted.value["xid"]
     assert abs(created.timestamp_ns - committed[0]) < 20 * 10**9
     assert {"b": "x", "a": 1} == deleted.value["before"]
-    assert (None, deleted.key) == (tombstone.value, tombstone.key)
+    assert (b"", deleted.key) == (tombstone.value, tombstone.key)
 
 
 async def test_the_whole_row_before(server: PostgresServer, database: str, follow: Follow) -> None:

@@ -181,9 +181,9 @@ def nothing(n: int = 1, now_ns: int = 1) -> Work:
     return Work(task=0, n=n, now_ns=now_ns, batches=[], fired=[], idle=[])
 
 
-def work(n: int, *values: bytes, begin: int = 0, partition: int = 0) -> Work:
+def work(n: int, *values: bytes, begin: int = 0, partition: int = 0, key: bytes | None = b"k") -> Work:
     """Records of one partition, from offset `begin` on."""
-    payload = encode_records([Record(value=value, key=b"k", timestamp_ns=1) for value in values])
+    payload = encode_records([Record(value=value, key=key, timestamp_ns=1) for value in values])
     batch = Batch(
         input=0,
         partition=partition,

@@ -177,3 +177,15 @@ def test_who_keeps_no_position_is_not_bothered_with_empty_batches(background: Ba
     runner.run(work(1, b"rubbish", b"1", b"rubbish", begin=7))
     assert [(7, 9)] == spans(sink)
     runner.close()
+
+
+def test_a_key_with_an_empty_value_is_deleted(background: Background) -> None:
+    """A tombstone comes as None; without a key nobody knows what to delete, and it is no record."""
+    sink = ToldSink()
+    runner, _ = delivery(ToldSinkOptions(sink=sink), background, dead_letter(retries=0))
+    runner.run(work(1, b"1", b"", b"2"))
+    assert [[1, None, 2]] == [values for values, _ in sink.batches]
+    effects = runner.run(work(2, b"3", b"", begin=3, key=None))
+    assert [[1, None, 2], [3], []] == [values for values, _ in sink.batches]
+    assert 1 == effects.counts["dead_lettered"]
+    runner.close()

@@ -246,3 +246,58 @@ to = {{kind = "box"}}
         t.send("a", {"n": 7})
         (found,) = t.delivered("r")
         assert ({"n": 7}, b"7", 1_767_323_045_000_000_000) == (found.value, found.key, found.timestamp_ns)
+
+
+def test_tombstones_pass_a_route_as_they_are() -> None:
+    """Expressions cannot look into them; a record behind one that fails is the one that is put aside."""
+    made = app(
+        f"""{PLAIN}from = {{topic = "a"}}
+where = "n > 1"
+map = {{m = "100 / (n - 5)"}}
+to = [{{kind = "box"}}, {{topic = "b"}}]
+on_error = {{dead_letter = "bad", retries = 0}}
+"""
+    )
+    with made.test() as t:
+        for key, n in (("x", 6), ("x", 0), ("y", 5), ("y", 0), ("z", 1)):
+            if n:
+                t.send("a", {"n": n}, key=key)
+            else:
+                t.delete("a", key)
+        expected = [({"m": 100.0}, b"x"), (None, b"x"), (None, b"y")]
+        assert expected == [(found.value, found.key) for found in t.delivered("r.box")]
+        assert [(b"x", b'{"m":100.0}'), (b"x", b""), (b"y", b"")] == sorted(
+            ((record.key, record.value) for record in t.records("b")), key=lambda found: found[0] or b""
+        )
+        assert {b'{"n":5}'} == {*t.read("bad", bytes)}
+
+
+def test_a_tombstone_has_nothing_to_make_another_key_of() -> None:
+    """It is said, and put aside."""
+    made = app(
+        f"""{PLAIN}from = {{topic = "a"}}
+key = "n"
+to = {{topic = "b"}}
+on_error = {{dead_letter = "bad", retries = 0}}
+"""
+    )
+    with made.test() as t:
+        t.send("a", b'{"n": 6}', b"", key="x")
+        assert [b"6"] == [record.key for record in t.records("b")]
+        (letter,) = t.records("bad")
+        assert (b"", b"x") == (letter.value, letter.key)
+        assert any(b"nothing to make a key of" in header.value for header in letter.headers)
+
+
+def test_a_source_s_tombstones_are_tombstones_in_topics_and_destinations() -> None:
+    """Whether expressions are between or not."""
+    made = app(
+        f"""{PLAIN}from = {{kind = "feed"}}
+set = {{m = "n"}}
+to = [{{topic = "b"}}, {{kind = "box"}}]
+"""
+    )
+    with made.test() as t:
+        t.arrive("r", {"n": 1}, b"", key="x")
+        assert [b'{"n":1,"m":1}', b""] == [record.value for record in t.records("b")]
+        assert [{"n": 1, "m": 1}, None] == [found.value for found in t.delivered("r.box")]
