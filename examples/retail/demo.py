@@ -41,8 +41,9 @@ STREAM_S = 18.0
 TICK_S = 0.01
 ROUTES_SHARE = 0.1
 """Of the purchases, before routes are deployed."""
-KEPT_BACK = 0.1
-"""Of the purchases: they only trickle until all was killed that is to be killed."""
+EARLY = 0.2
+WAITING_STREAM_S = 300.0
+"""With so much sent beyond the moment of a kill that has not happened, the rest trickles: as if all took so long."""
 NEXT_MORNING = "1998-07-01"
 NUMBER = "row"
 FAULTS_SHOWN = 5
@@ -162,14 +163,13 @@ class Stream:
     async def _pace(self, outages: Outages) -> AsyncIterator[int]:
         """How many rows are due, tick by tick."""
         loop = asyncio.get_running_loop()
-        begin_s = loop.time()
-        due = 0
-        while due < self.count:
+        due, last_s = 0.0, loop.time()
+        while int(due) < self.count:
             await asyncio.sleep(TICK_S)
-            in_time = min(self.count, int((loop.time() - begin_s) / self._stream_s * self.count) + 1)
-            is_slow = in_time > self.count * (1 - KEPT_BACK) and not outages.all_killed
-            due = min(in_time, due + 1) if is_slow else in_time
-            yield due
+            is_early = self.sent > self.count * (outages.next_at + EARLY)
+            elapsed_s, last_s = loop.time() - last_s, loop.time()
+            due += self.count * elapsed_s / (WAITING_STREAM_S if is_early else self._stream_s)
+            yield min(self.count, int(due))
 
     async def _send(self, row: Row, outages: Outages) -> None:
         delivery = await self.client.produce(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import signal
 from collections import Counter
@@ -17,6 +18,8 @@ from cluster.client.client import Client
 from cluster.errors import RiverrunError
 from examples.retail.three_nodes import user_code_of
 
+CODE_AT = 0.3
+NODE_AT = 0.55
 RESTART_AFTER_S = 3.0
 LOOK_S = 0.01
 LOOK_AT_PROCESSES_S = 0.05
@@ -84,7 +87,8 @@ class Outages:
     ) -> None:
         self.of_code = CodeOutage()
         self.of_node = NodeOutage()
-        self.all_killed = False
+        self.next_at = CODE_AT
+        """The share of the purchases after which something is killed next; infinite: nothing is."""
         self._client = client
         self._local = local
         self._app = app
@@ -94,14 +98,20 @@ class Outages:
         self._say = say
         self._code_again: asyncio.Task[None] | None = None
 
+    @property
+    def all_killed(self) -> bool:
+        """That is to be killed."""
+        return self.next_at == math.inf
+
     async def run(self) -> None:
         """Kill, wait until all is back."""
-        await self._reached(0.3)
+        await self._reached(CODE_AT)
         await self._retried(self._kill_code)
+        self.next_at = NODE_AT
         self._code_again = asyncio.create_task(self._wait_for_code(asyncio.get_running_loop().time()))
-        await self._reached(0.55)
+        await self._reached(NODE_AT)
         await self._retried(self._kill_node)
-        self.all_killed = True
+        self.next_at = math.inf
         await self._code_again
         await asyncio.sleep(RESTART_AFTER_S)
         self._local.start(self.of_node.node)
