@@ -34,7 +34,10 @@ OUTPUT_S_MAX = 0.5
 
 
 class Exit(NamedTuple):
-    """How a process ended: a negative code is a signal's number; `peak_bytes`: of its resident memory."""
+    """How a process ended: a negative code is a signal's number.
+
+    `peak_bytes`: of its resident memory; 0: no more than that of the process that started it, so it is not known.
+    """
 
     code: int
     peak_bytes: int
@@ -182,13 +185,15 @@ class HostProcess:
             if self._killed:
                 _kill_group(process.pid)
         self._tell(self._started, process, None)
+        inherited = _peak_bytes(resource.getrusage(resource.RUSAGE_SELF))
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         with self._lock:
             _kill_group(process.pid)  # what it has started; while it is not reaped its number is nobody else's
             self._process = None
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
-        self._tell(self._exit, Exit(process.returncode, _peak_bytes(usage)), None)
+        peak = _peak_bytes(usage)  # that of this process, from before it was another program, is counted as its own
+        self._tell(self._exit, Exit(process.returncode, peak if peak > inherited else 0), None)
 
     def _tell(self, future: "asyncio.Future[Any]", value: object, error: BaseException | None) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed

@@ -123,7 +123,9 @@ class Latency:
 )
 async def test_the_end_of_a_process_is_told(tmp_path, body: str, cause: str, why: str) -> None:
     """By what it ended, and the last that it said; others have processes of their own, and none is left at the end."""
+    large = b"x" * (240 * MIB)  # what a node itself takes is not what its child took, though the system counts it so
     async with hosting(tmp_path, work_s_max=1.0, host_memory_bytes_max=300 * MIB) as hosts:
+        assert large
         if cause:
             error = await failure(hosts, function(body))
             assert (cause, "yes") == (error.metadata["cause"], error.metadata["at_work"])
