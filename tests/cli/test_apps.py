@@ -131,7 +131,7 @@ def test_what_is_no_app_is_refused_in_a_sentence(riverrun: Riverrun, write: Call
         assert words in refused(riverrun("app", "deploy", str(file)))
     text_file = tmp_path / "README.md"
     text_file.write_text("# An app\n")
-    assert "is no name of a Python file or a wheel" in refused(riverrun("app", "deploy", str(text_file)))
+    assert "is no name of a Python file, a wheel or a route file" in refused(riverrun("app", "deploy", str(text_file)))
     refused(riverrun("app", "deploy", str(tmp_path / "absent.py")), code=2)
     assert "is not PROCESSOR or PROCESSOR@VERSION" in refused(riverrun("app", "pause", "x", "y@z"), code=2)
     assert "there is no app 'absent'" in refused(riverrun("app", "remove", "absent", "--yes"))
