@@ -10,7 +10,7 @@ from cluster.connectors.contract import Arrival
 from cluster.connectors.files.options import FileTail
 from tests.connectors.kills import kill_source
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 SEED = 5
 
 

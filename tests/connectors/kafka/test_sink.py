@@ -11,7 +11,7 @@ from cluster.errors import InvalidRoute, RecordRefused, Unreachable
 from tests.connectors.kafka.reading import everything
 from tests.servers.kafka import KafkaServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 LANE = "here/topic/0"
 
 

@@ -12,7 +12,7 @@ from cluster.connectors.kafka.options import KafkaSource
 from cluster.errors import InvalidRoute, Unreachable
 from tests.servers.kafka import PASSWORD, USER, WAIT_S, KafkaServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 
 def opened(server: KafkaServer, *topics: str, share: int = 0, **more: Any) -> Source:

@@ -11,7 +11,7 @@ from cluster.errors import InvalidRoute, RiverrunError
 from tests.servers.certificates import make_certificates
 from tests.servers.kafka import KafkaServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 DELIVERY = Delivery(value=b"x", key=None, timestamp_ns=1, headers=(), offset=0, id="lane@0")
 
 

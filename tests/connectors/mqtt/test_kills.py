@@ -16,7 +16,7 @@ from tests.connectors.kills import Killable, kill_sink, kill_source
 from tests.connectors.mqtt.devices import Device, wait_until
 from tests.servers.mosquitto import MosquittoServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 IN_FLIGHT_MAX = 10
 SEED = 11
 CLIENT = f"riverrun-kills-{SEED}"

@@ -12,7 +12,7 @@ from tests.connectors.kills import kill_sink
 from tests.connectors.objects.conftest import s3_options
 from tests.servers.s3 import S3
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 SEED = 21
 RECORDS = 4_000
 POINTS = [5, pytest.param(20, marks=[pytest.mark.long, pytest.mark.timeout(180)])]

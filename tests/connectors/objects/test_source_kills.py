@@ -12,7 +12,7 @@ from tests.connectors.kills import kill_source
 from tests.connectors.objects.conftest import s3_options
 from tests.servers.s3 import S3
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 SEED = 31
 
 

@@ -10,7 +10,7 @@ from cluster.connectors.postgres import PostgresSink
 from tests.connectors.kills import kill_sink
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 RECORDS = 3000
 KEYS = 300
 

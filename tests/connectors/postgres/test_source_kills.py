@@ -13,7 +13,7 @@ from cluster.connectors.postgres import PostgresSource
 from tests.connectors.kills import kill_source
 from tests.servers.postgres import PostgresServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 MARK = -1
 NOW = "(extract(epoch FROM clock_timestamp()) * 1000000)::int8 * 1000"
 Seen = tuple[str, int]

@@ -14,7 +14,7 @@ from tests.connectors.kills import kill_sink
 from tests.connectors.redis.writing import asking, options
 from tests.servers.redis import RedisServer
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 SEED = 23
 RECORDS = 2000
 POINTS = [5, pytest.param(20, marks=pytest.mark.long)]

@@ -12,7 +12,7 @@ from cluster.connectors.contract import Delivery
 from cluster.connectors.sqlite.options import SqliteSink
 from tests.connectors.kills import kill_sink
 
-pytestmark = [pytest.mark.slow, pytest.mark.processes]
+pytestmark = [pytest.mark.slow]
 SEED = 11
 RECORDS = 3_000
 _NEIGHBOUR = """
