@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -49,17 +49,23 @@ def deploy(
     a new version it begins anew, beside the old one. What is not in FILE any more goes on until it is removed.
     Topics that the app writes are made where they are missing.
     """
+    deploy_file(
+        file,
+        servers,
+        as_json=as_json,
+        app=app,
+        external=external,
+        create_topics=create_topics,
+        partitions=partitions,
+    )
+
+
+def deploy_file(file: Path, servers: str, *, as_json: bool, **options: Any) -> None:
+    """Deploy what is in a file, and print what came of it. `options`: of `Client.deploy_app`."""
     content = file.read_bytes()
 
     async def work(client: "Client") -> None:
-        deployed = await client.deploy_app(
-            content,
-            file_name=file.name,
-            app=app,
-            external=external,
-            create_topics=create_topics,
-            partitions=partitions,
-        )
+        deployed = await client.deploy_app(content, file_name=file.name, **options)
         if as_json:
             changes = [
                 {"stage": name, "version": version, "change": str(change)}

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cluster.cli.route_deploying import COMMANDS, deploy_file
+from cluster.cli.app import deploy_file
+from cluster.cli.route_deploying import COMMANDS
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def deploy(file: Path, partitions: int, servers: str, as_json: bool) -> None:  #
     if not all(outcome.passed for outcome in outcomes):
         _print_outcomes(file, outcomes)
         raise SystemExit(FAILED)
-    deploy_file(file, servers, partitions, as_json=as_json)
+    deploy_file(file, servers, as_json=as_json, create_topics=True, partitions=partitions)
 
 
 for other in COMMANDS:
