@@ -95,10 +95,14 @@ class PostgresServer:
             return
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGSTOP)  # else it would start others meanwhile
-            for pid in _children(self._process.pid):
+            children = _children(self._process.pid)
+            for pid in children:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self._process.kill()
+            end = time.perf_counter() + START_S_MAX
+            while any(map(_runs, children)) and time.perf_counter() < end:  # they hold its shared memory until they end
+                time.sleep(LOOK_S)
         self._process.wait()
         self._process = None
 
@@ -130,6 +134,14 @@ class PostgresServer:
     def url(self, database: str, user: str = USER, password: str = PASSWORD) -> str:
         """For a connector."""
         return f"postgresql://{user}:{password}@127.0.0.1:{self.port}/{database}"
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in {"Z", "X"}
 
 
 def _children(pid: int) -> list[int]:
