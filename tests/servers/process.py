@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ STOP_S_MAX = 20.0
 LOOK_S = 0.005
 
 
-class ServerProcess:
+class ServerProcess(ABC):
     """`start` before use, `stop` at the end (which removes the data). What is run is `command`."""
 
     start_s_max = START_S_MAX
@@ -31,9 +32,9 @@ class ServerProcess:
         self.directory = Path(tempfile.mkdtemp(prefix=f"riverrun-{name}-"))
         self._process: subprocess.Popen[bytes] | None = None
 
+    @abstractmethod
     def command(self) -> list[str | Path]:
         """The program and its arguments."""
-        raise NotImplementedError
 
     def accepts(self) -> bool:
         """Whether it takes connections, and means it."""
