@@ -99,9 +99,12 @@ class Directory:
         if self._swept:
             return
         self._swept = True
-        ages = {path: path.stat().st_mtime for path in beside.iterdir() if path.is_file()}
-        for path, modified in ages.items():
-            if modified < max(ages.values()) - LEFT_OVER_S:
+        modified: dict[Path, float] = {}
+        for path in beside.iterdir():
+            with suppress(FileNotFoundError):  # its writer has just ended
+                modified[path] = path.stat().st_mtime
+        for path, at in modified.items():
+            if at < max(modified.values()) - LEFT_OVER_S:
                 path.unlink(missing_ok=True)
 
     def _read(self, name: str, begin: int, length: int | None) -> bytes | None:

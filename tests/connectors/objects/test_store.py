@@ -31,6 +31,14 @@ async def test_a_name_is_given_once(place: dict[str, Any]) -> None:
     assert not await store_of(place).create("a/b/one", b"later")
 
 
+async def test_the_first_ones_write_while_others_end(place: dict[str, Any]) -> None:
+    """Regression: what was beside when the first writer looked for leftovers was gone when it asked for its age."""
+    for run in range(30):
+        stores = [store_of(place) for _ in range(8)]
+        made = await asyncio.gather(*(stores[n % 8].create(f"{run}/{n}", b"") for n in range(24)))
+        assert all(made)
+
+
 async def test_parts_of_a_file(place: dict[str, Any]) -> None:
     """Its end is not an error, its absence is None."""
     store = store_of(place)
