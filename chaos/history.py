@@ -3,9 +3,10 @@
 `ok`: done. `fail`: definitely not done. `info`: unknown, for ever; an operation without a second event is `info`, too.
 """
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any, TextIO
 
@@ -42,33 +43,49 @@ class Event:
     name: str
     time_s: float
     value: dict[str, Any]
+    scope: str = ""
+    """Whose it is, where several workloads share a run: the workload's name; `nemesis` for faults."""
 
 
 @dataclass
 class History:
-    """Events in the order of their times."""
+    """Events in the order of their times; where there is a `file`, each is written as soon as it happens."""
 
     events: list[Event] = field(default_factory=list)
-    _operations: int = 0
+    file: TextIO | None = None
+    scope: str = ""
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def scoped(self, scope: str) -> "History":
+        """The same history for one workload: its events are in this one, too."""
+        return replace(self, scope=scope)
 
     def invoke(self, process: str, name: str, time_s: float, **value: Any) -> int:
         """An operation begins; its number."""
-        self._operations += 1
-        self._add(self._operations, process, Kind.INVOKE, name, time_s, value)
-        return self._operations
+        operation = next(self._numbers)
+        self._add(operation, process, Kind.INVOKE, name, time_s, value)
+        return operation
 
     def end(self, operation: int, process: str, kind: Kind, name: str, time_s: float, **value: Any) -> None:
         """It ended like this."""
         self._add(operation, process, kind, name, time_s, value)
 
     def _add(self, operation: int, process: str, kind: Kind, name: str, time_s: float, value: dict[str, Any]) -> None:
-        self.events.append(
-            Event(operation=operation, process=process, kind=kind, name=name, time_s=time_s, value=value)
+        event = Event(
+            operation=operation, process=process, kind=kind, name=name, time_s=time_s, value=value, scope=self.scope
         )
+        self.events.append(event)
+        if self.file is not None:
+            self.file.write(line(event))
 
     def write(self, file: TextIO) -> None:
         """One JSON line an event."""
-        file.writelines(json.dumps(asdict(event) | {"kind": event.kind.value}) + "\n" for event in self.events)
+        file.writelines(map(line, self.events))
+
+
+def line(event: Event) -> str:
+    """As it stands in a file."""
+    return json.dumps(asdict(event) | {"kind": event.kind.value}) + "\n"
 
 
 def read_history(lines: Iterable[str]) -> Iterator[Event]:

@@ -1,0 +1,105 @@
+"""The contract between a run and where it takes place. Workloads and nemeses know nothing else of a cluster.
+
+An arena has nodes 1 … n, clients on places of their own, a clock for the history, chance from the run's seed, and
+*injectors*: the faults that it can bring about. A run goes: `start` → workloads and nemesis → `heal` → final reads →
+`examine` → `stop`. Every wait in between has a bound; whatever an arena starts it ends in `stop`, after a failure, too.
+"""
+
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from chaos.checkers.anomaly import Anomaly
+from cluster.client.client import Client
+from cluster.config import ClientOptions
+
+Mend = Callable[[], Awaitable[None]]
+"""Ends one fault. May be called once; returns when it has taken effect."""
+
+
+class Injector(Protocol):
+    """One way to break the nodes of one arena; the fault's name, roles and options: `chaos.nemeses.catalogue`."""
+
+    def missing(self) -> str:
+        """Why it cannot be done here (no root, no such tool, no such file system), in a sentence; "" if it can."""
+        ...
+
+    async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
+        """Do it to these nodes; how it ends, or None if there is nothing to end. Options as the schedule drew them.
+
+        A node that does not run is passed over where the fault needs a process. RuntimeError with a sentence if it
+        turned out to be impossible: the run then fails, for a fault that did not happen proves nothing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who is what, at one moment, as far as a client could find out."""
+
+    leaders: Mapping[tuple[str, int], int]
+    """Of each partition (topic, number) its leader's node, where it has one."""
+    controller: int | None
+    coordinators: Mapping[str, int]
+    """Of each group the node that coordinates it."""
+    alive: Sequence[int]
+    """Nodes whose process, or simulated twin, runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What an arena can say about itself at the end of a run; times in seconds."""
+
+    kind: str
+    """`sim` or `processes`, and what of it: shown in the report."""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    """Elections, restarts, bytes through proxies, …"""
+    notes: Sequence[str] = ()
+    """Sentences: what this machine did not allow."""
+
+
+class Arena(Protocol):
+    """A cluster, and how it is broken."""
+
+    name: str
+    nodes: Sequence[int]
+    random: random.Random
+    """For workloads: drawn from the run's seed. Schedules have their own."""
+    injectors: Mapping[str, Injector]
+
+    def now_s(self) -> float:
+        """Seconds since the run began; the history's clock, monotone."""
+        ...
+
+    async def start(self) -> None:
+        """Every node runs and the cluster answers. RuntimeError with the reason if not within a bound."""
+        ...
+
+    def client(self, name: str, options: ClientOptions | None = None) -> Client:
+        """A client on a place of its own, not opened yet. Who made it closes or abandons it."""
+        ...
+
+    def cut_off(self, client: str, seconds: float) -> None:
+        """For so long nothing gets from that client to any node, nor back. An arena that cannot does nothing."""
+        ...
+
+    async def roles(self) -> Roles:
+        """As it is now; while nobody answers, what was last known."""
+        ...
+
+    def check(self) -> None:
+        """What must hold at any moment (invariants, no node ended by itself); raises with a sentence."""
+        ...
+
+    async def heal(self) -> None:
+        """Everything works again, every node runs, and the cluster answers, within a bound: else RuntimeError."""
+        ...
+
+    async def examine(self) -> list[Anomaly]:
+        """After the final reads: every replica's bytes compared, nodes' logs scanned, ends of processes looked at."""
+        ...
+
+    async def stop(self) -> Figures:
+        """The end: every process, file system, proxy and namespace of this arena is gone."""
+        ...

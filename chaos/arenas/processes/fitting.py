@@ -1,0 +1,69 @@
+"""The contract of what is fitted around nodes before they start: proxies, file systems, namespaces, preloads.
+
+A fitting changes how nodes are launched, and brings the faults that become possible by it. Several are stacked; each
+sees what those before it have changed. It ends everything that it has made, whatever happened in between.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from chaos.arenas.arena import Injector
+from cluster.config import NodeConfig
+
+
+@dataclass
+class Launch:
+    """How one node is started; fittings change it."""
+
+    node: int
+    folder: Path
+    """Of this node alone: its configuration and its log. Its data is in `config.data_dir`."""
+    config: NodeConfig
+    before: list[str] = field(default_factory=list)
+    """Put before the command, such as `ip netns exec NAME`."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Beside what this process has."""
+
+
+class Nodes(Protocol):
+    """The processes, as fittings and injectors may use them. Nodes are numbered from 1."""
+
+    launches: Mapping[int, Launch]
+
+    def pid(self, node: int) -> int | None:
+        """Its process, if it runs."""
+        ...
+
+    async def start(self, node: int) -> None:
+        """Start it if it does not run; returns when the process is there, which may be before it answers."""
+        ...
+
+    async def kill(self, node: int) -> None:
+        """SIGKILL; the process is gone when this returns. Nothing if it does not run."""
+        ...
+
+    async def terminate(self, node: int) -> None:
+        """SIGTERM; gone when this returns. A stop that takes over 10 s is noted as an anomaly of the run."""
+        ...
+
+    def expect_end(self, node: int) -> None:
+        """From now on this node may end by itself (its disk fails, say) until it is started again."""
+        ...
+
+
+class Fitting(Protocol):
+    """Something around the nodes of one arena."""
+
+    def missing(self) -> str:
+        """Why it cannot be fitted on this machine, in a sentence; "" if it can."""
+        ...
+
+    async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
+        """Before the first node starts: change the launches; the faults that are now possible, by name."""
+        ...
+
+    async def remove(self) -> Mapping[str, int]:
+        """After the last node has ended: nothing of it is left. What it counted."""
+        ...

@@ -1,0 +1,1 @@
+"""What goes wrong: the faults there are, schedules of them drawn from a seed, and whoever carries a schedule out."""
