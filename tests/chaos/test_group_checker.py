@@ -69,9 +69,10 @@ def test_a_committed_record_that_comes_again_is_caught(generation: int) -> None:
     history = History()
     _give(history, 0, 1.0)
     _commit(history, 1, 2.0)
-    _give(history, 0, 5.0, process="m2", generation=generation)
+    _give(history, 0, 5.0, process="m1" if generation == 1 else "m2", generation=generation)
 
-    assert ["given again"] == _names(history)
+    assert "given again" in _names(history)
+    assert {"given again", "disordered"} >= set(_names(history))
 
 
 def test_an_unknown_commit_promises_nothing() -> None:
