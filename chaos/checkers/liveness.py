@@ -62,7 +62,7 @@ def unavailability(
     mine = [event for event in events if event.scope == scope]
     last_s: dict[str, float] = {}
     for event in mine:
-        last_s[event.process] = event.time_s
+        last_s[event.process] = max(event.time_s, last_s.get(event.process, event.time_s))
     marks: dict[int, list[tuple[float, Kind, Send]]] = {}
     for send in sends_and_reads(mine)[0]:
         if send.kind is Kind.FAIL and send.expected_end is not None:

@@ -167,12 +167,17 @@ def _maps_of_reader(
     found = []
     for node, table in tables.items():
         has = _added_up(held for held in table.values() if held.offset < end)
-        for place, held in sorted(wanted.items(), key=str):
-            there = has.get(place)
-            if there is None or (there.offset, there.value) != (held.offset, held.value):
-                where = f"{read.partition}@{held.offset} is {held} for {read.process}; node {node} has {there}"
+        for place in sorted({*wanted, *has}, key=str):
+            ours, theirs = wanted.get(place), has.get(place)
+            if _identity(ours) != _identity(theirs):
+                where = f"{read.partition}, key {place[0]}: {ours} for {read.process}, {theirs} on node {node}"
                 found.append(Anomaly(DIVERGENT, where, proof(read.operation)))
     return found
+
+
+def _identity(held: Held | None) -> tuple[int, str] | None:
+    """Of a record that was read and has no checksum, or of one on disk."""
+    return None if held is None else (held.offset, held.value)
 
 
 def _receipts(
