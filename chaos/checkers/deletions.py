@@ -34,6 +34,10 @@ def check_deletions(
             asked[partition] = max(asked[partition], event.value["before"])
         elif event.name == "delete" and event.kind is Kind.OK:
             done[partition] = max(done[partition], event.value["before"])
+            left = event.value.get("left", event.value["before"])
+            if left < event.value["before"]:
+                detail = f"{partition}: deleted before {event.value['before']}, and told that {left} is left"
+                found.append(Anomaly("not deleted", detail))
         elif event.name == "read" and event.kind is Kind.OK:
             told = event.value.get("first", 0)
             if told > first:
