@@ -26,7 +26,7 @@ def majority(_: Sequence[int], nodes: Sequence[int], options: Mapping[str, Any])
 
 
 def majorities_ring(_: Sequence[int], nodes: Sequence[int], options: Mapping[str, Any]) -> Cuts:
-    """Each node hears a majority, no two the same: of five, its two neighbours in a ring; of three, only one of them."""
+    """Each node hears a majority, no two the same: of five, its two neighbours in a ring; of three, one of them."""
     ring = _shuffled(nodes, options)
     wide = len(ring) // 2 + 1
     cuts = set()

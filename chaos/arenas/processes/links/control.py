@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from toxiproxy.exceptions import ProxyExists
+
 from chaos.arenas.processes.links.api import Api, library_of
-from chaos.arenas.processes.links.errors import TooSlow
+from chaos.arenas.processes.links.errors import AlreadyThere, TooSlow
 
 CALL_S_MAX = 3.0
 T = TypeVar("T")
@@ -40,6 +42,7 @@ class Control:
     """One server, by its API."""
 
     def __init__(self, port: int, *, host: str = "127.0.0.1", call_s_max: float = CALL_S_MAX) -> None:
+        self.port = port
         self._api = Api(host, port, timeout_s=call_s_max)
         library = library_of(self._api)
         self._toxiproxy, self._proxy_class = library.toxiproxy(), library.proxy
@@ -51,7 +54,10 @@ class Control:
 
     async def create(self, name: str, *, listen: str, upstream: str) -> str:
         """A proxy that takes connections; where it listens: with port 0 the machine has chosen."""
-        proxy = await self._call(self._toxiproxy.create, upstream, name, listen)
+        try:
+            proxy = await self._call(self._toxiproxy.create, upstream, name, listen)
+        except ProxyExists as error:  # the library has looked for itself
+            raise AlreadyThere(f"Toxiproxy has a proxy {name!r} already") from error
         return str(proxy.listen)
 
     async def proxies(self) -> dict[str, bool]:

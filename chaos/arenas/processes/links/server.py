@@ -60,8 +60,7 @@ class Server:
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(START_S_MAX):
-                    while self.pid is not None and not (answers := await self._answers()):
-                        await asyncio.sleep(LOOK_S)
+                    answers = await self._answers()
         finally:
             if not answers:
                 await self.end()
@@ -89,11 +88,13 @@ class Server:
         await self._process.wait()
 
     async def _answers(self) -> bool:
-        try:
-            await self.control.version()
-        except ToxiproxyError:
-            return False
-        return True
+        """Return as soon as it does, or has ended."""
+        while self.pid is not None:
+            with contextlib.suppress(ToxiproxyError):
+                await self.control.version()
+                return True
+            await asyncio.sleep(LOOK_S)
+        return False
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-1000:].strip()
