@@ -7,6 +7,8 @@ STAMP := $(VENV)/.installed
 N ?= 200
 FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The order of sets, and with it every simulated run, is the same again; other numbers are other runs.
+export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo history test test-long kills seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check fmt proto lock

@@ -30,7 +30,10 @@ class Launch:
 class Nodes(Protocol):
     """The processes, as fittings and injectors may use them. Nodes are numbered from 1."""
 
-    launches: Mapping[int, Launch]
+    @property
+    def launches(self) -> Mapping[int, Launch]:
+        """By node."""
+        ...
 
     def pid(self, node: int) -> int | None:
         """Its process, if it runs."""
