@@ -66,7 +66,7 @@ def _client_cut(chance: random.Random) -> dict[str, Any]:
     return {"direction": chance.choice(DIRECTIONS), "refused": chance.random() < LOUD_SHARE}
 
 
-register(
+KINDS = (
     FaultKind(
         name="partition_one",
         family="partition",
@@ -208,3 +208,4 @@ register(
         minority=False,  # as with client_cut
     ),
 )
+register(*KINDS)

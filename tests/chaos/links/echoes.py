@@ -19,7 +19,7 @@ class Echo:
     async def open(self) -> AsyncIterator["Echo"]:
         """Serve until the end of the block."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.address = "127.0.0.1:%d" % server.sockets[0].getsockname()[1]
+        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
@@ -53,11 +53,11 @@ async def connected(address: str) -> AsyncIterator[tuple[asyncio.StreamReader, a
             await writer.wait_closed()
 
 
-async def echoed(address: str, said: bytes = b"here") -> bytes:
-    """What comes back of it on a new connection; `b""`: it was closed; ConnectionError: refused, or reset."""
-    async with connected(address) as (reader, writer):
+async def echoed(address: str, said: bytes = b"here", *, within_s: float = 10.0) -> bytes:
+    """What comes back of it on a new connection: less, if it was closed. ConnectionError, TimeoutError."""
+    got = b""
+    async with asyncio.timeout(within_s), connected(address) as (reader, writer):
         writer.write(said)
-        got = b""
         while len(got) < len(said) and (data := await reader.read(65536)):
             got += data
-        return got
+    return got

@@ -187,7 +187,7 @@ async def test_bytes_are_counted_when_a_connection_ends(control: Control, proxy:
         await reader.readexactly(1000)
         assert {} == await control.received()
     async with asyncio.timeout(PATIENCE_S):
-        while not (received := await control.received()).get("link"):
+        while not (received := await control.received()).get("link"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     assert 1000 == received["link"].upstream

@@ -1,8 +1,8 @@
 """The fitting: a proxy for every link, what is wanted of each, and a server that does it.
 
-`_toxics` and `_refused` say what is wanted; every change is written there first and then asked of the server. A server
-that does not answer, or has ended, is replaced by a new one, which gets everything that is wanted; so a change that got
-no answer is done by then, and one that is done twice has done no harm.
+`_toxics` and `_refused` say what is wanted; a change is written there first and then asked of the server, one change
+after the other. A server that does not answer, or has ended, is replaced by a new one, which gets everything that is
+wanted: so a change that got no answer is done by then.
 """
 
 import asyncio
@@ -17,9 +17,8 @@ import structlog
 
 from chaos.arenas.arena import Injector, Mend
 from chaos.arenas.processes.fitting import Nodes
-from chaos.arenas.processes.links.control import Control, Received, Toxic
+from chaos.arenas.processes.links.control import CALL_S_MAX, Control, Received, Toxic
 from chaos.arenas.processes.links.errors import (
-    AlreadyThere,
     NotThere,
     ServerFailed,
     TooSlow,
@@ -43,23 +42,31 @@ LOOPBACK = "127.0.0.1,localhost,::1"
 class Links:
     """See Fitting. Its faults are those of `injectors.py`."""
 
-    def __init__(self, folder: Path, program: Path | None = None) -> None:
-        """The server's log goes into the folder; without a program it is looked for."""
+    call_s_max = CALL_S_MAX
+    """A server that takes longer for an answer hangs."""
+
+    def __init__(self, program: Path | None = None) -> None:
+        """Of Toxiproxy's server; without it, it is looked for. Its log goes beside the nodes' folders."""
         self.links: Sequence[Link] = ()
         self.restarts = 0
         """Servers that had to be replaced."""
-        self._folder = folder
         self._program = program or find_server()
         self._nodes: Nodes | None = None
         self._ports: PortBlock | None = None
         self._api_port = 0
+        self._log = Path()
         self._server: Server | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._replacing = asyncio.Lock()
+        self._changing = asyncio.Lock()
         self._toxics: dict[str, dict[str, Toxic]] = {}
         self._refused: Counter[str] = Counter()
         self._numbers = itertools.count(1)
         self._broken = ""
+
+    @property
+    def server_pid(self) -> int | None:
+        """The server's process, if it runs."""
+        return self._server.pid if self._server is not None else None
 
     def missing(self) -> str:
         """See Fitting."""
@@ -74,6 +81,8 @@ class Links:
         ports = self._ports = PortBlock()
         self._nodes, self._api_port = nodes, ports.take()
         launches = nodes.launches
+        self._log = next(iter(launches.values())).folder.parent / "toxiproxy.log"
+        self._log.parent.mkdir(parents=True, exist_ok=True)
         self.links = plan_links(
             [launches[node].config for node in sorted(launches)], lambda: f"127.0.0.1:{ports.take()}"
         )
@@ -118,54 +127,67 @@ class Links:
             for link, stream in where
         ]
 
-        async def mend() -> None:
+        def want() -> None:
             for name, toxic in imposed:
-                self._toxics[name].pop(toxic.name, None)
-            await self._change(lambda control: [_remove(control, name, toxic) for name, toxic in imposed])
+                self._toxics[name][toxic.name] = toxic
 
-        for name, toxic in imposed:
-            self._toxics[name][toxic.name] = toxic
+        def forget() -> None:
+            for name, toxic in imposed:
+                del self._toxics[name][toxic.name]
+
+        async def mend() -> None:
+            await self._change(forget, lambda control: [_remove(control, name, toxic) for name, toxic in imposed])
+
         try:
-            await self._change(lambda control: [_add(control, name, toxic) for name, toxic in imposed])
+            await self._change(want, lambda control: [control.add(name, toxic) for name, toxic in imposed])
         except ToxiproxyError:
             await mend()
             raise
         return mend
 
     async def refuse(self, links: Collection[Link]) -> Mend:
-        """Close what goes over these links, and refuse new connections."""
+        """Close what goes over these links, and refuse new connections; RuntimeError if it is not to be had."""
         names = [link.name for link in links]
-        self._refused.update(names)
-        await self._change(lambda control: [control.disable(name) for name in names])
 
         async def mend() -> None:
-            self._refused.subtract(names)
-            again = [name for name in names if not self._refused[name]]
-            await self._change(lambda control: [control.enable(name) for name in again])
+            await self._change(
+                lambda: self._refused.subtract(names),
+                lambda control: [control.enable(name) for name in names if not self._refused[name]],
+            )
 
+        try:
+            await self._change(
+                lambda: self._refused.update(names), lambda control: [control.disable(name) for name in names]
+            )
+        except ToxiproxyError:
+            await mend()
+            raise
         return mend
 
-    async def _change(self, calls: "_Calls") -> None:
-        if self._broken:
-            raise RuntimeError(self._broken)
-        server = self._server
-        assert server is not None, "it was fitted"
-        errors = await _all(calls(server.control))
-        if any(isinstance(error, Unreachable | TooSlow | ServerFailed) for error in errors):
-            await self._replace(server)
-        elif errors:
-            raise errors[0]
+    async def _change(self, want: Callable[[], None], calls: "_Calls") -> None:
+        """Want something else, and make the calls that bring it about."""
+        async with self._changing:
+            if self._broken:
+                raise RuntimeError(self._broken)
+            server = self._server
+            assert server is not None, "it was fitted"
+            want()
+            errors = await _all(calls(server.control))
+            if any(isinstance(error, Unreachable | TooSlow | ServerFailed) for error in errors):
+                await self._replace(server)
+            elif errors:
+                raise errors[0]
 
     # --- the server
 
     async def _start(self) -> Server:
         assert self._program is not None, "it is not missing"
-        server = Server(self._program, port=self._api_port, log=self._folder / "toxiproxy.log")
+        server = Server(self._program, port=self._api_port, log=self._log, call_s_max=self.call_s_max)
         await server.start()
         try:
             for link in self.links:
                 await server.control.create(link.name, listen=link.listen, upstream=link.upstream)
-                for toxic in list(self._toxics[link.name].values()):
+                for toxic in self._toxics[link.name].values():
                     await server.control.add(link.name, toxic)
                 if self._refused[link.name]:
                     await server.control.disable(link.name)
@@ -175,32 +197,31 @@ class Links:
         return server
 
     async def _replace(self, server: Server) -> None:
-        """Another one in its place, unless that has happened already."""
-        async with self._replacing:
-            if self._server is not server:
-                return
-            log_event.warning("toxiproxy_replaced", pid=server.pid)
-            self.restarts += 1
-            await server.end()
-            try:
-                self._server = await self._start()
-            except RuntimeError as error:
-                self._broken = f"Toxiproxy's server could not be replaced: {error}"
-                raise
+        """Another one in its place."""
+        log_event.warning("toxiproxy_replaced", pid=server.pid)
+        self.restarts += 1
+        await server.kill()
+        try:
+            self._server = await self._start()
+        except RuntimeError as error:
+            self._broken = f"Toxiproxy's server could not be replaced: {error}"
+            raise
 
     async def _watch(self) -> None:
         while not self._broken:
             server = self._server
             assert server is not None, "it was fitted"
             await server.ended()
-            with contextlib.suppress(RuntimeError):  # whoever asks next is told
-                await self._replace(server)
+            async with self._changing:
+                if self._server is server:
+                    with contextlib.suppress(RuntimeError):  # whoever asks next is told
+                        await self._replace(server)
 
     async def _end(self) -> None:
         assert self._watching is not None, "it was fitted"
         self._watching.cancel()
         await asyncio.gather(self._watching, return_exceptions=True)
-        async with self._replacing:
+        async with self._changing:
             assert self._server is not None, "it was fitted"
             await self._server.end()
             self._server = None
@@ -252,13 +273,8 @@ class Links:
 _Calls = Callable[[Control], Sequence[Awaitable[None]]]
 
 
-async def _add(control: Control, name: str, toxic: Toxic) -> None:
-    with contextlib.suppress(AlreadyThere):  # a new server has been told of it
-        await control.add(name, toxic)
-
-
 async def _remove(control: Control, name: str, toxic: Toxic) -> None:
-    with contextlib.suppress(NotThere):  # a new server has not
+    with contextlib.suppress(NotThere):  # it never was: of those that were wanted together another was refused
         await control.remove(name, toxic.name)
 
 

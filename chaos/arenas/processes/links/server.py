@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from chaos.arenas.processes.links.control import Control
+from chaos.arenas.processes.links.control import CALL_S_MAX, Control
 from chaos.arenas.processes.links.errors import ToxiproxyError
 
 VERSION = "2.12.0"
@@ -31,9 +31,9 @@ def find_server() -> Path | None:
 class Server:
     """One run of it. Whoever starts it ends it; its proxies are gone with it."""
 
-    def __init__(self, program: Path, *, port: int, log: Path) -> None:
+    def __init__(self, program: Path, *, port: int, log: Path, call_s_max: float = CALL_S_MAX) -> None:
         """`port`: of its API, on loopback. What it says goes behind what is in `log`."""
-        self.control = Control(port)
+        self.control = Control(port, call_s_max=call_s_max)
         self._program = program
         self._port = port
         self._log = log
@@ -78,9 +78,14 @@ class Server:
             async with asyncio.timeout(END_S_MAX):
                 await process.wait()
         except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """The same at once."""
+        if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+                self._process.kill()
+            await self._process.wait()
 
     async def ended(self) -> None:
         """Return when its process has ended."""
