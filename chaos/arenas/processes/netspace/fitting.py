@@ -1,8 +1,8 @@
 """The fitting: nodes in namespaces of their own, and clients that reach them through a place among those.
 
 Nodes listen on, and tell, addresses that exist in the run's namespaces only; it takes `insecure = true`. Whoever wants
-to talk to them from the machine's own namespace does it by a network of this fitting (`network`), which goes through a
-relay; a process that is started in `names.space(CLIENTS)` needs nothing of the kind.
+to talk to them from the machine's own namespace does it through a relay (`Launch.ways`); a process that is started in
+`names.space(CLIENTS)` needs nothing of the kind.
 
 A fitting that gives nodes addresses of its own, as proxies on loopback do, cannot be fitted beside this one.
 """
@@ -22,7 +22,6 @@ from chaos.arenas.processes.netspace.injectors import EFFECTS, PacketInjector, l
 from chaos.arenas.processes.netspace.namespaces import Names, find_ip, why_not
 from chaos.arenas.processes.netspace.tables import Tables, find_nft
 from cluster.config import ListenerConfig, PeerConfig
-from cluster.world import Channel, Listener, Network, Route
 
 CLIENT_PORT, PEER_PORT, HTTP_PORT = 7171, 7271, 7371
 """The same on every node: each has a namespace of its own."""
@@ -38,7 +37,6 @@ class NetSpace:
         self._names: Names | None = None
         self._control: Control | None = None
         self._tables: Tables | None = None
-        self._sockets: dict[str, str] = {}
 
     def missing(self) -> str:
         """See Fitting."""
@@ -52,16 +50,15 @@ class NetSpace:
         """See Fitting. RuntimeError if namespaces cannot be made."""
         names = self._names = Names.of(os.getpid(), next(_runs), tuple(nodes.launches))
         folder = Path(tempfile.mkdtemp(prefix=f"{names.run}-"))
-        relays = {}
-        for node in names.nodes:
-            for port in (CLIENT_PORT, HTTP_PORT):
-                path = str(folder / f"{node}-{port}")
-                relays[path] = (names.address(node), port)
-                self._sockets[f"{names.address(node)}:{port}"] = path
+        relays = {
+            str(folder / f"{node}-{port}"): (names.address(node), port)
+            for node in names.nodes
+            for port in (CLIENT_PORT, HTTP_PORT)
+        }
         control = self._control = Control(names, wiring=self._wiring, seed=self._seed)
         await control.start(folder, relays)
         for launch in nodes.launches.values():
-            _place(launch, names)
+            _place(launch, names, folder)
         tables = self._tables = Tables(names)
         switched = self._wiring == "switch"
         injectors: dict[str, Injector] = {
@@ -92,21 +89,16 @@ class NetSpace:
         assert self._names is not None, "fitted"
         return self._names
 
-    def network(self, inner: Network) -> Network:
-        """For clients: the nodes' addresses are reached through the relay, all others as ever."""
-        return _Relayed(inner, self._sockets)
 
-    def socket_path(self, address: str) -> str:
-        """Of a node's client or HTTP listener the unix socket by which it is reached from here."""
-        return self._sockets[address]
-
-
-def _place(launch: Launch, names: Names) -> None:
+def _place(launch: Launch, names: Names, folder: Path) -> None:
     """The launch, with the listeners of its place."""
     tool = find_ip()
     assert tool is not None, "namespaces were made with it"
     address = names.address(launch.node)
     launch.before += [tool, "netns", "exec", names.space(launch.node)]
+    launch.ways |= {
+        f"{address}:{port}": f"unix:{folder / f'{launch.node}-{port}'}" for port in (CLIENT_PORT, HTTP_PORT)
+    }
     launch.config = dataclasses.replace(
         launch.config,
         client=ListenerConfig(bind=f"{address}:{CLIENT_PORT}"),
@@ -121,20 +113,3 @@ def _place(launch: Launch, names: Names) -> None:
         insecure=True,  # no packet leaves the run's own namespaces
         processing=dataclasses.replace(launch.config.processing, deploy_from_anywhere=True),
     )
-
-
-class _Relayed:
-    """See Network."""
-
-    def __init__(self, inner: Network, sockets: Mapping[str, str]) -> None:
-        self._inner = inner
-        self._sockets = sockets
-
-    async def listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> Listener:
-        """See Network."""
-        return await self._inner.listen(address, routes, public=public)
-
-    def channel(self, address: str) -> Channel:
-        """See Network."""
-        path = self._sockets.get(address)
-        return self._inner.channel(f"unix:{path}" if path else address)
