@@ -62,11 +62,25 @@ class Figures:
 class Arena(Protocol):
     """A cluster, and how it is broken."""
 
-    name: str
-    nodes: Sequence[int]
-    random: random.Random
-    """For workloads: drawn from the run's seed. Schedules have their own."""
-    injectors: Mapping[str, Injector]
+    @property
+    def name(self) -> str:
+        """`sim` or `processes`."""
+        ...
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """1 … n."""
+        ...
+
+    @property
+    def random(self) -> random.Random:
+        """For workloads: from the run's seed. Schedules have their own."""
+        ...
+
+    @property
+    def injectors(self) -> Mapping[str, Injector]:
+        """What can be done to it, once it has started."""
+        ...
 
     def now_s(self) -> float:
         """Seconds since the run began; the history's clock, monotone."""
