@@ -71,16 +71,17 @@ class NetSpace:
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting: packets, and what was done to them."""
-        if self._control is None or self._tables is None:
-            if self._control is not None:  # it could not start
-                await self._control.end()
+        control, self._control = self._control, None
+        if control is None:
             return {}
         try:
-            counts = {f"switch_{name}": count for name, count in (await self._control.counts()).items()}
+            if self._tables is None:  # it could not start
+                return {}
+            counts = {f"switch_{name}": count for name, count in (await control.counts()).items()}
             if find_nft():
                 counts["nft_hits"] = await self._tables.hits()
         finally:
-            await self._control.end()
+            await control.end()
         return counts
 
     @property

@@ -118,7 +118,7 @@ def make_tunnels(names: Names) -> dict[int, int]:
     """A TUN device in each place; the descriptors of their other ends."""
     ends = {}
     for place in names.places:
-        with _inside(names.space(place)):
+        with inside(names.space(place)):
             end = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
             fcntl.ioctl(end, _TUN_SET_INTERFACE, struct.pack("16sH", DEVICE.encode(), _TUN | _WITHOUT_HEADER))
         ip("-n", names.space(place), "link", "set", DEVICE, "mtu", str(MTU), "txqueuelen", "1000")
@@ -134,7 +134,7 @@ def _bring_up(names: Names, place: int) -> None:
 
 
 @contextlib.contextmanager
-def _inside(space: str) -> Iterator[None]:
+def inside(space: str) -> Iterator[None]:
     """New sockets and devices of this thread are made there meanwhile."""
     back = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     there = os.open(f"/run/netns/{space}", os.O_RDONLY | os.O_CLOEXEC)
