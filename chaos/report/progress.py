@@ -26,15 +26,15 @@ TERMINAL_EVERY_S, LINES_EVERY_S = 0.25, 5.0
 
 @dataclass
 class RunState:
-    """What the run itself knows; it writes, the progress reads."""
+    """What the run itself knows."""
 
     title: str
     seconds: float
     """Of load, as planned."""
     now_s: Callable[[], float]
     """The history's clock."""
-    phase: str = "starting"
-    """In a word or two: starting, load, healing, reading, judging."""
+    phase: Callable[[], str]
+    """What it does just now, in a word or two."""
 
 
 def line(seen: Seen, state: RunState) -> str:
@@ -43,7 +43,7 @@ def line(seen: Seen, state: RunState) -> str:
     rates = seen.rates(now_s)
     parts = [
         f"{clock(now_s)} of {clock(state.seconds)}",
-        state.phase,
+        state.phase(),
         " ".join(f"{rates[kind]:,.0f} {kind.value}/s" for kind in seen.count),
         f"{some(seen.injected, 'fault')}, now {_now(seen)}",
         _worst_words(seen, now_s),
@@ -86,7 +86,9 @@ def screen(seen: Seen, state: RunState) -> Group:
     table.add_row("available", Text(_worst_words(seen, now_s)))
     for at_s, words in list(seen.last):
         table.add_row(Text(clock(at_s), style="dim", justify="right"), Text(words, style="dim"))
-    head = Text.assemble((state.title, "bold"), f"  {clock(now_s)} of {clock(state.seconds)}  ", (state.phase, "cyan"))
+    head = Text.assemble(
+        (state.title, "bold"), f"  {clock(now_s)} of {clock(state.seconds)}  ", (state.phase(), "cyan")
+    )
     return Group(head, table)
 
 

@@ -14,6 +14,8 @@ from chaos.nemeses.schedule import Schedule
 
 RUN, SCHEDULE, HISTORY, VERDICT = "run.json", "schedule.json", "history.jsonl", "verdict.json"
 S_PER_MINUTE = 60
+OWN = "own"
+"""The scenario of runs that have no named one."""
 OUR_SCOPES = ("nemesis", "run", "trace")
 """Scopes of a history that are no workload's."""
 
@@ -33,6 +35,8 @@ class Run:
     """Of the verdict: name, detail, workload, operations."""
     torn: bool = False
     """The history ends within a line."""
+    folder: str = ""
+    """Its name."""
 
 
 def read_run(folder: Path) -> Run:
@@ -47,6 +51,7 @@ def read_run(folder: Path) -> Run:
         verdict=verdict,
         anomalies=list(verdict.get("anomalies", ())) if verdict is not None else [],
         torn=torn,
+        folder=folder.name,
     )
 
 
@@ -71,13 +76,16 @@ def workloads(about: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def repeat_line(about: Mapping[str, Any]) -> str:
-    """The command that does the same again, from the repository."""
-    if about.get("repeat"):
-        return str(about["repeat"])
-    words = ["python -m chaos run", f"--arena {about.get('arena', 'sim')}"]
-    names = ",".join(workloads(about))
-    faults = ",".join(map(str, about.get("faults") or ()))
-    words += [f"--workload {names}"] * bool(names) + [f"--nemesis {faults}"] * bool(faults)
-    words += [f"--nodes {about['nodes']}"] * ("nodes" in about)
-    words += [f"--minutes {float(about['seconds']) / S_PER_MINUTE:g}"] * ("seconds" in about)
+    """The command that runs the same again, from the repository; the same faults where the same are possible."""
+    definition = about.get("definition") or {}
+    scenario, own = str(about.get("scenario") or OWN), []
+    if scenario == OWN:
+        own = [f"--workload {','.join(workloads(about))}", f"--nemesis {','.join(map(str, about.get('faults') or ()))}"]
+    words = ["python -m chaos run", *([scenario] if scenario != OWN else own), f"--arena {about.get('arena', 'sim')}"]
+    if "nodes" in about:
+        words.append(f"--nodes {about['nodes']}")
+    if "seconds" in about:
+        words.append(f"--minutes {float(about['seconds']) / S_PER_MINUTE:g}")
+    if "every_s" in definition:
+        words.append(f"--every {definition['every_s']:g}")
     return " ".join([*words, f"--seed {about.get('seed', 0)}"])

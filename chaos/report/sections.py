@@ -42,7 +42,13 @@ def facts(run: Run) -> Markup:
     skipped = [str(sentence) for sentence in about.get("skipped") or ()]
     rows.append(("Skipped", element("ul", [element("li", s) for s in skipped]) if skipped else "nothing"))
     items = [element("div", element("dt", name), element("dd", value)) for name, value in rows]
-    again = element("p", "The same again: ", element("code", repeat_line(about)), class_="repeat")
+    replay = f"python -m chaos replay chaos-runs/{run.folder}"
+    again = element(
+        "p",
+        "The same again, and, with its folder, the same faults at the same times:",
+        element("code", repeat_line(about), element("br"), replay),
+        class_="repeat",
+    )
     return join([element("dl", items, class_="facts"), again])
 
 
@@ -108,7 +114,7 @@ def anomalies(run: Run) -> Markup:
     known = set(_moments(run))
     parts: list[object] = [element("h2", "Anomalies")]
     if not run.anomalies and run.verdict is not None:
-        parts.append(element("p", "None was found. What was looked for:"))
+        parts.append(element("p", "None was found."))
     for name, count in by_name(run.anomalies).items():
         items = [
             _item(number, one, known) for number, one in _shown(run.anomalies) if str(one.get("name", "?")) == name
@@ -139,8 +145,8 @@ def _item(number: int, anomaly: Mapping[str, Any], known: set[int]) -> Markup:
 
 def _checked(run: Run) -> Markup | None:
     """What the run says that it checked, or else what its workloads' checkers are known to look for."""
-    if run.verdict is None:
-        return element("p", "Nothing was checked.")
+    if run.verdict is None or run.verdict.get("failure"):
+        return element("p", "The history was not checked.")
     told = run.verdict.get("checked")
     by_checker = told if isinstance(told, Mapping) else {"": told} if told else checked(workloads(run.about))
     if not by_checker:

@@ -11,7 +11,7 @@ from chaos.history import Event, History, Kind
 from chaos.report.run_folder import OUR_SCOPES
 from chaos.report.sentences import some
 from chaos.report.spans import Fault, faults
-from chaos.report.unavailability import JOIN_S
+from chaos.report.unavailability import IDLE_S
 
 RATE_OVER_S = 5.0
 """How much of the run rates are over."""
@@ -84,7 +84,8 @@ class Seen:
         if event.scope == "nemesis":
             self._fault(event)
         elif event.scope == "run":
-            self._of_the_run(event)
+            if event.kind is Kind.OK:
+                self._of_the_run(event)
         elif event.scope not in OUR_SCOPES:
             self._operation(event)
 
@@ -99,7 +100,7 @@ class Seen:
 
     def _send(self, event: Event, partition: str) -> None:
         idle_s = event.time_s - self._left_s.get(partition, event.time_s)
-        if partition not in self._since or (idle_s > JOIN_S and not self._anybody(partition, event.time_s)):
+        if partition not in self._since or (idle_s > IDLE_S and not self._anybody(partition, event.time_s)):
             self._since[partition] = event.time_s
         self._partitions[event.operation] = partition
         self._under_way.setdefault(partition, {})[event.operation] = event.time_s

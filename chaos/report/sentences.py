@@ -24,6 +24,9 @@ def headline(run: Run) -> tuple[str, str]:
     """The verdict in a few words, and the class of its colour."""
     if run.verdict is None:
         return "Not judged: the run has no verdict", "unknown"
+    if run.verdict.get("failure"):
+        found = f"; {some(len(run.anomalies), 'anomaly')} until then" if run.anomalies else ""
+        return f"The run did not come to its end{found}", "bad"
     if run.anomalies:
         return some(len(run.anomalies), "anomaly"), "bad"
     if not run.verdict.get("ok", False):
@@ -73,12 +76,15 @@ def verdict_sentence(run: Run, lasted: Spans) -> str:
     """How it came out, and what that rests on."""
     if run.verdict is None:
         return "It ended before anybody judged it. What follows is what it wrote until then, and proves nothing."
+    if run.verdict.get("failure"):
+        return f"{run.verdict['failure']}. A history without its final reads is not judged."
     if run.anomalies:
         names = ", ".join(
             f"{name} {TIMES} {count:,}" if count > 1 else name for name, count in by_name(run.anomalies).items()
         )
         return f"Found: {names}."
     if not run.verdict.get("ok", False):
-        return "No checker found an anomaly, but the run did not come to its end: see the notes."
-    healed = ["Everything was healed and the final reads were done"] if "healed" in lasted.marks else []
-    return f"{' '.join(healed) or 'It ran to its end'}; what the checkers below look for was not found."
+        return "No checker found an anomaly, and yet the verdict is not good: see the notes."
+    healed = "healed" in lasted.marks
+    how = "Everything was healed and read to its end" if healed else "It ran to its end"
+    return f"{how}; what the checkers below look for was not found."

@@ -72,7 +72,7 @@ class Spans:
 def spans(events: Sequence[Event], nodes: Iterable[int] = ()) -> Spans:
     """Of a whole history. `nodes`: those that there are, though none of them may ever be told of."""
     end_s = max((event.time_s for event in events), default=0.0)
-    ours = [event for event in events if event.scope == "run"]
+    ours = [event for event in events if event.scope == "run" and event.kind is Kind.OK]
     roles = [event for event in ours if event.name == "roles"]
     marks: dict[str, float] = {}
     for event in ours:

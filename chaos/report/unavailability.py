@@ -1,8 +1,9 @@
 """When a partition acknowledged nothing although somebody was sending to it.
 
-A send is under way from its invocation to its outcome; sends that follow one another within `JOIN_S` are one wish to
-send. A window is a stretch of such a wish without an acknowledgement in it; it begins when a send is under way. A send
-without an outcome belongs to a client that has vanished: it only counts where it began.
+A send is under way from its invocation to its outcome; one without an outcome as long as anything was heard of its
+sender. Sends that follow one another within `IDLE_S` are one wish to send. A window is a stretch of such a wish without
+an acknowledgement in it; it begins when a send is under way. What was refused because of the partition's end was
+answered, and does not count.
 """
 
 from bisect import bisect_left, bisect_right
@@ -14,7 +15,7 @@ from itertools import accumulate, pairwise
 from chaos.history import Kind
 from chaos.report.operations import Operation
 
-JOIN_S = 1.0
+IDLE_S = 5.0
 WINDOW_S_MIN = 0.5
 """What is shorter is latency."""
 
@@ -36,11 +37,17 @@ def unavailable(done: Iterable[Operation], at_least_s: float = WINDOW_S_MIN) -> 
     """Of each partition that was sent to ("workload/partition") its windows; of most of them, none."""
     wishes: dict[str, list[Window]] = defaultdict(list)
     acknowledged: dict[str, list[float]] = defaultdict(list)
+    done = list(done)
+    heard_s: dict[tuple[str, str], float] = {}
+    for one in done:
+        seat = one.scope, one.process
+        heard_s[seat] = max(heard_s.get(seat, 0.0), one.invoked_s if one.ended_s is None else one.ended_s)
     for send in done:
-        if send.name != "send" or "partition" not in send.value:
+        answered = send.kind is Kind.FAIL and send.value.get("expected_end") is not None
+        if send.name != "send" or "partition" not in send.value or answered:
             continue
         partition = f"{send.scope}/{send.value['partition']}"
-        ended_s = send.invoked_s if send.ended_s is None else send.ended_s
+        ended_s = heard_s[send.scope, send.process] if send.ended_s is None else send.ended_s
         wishes[partition].append(Window(send.invoked_s, ended_s))
         if send.kind is Kind.OK:
             acknowledged[partition].append(ended_s)
@@ -61,7 +68,7 @@ def partition_order(partition: str) -> tuple[str, int, str]:
 def _joined(wishes: list[Window]) -> list[Window]:
     joined: list[Window] = []
     for wish in sorted(wishes):
-        if joined and wish.start_s - joined[-1].end_s <= JOIN_S:
+        if joined and wish.start_s - joined[-1].end_s <= IDLE_S:
             joined[-1] = Window(joined[-1].start_s, max(joined[-1].end_s, wish.end_s))
         else:
             joined.append(wish)

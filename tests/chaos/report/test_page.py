@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.history import History, Kind
+from chaos.report.meanings import DEFINITIONS
 from chaos.report.page import page, write_report
 from chaos.report.pictures import LEFT, WIDE
 from chaos.report.run_folder import HISTORY, RUN, VERDICT, read_run, repeat_line
@@ -20,7 +21,7 @@ NASTY = "</style><script>alert('x')</script>&amp;\"'\x00\ud800"
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Page]:
     """A run with two anomalies."""
-    path = write_sample(tmp_path_factory.mktemp("bad"), Sample(seconds=120.0, per_s=50.0))
+    path = write_sample(tmp_path_factory.mktemp("bad"), Sample(seconds=60.0, per_s=30.0))
     return path, read_page(path.read_text())
 
 
@@ -137,7 +138,8 @@ def test_without_anomalies_it_says_what_was_checked(tmp_path: Path) -> None:
     read = read_page(page(read_run(_folder(tmp_path, history, {"ok": True, "anomalies": []}))))
 
     assert ["No anomalies"] == [element.text for element in read.all("p", "verdict")]
-    assert {"lost write", "inconsistent offsets", "real-time inversion"} <= {e.text for e in read.all("b")}
+    assert set(DEFINITIONS.get("log", ())) <= {e.text for e in read.all("b")}
+    assert bool(DEFINITIONS) is ("What was checked" in read.all("section")[1].text)
     assert [] == [link for link in read.links if link.startswith("#op")]
 
 
@@ -175,12 +177,35 @@ def test_a_run_may_fail_without_an_anomaly(tmp_path: Path) -> None:
     assert ["node 2 did not come back"] == [element.text for element in read.all("li")]
 
 
+def test_a_run_that_broke_off_proves_nothing(tmp_path: Path) -> None:
+    """Its failure stands at the top, in its words."""
+    verdict = {"ok": False, "failure": "RuntimeError: node 2 does not answer", "anomalies": []}
+
+    read = read_page(page(read_run(_folder(tmp_path, History(), verdict))))
+
+    assert ["The run did not come to its end"] == [element.text for element in read.all("p", "verdict")]
+    assert "RuntimeError: node 2 does not answer. A history" in read.all("div", "bad")[0].text
+
+
+def test_the_line_that_repeats_a_run() -> None:
+    """Of a named scenario its name, of a mix of somebody's own all of it."""
+    named = {"scenario": "kills", "arena": "processes", "seed": 7, "seconds": 90.0, "nodes": 3}
+    own = {**named, "scenario": "own", "workloads": {"log": {}, "groups": {}}, "faults": ["kill", "pause"]}
+    own["definition"] = {"every_s": 6.5}
+
+    assert "python -m chaos run kills --arena processes --nodes 3 --minutes 1.5 --seed 7" == repeat_line(named)
+    assert (
+        "python -m chaos run --workload log,groups --nemesis kill,pause --arena processes "
+        "--nodes 3 --minutes 1.5 --every 6.5 --seed 7"
+    ) == repeat_line(own)
+
+
 @pytest.mark.slow
 def test_a_long_run_makes_a_small_page(tmp_path: Path) -> None:
-    """10,000 operations, 3,000 anomalies and reads of a thousand records: below 1 MB, what is left out is counted."""
+    """4,000 operations, 3,000 anomalies and reads of a thousand records: below 1 MB, what is left out is counted."""
     history = History()
     log = history.scoped("log")
-    numbers = [_one_send(log, 0.03 * place, 0.03 * place + 0.01, partition=place % 40) for place in range(10_000)]
+    numbers = [_one_send(log, 0.08 * place, 0.08 * place + 0.01, partition=place % 40) for place in range(4000)]
     read = log.invoke("final", "read", 321.0, partition=0)
     records = [[offset, "k", "v" * 50] for offset in range(1000)]
     log.end(read, "final", Kind.OK, "read", 322.0, partition=0, records=records)

@@ -27,7 +27,7 @@ def _under_way() -> tuple[History, RunState]:
         number = log.invoke("p", "send", 16.0, partition=partition, key=None, value=kind.value)
         log.end(number, "p", kind, "send", 16.1)
     log.invoke("p", "send", 17.0, partition=0, key=None, value="waits")
-    return history, RunState("log, seed 7", 60.0, lambda: 20.0, "load")
+    return history, RunState("log, seed 7", 60.0, lambda: 20.0, lambda: "load")
 
 
 def test_a_line_says_all_of_it() -> None:

@@ -30,8 +30,10 @@ def _windows(sends: list[Send], at_least_s: float = 0.5) -> list[Window]:
         ([(1.0, 4.0, Kind.INFO)], [Window(1.0, 4.0)]),
         ([(1.0, 2.0, Kind.FAIL), (2.5, 4.0, Kind.OK)], [Window(1.0, 4.0)]),
         ([(1.0, 2.0, Kind.FAIL), (8.0, 8.1, Kind.OK)], [Window(1.0, 2.0)]),
+        ([(1.0, 2.0, Kind.FAIL), (2.1, 7.5, Kind.INFO), (8.0, 8.1, Kind.OK)], [Window(1.0, 8.1)]),
         ([(1.0, 9.0, Kind.OK), (1.0, 3.0, Kind.OK), (2.0, 6.0, Kind.OK)], [Window(1, 3), Window(3, 6), Window(6, 9)]),
-        ([(1.0, None, Kind.INFO), (5.0, 5.1, Kind.OK)], []),
+        ([(1.0, None, Kind.INFO)], []),
+        ([(1.0, None, Kind.INFO), (1.5, 5.0, Kind.OK)], [Window(1.0, 5.0)]),
     ],
     ids=[
         "nobody asks",
@@ -40,8 +42,10 @@ def _windows(sends: list[Send], at_least_s: float = 0.5) -> list[Window]:
         "one that gave up",
         "refused, then tried again",
         "refused, then not tried for long",
+        "several in vain",
         "others are acknowledged meanwhile",
-        "a client that vanished",
+        "a client that vanished at once",
+        "a client that vanished when it had heard of another",
     ],
 )
 def test_a_window_is_a_wish_without_an_answer(sends: list[Send], expected: list[Window]) -> None:
@@ -65,6 +69,15 @@ def test_no_acknowledgement_is_within_a_window_and_somebody_waits_in_it(sends: l
     for window in _windows(plain, 0.1):
         assert [] == [end for _, end, kind in plain if kind is Kind.OK and window.start_s < end < window.end_s]
         assert any(start <= window.start_s < end for start, end, _ in plain)
+
+
+def test_a_refused_condition_is_an_answer() -> None:
+    """Whoever was told that the partition's end is another one was not kept waiting."""
+    history = History()
+    number = history.invoke("p", "send", 1.0, partition=0, key=None, value="v", expected_end=7)
+    history.end(number, "p", Kind.FAIL, "send", 4.0, error="CONFLICT")
+
+    assert {} == unavailable(operations(history.events))
 
 
 def test_the_worst_is_named() -> None:
