@@ -86,8 +86,18 @@ class Run:
                 await workload.finish()
         self._read_all = True
         self.phase = "comparing replicas"
-        self._anomalies += [("", anomaly) for anomaly in await self.arena.examine()]
+        await self._compare()
         self._say("end")
+
+    async def _compare(self) -> None:
+        """What the arena finds wrong by itself; every replica's copy goes into its workload's history."""
+        owners = {topic: workload.name for workload in self._workloads for topic in workload.topics}
+        anomalies, copies = await self.arena.examine(list(owners))
+        self._anomalies += [("", anomaly) for anomaly in anomalies]
+        for topic, copy in copies:
+            history = self.history.scoped(owners[topic])
+            operation = history.invoke("run", "copy", self.arena.now_s(), topic=topic, node=copy.node)
+            history.end(operation, "run", Kind.OK, "copy", self.arena.now_s(), topic=topic, **copy.plain())
 
     async def _faults(self) -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds
