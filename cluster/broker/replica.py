@@ -316,6 +316,7 @@ class Replica(Actor):
             self._publish(ready)
         if self._recovering and not self.raft.recovering:
             self._recovering = False
+            log_event.info("log_whole_again", partition=str(self.partition))
             self.log.whole_again()
             self._around.writer.submit(self.log, lambda _: None)
 
