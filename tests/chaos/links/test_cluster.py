@@ -145,7 +145,7 @@ async def test_links_that_are_slow_or_torn(tmp_path: Path) -> None:
 
 @pytest.mark.long
 async def test_partitions_of_the_whole_cluster(tmp_path: Path) -> None:
-    """Loudly, mute, halves, a bridge, one link, leaders alone: records go on. A ring of three: until it ends nobody hears a majority.
+    """Loudly, mute, halves, a bridge, one link, leaders alone: records go on; in a ring of three when it has ended.
 
     While some are cut off the proxies' server is killed: its successor cuts them off, too, until that is mended.
     """
