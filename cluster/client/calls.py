@@ -43,6 +43,10 @@ class Calls:
             channel = self._channels[address] = self._network.channel(address)
         return channel
 
+    def pass_over(self) -> None:
+        """The node that answered last answers, and is of no help: the next request goes to the next one."""
+        self._current = (self._current + 1) % len(self._servers)
+
     def backoff(self) -> Backoff:
         """The waits of something that is tried again."""
         return Backoff(self._options.retry_s_min, self._options.retry_s_max, self._random)
@@ -80,7 +84,7 @@ class Calls:
                         raise
                 elif not error.retry or (error.outcome is Outcome.UNKNOWN and not repeatable):
                     raise
-                self._current = (self._current + 1) % len(self._servers)
+                self.pass_over()
                 wait_s = 0.0 if doubted else backoff.next_s()
                 if loop.time() + wait_s >= end_s:
                     raise
