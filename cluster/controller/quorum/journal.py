@@ -198,7 +198,7 @@ class DurableJournal(Journal):  # type: ignore[misc]
             self._vouched = True
 
     def _wipe(self, position: int) -> None:
-        """Whatever stands there was never acknowledged. The file keeps its length, or it would seem to have been cut."""
+        """What stands there was never acknowledged. The file keeps its length, or it would seem to have been cut."""
         self._file.write(position, [bytes(max(self._file.size() - position, 0))])
 
     def _open(self, disk: Disk) -> File:
