@@ -36,6 +36,10 @@ class Calls:
         """More nodes of the same cluster."""
         self._servers += [address for address in dict.fromkeys(addresses) if address not in self._servers]
 
+    def ask_another(self) -> None:
+        """The next call goes to the next node."""
+        self._current = (self._current + 1) % len(self._servers)
+
     def channel(self, address: str) -> Channel:
         """The channel to a node; made when first asked for, shared by all who talk to that node."""
         channel = self._channels.get(address)
@@ -80,7 +84,7 @@ class Calls:
                         raise
                 elif not error.retry or (error.outcome is Outcome.UNKNOWN and not repeatable):
                     raise
-                self._current = (self._current + 1) % len(self._servers)
+                self.ask_another()
                 wait_s = 0.0 if doubted else backoff.next_s()
                 if loop.time() + wait_s >= end_s:
                     raise

@@ -38,6 +38,11 @@ class Directory:
 
     async def _ask(self, topic: str) -> TopicRoute:
         request = api.topic_pb2.GetTopicRequest(name=topic).SerializeToString()
+        known = self._routes.get(topic)
+        if known is not None and not known[0].is_whole:
+            # Whoever was asked last did not help: a node that is cut off from the others names nobody, or always the
+            # same one, for as long as that lasts, and answers its clients.
+            self._calls.ask_another()
         try:
             answer = await self._calls.call(GET_TOPIC, request, repeatable=True, doubt=UnknownTopic)
         except UnknownTopic:
