@@ -304,11 +304,12 @@ class ListenerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerConfig:
-    """A node of the cluster as another one sees it; `peer` may differ per viewer (for proxies)."""
+    """A node of the cluster as another one sees it; the addresses may differ per viewer (for proxies)."""
 
     node: int
     peer: str
-    client: str
+    client: str = ""
+    """Where clients' requests are passed on to it; empty: where it says that clients reach it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,9 +12,11 @@ from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
+from chaos.arenas.processes.stopped import copies_on
 from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.config import ClientOptions
@@ -124,13 +126,21 @@ class ProcessArena:
             return "it knows of no controller"
         return f"it takes {sorted(missing)} not to be alive" if missing else ""
 
-    async def examine(self) -> list[Anomaly]:
+    async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
         """See Arena."""
         self.processes.look()
-        if self._watcher is not None:
-            await self._watcher.close()
+        assert self._watcher is not None, "the arena has started"
+        ids = await self._watcher.topic_ids(topics)
+        await self._watcher.close()
         await self.processes.stop()
-        return self.processes.anomalies
+        found = list(self.processes.anomalies)
+        copies = []
+        for launch in self.processes.launches.values():
+            try:
+                copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
+            except (RiverrunError, ValueError, OSError) as error:
+                found.append(Anomaly("unreadable copy", f"node {launch.node}: {error}"))
+        return found, copies
 
     async def stop(self) -> Figures:
         """See Arena."""
