@@ -65,7 +65,10 @@ async def test_three_nodes_go_on_without_the_one_that_is_cut_off(data_dir: Path)
                     await client.publish(TOPIC, sent[-1], partition=0)
 
         await publish(5)
-        for fault, options in (("partition_one", {}), ("cut_one_way", {"direction": "in"})):
+        for fault, options in (
+            ("partition_one", {}),
+            ("cut_one_way", {"direction": "to", "one": False, "grouping": 1}),
+        ):
             leader = await _leader(client)
             mend = await arena.injectors[fault].inject([leader], options)
             assert mend is not None

@@ -78,7 +78,7 @@ async def test_bits_flip_and_tcp_does_not_tell(make_places: Make) -> None:
 async def test_cuts_drop_what_comes_from_whom_they_cut(make_places: Make, wiring: Wiring) -> None:
     """One way and both, alone and beside each other; clients hear everybody."""
     places = await make_places(wiring)
-    one_way = await places.inject("cut_one_way", [2], direction="in")
+    one_way = await places.inject("cut_one_way", [2], direction="to", one=False, grouping=1)
     assert [] == await places.arrived(1, 2, 10)
     assert 10 == len(await places.arrived(2, 1, 10))
     assert 10 == len(await places.arrived(CLIENTS, 2, 10))
