@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from chaos.arenas.processes.fitting import Fitting
+from chaos.arenas.processes.netspace.injectors import PROXIES_ONLY
 from chaos.nemeses.catalogue import CATALOGUE
 
 FITTINGS = {
@@ -18,10 +19,16 @@ BY_FAMILY = {"partition": "links", "network": "links", "packet": "netspace"}
 def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[str]]:
     """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences."""
     place_of = {fault: BY_FAMILY.get(CATALOGUE[fault].family) for fault in faults}
+    sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
     if "netspace" in place_of.values():  # nodes in namespaces have no addresses that proxies could stand before
         place_of = {fault: "netspace" if place == "links" else place for fault, place in place_of.items()}
+        sentences += [
+            f"{fault}: proxies do it, and faults of packets leave no place for them"
+            for fault in place_of
+            if fault in PROXIES_ONLY
+        ]
+        place_of = {fault: place for fault, place in place_of.items() if fault not in PROXIES_ONLY}
     fitted: dict[str, Fitting] = {}
-    sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
     for name, where in FITTINGS.items():
         if name not in place_of.values():
             continue
