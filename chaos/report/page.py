@@ -32,7 +32,7 @@ def page(run: Run) -> str:
     """The whole page."""
     done = operations(run.events)
     lasted = spans(run.events, range(1, node_count(run.about) + 1))
-    windows = unavailable(done)
+    windows = unavailable(run.events)
     anomalies = sections.placed(run)
     shown = Shown(done, lasted, windows, anomalies)
     title, mood = headline(run)

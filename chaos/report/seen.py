@@ -7,11 +7,11 @@ never have an answer: a send counts as waiting for `GIVEN_UP_S` at most.
 from collections import deque
 from dataclasses import dataclass, field
 
+from chaos.checkers.liveness import IDLE_S
 from chaos.history import Event, History, Kind
 from chaos.report.run_folder import OUR_SCOPES
 from chaos.report.sentences import some
 from chaos.report.spans import Fault, faults
-from chaos.report.unavailability import IDLE_S
 
 RATE_OVER_S = 5.0
 """How much of the run rates are over."""

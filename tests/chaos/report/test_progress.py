@@ -6,7 +6,6 @@ import re
 from rich.console import Console
 
 from chaos.history import History, Kind
-from chaos.report.operations import operations
 from chaos.report.progress import Progress, RunState, line, screen
 from chaos.report.seen import Seen
 from chaos.report.unavailability import unavailable, worst
@@ -61,7 +60,7 @@ def test_the_worst_window_is_that_of_the_report() -> None:
     history = sample_history(Sample(seed=2, seconds=120.0, per_s=30.0))
     seen = Seen()
     seen.look(history)
-    longest = worst(unavailable(operations(history.events)))
+    longest = worst(unavailable(history.events))
 
     assert longest is not None
     assert (longest[0], round(longest[1].seconds, 6)) == (seen.worst_partition, round(seen.worst_s, 6))
