@@ -80,6 +80,18 @@ def test_a_client_that_vanished_makes_nothing_unavailable_for_ever() -> None:
     assert (0.0, "") == seen.waiting(400.0)
 
 
+def test_a_refused_condition_is_an_answer() -> None:
+    """Nobody waits for a partition that said that its end is another one."""
+    history = History()
+    number = history.invoke("p", "send", 1.0, partition=0, key=None, value="v", expected_end=7)
+    history.end(number, "p", Kind.FAIL, "send", 1.2, error="CONFLICT")
+    seen = Seen()
+    seen.look(history)
+
+    assert (0.0, "") == seen.waiting(9.0)
+    assert 0.0 == seen.worst_s
+
+
 def test_a_terminal_sees_who_leads_and_what_happened_last() -> None:
     """The screen, without its colours."""
     history, state = _under_way()

@@ -67,7 +67,7 @@ def test_no_acknowledgement_is_within_a_window_and_somebody_waits_in_it(sends: l
 
     for window in _windows(plain, 0.1):
         assert [] == [end for _, end, kind in plain if kind is Kind.OK and window.start_s < end < window.end_s]
-        assert any(start <= window.start_s < end for start, end, _ in plain)
+        assert any(start <= window.start_s <= end for start, end, _ in plain)
 
 
 def test_a_refused_condition_is_an_answer() -> None:
