@@ -11,6 +11,7 @@ from typing import Any
 
 from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from chaos.history import Event, History, Kind
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
@@ -95,9 +96,7 @@ class Run:
         anomalies, copies = await self.arena.examine(list(owners))
         self._anomalies += [("", anomaly) for anomaly in anomalies]
         for topic, copy in copies:
-            history = self.history.scoped(owners[topic])
-            operation = history.invoke("run", "copy", self.arena.now_s(), topic=topic, node=copy.node)
-            history.end(operation, "run", Kind.OK, "copy", self.arena.now_s(), topic=topic, **copy.plain())
+            note_copy(self.history.scoped(owners[topic]), topic, copy, self.arena.now_s())
 
     async def _faults(self) -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds
@@ -145,6 +144,12 @@ class Run:
             notes=figures.notes,
             failure=self._failure,
         )
+
+
+def note_copy(history: History, topic: str, copy: Copy, now_s: float) -> None:
+    """What one replica holds in the end, for the checkers."""
+    operation = history.invoke("run", "copy", now_s, topic=topic, node=copy.node)
+    history.end(operation, "run", Kind.OK, "copy", now_s, topic=topic, **copy.plain())
 
 
 def judge(workloads: Mapping[str, Mapping[str, Any]], events: list[Event]) -> list[tuple[str, Anomaly]]:

@@ -33,6 +33,10 @@ def check_deletions(
         if event.name == "delete" and event.kind in {Kind.INVOKE, Kind.OK}:
             highest = asked if event.kind is Kind.INVOKE else done
             highest[partition] = max(highest.get(partition, (0, 0)), (event.value["before"], event.operation))
+            left = event.value.get("left", event.value["before"])
+            if event.kind is Kind.OK and left < event.value["before"]:
+                detail = f"{partition}: deleted before {event.value['before']}, and told that {left} is left"
+                found.append(Anomaly("not deleted", detail, mine))
         elif event.name == "read" and event.kind is Kind.OK:
             told = event.value.get("first", 0)
             if told > first:

@@ -5,6 +5,7 @@ Events, all of kind `ok` but for commits whose outcome is not known:
 - `commit` {partition, generation, position}: everything before the position was processed; a pair of events.
 - `position` {partition[, position]}: what the group's position was said to be, if anybody asked; a pair of events.
 - `end` {partition, first, end}: what there was to process, in the end.
+- `stuck` {partition, end}, of kind `info`: the last member did not get there in its time.
 
 A member that was cut off for longer than its grace may go on for a while with what it has (a zombie): its generation is
 lower than its successor's. So rules that compare two members compare generations.
@@ -91,6 +92,7 @@ def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s
         skipped = _unless_compacted(skipped, compaction, _Passes(gives, commits))
     return [
         *_named(skipped),
+        *_stuck(events),
         *_disordered(gives),
         *_two_owners(gives),
         *_given_again(gives, commits),
@@ -187,6 +189,19 @@ def _named(skipped: list[tuple[Event, list[int]]]) -> list[Anomaly]:
         Anomaly("skipped", f"{len(offsets)} of partition {event.value['partition']}, the first is {offsets[0]}")
         for event, offsets in skipped
         if offsets
+    ]
+
+
+def _stuck(events: Iterable[Event]) -> list[Anomaly]:
+    """The last member had time enough."""
+    return [
+        Anomaly(
+            "stuck",
+            f"the group did not process partition {event.value['partition']} to {event.value['end']}",
+            proof(event.operation),
+        )
+        for event in events
+        if event.name == "stuck"
     ]
 
 

@@ -13,6 +13,7 @@ without a key, and in the map that their records add up to.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from chaos.checkers.anomaly import Anomaly, proof
 from chaos.checkers.operations import Read, Send, sends_and_reads
@@ -46,6 +47,25 @@ class Copy:
     partition: int
     first: int
     records: Sequence[Held]
+
+    def plain(self) -> dict[str, Any]:
+        """As it stands in an event `copy`."""
+        records = [[held.offset, held.key, held.value, held.tombstone, held.checksum] for held in self.records]
+        return {"node": self.node, "partition": self.partition, "first": self.first, "records": records}
+
+
+def copies_in(events: Iterable[Event]) -> list[Copy]:
+    """Those that a history has."""
+    return [
+        Copy(
+            node=event.value["node"],
+            partition=event.value["partition"],
+            first=event.value["first"],
+            records=[Held(*plain) for plain in event.value["records"]],
+        )
+        for event in events
+        if event.name == "copy" and event.kind is Kind.OK
+    ]
 
 
 def check_replicas(

@@ -13,6 +13,7 @@ from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
 from chaos.arenas.processes.stopped import copies_on
+from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
@@ -22,6 +23,7 @@ from cluster.config import ClientOptions
 from cluster.errors import RiverrunError
 from cluster.real.clock import RealClock, real_random
 from cluster.real.network import RealNetwork
+from cluster.world import Network
 
 READY_S_MAX = 60.0
 LOOK_S = 0.1
@@ -64,7 +66,13 @@ class ProcessArena:
         """See Arena."""
         del name
         servers = [launch.config.client.address for launch in self.processes.launches.values()]
-        return Client(servers, network=RealNetwork(), clock=RealClock(), random=real_random(), options=options)
+        return Client(servers, network=self._network(), clock=RealClock(), random=real_random(), options=options)
+
+    def _network(self) -> Network:
+        ways: dict[str, str] = {}
+        for launch in self.processes.launches.values():
+            ways |= launch.ways
+        return Ways(RealNetwork(), ways)
 
     def cut_off(self, client: str, seconds: float) -> None:
         """See Arena: nothing."""
@@ -103,7 +111,7 @@ class ProcessArena:
             return f"it does not run: {self.processes.last_words(node)}"
         client = Client(
             self.processes.launches[node].config.client.address,
-            network=RealNetwork(),
+            network=self._network(),
             clock=RealClock(),
             random=real_random(),
         )

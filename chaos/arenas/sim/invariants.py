@@ -52,7 +52,7 @@ class Invariants:
             if replica.raft.commit != replica.seen:
                 self._committed(replica)
         except (AssertionError, Violated) as error:
-            self.broken.append(f"{replica.partition.number}/{replica.me}: {error or type(error).__name__}")
+            self.broken.append(f"{replica.partition.number}/{replica.me}: {str(error) or type(error).__name__}")
             raise
 
     def _leader(self, replica: "CheckedReplica") -> None:

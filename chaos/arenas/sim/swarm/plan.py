@@ -1,9 +1,14 @@
 """What a seed draws: how many nodes, how fast, which faults and how often: each seed has its own mix (a swarm)."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
+from chaos.workloads.load import LogPlan
+from cluster.config import NodeConfig
 from cluster.metadata import TopicConfig
+
+TOPIC = "t"
 
 FAULTS = (
     "crash",
@@ -61,18 +66,51 @@ class Plan:
     """How likely a member is cut off from all nodes once, mostly for longer than its grace, and commits late."""
 
     @property
-    def has_retention(self) -> bool:
-        """Whether the topic's limits delete records."""
-        return self.limits.retention_ms is not None or self.limits.retention_bytes is not None
+    def load(self) -> dict[str, Any]:
+        """What its clients do: options of the workload `groups`, without members where it has none."""
+        return LogPlan(
+            topic=TOPIC,
+            partitions=self.partitions,
+            limits=asdict(self.limits),
+            producers=self.producers,
+            appenders=self.appenders,
+            readers=self.readers,
+            think_s=self.think_s,
+            linger_s=self.linger_s,
+            deletes_every_s=self.deletes_every_s,
+            remakes=self.remakes,
+            clocks_ahead_s=JUMPS_S_MAX if "clock_jump" in self.faults else 0.0,
+            members=self.members,
+            cut_off=self.cut_off,
+        ).to_options()
 
-    @property
-    def tombstone_s(self) -> float | None:
-        """How long a tombstone is sure to stay, though clocks may be set ahead; None: it may go at once."""
-        life_ms = self.limits.tombstone_life_ms
-        if life_ms is None:
-            return None
-        certain_s = life_ms / 1000 - (JUMPS_S_MAX if "clock_jump" in self.faults else 0)
-        return certain_s if certain_s > 0 else None
+    def adjust(self, config: NodeConfig) -> NodeConfig:
+        """A node's options, as they were drawn."""
+        return replace(
+            config,
+            raft=replace(
+                config.raft,
+                pre_vote=self.pre_vote,
+                idle_ticks_before_sleep=self.idle_ticks,
+                entries_per_append_max=self.entries_per_append,
+            ),
+            broker=replace(
+                config.broker,
+                tick_s=self.tick_s,
+                retention_check_s=1.0,
+                segment_age_s_min=1.0,
+                group_partitions=1,
+                compaction_check_s=1.0,
+                compaction_chunk_bytes=1_000,
+                compaction_keys_max=self.compaction_keys,
+            ),
+            log=replace(
+                config.log,
+                segment_bytes_max=self.log_bytes,
+                folded_segment_bytes_max=self.folded_segment_bytes,
+                allocate_bytes_min=4096,
+            ),
+        )
 
     @property
     def log_bytes(self) -> int:

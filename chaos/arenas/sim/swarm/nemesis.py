@@ -1,4 +1,7 @@
-"""What goes wrong in a seed: faults as its plan has them, aimed at whoever leads most or at anybody; and their end."""
+"""What goes wrong in a seed: faults as its plan has them, aimed at whoever leads most or at anybody; and their end.
+
+Faults overlap, and power may fail again while a node starts. The end of any cut heals all of them.
+"""
 
 import asyncio
 import random
@@ -6,19 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from cluster.log.frame import MAGIC
-from cluster.sim.clock import SimClock, SimLoop
-from cluster.sim.cluster import SimCluster
-from tests.sim.seen import Seen
-from tests.sim.swarm import Plan
+from chaos.arenas.sim.arena import SimArena
+from chaos.arenas.sim.disks import HEAD_BYTES, SHORT_BYTES, TAIL_BYTES, frames_of, logs_of
+from chaos.arenas.sim.swarm.plan import Plan
+from chaos.arenas.sim.swarm.seen import Seen
+from chaos.nemeses.cuts import around, both
 
-ROOMY_BYTES = 1 << 40
 MID_WRITE_OPERATIONS = 12
 """Of a disk: within so many more its power goes."""
-FRAME_MAGIC = MAGIC.to_bytes(4, "little")
 HEAD_SHARE = 0.3
 """Of the damages to a log of several segments: the head of its first one."""
-HEAD_BYTES = 60
 CUT_SHARE = 0.3
 """Of the damages to a file: it ends before its last frame, as if that had never been written."""
 
@@ -26,13 +26,13 @@ CUT_SHARE = 0.3
 class Nemesis:
     """Breaks one cluster; what it did is counted and told in `outcome`."""
 
-    def __init__(self, loop: SimLoop, plan: Plan, cluster: SimCluster, chance: random.Random, outcome: Seen) -> None:
-        self.loop = loop
+    def __init__(self, arena: SimArena, plan: Plan, outcome: Seen) -> None:
+        self.arena = arena
         self.plan = plan
-        self.cluster = cluster
-        self.random = chance
         self.outcome = outcome
-        self.flipped: set[int] = set()
+        self.loop = arena.cluster.loop
+        self.cluster = arena.cluster
+        self.random: random.Random = arena.random
         self._restarting: dict[int, asyncio.Task[None]] = {}
 
     async def run(self, check: Callable[[], None]) -> None:
@@ -78,20 +78,18 @@ class Nemesis:
 
     def _fail_power(self, node: int, off_s: float) -> None:
         """At once, or in the middle of what its disk does next; back after `off_s`, which may meet the same fate."""
-        running = self.cluster.running[node]
-        if self.random.random() < self.plan.mid_write:
-            self.cluster.crash_in_mid_write(node, self.random.randint(0, MID_WRITE_OPERATIONS))
-        else:
-            self.cluster.crash(node)
+        in_mid_write = self.random.random() < self.plan.mid_write
+        options = {"operations": self.random.randint(0, MID_WRITE_OPERATIONS)} if in_mid_write else {}
+        end = self.arena.power.begin([node], options)
 
         async def off_and_on() -> None:
             await asyncio.sleep(off_s)
-            if self.cluster.running.get(node) is running:
-                self.cluster.crash(node)  # its disk did nothing
+            if end is not None:
+                end()
             again = self.random.random() < self.plan.mid_write / 4
             if again:
                 self.cluster.crash_in_mid_write(node, self.random.randint(0, MID_WRITE_OPERATIONS))
-            while not await self._start(node):
+            while not await self.arena.try_start(node):
                 self.outcome.trace.append(f"{self.loop.now_s:9.3f} its power went again at the start {node}")
 
         self._restarting[node] = asyncio.create_task(off_and_on())
@@ -101,29 +99,26 @@ class Nemesis:
         if error := done.exception():
             self.cluster.fatal.append((node, error))
 
-    async def _start(self, node: int) -> bool:
-        self.outcome.counts["restart"] += 1
-        return await self.cluster.start(node)
+    def _mend_cuts_later(self) -> None:
+        self.loop.call_later(self.random.uniform(1, 8), self.arena.cuts.heal)
 
     async def _fault_cut(self) -> None:
         one, other = self.random.sample(self.cluster.nodes, 2)
         self._note("cut", (one, other))
-        self.cluster.cut(one, other)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+        self.arena.cuts.begin(both(one, other))
+        self._mend_cuts_later()
 
     async def _fault_cut_one_way(self) -> None:
         one, other = self.random.sample(self.cluster.nodes, 2)
         self._note("cut_one_way", (one, other))
-        self.cluster.cut(one, other, both=False)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+        self.arena.cuts.begin([(one, other)])
+        self._mend_cuts_later()
 
     async def _fault_isolate(self) -> None:
         node = self._target()
         self._note("isolate", node)
-        for other in self.cluster.nodes:
-            if other != node:
-                self.cluster.cut(node, other)
-        self.loop.call_later(self.random.uniform(1, 8), self.cluster.fabric.heal)
+        self.arena.cuts.begin(around([node], self.cluster.nodes, "both"))
+        self._mend_cuts_later()
 
     async def _fault_pause(self) -> None:
         node = self._target()
@@ -133,70 +128,51 @@ class Nemesis:
     async def _fault_slow_disk(self) -> None:
         node = self._target()
         self._note("slow_disk", node)
-        self.cluster.disks[node].latency_s = self.random.choice((0.0005, 0.02, 0.2))
+        self.arena.slow_sync.slow(self.cluster.disks[node], self.random.choice((0.0005, 0.02, 0.2)))
 
     async def _fault_slow_network(self) -> None:
         self._note("slow_network")
-        self.cluster.fabric.delay_s_max = self.random.choice((0.001, 0.02, 0.1))
+        self.arena.latency.slow(self.random.choice((0.001, 0.02, 0.1)))
 
     async def _fault_full_disk(self) -> None:
         """No room for more than a few records, for a while."""
         disk = self.cluster.disks[self._target()]
         self._note("full_disk")
-        disk.capacity_bytes = ROOMY_BYTES - disk.free_bytes() + self.random.choice((0, 1000, 10_000))
-
-        def make_room() -> None:
-            disk.capacity_bytes = ROOMY_BYTES
-
+        make_room = self.arena.full_disk.fill(disk, self.random.choice((0, 1000, 10_000)))
         self.loop.call_later(self.random.uniform(1, 10), make_room)
 
     async def _fault_clock_jump(self) -> None:
         """A node's wall clock is set, by up to an hour in either direction."""
         node = self._target()
-        running = self.cluster.running.get(node)
-        if running is not None:
+        if node in self.cluster.running:
             self._note("clock_jump", node)
-            clock = running._world.clock
-            assert isinstance(clock, SimClock)
-            clock.offset_ns += int(self.random.uniform(-3600, 3600) * 1e9)
+            self.arena.clock_jump.begin([node], {"jump_s": self.random.uniform(-3600, 3600)})
 
     async def _fault_flip(self) -> None:
         """Damage the end of one log of one node, which then restarts; always the same node: a minority."""
-        node = min(self.flipped) if self.flipped else self._target()
+        node = min(self.arena.victims.nodes) if self.arena.victims.nodes else self._target()
         disk = self.cluster.disks[node]
-        logs = [path for path in disk.paths() if path.endswith(".log") and path.startswith("replicas/")]
+        logs = logs_of(disk)
         if node not in self.cluster.running or self._is_restarting(node) or not logs:
             return
-        self.flipped.add(node)
+        self.arena.victims.nodes.add(node)
         self.cluster.crash(node)
         path = self.random.choice(logs)
-        data = disk.open(path).read(0, disk.size_of(path)).rstrip(b"\0") if path in disk.paths() else b""
-        last_frame = data.rfind(FRAME_MAGIC)
+        frames = frames_of(disk, path)
         log = [other for other in logs if other.rpartition("/")[0] == path.rpartition("/")[0]]
         if len(log) > 1 and self.random.random() < HEAD_SHARE:
             self._note("flip_head", node)
             disk.flip(min(log), self.random.randrange(HEAD_BYTES * 8))
-            data, last_frame = b"", 0
-        if last_frame > 0 and self.random.random() < CUT_SHARE:
+        elif frames.last > 0 and self.random.random() < CUT_SHARE:
             self._note("file_cut", node)
-            disk.cut(path, last_frame)
-        elif len(data) > 400:
+            disk.cut(path, frames.last)
+        elif frames.size > SHORT_BYTES:
             self._note("flip", node)
-            disk.flip(path, self.random.randrange((len(data) - 300) * 8, len(data) * 8))
+            disk.flip(path, self.random.randrange((frames.size - TAIL_BYTES) * 8, frames.size * 8))
         await asyncio.sleep(0.5)
-        await self._start(node)
+        await self.arena.try_start(node)
 
     async def heal(self) -> None:
-        """Everything works again, and every node runs."""
-        self.cluster.fabric.heal()
-        self.cluster.fabric.delay_s_max = 0.002
-        for disk in self.cluster.disks.values():
-            disk.latency_s = 0.001
-            disk.capacity_bytes = ROOMY_BYTES
+        """Nothing goes wrong any more, and whoever is about to start a node has done so; the rest is the arena's."""
+        self.arena.calm()
         await asyncio.gather(*self._restarting.values(), return_exceptions=True)
-        for disk in self.cluster.disks.values():
-            disk.crash_at_operation = None
-        for node in self.cluster.nodes:
-            if node not in self.cluster.running:  # its power went in the middle of a write after it had been back
-                await self._start(node)
-        self.outcome.counts["power_lost_in_mid_write"] = self.cluster.crashes_in_mid_write
