@@ -5,9 +5,21 @@ from importlib import import_module
 
 from chaos.arenas.processes.fitting import Fitting
 
-FITTINGS: dict[str, str] = {}
+FITTINGS: dict[str, str] = {
+    "kills": "chaos.arenas.processes.kills:Kills",
+    "clocks": "chaos.arenas.processes.clocks:Clocks",
+    "limits of processes": "chaos.arenas.processes.limits:ProcessLimits",
+    "limits of groups": "chaos.arenas.processes.limits:GroupLimits",
+    "disks' speed": "chaos.arenas.processes.limits:DiskSpeed",
+}
 """Where each is, by its name."""
-BY_FAULT: dict[str, str] = {}
+BY_FAULT: dict[str, str] = {
+    **dict.fromkeys(("kill", "terminate", "pause", "rolling_restart", "swizzle"), "kills"),
+    **dict.fromkeys(("clock_jump", "clock_rate", "clocks_rate"), "clocks"),
+    **dict.fromkeys(("address_space", "descriptors"), "limits of processes"),
+    **dict.fromkeys(("memory", "threads", "cpu", "freeze"), "limits of groups"),
+    "slow_disk": "disks' speed",
+}
 """The fitting that brings a fault. Of those that several could bring it is the one that needs least."""
 
 
