@@ -7,6 +7,7 @@ from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.netspace.injectors import PROXIES_ONLY
 from chaos.nemeses.catalogue import CATALOGUE
 
+<<<<<<< HEAD
 FITTINGS = {
     "links": "chaos.arenas.processes.links.fitting:Links",
     "netspace": "chaos.arenas.processes.netspace.fitting:NetSpace",
@@ -14,6 +15,24 @@ FITTINGS = {
 """Where each is, by its name, in the order in which they are fitted."""
 BY_FAMILY = {"partition": "links", "network": "links", "packet": "netspace"}
 """The fitting that brings a family of faults. Of those that several could bring it is the one that needs least."""
+=======
+FITTINGS: dict[str, str] = {
+    "kills": "chaos.arenas.processes.kills:Kills",
+    "clocks": "chaos.arenas.processes.clocks:Clocks",
+    "limits of processes": "chaos.arenas.processes.limits:ProcessLimits",
+    "limits of groups": "chaos.arenas.processes.limits:GroupLimits",
+    "disks' speed": "chaos.arenas.processes.limits:DiskSpeed",
+}
+"""Where each is, by its name."""
+BY_FAULT: dict[str, str] = {
+    **dict.fromkeys(("kill", "terminate", "pause", "rolling_restart", "swizzle"), "kills"),
+    **dict.fromkeys(("clock_jump", "clock_rate", "clocks_rate"), "clocks"),
+    **dict.fromkeys(("address_space", "descriptors"), "limits of processes"),
+    **dict.fromkeys(("memory", "threads", "cpu", "freeze"), "limits of groups"),
+    "slow_disk": "disks' speed",
+}
+"""The fitting that brings a fault. Of those that several could bring it is the one that needs least."""
+>>>>>>> limits
 
 
 def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[str]]:
