@@ -38,7 +38,7 @@ def check_deletions(
             left = event.value.get("left", event.value["before"])
             if event.kind is Kind.OK and left < event.value["before"]:
                 detail = f"{partition}: deleted before {event.value['before']}, and told that {left} is left"
-                found.append(Anomaly("not deleted", detail, mine))
+                found.append(Anomaly("not deleted", detail, proof(event.operation)))
         elif event.name == "read" and event.kind is Kind.OK:
             told = event.value.get("first", 0)
             if told > first:

@@ -91,15 +91,8 @@ class Calls:
                     if lost and changes and error.outcome is Outcome.NOTHING:
                         raise OutcomeUnknown(f"an answer was lost, then: {error.message}", **error.metadata) from error
                     raise
-<<<<<<< HEAD
-                self.pass_over()
-                wait_s = 0.0 if doubted else backoff.next_s()
-                if loop.time() + wait_s >= end_s:
-                    raise
-=======
                 lost = lost or error.outcome is Outcome.UNKNOWN
-                self._current = (self._current + 1) % len(self._servers)
->>>>>>> loads
+                self.pass_over()
                 await asyncio.sleep(wait_s)
 
     async def close(self) -> None:
