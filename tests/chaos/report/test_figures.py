@@ -82,6 +82,12 @@ def test_what_was_not_judged_or_is_of_many_commits_is_not_counted(tmp_path: Path
         tally([read_run(one)])
 
 
+def test_what_nobody_could_repeat_is_not_counted(tmp_path: Path) -> None:
+    """Changes that were in no commit, whatever range is given."""
+    with pytest.raises(NotCounted, match="changes that are in no commit"):
+        tally([read_run(_run(tmp_path, 1, commit="abc-dirty"))], commits="abc..def")
+
+
 def test_nothing_is_counted_twice() -> None:
     """The same seeds at the same commits; at others they are other runs."""
     there = added([], [_tally()])
