@@ -64,6 +64,7 @@ async def test_a_failed_sync_of_the_journal_ends_the_node(tmp_path: Path):
             await run.client.create_topic("another")
         await run.until(lambda: run.nodes.pid(node) is None)
         assert "DiskFailed" in run.nodes.log_lines(node, "node_failed")[0]["error"]
+        assert "unhandled exception" not in run.nodes.local.last_words(node, 1000)
         assert mend is not None
         await mend()
         await run.produce(30)
