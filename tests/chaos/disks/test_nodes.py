@@ -72,6 +72,22 @@ async def test_a_failed_sync_of_the_journal_ends_the_node(tmp_path: Path):
 
 
 @pytest.mark.long
+async def test_a_failed_write_ends_the_node_at_once(tmp_path: Path):
+    """EIO where a new replica is made: it went on for seconds, with files that it cannot trust, to end in good order."""
+    async with run_with(tmp_path, _possible(FailingDisks())) as run:
+        options = {"write_errno": errno.EIO, "write_every": 1, "only": "vote"}
+        mend = await run.injectors["write-fails"].inject([3], options)
+        with contextlib.suppress(OutcomeUnknown):
+            await run.client.create_topic("another")
+        await run.until(lambda: run.nodes.log_lines(3, "node_failed") != [])
+        await run.until(lambda: run.nodes.pid(3) is None, within_s=1.0)
+        assert mend is not None
+        await mend()
+        await run.produce(30)
+        await run.nothing_lost()
+
+
+@pytest.mark.long
 async def test_slow_syncs_of_one_node_do_not_stop_the_others(tmp_path: Path):
     """Each takes two seconds: with the other two, records are acknowledged as ever."""
     async with run_with(tmp_path, _possible(FailingDisks())) as run:
