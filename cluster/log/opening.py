@@ -96,12 +96,7 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
 
 def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None) -> Opened:
     """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
-    if VOTE_FILE not in disk.list(directory):
-        raise CorruptStorage(f"{directory} has no vote")
-    vote_file = disk.open(f"{directory}/{VOTE_FILE}")
-    vote, sequence, whole = load_vote(vote_file, identity.encoded())
-    if not whole:
-        save_votes(disk, [(vote_file, encode_vote(vote, sequence, identity.encoded()))])
+    vote_file, vote, sequence, whole = _open_vote(disk, directory, identity)
     segments, aside = _open_segments(disk, directory, identity)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)
@@ -159,6 +154,17 @@ def _drop(disk: Disk, segment: Segment) -> None:
     assert segment.file is not None
     segment.file.close()
     disk.remove(segment.path)
+
+
+def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[File, Vote, int, bool]:
+    """The file, the vote, its sequence, and whether both copies were whole; they are now."""
+    if VOTE_FILE not in disk.list(directory):
+        raise CorruptStorage(f"{directory} has no vote")
+    file = disk.open(f"{directory}/{VOTE_FILE}")
+    vote, sequence, whole = load_vote(file, identity.encoded())
+    if not whole:
+        save_votes(disk, [(file, encode_vote(vote, sequence, identity.encoded()))])
+    return file, vote, sequence, whole
 
 
 def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:
