@@ -169,6 +169,8 @@ class ClientOptions:
     read_retry_s_max: float = 120.0
     """A reader that reaches no leader for so long fails."""
     metadata_age_s_max: float = 60.0
+    ask_elsewhere_s: float = 1.5
+    """Whoever has looked for a leader for so long asks another node: this one may be cut off from those who know."""
     commit_interval_s: float = 1.0
     """A member of a group commits what was processed this often."""
 

@@ -86,7 +86,7 @@ KINDS = (
     FaultKind(
         name="partition_majorities_ring",
         family="partition",
-        about="each node hears a majority, and no two the same one",
+        about="each node hears a majority, and no two the same one; of three nodes no two hear each other",
         roles=("all",),
         lasts_s=(1.0, 15.0),
         draw=lambda chance: {"grouping": chance.getrandbits(32)},

@@ -47,6 +47,8 @@ class LogPlan:
     """Records of each partition whose copies are looked at on all disks at the end."""
     clocks_ahead_s: float = 0.0
     """The most that faults may set nodes' clocks ahead, all together: so much earlier a tombstone may go."""
+    group: str = ""
+    """"": called after the topic."""
     members: int = 0
     """Seats in a group."""
     life_s_max: float = 20.0

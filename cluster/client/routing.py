@@ -84,11 +84,6 @@ class TopicRoute:
         """The address of the partition's leader; empty: ask."""
         return self._addresses[number]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether a leader is known for every partition."""
-        return all(self._addresses)
-
     def learn(self, seen: Sequence[LeaderSeen]) -> None:
         """A description of the topic arrived."""
         for leader in seen:

@@ -9,6 +9,7 @@ from cluster.config import NodeConfig
 from cluster.metadata import TopicConfig
 
 TOPIC = "t"
+GROUP = "workers"
 
 FAULTS = (
     "crash",
@@ -80,6 +81,7 @@ class Plan:
             deletes_every_s=self.deletes_every_s,
             remakes=self.remakes,
             clocks_ahead_s=JUMPS_S_MAX if "clock_jump" in self.faults else 0.0,
+            group=GROUP,
             members=self.members,
             cut_off=self.cut_off,
         ).to_options()
