@@ -58,6 +58,8 @@ async def _run(config: NodeConfig) -> int:
         error = await ended
         if error is not None:
             log_event.critical("node_failed", node=config.node, error=repr(error))
+            if isinstance(error, RefusedToStart):
+                raise error  # it learnt from its peers that it must not run: the last line says why
             return 1
         log_event.info("node_stopping", node=config.node)
     finally:
