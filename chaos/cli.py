@@ -1,6 +1,8 @@
 """`python -m chaos …`: run, list, replay, judge, soak. Exit 0: nothing wrong; 1: anomalies, or a run that broke off."""
 
+import contextlib
 import json
+import logging
 import os
 import shlex
 import signal
@@ -12,10 +14,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import click
+import structlog
 
 from chaos.history import read_history
 from chaos.nemeses.catalogue import CATALOGUE, families
 from chaos.nemeses.schedule import Schedule
+from chaos.report.page import write_report
+from chaos.report.progress import Progress, RunState
 from chaos.run import Run, judge
 from chaos.running import ARENAS, Done, run_scenario
 from chaos.scenario import Scenario, UnknownWord, faults_named
@@ -94,16 +99,25 @@ def _scenario(name: str | None, workloads: str, nemesis: str | None) -> Scenario
 def _run(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Schedule | None = None) -> int:
     what = f"{', '.join(scenario.workloads)} in {arena}, {scenario.nodes} nodes, {scenario.seconds:.0f} s, seed {seed}"
     click.echo(f"{scenario.name}: {what}\n{', '.join(scenario.faults) or 'no faults'}\n→ {folder}")
-    done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=_watch)
+    sys.unraisablehook = lambda _: None  # what a simulated node that was dropped would have said when it was collected
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with contextlib.ExitStack() as shown:
+
+        def watch(run: Run) -> None:
+            state = RunState(
+                title=f"{scenario.name} in {arena}, seed {seed}",
+                seconds=scenario.seconds,
+                now_s=run.arena.now_s,
+                phase=lambda: run.phase,
+            )
+            shown.enter_context(Progress(run.history, state))
+
+        done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=watch)
+    write_report(folder)
     _tell(done)
     if not done.verdict.ok:
         click.echo(f"repeat it: python -m chaos replay {shlex.quote(str(folder))}")
     return 0 if done.verdict.ok else ANOMALIES
-
-
-def _watch(run: Run) -> None:
-    """Progress of a run that begins."""
-    del run
 
 
 def _tell(done: Done) -> None:

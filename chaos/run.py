@@ -11,6 +11,7 @@ from typing import Any
 
 from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from chaos.history import Event, History, Kind
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
@@ -86,8 +87,16 @@ class Run:
                 await workload.finish()
         self._read_all = True
         self.phase = "comparing replicas"
-        self._anomalies += [("", anomaly) for anomaly in await self.arena.examine()]
+        await self._compare()
         self._say("end")
+
+    async def _compare(self) -> None:
+        """What the arena finds wrong by itself; every replica's copy goes into its workload's history."""
+        owners = {topic: workload.name for workload in self._workloads for topic in workload.topics}
+        anomalies, copies = await self.arena.examine(list(owners))
+        self._anomalies += [("", anomaly) for anomaly in anomalies]
+        for topic, copy in copies:
+            note_copy(self.history.scoped(owners[topic]), topic, copy, self.arena.now_s())
 
     async def _faults(self) -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds
@@ -135,6 +144,12 @@ class Run:
             notes=figures.notes,
             failure=self._failure,
         )
+
+
+def note_copy(history: History, topic: str, copy: Copy, now_s: float) -> None:
+    """What one replica holds in the end, for the checkers."""
+    operation = history.invoke("run", "copy", now_s, topic=topic, node=copy.node)
+    history.end(operation, "run", Kind.OK, "copy", now_s, topic=topic, **copy.plain())
 
 
 def judge(workloads: Mapping[str, Mapping[str, Any]], events: list[Event]) -> list[tuple[str, Anomaly]]:

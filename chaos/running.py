@@ -16,12 +16,13 @@ from pathlib import Path
 from chaos.arenas.arena import Arena
 from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.fittings import fittings_for
+from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
 from chaos.history import History
 from chaos.nemeses.schedule import Schedule, draw_schedule
 from chaos.run import Run
 from chaos.scenario import Scenario
 from chaos.verdict import Verdict
-from cluster.sim.clock import SimLoop, simulate
+from cluster.sim.clock import simulate
 
 ARENAS = ("sim", "processes")
 Watch = Callable[[Run], None]
@@ -67,17 +68,13 @@ def _in_processes(
 def _simulated(
     scenario: Scenario, seed: int, folder: Path, history: History, schedule: Schedule | None, watch: Watch
 ) -> tuple[Verdict, list[str]]:
-    from chaos.arenas.sim.arena import SIM_FAULTS, SimArena  # type: ignore[import-untyped]  # noqa: PLC0415
-
     possible = [fault for fault in scenario.faults if fault in SIM_FAULTS]
     skipped = [f"{fault}: not in the simulator" for fault in scenario.faults if fault not in SIM_FAULTS]
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "sim", seed, folder, drawn, skipped)
 
     async def work() -> Verdict:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, SimLoop)
-        arena = SimArena(loop, nodes=scenario.nodes, seed=seed, history=history, options=scenario.options)
+        arena = SimArena.make(seed, nodes=scenario.nodes)
         return await _run(scenario, arena, history, drawn, watch)
 
     return simulate(work(), seed)[0], skipped

@@ -1,6 +1,6 @@
 """The named scenarios: few, each with something that it alone attacks. `python -m chaos list` prints them."""
 
-from chaos.nemeses import limits  # noqa: F401  faults are registered with it
+from chaos.nemeses import known  # noqa: F401  the faults are registered with it
 from chaos.scenario import Scenario
 
 SCENARIOS: dict[str, Scenario] = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from cluster.client.client import Client
 from cluster.config import ClientOptions
 
@@ -110,8 +111,11 @@ class Arena(Protocol):
         """Everything works again, every node runs, and the cluster answers, within a bound: else RuntimeError."""
         ...
 
-    async def examine(self) -> list[Anomaly]:
-        """After the final reads: every replica's bytes compared, nodes' logs scanned, ends of processes looked at."""
+    async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
+        """After the final reads; the nodes are stopped for it. What is wrong by itself, and every replica's own copy.
+
+        Copies are of these topics' partitions, with the topic's name, read from the nodes' disks.
+        """
         ...
 
     async def stop(self) -> Figures:

@@ -38,6 +38,10 @@ class Watcher:
             pass  # what is known stands
         return Roles(dict(self._leaders), self._controller, dict(self._coordinators), list(self._alive()))
 
+    async def topic_ids(self, names: Sequence[str]) -> dict[bytes, str]:
+        """Of these topics, as far as they are there, by their ids. RiverrunError if nobody answers."""
+        return {bytes(topic.id): topic.name for topic in await self._client.list_topics() if topic.name in names}
+
     async def close(self) -> None:
         """No more questions."""
         await self._client.abandon()

@@ -49,7 +49,7 @@ class Nemesis:
         began_s = self._arena.now_s()
         for planned in self._schedule.faults:
             await self._mend_until(began_s + planned.at_s)
-            await self._inject(planned, began_s)
+            await self.inject(planned, began_s)
         await self._mend_until(max((under.ends_s for under in self._lasting), default=0.0))
 
     async def heal(self) -> None:
@@ -67,7 +67,9 @@ class Nemesis:
                 return
             await self._mend(due)
 
-    async def _inject(self, planned: Planned, began_s: float) -> None:
+    async def inject(self, planned: Planned, began_s: float | None = None) -> list[int]:
+        """One fault, now; the nodes that it hit. It lasts until `heal`, or as planned where `run` does it."""
+        began_s = self._arena.now_s() if began_s is None else began_s
         roles = await self._arena.roles()
         nodes = resolve(planned.role, roles, self._arena.nodes, self._random)
         said = {"role": planned.role, "nodes": nodes, "options": planned.options}
@@ -80,6 +82,7 @@ class Nemesis:
             self._ended(under, Kind.OK)
         else:
             self._lasting.append(under)
+        return nodes
 
     async def _mend(self, under: _Under) -> None:
         self._lasting.remove(under)

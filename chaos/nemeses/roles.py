@@ -15,6 +15,8 @@ def resolve(role: str, roles: Roles, nodes: Sequence[int], chance: random.Random
         size = (len(nodes) - 1) // 2 if role == "minority" else len(nodes) // 2 + 1
         return sorted(chance.sample(list(nodes), max(size, 1)))
     leading = Counter(node for (topic, _), node in roles.leaders.items() if not topic.startswith("__"))
+    if role == "leaders":
+        return sorted(leading) or [chance.choice(list(nodes))]
     leads_most = leading.most_common(1)[0][0] if leading else None
     found = {
         "leader": leads_most,

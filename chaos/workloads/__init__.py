@@ -8,8 +8,8 @@ if TYPE_CHECKING:
 
 WORKLOADS = {
     "log": "chaos.workloads.log:LogWorkload",
-    "retention": "chaos.workloads.log:RetentionWorkload",
-    "compaction": "chaos.workloads.log:CompactionWorkload",
+    "retention": "chaos.workloads.retention:RetentionWorkload",
+    "compaction": "chaos.workloads.compaction:CompactionWorkload",
     "groups": "chaos.workloads.groups:GroupsWorkload",
     "processing": "chaos.workloads.processing:ProcessingWorkload",
     "metadata": "chaos.workloads.metadata:MetadataWorkload",

@@ -31,7 +31,7 @@ from cluster.broker.running import Running
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
-from cluster.log import Log, MachineOf, ReplicaIdentity, Writer
+from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report, Topic
 from cluster.raft import Member, Membership
 from cluster.types import ClusterId, NodeId, PartitionId, TopicId
@@ -298,6 +298,7 @@ class Broker:
 
     def _run_replica(self, item: Missing, log: Log) -> None:
         assigned = item.assigned
+        _tell_damage(item.partition, log.recovered)
         replica = self._replica_class(
             partition=item.partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
         )
@@ -329,3 +330,13 @@ class Broker:
         if self._world.disk.list(path):
             self._world.disk.remove(path)
             self._world.disk.sync_directory(REPLICAS)
+
+
+def _tell_damage(partition: PartitionId, found: Recovery) -> None:
+    """What a restart has found wrong with a replica's files; a torn end is no damage, but may be one."""
+    if found.quarantined or found.recovering:
+        log_event.error("log_damaged", partition=str(partition), set_aside=found.quarantined)
+    if found.doubts:
+        log_event.warning("log_doubtful", partition=str(partition), first=found.doubts[0][0], last=found.doubts[-1][0])
+    if found.vote_damaged:
+        log_event.error("vote_damaged", partition=str(partition))

@@ -32,10 +32,22 @@ class Host:
         self.name = name
         self.alive = True
         self.paused_until_s = 0.0
+        self.held: list[asyncio.Handle] | None = None
+        """What is ready and does not run, while it stands still for nobody knows how long."""
 
     def crash(self) -> None:
         """The power goes: nothing of this host runs any more. A restart is a new Host."""
         self.alive = False
+
+    def pause(self) -> None:
+        """It stands still until `resume`."""
+        self.held = [] if self.held is None else self.held
+
+    def resume(self, loop: "SimLoop") -> None:
+        """It goes on with what has become ready meanwhile."""
+        held, self.held = self.held or [], None
+        for handle in held:
+            loop.release(handle)
 
     def run(self, work: Coroutine[Any, Any, T], *, name: str) -> "asyncio.Task[T]":
         """Start work on this host."""
@@ -99,11 +111,15 @@ class SimLoop(asyncio.SelectorEventLoop):
         if not host.alive:
             return False
         if host.paused_until_s > self.now_s:
-            self.call_at(host.paused_until_s, self._release, handle)
+            self.call_at(host.paused_until_s, self.release, handle)
+            return False
+        if host.held is not None:
+            host.held.append(handle)
             return False
         return True
 
-    def _release(self, handle: "asyncio.Handle") -> None:
+    def release(self, handle: "asyncio.Handle") -> None:
+        """It may run now."""
         self._ready.append(handle)  # type: ignore[attr-defined]
 
     def _check_closed(self) -> None:

@@ -6,10 +6,10 @@ each is found, from 1.
 
 import sys
 
+from chaos.arenas.sim.swarm.seed import PlannedCluster, run_seed
+from chaos.arenas.sim.swarm.seen import Seen
 from tests.sim.planted import BUGS, cluster_with
 from tests.sim.program import Program, main
-from tests.sim.seed import PlannedCluster, run_seed
-from tests.sim.seen import Seen
 
 SOMETIMES = (
     "elections",

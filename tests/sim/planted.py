@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+from chaos.arenas.sim.invariants import CheckedReplica
+from chaos.arenas.sim.swarm.seed import PlannedCluster
 from cluster.broker.compaction.compacting import Compacting, Job
 from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.state import Groups
@@ -15,8 +17,6 @@ from cluster.log.fold import Fold, ProducerState, decode_fold
 from cluster.raft import Raft
 from cluster.records import Batch, Entry
 from cluster.types import Index, Offset, PartitionId, Term
-from tests.sim.invariants import CheckedReplica
-from tests.sim.seed import PlannedCluster
 
 
 class NoDeduplication(Publishing):

@@ -17,7 +17,7 @@ from functools import partial
 
 import structlog
 
-from tests.sim.seen import Seen
+from chaos.arenas.sim.swarm.seen import Seen
 
 LARGE = 100
 TOLD_EVERY = 50

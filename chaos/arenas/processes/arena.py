@@ -13,13 +13,18 @@ from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
 from chaos.arenas.processes.readiness import why_not_ready
+from chaos.arenas.processes.stopped import copies_on
+from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.config import ClientOptions
+from cluster.errors import RiverrunError
 from cluster.real.clock import RealClock, real_random
 from cluster.real.network import RealNetwork
+from cluster.world import Network
 
 READY_S_MAX = 60.0
 LOOK_S = 0.1
@@ -62,7 +67,13 @@ class ProcessArena:
         """See Arena."""
         del name
         servers = [launch.config.client.address for launch in self.processes.launches.values()]
-        return Client(servers, network=RealNetwork(), clock=RealClock(), random=real_random(), options=options)
+        return Client(servers, network=self._network(), clock=RealClock(), random=real_random(), options=options)
+
+    def _network(self) -> Network:
+        ways: dict[str, str] = {}
+        for launch in self.processes.launches.values():
+            ways |= launch.ways
+        return Ways(RealNetwork(), ways)
 
     def cut_off(self, client: str, seconds: float) -> None:
         """See Arena: nothing."""
@@ -99,15 +110,24 @@ class ProcessArena:
     async def _not_ready(self, node: int, nodes: Sequence[int]) -> str:
         if self.processes.pid(node) is None:
             return f"it does not run: {self.processes.last_words(node)}"
-        return await why_not_ready(self.processes.launches[node].config.client.address, nodes)
+        address = self.processes.launches[node].config.client.address
+        return await why_not_ready(address, nodes, self._network())
 
-    async def examine(self) -> list[Anomaly]:
+    async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
         """See Arena."""
         self.processes.look()
-        if self._watcher is not None:
-            await self._watcher.close()
+        assert self._watcher is not None, "the arena has started"
+        ids = await self._watcher.topic_ids(topics)
+        await self._watcher.close()
         await self.processes.stop()
-        return self.processes.anomalies
+        found = list(self.processes.anomalies)
+        copies = []
+        for launch in self.processes.launches.values():
+            try:
+                copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
+            except (RiverrunError, ValueError, OSError) as error:
+                found.append(Anomaly("unreadable copy", f"node {launch.node}: {error}"))
+        return found, copies
 
     async def stop(self) -> Figures:
         """See Arena."""

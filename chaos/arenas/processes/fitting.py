@@ -25,6 +25,8 @@ class Launch:
     """Put before the command, such as `ip netns exec NAME`."""
     environment: dict[str, str] = field(default_factory=dict)
     """Beside what this process has."""
+    ways: dict[str, str] = field(default_factory=dict)
+    """Addresses of the node that this process reaches by others only (`ways.py`)."""
 
 
 class Nodes(Protocol):
