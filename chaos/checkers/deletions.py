@@ -28,7 +28,9 @@ def check_deletions(
     by_final: dict[int, int] = {}
     found = []
     for event in events:
-        partition, mine = event.value.get("partition", -1), proof(event.operation)
+        if event.name not in {"delete", "read"}:
+            continue
+        partition = event.value.get("partition", -1)
         first = firsts.get(partition, 0)
         if event.name == "delete" and event.kind in {Kind.INVOKE, Kind.OK}:
             highest = asked if event.kind is Kind.INVOKE else done
@@ -36,19 +38,19 @@ def check_deletions(
             left = event.value.get("left", event.value["before"])
             if event.kind is Kind.OK and left < event.value["before"]:
                 detail = f"{partition}: deleted before {event.value['before']}, and told that {left} is left"
-                found.append(Anomaly("not deleted", detail, mine))
+                found.append(Anomaly("not deleted", detail, proof(event.operation)))
         elif event.name == "read" and event.kind is Kind.OK:
             told = event.value.get("first", 0)
             if told > first:
                 said = f"{partition} began at {told} for {event.process}, at the end {first}"
-                found.append(Anomaly("deleted came back", said, mine))
-            offsets = [record[0] for record in event.value["records"]]
-            begins = not offsets or offsets[0] == first or (compacted and offsets[0] > first)
+                found.append(Anomaly("deleted came back", said, proof(event.operation)))
+            lowest = next((record[0] for record in event.value["records"]), first)
+            begins = lowest == first or (compacted and lowest > first)
             if event.process == final:
                 by_final[partition] = event.operation
                 if not begins:
-                    said = f"{partition} begins at {first}; the first read is {offsets[0]}"
-                    found.append(Anomaly("wrong start", said, mine))
+                    said = f"{partition} begins at {first}; the first read is {lowest}"
+                    found.append(Anomaly("wrong start", said, proof(event.operation)))
     for partition, first in sorted(firsts.items()):
         (before, by), (wanted, _) = done.get(partition, (0, 0)), asked.get(partition, (0, 0))
         both = proof(by, by_final.get(partition))

@@ -58,25 +58,26 @@ def check_log(
 def _against_sends(by_value: dict[str, Send], places: Places) -> list[Anomaly]:
     """What was read is what was sent, where it was sent to."""
     found = []
-    for value, (key, read) in sorted(places.readers.items()):
+    for value, (key, read) in places.readers.items():
         send = by_value.get(value)
         if send is None:
             found.append(Anomaly("phantom read", f"{value} was read and never sent", proof(read.operation)))
-            continue
-        both = proof(send.operation, read.operation)
-        if send.kind is Kind.FAIL:
-            found.append(Anomaly("aborted read", f"{value} was read, and its send had failed", both))
+        elif send.kind is Kind.FAIL:
+            said = f"{value} was read, and its send had failed"
+            found.append(Anomaly("aborted read", said, proof(send.operation, read.operation)))
         elif send.key != key:
             found.append(_changed(send, key, read))
-        for partition, offset in places.all_of(value):
-            if partition != send.partition:
-                where = f"{value} was sent to partition {send.partition} and is at {partition}@{offset}"
-                found.append(Anomaly("wrong partition", where, both))
-    return found + [
+    found += [
         _changed(by_value[value], key, read)
         for value, key, read in places.rekeyed
         if value in by_value and by_value[value].kind is not Kind.FAIL and by_value[value].key != key
     ]
+    for send in by_value.values():
+        for partition, offset in places.outside(send.value, send.partition):
+            said = f"{send.value} was sent to partition {send.partition} and is at {partition}@{offset}"
+            proved = proof(send.operation, places.operation_at(partition, offset))
+            found.append(Anomaly("wrong partition", said, proved))
+    return found
 
 
 def _changed(send: Send, key: str | None, read: Read) -> Anomaly:
@@ -92,7 +93,7 @@ def _conditions(by_value: dict[str, Send], places: Places) -> list[Anomaly]:
             f"{value} expected the end {send.expected_end} and is at {partition}@{offset}",
             proof(send.operation, places.operation_at(partition, offset)),
         )
-        for value, send in sorted(by_value.items())
+        for value, send in by_value.items()
         if send.expected_end is not None
         for partition, offset in places.all_of(value)
         if offset != send.expected_end

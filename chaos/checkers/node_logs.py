@@ -25,6 +25,7 @@ PRINTED = (
     ),
     ("traceback", re.compile(r"^Traceback \(most recent call last\)|^Fatal Python error|^Segmentation fault")),
 )
+UNEXPECTED = "unexpected event"
 DETAIL_MAX = 300
 
 
@@ -33,9 +34,9 @@ def check_node_log(node: int, lines: Iterable[str], *, allowed: Collection[str] 
     found = []
     for number, line in enumerate(lines, start=1):
         told = parsed(line)
-        name = _printed(line) if told is None else _traced(told, line, allowed)
-        if name:
-            found.append(Anomaly(name, f"node {node}, line {number}: {line.strip()[:DETAIL_MAX]}"))
+        wrong = _printed(line) if told is None else _traced(told, line, allowed)
+        if wrong:
+            found.append(Anomaly(wrong, f"node {node}, line {number}: {line.strip()[:DETAIL_MAX]}"))
     return found
 
 
@@ -50,5 +51,5 @@ def _traced(told: dict[str, object], line: str, allowed: Collection[str]) -> str
     if told["event"] in allowed:
         return ""
     if told.get("level") in SEVERE:
-        return "unexpected event"
+        return UNEXPECTED
     return "traceback" if "exception" in told else ""

@@ -34,17 +34,23 @@ class Places:
                 self._take(send.partition, self._at.setdefault(send.partition, {}), send.offset, send.value, send)
 
     def _take_read(self, read: Read) -> None:
-        at = self._at.setdefault(read.partition, {})
+        partition, operation = read.partition, read.operation
+        at, of, readers = self._at.setdefault(partition, {}), self._of, self.readers
+        highest = self.furthest.get(partition, -1)
         for offset, key, value in read.records:
-            known = at.get(offset)
-            if known is None or known[0] != value or value not in self.readers:
-                self._take(read.partition, at, offset, value, read)
-                self.readers.setdefault(value, (key, read))
-            if self.readers[value][0] != key:
+            highest = max(highest, offset)
+            first = readers.get(value)
+            if first is None:
+                readers[value] = key, read
+            elif first[0] != key:
                 self.rekeyed.append((value, key, read))
-        if read.records:
-            highest = max(offset for offset, _, _ in read.records)
-            self.furthest[read.partition] = max(self.furthest.get(read.partition, -1), highest)
+            known = at.get(offset)
+            if known is None and value not in of:
+                at[offset] = value, operation
+                of[value] = partition, offset, operation
+            elif known is None or known[0] != value:
+                self._take(partition, at, offset, value, read)
+        self.furthest[partition] = highest
 
     def _take(self, partition: int, at: dict[int, tuple[str, int]], offset: int, value: str, by: Send | Read) -> None:
         known = at.setdefault(offset, (value, by.operation))
@@ -70,6 +76,13 @@ class Places:
             yield from sorted(self._others_of[value])
         elif value in self._of:
             yield self._of[value][:2]
+
+    def outside(self, value: str, partition: int) -> list[Place]:
+        """Everywhere but in that partition."""
+        place = self._of.get(value)
+        if place is None or (place[0] == partition and value not in self._others_of):
+            return []
+        return [(other, offset) for other, offset in self.all_of(value) if other != partition]
 
     def last_of(self, value: str, partition: int) -> int | None:
         """The highest offset in that partition at which it was seen."""

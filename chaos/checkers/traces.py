@@ -29,13 +29,13 @@ def trace_events(node: int, lines: Iterable[str], *, began_s: float = 0.0) -> It
         told = parsed(line)
         if told is None:
             continue
-        name = str(told.pop("event"))
+        what = str(told.pop("event"))
         time_s = _wall_s(str(told.pop("timestamp", ""))) - began_s
         yield Event(
             operation=number,
             process=f"node-{node}",
             kind=Kind.OK,
-            name=name,
+            name=what,
             time_s=time_s,
             value={"node": node} | told,
             scope=SCOPE,

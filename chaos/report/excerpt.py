@@ -45,7 +45,7 @@ def excerpt(events: Sequence[Event], places: Sequence[int], numbers: Collection[
             left_out = element("td", f"… {place - before - 1:,} lines …", colspan=7)
             rows.append(element("tr", left_out, class_="left-out"))
         event, before = events[place], place
-        ours = event.operation in numbers
+        ours = event.operation in numbers and event.scope != "trace"
         anchor = f"op-{event.operation}" if ours and event.operation not in anchored else None
         anchored.update([event.operation] if ours else [])
         cells = [

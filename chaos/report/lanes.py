@@ -102,7 +102,7 @@ def _lane(canvas: Canvas, name: str) -> None:
 
 def draw_unavailability(canvas: Canvas, windows: Mapping[str, Sequence[Window]]) -> None:
     """A lane for each partition, if there are few; else of those that had windows, the worst first."""
-    shown = dict(windows)
+    shown = dict(windows) if any(windows.values()) else {}
     if len(shown) > LANES_MAX // 2:
         bad = sorted((p for p in shown if shown[p]), key=lambda p: -max(w.seconds for w in shown[p]))[:LANES_MAX]
         shown = {partition: windows[partition] for partition in windows if partition in bad}

@@ -27,12 +27,16 @@ def definitions(text: str = chaos.checkers.__doc__ or "") -> dict[str, dict[str,
     ends = [*(start.start() for start in starts[1:]), len(text)]
     found: dict[str, dict[str, str]] = {}
     for start, end in zip(starts, ends, strict=False):
-        items = ITEM.findall(text[start.end() : end])
-        found[start[1]] = {name: _sentence(" ".join(meaning.split())) for name, meaning in items}
+        before, mine = "", found.setdefault(start[1], {})
+        for name, words in ITEM.findall(text[start.end() : end]):
+            mine[name] = _sentence(" ".join(words.split()), before)
+            before = name
     return {checker: anomalies for checker, anomalies in found.items() if anomalies}
 
 
-def _sentence(words: str) -> str:
+def _sentence(words: str, before: str) -> str:
+    """By itself: "the same" is the one before it."""
+    words = re.sub(r"^the same\b", f'as "{before}"', words)
     return words[:1].upper() + words[1:]
 
 

@@ -14,6 +14,9 @@ from chaos.report.run_folder import OUR_SCOPES
 OUTCOMES = (Kind.OK, Kind.FAIL, Kind.INFO)
 WIDTHS_S = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0)
 """How wide a bucket of time may be."""
+SECOND_S = 1.0
+SHORT_RUN_S = 30.0
+"""Only in shorter ones a bucket is less than a second: there are too few operations in it."""
 
 
 @dataclass(slots=True)
@@ -75,7 +78,8 @@ class Rates:
 
 def bucketed(done: Sequence[Operation], end_s: float, buckets_max: int) -> Rates:
     """At most so many buckets, or those of an hour. Counted where they ended."""
-    width_s = next((width for width in WIDTHS_S if end_s / width <= buckets_max), WIDTHS_S[-1])
+    least_s = SECOND_S if end_s > SHORT_RUN_S else 0.0
+    width_s = next((w for w in WIDTHS_S if w >= least_s and end_s / w <= buckets_max), WIDTHS_S[-1])
     size = max(1, math.ceil(end_s / width_s))
     rates = Rates(width_s, {kind: [0.0] * size for kind in OUTCOMES})
     timed = [o for o in done if o.kind is Kind.OK and o.ended_s is not None]

@@ -12,7 +12,7 @@ from chaos.report import sections
 from chaos.report.markup import Markup, element
 from chaos.report.operations import operations
 from chaos.report.pictures import NARROW, WIDE, Shown, picture
-from chaos.report.run_folder import Run, read_run
+from chaos.report.run_folder import OWN, Run, read_run, workloads
 from chaos.report.sentences import headline, node_count, summary, verdict_sentence
 from chaos.report.spans import spans
 from chaos.report.unavailability import unavailable
@@ -32,11 +32,12 @@ def page(run: Run) -> str:
     """The whole page."""
     done = operations(run.events)
     lasted = spans(run.events, range(1, node_count(run.about) + 1))
-    windows = unavailable(done)
+    windows = unavailable(run.events)
     anomalies = sections.placed(run)
     shown = Shown(done, lasted, windows, anomalies)
     title, mood = headline(run)
-    name = str(run.about.get("scenario") or "a run")
+    name = str(run.about.get("scenario") or OWN)
+    name = " and ".join(workloads(run.about)) or "a run" if name == OWN else name
     body = [
         element(
             "header",

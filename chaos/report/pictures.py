@@ -18,7 +18,7 @@ from chaos.report.unavailability import Window
 WIDE, NARROW = 1080.0, 380.0
 BUCKETS_MAX = {WIDE: 400, NARROW: 160}
 LEFT = {WIDE: 108.0, NARROW: 64.0}
-MARKS = {"load": ("load begins", True), "quiet": ("last fault mended", False), "healed": ("healed", True)}
+MARKS = {"load": ("load begins", True), "quiet": ("faults over", False), "healed": ("healed", True)}
 """Of the run's phases: words, and whether they stand behind the line, or before it."""
 
 

@@ -4,6 +4,7 @@ What a run that ended early did not write is missing here, too, and said to be m
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,14 +79,17 @@ def workloads(about: Mapping[str, Any]) -> Mapping[str, Any]:
 def repeat_line(about: Mapping[str, Any]) -> str:
     """The command that runs the same again, from the repository; the same faults where the same are possible."""
     definition = about.get("definition") or {}
-    scenario, own = str(about.get("scenario") or OWN), []
+    scenario = str(about.get("scenario") or OWN)
+    words = ["python", "-m", "chaos", "run"]
     if scenario == OWN:
-        own = [f"--workload {','.join(workloads(about))}", f"--nemesis {','.join(map(str, about.get('faults') or ()))}"]
-    words = ["python -m chaos run", *([scenario] if scenario != OWN else own), f"--arena {about.get('arena', 'sim')}"]
+        words += ["--workload", ",".join(workloads(about)), "--nemesis", ",".join(map(str, about.get("faults") or ()))]
+    else:
+        words.append(scenario)
+    words += ["--arena", str(about.get("arena", "sim"))]
     if "nodes" in about:
-        words.append(f"--nodes {about['nodes']}")
+        words += ["--nodes", str(about["nodes"])]
     if "seconds" in about:
-        words.append(f"--minutes {float(about['seconds']) / S_PER_MINUTE:g}")
+        words += ["--minutes", f"{float(about['seconds']) / S_PER_MINUTE:g}"]
     if "every_s" in definition:
-        words.append(f"--every {definition['every_s']:g}")
-    return " ".join([*words, f"--seed {about.get('seed', 0)}"])
+        words += ["--every", f"{definition['every_s']:g}"]
+    return shlex.join([*words, "--seed", str(about.get("seed", 0))])

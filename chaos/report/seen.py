@@ -7,11 +7,11 @@ never have an answer: a send counts as waiting for `GIVEN_UP_S` at most.
 from collections import deque
 from dataclasses import dataclass, field
 
+from chaos.checkers.liveness import IDLE_S
 from chaos.history import Event, History, Kind
 from chaos.report.run_folder import OUR_SCOPES
 from chaos.report.sentences import some
 from chaos.report.spans import Fault, faults
-from chaos.report.unavailability import IDLE_S
 
 RATE_OVER_S = 5.0
 """How much of the run rates are over."""
@@ -37,6 +37,8 @@ class Seen:
     _next: int = 0
     _partitions: dict[int, str] = field(default_factory=dict)
     """Of sends under way."""
+    _conditional: set[int] = field(default_factory=set)
+    """Of these those on condition of the partition's end: a refusal is an answer."""
     _under_way: dict[str, dict[int, float]] = field(default_factory=dict)
     """Of each partition its sends, and when they began."""
     _since: dict[str, float] = field(default_factory=dict)
@@ -103,13 +105,17 @@ class Seen:
         if partition not in self._since or (idle_s > IDLE_S and not self._anybody(partition, event.time_s)):
             self._since[partition] = event.time_s
         self._partitions[event.operation] = partition
+        if event.value.get("expected_end") is not None:
+            self._conditional.add(event.operation)
         self._under_way.setdefault(partition, {})[event.operation] = event.time_s
 
     def _answer(self, event: Event, partition: str) -> None:
         self._worst(event.time_s - self._since.get(partition, event.time_s), partition)
         del self._under_way[partition][event.operation]
         self._left_s[partition] = event.time_s
-        if event.kind is Kind.OK:
+        conditional = event.operation in self._conditional
+        self._conditional.discard(event.operation)
+        if event.kind is Kind.OK or (event.kind is Kind.FAIL and conditional):
             self._since.pop(partition, None)
             if self._anybody(partition, event.time_s):
                 self._since[partition] = event.time_s

@@ -31,7 +31,12 @@ def headline(run: Run) -> tuple[str, str]:
         return some(len(run.anomalies), "anomaly"), "bad"
     if not run.verdict.get("ok", False):
         return "The run failed", "bad"
-    return "No anomalies", "good"
+    return "No anomalies", "unknown" if unharmed(run) else "good"
+
+
+def unharmed(run: Run) -> bool:
+    """Faults were wanted, and none happened: then nothing that was found proves little."""
+    return bool(run.about.get("faults")) and not any(event.scope == "nemesis" for event in run.events)
 
 
 def by_name(anomalies: Sequence[Mapping[str, Any]]) -> Counter[str]:
@@ -87,4 +92,5 @@ def verdict_sentence(run: Run, lasted: Spans) -> str:
         return "No checker found an anomaly, and yet the verdict is not good: see the notes."
     healed = "healed" in lasted.marks
     how = "Everything was healed and read to its end" if healed else "It ran to its end"
-    return f"{how}; what the checkers below look for was not found."
+    none = " None of the faults that were wanted happened, so it says nothing about them." if unharmed(run) else ""
+    return f"{how}; what the checkers below look for was not found.{none}"

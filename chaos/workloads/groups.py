@@ -20,7 +20,7 @@ class GroupsWorkload(LogWorkload):
     @property
     def group(self) -> str:
         """Its name."""
-        return f"{self.load.topic}-workers"
+        return self.load.plan.group or f"{self.load.topic}-workers"
 
     def others(self) -> list[Coroutine[Any, Any, None]]:
         """Members as well."""

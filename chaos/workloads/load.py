@@ -41,12 +41,14 @@ class LogPlan:
     keys: int = 12
     deletes_every_s: float = 0.0
     """Somebody deletes the beginning of a partition so often; 0: never."""
-    remakes: bool = False
-    """Somebody makes a topic and deletes it, over and over."""
+    remakes: str = ""
+    """Somebody makes a topic of this name and deletes it, over and over; "": nobody."""
     verified: int = 5
     """Records of each partition whose copies are looked at on all disks at the end."""
     clocks_ahead_s: float = 0.0
     """The most that faults may set nodes' clocks ahead, all together: so much earlier a tombstone may go."""
+    group: str = ""
+    """"": called after the topic."""
     members: int = 0
     """Seats in a group."""
     life_s_max: float = 20.0

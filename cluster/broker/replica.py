@@ -291,7 +291,7 @@ class Replica(Actor):
             return
         known = self.raft.match(message.sender)
         self.raft.step(message)
-        if isinstance(message, AppendReply) and message.rejected and self.raft.match(message.sender) < known:
+        if isinstance(message, AppendReply) and self.raft.is_leader and self.raft.match(message.sender) < known:
             self._tell_forgotten(message, known)
 
     def _tell_forgotten(self, message: AppendReply, known: Index) -> None:

@@ -89,7 +89,7 @@ class Log:
 
     def _append(self, sent: Sent) -> None:
         partition = (sent.partition + self.breaking("wrong partition")) % PARTITIONS
-        self.ends[partition] += self.breaking("offset gap")
+        self.ends[partition] += self.ends[partition] > 0 and self.breaking("offset gap")
         key = "changed" if self.breaking("changed record") else sent.key
         for _ in range(1 + self.breaking("duplicate")):
             sent.offset = self.ends[partition]

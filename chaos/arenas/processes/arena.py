@@ -12,6 +12,7 @@ from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
+from chaos.arenas.processes.readiness import why_not_ready
 from chaos.arenas.processes.stopped import copies_on
 from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
@@ -109,22 +110,8 @@ class ProcessArena:
     async def _not_ready(self, node: int, nodes: Sequence[int]) -> str:
         if self.processes.pid(node) is None:
             return f"it does not run: {self.processes.last_words(node)}"
-        client = Client(
-            self.processes.launches[node].config.client.address,
-            network=self._network(),
-            clock=RealClock(),
-            random=real_random(),
-        )
-        try:
-            view = await client.cluster_status(timeout_s=2.0)
-        except (RiverrunError, TimeoutError) as error:
-            return str(error)
-        finally:
-            await client.abandon()
-        missing = set(nodes) - {int(item.node) for item in view.nodes if item.alive}
-        if view.controller is None:
-            return "it knows of no controller"
-        return f"it takes {sorted(missing)} not to be alive" if missing else ""
+        address = self.processes.launches[node].config.client.address
+        return await why_not_ready(address, nodes, self._network())
 
     async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
         """See Arena."""

@@ -21,7 +21,7 @@ class Cuts:
 
     def begin(self, pairs: Iterable[tuple[int, int]]) -> End:
         """From now on nothing gets from the first of each pair to the second."""
-        pairs = sorted(pairs)
+        pairs = list(pairs)
         for one, other in pairs:
             self._cut[one, other] += 1
             self._cluster.cut(one, other, both=False)
@@ -51,7 +51,7 @@ class Partition(SimFault):
 
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
         """Cut."""
-        return self._cuts.begin(PARTITIONS[self._name](nodes, self.cluster.nodes, options)) if nodes else None
+        return self._cuts.begin(sorted(PARTITIONS[self._name](nodes, self.cluster.nodes, options))) if nodes else None
 
 
 class Latency(SimFault):

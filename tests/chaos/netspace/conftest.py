@@ -58,8 +58,8 @@ class Places:
         made.bind((self.space.names.address(place), 0))
         return made
 
-    async def arrived(self, source: int, target: int, count: int) -> Sequence[int]:
-        """The numbers that came of so many datagrams, in the order in which they came."""
+    async def arrived(self, source: int, target: int, count: int, *, at_most: int | None = None) -> Sequence[int]:
+        """Numbers of datagrams that came, of `count` sent, in the order in which they came; at most so many are awaited."""
         there, here = self.open(source, socket.SOCK_DGRAM), self.open(target, socket.SOCK_DGRAM)
         for number in range(count):
             there.sendto(b"%d" % number, here.getsockname())
@@ -67,11 +67,12 @@ class Places:
                 await asyncio.sleep(0.002)  # not faster than the switch takes it
         came: list[int] = []
         try:
-            while True:
+            while len(came) < (at_most or count):
                 async with asyncio.timeout(SILENCE_S):
                     came.append(int(await self._loop.sock_recv(here, 100)))
         except TimeoutError:
             return came
+        return came
 
     async def trip_s(self, source: int, target: int) -> float:
         """How long a datagram takes there and back."""

@@ -81,7 +81,7 @@ def write_sample(folder: Path, sample: Sample, about: Mapping[str, Any] = {}) ->
     """All four files of a run's folder; its report."""
     folder.mkdir(parents=True, exist_ok=True)
     told = {
-        "scenario": "log under kills and cuts",
+        "scenario": "kills-and-cuts",
         "arena": "processes",
         "seed": sample.seed,
         "seconds": sample.seconds,

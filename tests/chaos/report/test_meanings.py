@@ -14,6 +14,8 @@ A checker reads events: nothing else (`replicas` is not meant here).
 - aborted read (G1a): a value was read whose send
   had failed. Allowed: never.
 
+- late read: the same, and later.
+
 `receipts`, in `log` where `replicas` is given:
 
 - receipt lied: it said a majority.
@@ -30,6 +32,7 @@ def test_definitions_are_read() -> None:
         "log": {
             "duplicate": "One value is at two offsets.",
             "aborted read": "A value was read whose send had failed. Allowed: never.",
+            "late read": 'As "aborted read", and later.',
         },
         "receipts": {"receipt lied": "It said a majority."},
     }

@@ -177,6 +177,16 @@ def test_a_run_may_fail_without_an_anomaly(tmp_path: Path) -> None:
     assert ["node 2 did not come back"] == [element.text for element in read.all("li")]
 
 
+def test_a_run_whose_faults_were_all_skipped_does_not_look_like_a_good_one(tmp_path: Path) -> None:
+    """Nothing was found, since nothing was attacked."""
+    verdict = {"ok": True, "anomalies": []}
+
+    read = read_page(page(read_run(_folder(tmp_path, History(), verdict, faults=["kill"]))))
+
+    assert "None of the faults that were wanted happened" in read.all("div", "unknown")[0].text
+    assert [] == read.all("div", "good")
+
+
 def test_a_run_that_broke_off_proves_nothing(tmp_path: Path) -> None:
     """Its failure stands at the top, in its words."""
     verdict = {"ok": False, "failure": "RuntimeError: node 2 does not answer", "anomalies": []}
@@ -193,6 +203,9 @@ def test_the_line_that_repeats_a_run() -> None:
     own = {**named, "scenario": "own", "workloads": {"log": {}, "groups": {}}, "faults": ["kill", "pause"]}
     own["definition"] = {"every_s": 6.5}
 
+    assert "python -m chaos run 'a b' --seed 1" in repeat_line({"scenario": "a b", "seed": 1}).replace(
+        " --arena sim", ""
+    )
     assert "python -m chaos run kills --arena processes --nodes 3 --minutes 1.5 --seed 7" == repeat_line(named)
     assert (
         "python -m chaos run --workload log,groups --nemesis kill,pause --arena processes "

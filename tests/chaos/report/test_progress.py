@@ -6,7 +6,6 @@ import re
 from rich.console import Console
 
 from chaos.history import History, Kind
-from chaos.report.operations import operations
 from chaos.report.progress import Progress, RunState, line, screen
 from chaos.report.seen import Seen
 from chaos.report.unavailability import unavailable, worst
@@ -61,7 +60,7 @@ def test_the_worst_window_is_that_of_the_report() -> None:
     history = sample_history(Sample(seed=2, seconds=120.0, per_s=30.0))
     seen = Seen()
     seen.look(history)
-    longest = worst(unavailable(operations(history.events)))
+    longest = worst(unavailable(history.events))
 
     assert longest is not None
     assert (longest[0], round(longest[1].seconds, 6)) == (seen.worst_partition, round(seen.worst_s, 6))
@@ -79,6 +78,18 @@ def test_a_client_that_vanished_makes_nothing_unavailable_for_ever() -> None:
     seen.look(history)
 
     assert (0.0, "") == seen.waiting(400.0)
+
+
+def test_a_refused_condition_is_an_answer() -> None:
+    """Nobody waits for a partition that said that its end is another one."""
+    history = History()
+    number = history.invoke("p", "send", 1.0, partition=0, key=None, value="v", expected_end=7)
+    history.end(number, "p", Kind.FAIL, "send", 1.2, error="CONFLICT")
+    seen = Seen()
+    seen.look(history)
+
+    assert (0.0, "") == seen.waiting(9.0)
+    assert 0.0 == seen.worst_s
 
 
 def test_a_terminal_sees_who_leads_and_what_happened_last() -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 from chaos.arenas.arena import Injector
 from chaos.arenas.processes.fitting import Launch, Nodes
 from chaos.arenas.processes.netspace.control import Control, Wiring
-from chaos.arenas.processes.netspace.cuts import GRUDGES, CutInjector
-from chaos.arenas.processes.netspace.injectors import EFFECTS, PacketInjector, loss_injector, reset_injector
+from chaos.arenas.processes.netspace.injectors import injectors
 from chaos.arenas.processes.netspace.namespaces import Names, find_ip, why_not
 from chaos.arenas.processes.netspace.tables import Tables, find_nft
 from cluster.config import ListenerConfig, PeerConfig
@@ -60,14 +59,7 @@ class NetSpace:
         for launch in nodes.launches.values():
             _place(launch, names, folder)
         tables = self._tables = Tables(names)
-        switched = self._wiring == "switch"
-        injectors: dict[str, Injector] = {
-            name: PacketInjector(name, control, names, switched=switched) for name in EFFECTS
-        }
-        if not switched:
-            injectors["packet_loss"] = loss_injector(tables, names)
-        injectors["nft_reset"] = reset_injector(tables, names)
-        return injectors | {name: CutInjector(name, tables, names) for name in GRUDGES}
+        return injectors(names, control, tables, self._wiring)
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting: packets, and what was done to them."""

@@ -13,7 +13,7 @@ from chaos.arenas.sim.arena import SimArena
 from chaos.arenas.sim.disks import HEAD_BYTES, SHORT_BYTES, TAIL_BYTES, frames_of, logs_of
 from chaos.arenas.sim.swarm.plan import Plan
 from chaos.arenas.sim.swarm.seen import Seen
-from chaos.nemeses.cuts import around, both
+from chaos.nemeses.cuts import both
 
 MID_WRITE_OPERATIONS = 12
 """Of a disk: within so many more its power goes."""
@@ -117,7 +117,8 @@ class Nemesis:
     async def _fault_isolate(self) -> None:
         node = self._target()
         self._note("isolate", node)
-        self.arena.cuts.begin(around([node], self.cluster.nodes, "both"))
+        others = [other for other in self.cluster.nodes if other != node]
+        self.arena.cuts.begin([pair for other in others for pair in both(node, other)])
         self._mend_cuts_later()
 
     async def _fault_pause(self) -> None:
