@@ -12,7 +12,7 @@ from typing import Protocol
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest, Unavailable
+from cluster.errors import InvalidRequest
 from cluster.metadata import NodeState, Placement, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
@@ -108,6 +108,7 @@ class AdminService:
         """See the proto. The page token is the last name of the page before."""
         del call
         request = api.parse(topic_pb2.ListTopicsRequest, data)
+        self._broker.directory.check_informed()
         size = min(request.page_size or PAGE_TOPICS_MAX, PAGE_TOPICS_MAX)
         names = sorted(
             name
@@ -186,8 +187,7 @@ class AdminService:
         del call
         api.parse(cluster_pb2.GetClusterRequest, data)
         directory, leaders = self._broker.directory, self._broker.leaders
-        if not directory.version:
-            raise Unavailable(f"node {self._broker.me} has not heard from the controller yet; try again")
+        directory.check_informed()
         partitions = [
             (PartitionId(topic.id, placement.number), placement)
             for topic in directory.topics.values()

@@ -165,7 +165,7 @@ class Broker:
     def _on_leader(self, replica: Replica) -> None:
         partition, raft = replica.partition, replica.raft
         if raft.is_leader:
-            log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me)
+            log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me, replica=raft.me)
             self.reports.leads(partition, raft.term)
             self.leaders.note(partition, self.me, raft.term)
         else:
@@ -173,6 +173,14 @@ class Broker:
             self.leaders.resigned(partition, self.me)
             node = replica.leader_node
             if node is not None:
+                log_event.debug(
+                    "leader_followed",
+                    partition=str(partition),
+                    term=raft.term,
+                    node=self.me,
+                    replica=raft.me,
+                    leader=node,
+                )
                 self.leaders.note(partition, node, raft.term)
         self._leader_changed.set()
 
@@ -298,6 +306,13 @@ class Broker:
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
         running = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
         self.running[item.partition] = running
+        log_event.debug(
+            "replica_started",
+            partition=str(item.partition),
+            term=replica.raft.term,
+            node=self.me,
+            replica=assigned.replica,
+        )
         for listener in self.on_started:
             listener(running)
         if not assigned.initialised:

@@ -62,6 +62,11 @@ class Directory:
         place = bisect_right(self._producers, producer, key=itemgetter(0)) - 1
         return place >= 0 and producer < self._producers[place][1]
 
+    def check_informed(self) -> None:
+        """Unavailable on a node that starts: that it knows of nothing does not mean that there is nothing."""
+        if not self.version:
+            raise Unavailable("this node has not heard from the controller yet; try again")
+
     def topic(self, name: str, topic_id: bytes = b"") -> Topic:
         """The topic of that name, which must have that id if one is given."""
         topic = self.by_name.get(name)
@@ -69,8 +74,7 @@ class Directory:
             return topic
         if topic_id and TopicId(topic_id) in self.deleted:
             raise TopicDeleted(f"the topic {name!r} that this request means was deleted")
-        if not self.version:
-            raise Unavailable("this node has not heard from the controller yet; try again")
+        self.check_informed()
         raise UnknownTopic(f"there is no topic {name!r}", topic=name)
 
     def topic_to_write(self, name: str, topic_id: bytes = b"") -> Topic:

@@ -24,7 +24,8 @@ class Admin:
     """Each call takes `timeout_s`; None is `ClientOptions.request_timeout_s`.
 
     Creating without `if_absent` and deleting are not repeated when their outcome is unknown: OutcomeUnknown or
-    DeadlineExceeded says so, and `describe_topic` tells how it went.
+    DeadlineExceeded says so, and `describe_topic` tells how it went. Other changes are repeated, and may be made twice;
+    where one was perhaps made and is refused when it is repeated, the error is OutcomeUnknown, too.
     """
 
     def __init__(self, calls: Calls, directory: Directory) -> None:
@@ -54,7 +55,7 @@ class Admin:
             config=config_to_pb(config or TopicConfig()),
         )
         answer = await self._calls.call(
-            CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent
+            CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent, changes=True
         )
         topic = api.parse(topic_pb2.CreateTopicResponse, answer).topic
         self._directory.learn(topic)
@@ -74,7 +75,12 @@ class Admin:
         """
         request = topic_pb2.AlterTopicRequest(name=name, config=config_to_pb(config or TopicConfig()), unset=unset)
         answer = await self._calls.call(
-            ALTER_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic
+            ALTER_TOPIC,
+            request.SerializeToString(),
+            timeout_s=timeout_s,
+            repeatable=True,
+            doubt=UnknownTopic,
+            changes=True,
         )
         topic = api.parse(topic_pb2.AlterTopicResponse, answer).topic
         self._directory.learn(topic)
@@ -92,7 +98,12 @@ class Admin:
         except ValueError as error:
             raise InvalidRequest(f"partition {partition} or offset {before} is no such number: {error}") from error
         answer = await self._calls.call(
-            DELETE_RECORDS, request.SerializeToString(), timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic
+            DELETE_RECORDS,
+            request.SerializeToString(),
+            timeout_s=timeout_s,
+            repeatable=True,
+            doubt=UnknownTopic,
+            changes=True,
         )
         return Offset(api.parse(topic_pb2.DeleteRecordsResponse, answer).first)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cluster.client.backoff import Backoff
 from cluster.config import ClientOptions
-from cluster.errors import Outcome, RiverrunError
+from cluster.errors import Outcome, OutcomeUnknown, RiverrunError
 from cluster.world import Channel, Network, Random
 
 TRIES_PER_TIMEOUT = 3
@@ -43,6 +43,10 @@ class Calls:
             channel = self._channels[address] = self._network.channel(address)
         return channel
 
+    def pass_over(self) -> None:
+        """The node that answered last answers, and is of no help: the next request goes to the next one."""
+        self._current = (self._current + 1) % len(self._servers)
+
     def backoff(self) -> Backoff:
         """The waits of something that is tried again."""
         return Backoff(self._options.retry_s_min, self._options.retry_s_max, self._random)
@@ -55,9 +59,11 @@ class Calls:
         timeout_s: float | None = None,
         repeatable: bool,
         doubt: type[RiverrunError] | None = None,
+        changes: bool = False,
     ) -> bytes:
         """The answer of whichever node gives one.
 
+        `changes`: a refusal that follows a lost answer is OutcomeUnknown, for what was lost may have been done.
         `timeout_s` None: `ClientOptions.request_timeout_s`. An error of class `doubt` is believed only after every
         node that could be asked has said it: news of a new topic may not have reached all of them yet.
         """
@@ -66,6 +72,7 @@ class Calls:
         end_s = loop.time() + total_s
         backoff = self.backoff()
         doubters: set[str] = set()
+        lost = False
         while True:
             left_s = end_s - loop.time()
             address = self._servers[self._current % len(self._servers)]
@@ -76,14 +83,16 @@ class Calls:
                 doubted = doubt is not None and isinstance(error, doubt)
                 if doubted:
                     doubters.add(address)
-                    if doubters.issuperset(self._servers):
-                        raise
-                elif not error.retry or (error.outcome is Outcome.UNKNOWN and not repeatable):
+                    final = doubters.issuperset(self._servers)
+                else:
+                    final = not error.retry or (error.outcome is Outcome.UNKNOWN and not repeatable)
+                wait_s = 0.0 if doubted or final else backoff.next_s()
+                if final or loop.time() + wait_s >= end_s:
+                    if lost and changes and error.outcome is Outcome.NOTHING:
+                        raise OutcomeUnknown(f"an answer was lost, then: {error.message}", **error.metadata) from error
                     raise
-                self._current = (self._current + 1) % len(self._servers)
-                wait_s = 0.0 if doubted else backoff.next_s()
-                if loop.time() + wait_s >= end_s:
-                    raise
+                lost = lost or error.outcome is Outcome.UNKNOWN
+                self.pass_over()
                 await asyncio.sleep(wait_s)
 
     async def close(self) -> None:

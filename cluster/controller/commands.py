@@ -138,12 +138,16 @@ class Proposal(msgspec.Struct, frozen=True, tag="v1"):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a command: `reason` empty if it was done, else an error's; `numbers` are its results."""
+    """What became of a command: `reason` empty if it was done, else an error's; `numbers` are its results.
+
+    `topic`: the id of the one that was made, found or altered.
+    """
 
     version: int
     reason: str = ""
     message: str = ""
     numbers: list[int] = []
+    topic: bytes = b""
 
 
 _decoder = msgspec.msgpack.Decoder(Proposal)

@@ -138,8 +138,26 @@ class Controller:
         self, name: str, *, partitions: int, replicas: int, if_absent: bool, config: TopicConfig
     ) -> Topic:
         """See `cluster.broker.admin_service.Decisions`."""
+        partitions = partitions or self._options.partitions_default
+        known = self.state.by_name.get(name) if if_absent else None
+        if known is not None:  # another one is not wanted: whether there is room, and nodes, for it does not matter
+            replicas = replicas or self.state.topics[known].replicas
+            placements: list[list[int]] = [[] for _ in range(partitions)]
+        else:
+            replicas, placements = self._placed(partitions, replicas)
+        command = CreateTopic(
+            name=name,
+            id=self._random.randbytes(TOPIC_ID_BYTES),
+            placements=placements,
+            replicas=replicas,
+            if_absent=if_absent,
+            config=config,
+        )
+        return await self._decide_topic(name, command)
+
+    def _placed(self, partitions: int, replicas: int) -> tuple[int, list[list[int]]]:
+        """How many replicas a new topic gets, and where. InvalidRequest if there is no room for it."""
         options = self._options
-        partitions = partitions or options.partitions_default
         if partitions > options.partitions_per_topic_max:
             raise InvalidRequest(f"a topic has at most {options.partitions_per_topic_max} partitions, not {partitions}")
         if len(self.state.topics) >= options.topics_max:
@@ -151,17 +169,9 @@ class Controller:
         if not alive:
             raise Unavailable("the cluster is still forming")
         replicas = replicas or min(options.replicas_default, alive)
-        command = CreateTopic(
-            name=name,
-            id=self._random.randbytes(TOPIC_ID_BYTES),
-            placements=place(
-                self.state.nodes.values(), self.state.topics.values(), partitions=partitions, replicas=replicas
-            ),
-            replicas=replicas,
-            if_absent=if_absent,
-            config=config,
+        return replicas, place(
+            self.state.nodes.values(), self.state.topics.values(), partitions=partitions, replicas=replicas
         )
-        return await self._decide_topic(name, command)
 
     async def alter_topic(self, name: str, *, config: TopicConfig, unset: Sequence[str]) -> Topic:
         """See Decisions."""
@@ -170,10 +180,10 @@ class Controller:
     async def _decide_topic(self, name: str, command: Command) -> Topic:
         answer = await self._decide(command)
         await self._wait_version(answer.version)
-        topic = self.state.by_name.get(name)
-        if topic is None:
-            raise Unavailable(f"the topic {name!r} was deleted right after that was done")
-        return self.state.topics[topic]
+        topic = self.state.topics.get(TopicId(answer.topic))
+        if topic is None:  # not even if there is another one of that name by now
+            raise OutcomeUnknown(f"that was done, and the topic {name!r} was deleted right after it")
+        return topic
 
     async def delete_topic(self, name: str) -> None:
         """See Decisions."""
@@ -203,7 +213,7 @@ class Controller:
         await self._wait_version(answer.version)
         app = self.state.apps.get(name)
         if app is None:
-            raise Unavailable(f"the app {name!r} was removed right after that was done")
+            raise OutcomeUnknown(f"that was done, and the app {name!r} was removed right after it")
         return app
 
     async def remove_app(self, app: str, stages: Sequence[tuple[str, int]], topics: Sequence[TopicId]) -> None:
@@ -249,17 +259,22 @@ class Controller:
         return encode(answer)
 
     async def _decide(self, command: Command) -> Answer:
-        """Propose until the outcome is known; the same number all the time, so that it is done once."""
+        """Propose until the outcome is known; the same number all the time, so that it is done once.
+
+        OutcomeUnknown if it is not known in time, be it that only one of many attempts may have been heard.
+        """
         data = encode(Proposal(client=self._client, number=next(self._numbers), command=command))
         loop = asyncio.get_running_loop()
         end_s = loop.time() + self._options.command_timeout_s
+        doubt: OutcomeUnknown | None = None
         while True:
             left_s = end_s - loop.time()
             try:
                 result = await self._quorum.propose(data, timeout_s=max(min(left_s, 1.0), 0.01))
-            except (OutcomeUnknown, Unavailable):
+            except (OutcomeUnknown, Unavailable) as error:
+                doubt = error if isinstance(error, OutcomeUnknown) else doubt
                 if loop.time() + WAIT_AGAIN_S >= end_s:
-                    raise
+                    raise doubt or error from None
                 await asyncio.sleep(WAIT_AGAIN_S)
                 continue
             answer = decode_answer(result)
@@ -268,13 +283,13 @@ class Controller:
             return answer
 
     async def _wait_version(self, version: int) -> None:
-        """Return when this node has applied that version; Unavailable if that takes too long."""
+        """Return when this node has applied that version; OutcomeUnknown if that takes too long, for it was done."""
         try:
             async with asyncio.timeout(self._options.command_timeout_s):
                 while self.state.version < version:
                     await self._applied.wait()
         except TimeoutError:
-            raise Unavailable("it was decided, but this node has not heard of it yet") from None
+            raise OutcomeUnknown("it was decided, but this node has not heard of it yet") from None
 
     # --- watching, where the leader is
 

@@ -103,8 +103,8 @@ class MetadataState:
             case Barrier():
                 return self._done([]), None
 
-    def _done(self, numbers: list[int]) -> Answer:
-        return Answer(version=self.version, numbers=numbers)
+    def _done(self, numbers: list[int], topic: bytes = b"") -> Answer:
+        return Answer(version=self.version, numbers=numbers, topic=topic)
 
     def _refused(self, reason: str, message: str) -> tuple[Answer, None]:
         return Answer(version=self.version, reason=reason, message=message), None
@@ -117,9 +117,10 @@ class MetadataState:
         nodes: tuple[Node, ...] = (),
         changed: tuple[App, ...] = (),
         removed: tuple[str, ...] = (),
+        about: bytes = b"",
     ) -> tuple[Answer, Delta]:
         self.version += 1
-        return self._done([]), Delta(
+        return self._done([], about), Delta(
             version=self.version, topics=topics, deleted=deleted, nodes=nodes, apps=changed, removed=removed
         )
 
@@ -150,12 +151,14 @@ class MetadataState:
             same = (len(topic.partitions), topic.replicas) == (len(command.placements), command.replicas)
             same_kept = command.config in {TopicConfig(), topic.config}
             if command.if_absent and same and same_kept:
-                return self._done([]), None
+                return self._done([], existing), None
             return self._refused(
                 "TOPIC_EXISTS",
                 f"a topic {command.name!r} exists already, with {len(topic.partitions)} partitions and "
                 f"{topic.replicas} replicas" + ("" if same_kept or not same else ", but keeps records differently"),
             )
+        if not all(command.placements):  # whoever asked believed that it is there
+            return self._refused("UNAVAILABLE", f"the topic {command.name!r} was deleted just now; try again")
         if TopicId(command.id) in self.topics:
             return self._refused("UNAVAILABLE", "another topic has that id")
         if objection := command.config.objection():
@@ -180,7 +183,7 @@ class MetadataState:
         )
         self.topics[topic.id] = topic
         self.by_name[topic.name] = topic.id
-        return self._changed(topics=(topic,))
+        return self._changed(topics=(topic,), about=topic.id)
 
     def _alter(self, command: AlterTopic) -> tuple[Answer, Delta | None]:
         topic_id = self.by_name.get(command.name)
@@ -197,9 +200,9 @@ class MetadataState:
         if objection := config.objection():
             return self._refused("INVALID_REQUEST", objection)
         if config == topic.config:
-            return self._done([]), None
+            return self._done([], topic_id), None
         changed = self.topics[topic_id] = replace(topic, config=config)
-        return self._changed(topics=(changed,))
+        return self._changed(topics=(changed,), about=topic_id)
 
     def _delete(self, name: str) -> tuple[Answer, Delta | None]:
         topic_id = self.by_name.pop(name, None)

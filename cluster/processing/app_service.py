@@ -76,6 +76,7 @@ class AppService:
         del call
         request = api.parse(app_pb2.ListAppsRequest, data)
         size = min(request.page_size or PAGE_APPS_MAX, PAGE_APPS_MAX)
+        self._broker.directory.check_informed()
         apps = self._broker.directory.apps
         names = sorted(name for name in apps if name > request.page_token)
         return app_pb2.ListAppsResponse(
@@ -152,6 +153,7 @@ class AppService:
     def _app(self, name: str) -> App:
         app = self._broker.directory.apps.get(name)
         if app is None:
+            self._broker.directory.check_informed()
             there = ", ".join(sorted(self._broker.directory.apps)) or "none"
             raise UnknownApp(f"there is no app {name!r}; deployed are: {there}")
         return app

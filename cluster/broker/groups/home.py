@@ -25,7 +25,8 @@ def check_name(group: str) -> None:
 
 
 def groups_topic(broker: Broker) -> Topic | None:
-    """The internal topic, if there is one yet."""
+    """The internal topic, if there is one yet. Unavailable on a node that starts."""
+    broker.directory.check_informed()
     return broker.directory.by_name.get(GROUPS_TOPIC)
 
 

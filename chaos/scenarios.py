@@ -1,0 +1,16 @@
+"""The named scenarios: few, each with something that it alone attacks. `python -m chaos list` prints them."""
+
+from chaos.nemeses import known  # noqa: F401  the faults are registered with it
+from chaos.scenario import Scenario
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(
+            name="kills",
+            about="nodes are killed, stopped and stand still; leaders first",
+            workloads={"log": {}},
+            faults=("kill", "pause", "terminate"),
+        ),
+    )
+}
