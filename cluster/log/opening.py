@@ -104,18 +104,14 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
     kept: list[Segment] = []
     for place, segment in enumerate(segments):
         if damage is None and kept and kept[-1].compacted and segment.base_index <= kept[-1].last_index:
-            assert segment.file is not None
-            segment.file.close()
-            disk.remove(segment.path)  # the one before has taken its place
+            _drop(disk, segment)  # the one before has taken its place
             continue
         if segment.base_index != fold.index + 1:
             damage = Damage(position=0, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
             set_mark(disk, directory, identity.encoded())
-            assert segment.file is not None
-            segment.file.close()
-            disk.remove(segment.path)
+            _drop(disk, segment)
             continue
         kept.append(segment)
         data = _read_all(segment)
@@ -152,6 +148,12 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
         ),
         trims=trims,
     )
+
+
+def _drop(disk: Disk, segment: Segment) -> None:
+    assert segment.file is not None
+    segment.file.close()
+    disk.remove(segment.path)
 
 
 def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[File, Vote, int, bool]:

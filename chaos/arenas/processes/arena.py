@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import random
 import signal
 import time
@@ -74,6 +75,13 @@ class ProcessArena:
         for launch in self.processes.launches.values():
             ways |= launch.ways
         return Ways(RealNetwork(), ways)
+
+    def code(self, module: str) -> bytes:
+        """See Arena: its file."""
+        found = importlib.util.find_spec(module)
+        assert found is not None, f"there is a module {module}"
+        assert found.origin is not None, f"{module} is a file"
+        return Path(found.origin).read_bytes()
 
     def cut_off(self, client: str, seconds: float) -> None:
         """See Arena: nothing."""

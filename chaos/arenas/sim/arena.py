@@ -100,6 +100,10 @@ class SimArena:
         """See Arena."""
         return self.cluster.client(name, options)
 
+    def code(self, module: str) -> bytes:
+        """See Arena: nodes import it."""
+        return module.encode()
+
     def cut_off(self, client: str, seconds: float) -> None:
         """See Arena."""
         self.cluster.cut_off(client, seconds)
