@@ -72,6 +72,8 @@ class Nemesis:
         began_s = self._arena.now_s() if began_s is None else began_s
         roles = await self._arena.roles()
         nodes = resolve(planned.role, roles, self._arena.nodes, self._random)
+        if "node" in planned.options:  # it is always the same one's disk that lies and forgets
+            nodes = [int(planned.options["node"])]
         said = {"role": planned.role, "nodes": nodes, "options": planned.options}
         operation = self._history.invoke("nemesis", planned.fault, self._arena.now_s(), **said)
         mend = await self._arena.injectors[planned.fault].inject(nodes, planned.options)

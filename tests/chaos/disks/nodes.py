@@ -14,6 +14,7 @@ from typing import Any
 from chaos.arenas.arena import Injector
 from chaos.arenas.processes.disks.at_rest import NODE_LOG, Events
 from chaos.arenas.processes.fitting import Fitting, Launch
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import connect
 from cluster.cli.config_file import read_config, write_config
 from cluster.cli.dev import wait_ready
@@ -22,7 +23,6 @@ from cluster.client.client import Client
 from cluster.client.verifying import CopyState
 from cluster.config import ClientOptions
 from cluster.errors import RiverrunError
-from tests.processes.ports import claimed_ports
 
 TOPIC = "orders"
 PARTITIONS = 3

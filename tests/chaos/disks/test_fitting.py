@@ -10,7 +10,8 @@ from chaos.arenas.arena import Injector
 from chaos.arenas.processes.disks.fitting import DamagedDisks, FailingDisks, LoopDisks, LyingDisks
 from chaos.arenas.processes.disks.shim import CONTROL
 from chaos.arenas.processes.fitting import Launch
-from chaos.nemeses.catalogue import families
+from chaos.arenas.processes.fittings import BY_FAMILY, BY_FAULT, FITTINGS
+from chaos.nemeses.catalogue import CATALOGUE
 from cluster.config import ListenerConfig, NodeConfig
 from tests.conftest import require_tool
 from tests.processes.file_systems import require_root
@@ -65,7 +66,9 @@ async def test_fittings_share_disks_and_library(tmp_path: Path):
         assert str(launch.folder / "disk" / "data") == launch.config.data_dir
         assert 1 == launch.environment["LD_PRELOAD"].count("shim-")
         assert str(launch.folder / "disk.control") == launch.environment[CONTROL]
-        assert {*families()["disk"], *families()["damage"]} == set(injectors)
+        places = {BY_FAULT.get(fault) or BY_FAMILY[CATALOGUE[fault].family] for fault in injectors}
+        ours = {name for name, where in FITTINGS.items() if where.startswith("chaos.arenas.processes.disks.")}
+        assert ours == places
         assert {""} == {injector.missing() for injector in injectors.values()}
     finally:
         for fitting in reversed(fittings):

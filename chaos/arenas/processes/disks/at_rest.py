@@ -127,7 +127,8 @@ class DamageAtRest:
                 await asyncio.sleep(LOOK_S)
 
     async def _noticed(self, node: int, kept: Kept, logs: Mapping[int, "Events"]) -> Mapping[str, Any] | None:
-        deadline = asyncio.get_running_loop().time() + NOTICED_S_MAX
+        """What it or a leader said of this replica. Of what is no replica's nothing is said after the start."""
+        deadline = asyncio.get_running_loop().time() + (NOTICED_S_MAX if kept.partition else 0.0)
         while asyncio.get_running_loop().time() < deadline:
             for whose, log in logs.items():
                 for event in log.new():
