@@ -7,9 +7,11 @@ STAMP := $(VENV)/.installed
 N ?= 200
 FROM ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The order of sets, and with it every simulated run, is the same again; other numbers are other runs.
+export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long kills seeds bench bench-peers extras servers clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long kills seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -63,8 +65,11 @@ bench-peers: ## install Bytewax and Quix Streams into .venv-peers, for `make ben
 extras: setup ## install what optional features need: pyarrow, lmdb (make test passes over their tests without it)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-extras.txt
 
-servers: setup ## the servers that tests of connectors talk to, unpacked into .servers where they are not on this machine
+servers: toxiproxy ## the servers that tests of connectors talk to, unpacked into .servers where they are not on this machine
 	@$(BIN)/python -m tests.servers.install
+
+toxiproxy: setup ## Toxiproxy's server, built into .servers where it is not on this machine: chaos on real links needs it
+	@$(BIN)/python -m chaos.arenas.processes.links.install
 
 clients: client-go client-node client-java client-rust ## build the example clients in Go, Node.js, Java and Rust (needs their tools)
 

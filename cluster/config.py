@@ -120,7 +120,8 @@ class LinkOptions:
     queue_bytes_max: int = 64 * MIB
     """Per peer and lane; beyond it messages are dropped, and Raft sends them again."""
     protocol_min: int = 1
-    protocol_max: int = 1
+    protocol_max: int = 2
+    """1: messages have no checksum; 2: they have one. Of two nodes both speak the highest that both can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,8 @@ class ClientOptions:
     read_retry_s_max: float = 120.0
     """A reader that reaches no leader for so long fails."""
     metadata_age_s_max: float = 60.0
+    ask_elsewhere_s: float = 1.5
+    """Whoever has looked for a leader for so long asks another node: this one may be cut off from those who know."""
     commit_interval_s: float = 1.0
     """A member of a group commits what was processed this often."""
 
@@ -303,11 +306,12 @@ class ListenerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerConfig:
-    """A node of the cluster as another one sees it; `peer` may differ per viewer (for proxies)."""
+    """A node of the cluster as another one sees it; the addresses may differ per viewer (for proxies)."""
 
     node: int
     peer: str
-    client: str
+    client: str = ""
+    """Where clients' requests are passed on to it; empty: where it says that clients reach it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,7 +81,9 @@ class Node:
         self.links = self._make_links()
         self.controller = self._make_controller()
         self.broker = self._make_broker()
-        self.forwarding = Forwarding(self.broker, world.network, config.broker)
+        self.forwarding = Forwarding(
+            self.broker, world.network, config.broker, {NodeId(peer.node): peer.client for peer in config.peers}
+        )
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
         self.publishing = PublishService(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
 from cluster.client.client import Client
 from cluster.config import ClientOptions
 
@@ -62,11 +63,25 @@ class Figures:
 class Arena(Protocol):
     """A cluster, and how it is broken."""
 
-    name: str
-    nodes: Sequence[int]
-    random: random.Random
-    """For workloads: drawn from the run's seed. Schedules have their own."""
-    injectors: Mapping[str, Injector]
+    @property
+    def name(self) -> str:
+        """`sim` or `processes`."""
+        ...
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """1 … n."""
+        ...
+
+    @property
+    def random(self) -> random.Random:
+        """For workloads: from the run's seed. Schedules have their own."""
+        ...
+
+    @property
+    def injectors(self) -> Mapping[str, Injector]:
+        """What can be done to it, once it has started."""
+        ...
 
     def now_s(self) -> float:
         """Seconds since the run began; the history's clock, monotone."""
@@ -103,8 +118,11 @@ class Arena(Protocol):
         """Everything works again, every node runs, and the cluster answers, within a bound: else RuntimeError."""
         ...
 
-    async def examine(self) -> list[Anomaly]:
-        """After the final reads: every replica's bytes compared, nodes' logs scanned, ends of processes looked at."""
+    async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
+        """After the final reads; the nodes are stopped for it. What is wrong by itself, and every replica's own copy.
+
+        Copies are of these topics' partitions, with the topic's name, read from the nodes' disks.
+        """
         ...
 
     async def stop(self) -> Figures:

@@ -1,1 +1,85 @@
-"""Judges of histories. Each is tested against bad ones that it must catch and good ones that it must pass."""
+"""Judges of histories: pure functions from what was seen to everything that is wrong with it, by name.
+
+A checker reads events and nothing else (`replicas` and `node_logs`: what is on disks and in logs). Each is tested
+against bad histories that it must catch and good ones that it must pass. An anomaly names the operations that prove it.
+Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when they are allowed:
+
+`log`: sends and reads of unique values. Never allowed, but for what is said.
+
+- inconsistent offsets: one offset holds two values, by receipts and reads.
+- duplicate: one value is at two offsets.
+- aborted read (G1a): a value was read whose send had failed for sure.
+- phantom read: a value was read that nobody sent.
+- changed record: a value was read with another key than it was sent with.
+- wrong partition: a value was read in another partition than it was sent to.
+- broken condition: a send on condition of the partition's end stands somewhere else than at that end.
+- lost write: acknowledged, or read before, and not in the final read, though something behind it was read.
+  Allowed where it was deleted, or removed by the rules of `compaction`.
+- unseen: the same, and nothing behind it was ever read.
+- nonmonotonic poll: a read, or a process's next read, goes back to an offset or stays at it. Allowed where a read says
+  where it starts, and in groups, whose partitions move.
+- poll skip: the same, forward, over a record that somebody has seen. Allowed over what was deleted, if the reader was
+  told where the partition begins, and over what compaction may have removed.
+- offset gap: the same, and nobody has ever seen a record there. Offsets have no gaps here (Kafka's have). Allowed in
+  compacted topics.
+- nonmonotonic send: of two successive sends of a process to a partition the later one stands first.
+- key out of order: the same of two successive sends of one key.
+- real-time inversion: a send began after another was acknowledged or read, and stands before it.
+
+`receipts`, in `log` where `replicas` is given:
+
+- receipt below majority: acknowledged before a majority of the replicas had synced.
+- receipt lied: it said a majority, and the record is lost, unseen, or not on some replica (`replicas`).
+
+`deletions`, in `log`: where partitions begin.
+
+- deleted came back: somebody was told a higher beginning than the final read's.
+- wrong start: the final read begins behind where the partition does. Allowed in compacted topics.
+- not deleted: a deletion was acknowledged, and the partition begins below it.
+- deleted too much: it begins above all that anybody asked for. Allowed with `retention`.
+
+`compaction`, in `log` and `groups`, of compacted topics: what may be missing is said there.
+
+- tombstone gone early: a tombstone is missing that is the newest of its key, and younger than `tombstone_s`.
+- came back: an older value of a key is there, and the tombstone that deleted it is gone.
+
+`groups`: deliveries, commits and positions.
+
+- skipped: a record that is there in the end was given to nobody.
+- committed ungiven: a position was committed that passes a record which was given to somebody only later.
+- disordered: within one hold of a partition offsets did not rise.
+- two owners: two members were given records of one partition in one generation.
+- given again: a record below an acknowledged position was given in that generation or a later one. Allowed where the
+  commit's outcome is unknown, and to a member of an older generation (a zombie).
+- position went back: a lower position was committed, or told, after a higher one was acknowledged.
+- not fenced: a generation committed after a later one had.
+
+`replicas`: each node's own copy, when all is healed and quiet.
+
+- divergent: two copies have something else at one offset, or one lacks what the final read has. Allowed below where a
+  copy begins; of compacted topics what was removed, as long as they add up to the same.
+- missing copy: there are fewer copies, or more, than the topic has replicas.
+
+`traces`: Raft's own, of partitions and of the controller's quorum, from the nodes' traces.
+
+- two leaders: in one term, by what they said of themselves or what others followed.
+- term fell: of one replica, also from one start to the next. Allowed on a disk that was wiped.
+
+`liveness`: the times of sends, beside faults and the run's own events. The bounds are options.
+
+- not healed: nobody answered after the last fault was mended.
+- slow to heal: the cluster answered later than that.
+- no progress: healed, and sends to a partition were under way for too long without an acknowledgement.
+- unavailable: the same at any time. Allowed in faults of more than a minority, and while recovering from one.
+- stopped by a minority: the same in a fault of a minority.
+
+`node_logs`: what nodes printed.
+
+- failed assertion: anywhere.
+- unretrieved exception: of a task, a future, a coroutine or a finalizer that nobody looked at.
+- traceback: printed or traced. Allowed of events that are allowed.
+- unexpected event: of the level error or critical. Allowed are those that a run names, for damage that was done.
+
+Jepsen's other anomalies are of transactions that read and write (precommitted read, G0, G1c, skips within one send):
+there are none here. A task's commit is judged by what it adds up to.
+"""

@@ -21,7 +21,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.anomaly import Anomaly, proof
 from chaos.checkers.operations import Read, Send
 from chaos.history import Kind
 
@@ -39,6 +39,8 @@ class Known:
     value: str
     tombstone: bool
     sent_s: float
+    operation: int = 0
+    """Who sent it."""
 
 
 class Compaction:
@@ -78,7 +80,15 @@ class Compaction:
         if send is None:
             known = Known(partition, offset, key, value, tombstone=False, sent_s=float("-inf"))
         else:
-            known = Known(partition, offset, send.key, value, tombstone=send.tombstone, sent_s=send.invoked_s)
+            known = Known(
+                partition,
+                offset,
+                send.key,
+                value,
+                tombstone=send.tombstone,
+                sent_s=send.invoked_s,
+                operation=send.operation,
+            )
         self._records[partition][offset] = known
 
     def at(self, partition: int, offset: int) -> Known | None:
@@ -150,16 +160,19 @@ def check_reads(reads: Iterable[Read], compaction: Compaction, *, final: str) ->
         # What lies below `first` was deleted. A first record below its position: the reader began anew, there.
         start = min(max(position, first), lowest)
         found += [
-            _missing(record, f"{read.process}, which read {read.partition} up to {stop - 1}")
+            _missing(record, read, stop - 1)
             for record in compaction.between(read.partition, start, stop)
             if record.offset not in given and not compaction.may_miss(record, read.ended_s)
         ]
     return found
 
 
-def _missing(record: Known, who: str) -> Anomaly:
+def _missing(record: Known, read: Read, last: int) -> Anomaly:
+    what = f"{record.value} at {record.partition}@{record.offset}"
     return Anomaly(
-        named("poll skip", record), f"{record.value} at {record.partition}@{record.offset} was not there for {who}"
+        named("poll skip", record),
+        f"{what} was not there for {read.process}, which read up to {last}",
+        proof(record.operation, read.operation),
     )
 
 
@@ -171,7 +184,6 @@ def check_came_back(compaction: Compaction, seen: set[str]) -> list[Anomaly]:
         left = [record for record in records if record.value in seen]
         if newest.tombstone and left and not left[-1].tombstone:
             place = f"{left[-1].value} is at {newest.partition}@{left[-1].offset}"
-            found.append(
-                Anomaly(CAME_BACK, f"{place}; {newest.value} at {newest.offset}, which deleted {newest.key}, is gone")
-            )
+            said = f"{place}; {newest.value} at {newest.offset}, which deleted {newest.key}, is gone"
+            found.append(Anomaly(CAME_BACK, said, proof(newest.operation, left[-1].operation)))
     return found

@@ -4,10 +4,9 @@ A partition's first offset is what a reader was told there is; the final read's 
 end. Reads of records themselves are `log`'s.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable
 
-from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.anomaly import Anomaly, proof
 from chaos.history import Event, Kind
 
 
@@ -24,29 +23,39 @@ def check_deletions(
     events: Iterable[Event], firsts: dict[int, int], *, final: str, retention: bool, compacted: bool
 ) -> list[Anomaly]:
     """Everything that is wrong about where partitions begin. The first record of a compacted one may be gone."""
-    asked: dict[int, int] = defaultdict(int)
-    done: dict[int, int] = defaultdict(int)
+    asked: dict[int, tuple[int, int]] = {}
+    done: dict[int, tuple[int, int]] = {}
+    by_final: dict[int, int] = {}
     found = []
     for event in events:
+        if event.name not in {"delete", "read"}:
+            continue
         partition = event.value.get("partition", -1)
         first = firsts.get(partition, 0)
-        if event.name == "delete" and event.kind is Kind.INVOKE:
-            asked[partition] = max(asked[partition], event.value["before"])
-        elif event.name == "delete" and event.kind is Kind.OK:
-            done[partition] = max(done[partition], event.value["before"])
+        if event.name == "delete" and event.kind in {Kind.INVOKE, Kind.OK}:
+            highest = asked if event.kind is Kind.INVOKE else done
+            highest[partition] = max(highest.get(partition, (0, 0)), (event.value["before"], event.operation))
+            left = event.value.get("left", event.value["before"])
+            if event.kind is Kind.OK and left < event.value["before"]:
+                detail = f"{partition}: deleted before {event.value['before']}, and told that {left} is left"
+                found.append(Anomaly("not deleted", detail, proof(event.operation)))
         elif event.name == "read" and event.kind is Kind.OK:
             told = event.value.get("first", 0)
             if told > first:
-                found.append(
-                    Anomaly("deleted came back", f"{partition} began at {told} for {event.process}, at the end {first}")
-                )
-            offsets = [record[0] for record in event.value["records"]]
-            begins = not offsets or offsets[0] == first or (compacted and offsets[0] > first)
-            if event.process == final and not begins:
-                found.append(Anomaly("wrong start", f"{partition} begins at {first}; the first read is {offsets[0]}"))
+                said = f"{partition} began at {told} for {event.process}, at the end {first}"
+                found.append(Anomaly("deleted came back", said, proof(event.operation)))
+            lowest = next((record[0] for record in event.value["records"]), first)
+            begins = lowest == first or (compacted and lowest > first)
+            if event.process == final:
+                by_final[partition] = event.operation
+                if not begins:
+                    said = f"{partition} begins at {first}; the first read is {lowest}"
+                    found.append(Anomaly("wrong start", said, proof(event.operation)))
     for partition, first in sorted(firsts.items()):
-        if first < done[partition]:
-            found.append(Anomaly("not deleted", f"{partition} begins at {first}, deleted before {done[partition]}"))
-        if first > asked[partition] and not retention:
-            found.append(Anomaly("deleted too much", f"{partition} begins at {first}, asked for {asked[partition]}"))
+        (before, by), (wanted, _) = done.get(partition, (0, 0)), asked.get(partition, (0, 0))
+        both = proof(by, by_final.get(partition))
+        if first < before:
+            found.append(Anomaly("not deleted", f"{partition} begins at {first}, deleted before {before}", both))
+        if first > wanted and not retention:
+            found.append(Anomaly("deleted too much", f"{partition} begins at {first}, asked for {wanted}", both))
     return found

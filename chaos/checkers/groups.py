@@ -3,7 +3,9 @@
 Events, all of kind `ok` but for commits whose outcome is not known:
 - `give` {partition, generation, offset}: a member's application got a record.
 - `commit` {partition, generation, position}: everything before the position was processed; a pair of events.
+- `position` {partition[, position]}: what the group's position was said to be, if anybody asked; a pair of events.
 - `end` {partition, first, end}: what there was to process, in the end.
+- `stuck` {partition, end}, of kind `info`: the last member did not get there in its time.
 
 A member that was cut off for longer than its grace may go on for a while with what it has (a zombie): its generation is
 lower than its successor's. So rules that compare two members compare generations.
@@ -13,12 +15,12 @@ record that nobody was given was missing when the first member passed it, which 
 given something behind it or committed a position behind it, or at the time of `end`.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.anomaly import Anomaly, proof
 from chaos.checkers.compaction import Compaction, earliest_from
 from chaos.checkers.operations import sends_and_reads
 from chaos.history import Event, Kind
@@ -32,6 +34,51 @@ class _Commit:
     process: str
     invoked_s: float
     ended_s: float
+    operation: int
+
+
+@dataclass(slots=True)
+class _Highest:
+    """Of what is committed so far the highest position up to each generation."""
+
+    generations: list[int] = field(default_factory=list)
+    commits: list[_Commit] = field(default_factory=list)
+    """One for each of them, their positions ascending, too."""
+
+    def add(self, commit: _Commit) -> None:
+        """One more."""
+        before = self.upto(commit.generation)
+        if before is not None and before.position >= commit.position:
+            return
+        start = stop = bisect_left(self.generations, commit.generation)
+        while stop < len(self.commits) and self.commits[stop].position <= commit.position:
+            stop += 1
+        self.generations[start:stop] = [commit.generation]
+        self.commits[start:stop] = [commit]
+
+    def upto(self, generation: int) -> _Commit | None:
+        """The highest of that generation and of all before it."""
+        place = bisect_right(self.generations, generation)
+        return self.commits[place - 1] if place else None
+
+
+class _Committed:
+    """What was committed by the time to which one has come."""
+
+    def __init__(self, commits: Iterable[_Commit]) -> None:
+        self._later = sorted(commits, key=lambda commit: commit.ended_s, reverse=True)
+        self.highest: dict[int, _Highest] = defaultdict(_Highest)
+        self.newest: dict[int, _Commit] = {}
+        """Of each partition one of the highest generation."""
+
+    def advance(self, now_s: float) -> None:
+        """Everything that had ended before that; times may only rise."""
+        while self._later and self._later[-1].ended_s < now_s:
+            commit = self._later.pop()
+            self.highest[commit.partition].add(commit)
+            newest = self.newest.setdefault(commit.partition, commit)
+            if commit.generation > newest.generation:
+                self.newest[commit.partition] = commit
 
 
 def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s: float | None = None) -> list[Anomaly]:
@@ -40,10 +87,19 @@ def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s
     gives = [event for event in events if event.name == "give"]
     commits = _acknowledged(events)
     skipped = _skipped(events, gives)
-    if compacted:
-        compaction = Compaction(*sends_and_reads(events), tombstone_s)
+    compaction = Compaction(*sends_and_reads(events), tombstone_s) if compacted else None
+    if compaction is not None:
         skipped = _unless_compacted(skipped, compaction, _Passes(gives, commits))
-    return [*_named(skipped), *_disordered(gives), *_given_again(gives, commits), *_unfenced(commits)]
+    return [
+        *_named(skipped),
+        *_stuck(events),
+        *_disordered(gives),
+        *_two_owners(gives),
+        *_given_again(gives, commits),
+        *_committed_ungiven(gives, commits, compaction),
+        *_went_back(events, commits),
+        *_unfenced(commits),
+    ]
 
 
 def redelivered(events: Iterable[Event]) -> int:
@@ -71,6 +127,7 @@ def _acknowledged(events: Iterable[Event]) -> list[_Commit]:
                     event.process,
                     invoked.time_s,
                     event.time_s,
+                    event.operation,
                 )
             )
     return found
@@ -135,6 +192,19 @@ def _named(skipped: list[tuple[Event, list[int]]]) -> list[Anomaly]:
     ]
 
 
+def _stuck(events: Iterable[Event]) -> list[Anomaly]:
+    """The last member had time enough."""
+    return [
+        Anomaly(
+            "stuck",
+            f"the group did not process partition {event.value['partition']} to {event.value['end']}",
+            proof(event.operation),
+        )
+        for event in events
+        if event.name == "stuck"
+    ]
+
+
 def _disordered(gives: list[Event]) -> list[Anomaly]:
     """Within one member's hold of a partition offsets rise."""
     last: dict[tuple[str, int, int], int] = {}
@@ -143,51 +213,112 @@ def _disordered(gives: list[Event]) -> list[Anomaly]:
         value = event.value
         hold = event.process, value["partition"], value["generation"]
         if last.get(hold, -1) >= value["offset"]:
-            found.append(
-                Anomaly("disordered", f"{event.process} got {value['partition']}@{value['offset']} after {last[hold]}")
-            )
+            said = f"{event.process} got {value['partition']}@{value['offset']} after {last[hold]}"
+            found.append(Anomaly("disordered", said, proof(event.operation)))
         last[hold] = value["offset"]
     return found
 
 
+def _two_owners(gives: list[Event]) -> list[Anomaly]:
+    """In one generation a partition is one member's."""
+    owners: dict[tuple[int, int], set[str]] = defaultdict(set)
+    for event in gives:
+        owners[event.value["partition"], event.value["generation"]].add(event.process)
+    return [
+        Anomaly("two owners", f"partition {partition} was given to {sorted(processes)} in generation {generation}")
+        for (partition, generation), processes in sorted(owners.items())
+        if len(processes) > 1
+    ]
+
+
 def _given_again(gives: list[Event], commits: list[_Commit]) -> list[Anomaly]:
     """What is below an acknowledged position is not given in that generation or a later one."""
-    by_partition: dict[int, list[_Commit]] = defaultdict(list)
-    for commit in commits:
-        by_partition[commit.partition].append(commit)
+    committed = _Committed(commits)
     found = []
-    for event in gives:
+    for event in sorted(gives, key=lambda event: event.time_s):
+        committed.advance(event.time_s)
         value = event.value
-        for commit in by_partition[value["partition"]]:
-            newer = value["generation"] >= commit.generation
-            if newer and commit.ended_s < event.time_s and value["offset"] < commit.position:
-                found.append(
-                    Anomaly(
-                        "given again",
-                        f"{event.process} got {value['partition']}@{value['offset']} in generation "
-                        f"{value['generation']} after {commit.process} had committed {commit.position}",
-                    )
+        commit = committed.highest[value["partition"]].upto(value["generation"])
+        if commit is not None and value["offset"] < commit.position:
+            found.append(
+                Anomaly(
+                    "given again",
+                    f"{event.process} got {value['partition']}@{value['offset']} in generation {value['generation']} "
+                    f"after {commit.process} had committed {commit.position}",
+                    proof(commit.operation, event.operation),
                 )
-                break
+            )
     return found
+
+
+def _committed_ungiven(gives: list[Event], commits: list[_Commit], compaction: Compaction | None) -> list[Anomaly]:
+    """A position passes only what somebody had been given by then. What nobody ever gets is `skipped`."""
+    given_s: dict[int, dict[int, float]] = defaultdict(dict)
+    for event in gives:
+        times = given_s[event.value["partition"]]
+        offset = event.value["offset"]
+        times[offset] = min(event.time_s, times.get(offset, event.time_s))
+    left = {partition: sorted(times, reverse=True) for partition, times in given_s.items()}
+    found = []
+    for commit in sorted(commits, key=lambda commit: commit.invoked_s):
+        mine = left.get(commit.partition, [])
+        while mine and mine[-1] < commit.position:
+            offset = mine.pop()
+            if given_s[commit.partition][offset] <= commit.invoked_s:
+                continue
+            record = compaction.at(commit.partition, offset) if compaction is not None else None
+            if record is not None and compaction is not None and compaction.may_miss(record, commit.invoked_s):
+                continue
+            detail = f"{commit.process} committed {commit.position} of {commit.partition}; nobody had {offset} by then"
+            found.append(Anomaly("committed ungiven", detail, proof(commit.operation)))
+    return found
+
+
+def _went_back(events: Iterable[Event], commits: list[_Commit]) -> list[Anomaly]:
+    """Positions rise, within a generation and from one to the next; whoever asks is told what was acknowledged."""
+    committed = _Committed(commits)
+    found = []
+    for commit in sorted(commits, key=lambda commit: commit.invoked_s):
+        committed.advance(commit.invoked_s)
+        before = committed.highest[commit.partition].upto(commit.generation)
+        if before is not None and before.position > commit.position:
+            found.append(_back(commit.partition, commit.position, f"{commit.process} committed", commit, before))
+    committed = _Committed(commits)
+    asked: dict[int, Event] = {}
+    told = []
+    for event in events:
+        if event.name == "position" and event.kind is Kind.INVOKE:
+            asked[event.operation] = event
+        elif event.name == "position" and event.kind is Kind.OK:
+            told.append((asked[event.operation].time_s, event))
+    for invoked_s, event in sorted(told, key=lambda pair: pair[0]):
+        committed.advance(invoked_s)
+        partition, position = event.value["partition"], event.value["position"]
+        held = committed.highest[partition].commits
+        if held and held[-1].position > position:
+            found.append(_back(partition, position, f"{event.process} was told", event, held[-1]))
+    return found
+
+
+def _back(partition: int, position: int, who: str, by: _Commit | Event, before: _Commit) -> Anomaly:
+    detail = f"{who} {position} of {partition} after {before.process} had committed {before.position}"
+    return Anomaly("position went back", detail, proof(before.operation, by.operation))
 
 
 def _unfenced(commits: list[_Commit]) -> list[Anomaly]:
     """Once a generation has committed, no lower one does."""
+    committed = _Committed(commits)
     found = []
-    for commit in commits:
-        for other in commits:
-            if (
-                other.partition == commit.partition
-                and other.generation > commit.generation
-                and other.ended_s < commit.invoked_s
-            ):
-                found.append(
-                    Anomaly(
-                        "not fenced",
-                        f"{commit.process} committed {commit.partition} in generation {commit.generation} after "
-                        f"{other.process} had in {other.generation}",
-                    )
+    for commit in sorted(commits, key=lambda commit: commit.invoked_s):
+        committed.advance(commit.invoked_s)
+        other = committed.newest.get(commit.partition)
+        if other is not None and other.generation > commit.generation:
+            found.append(
+                Anomaly(
+                    "not fenced",
+                    f"{commit.process} committed {commit.partition} in generation {commit.generation} after "
+                    f"{other.process} had in {other.generation}",
+                    proof(other.operation, commit.operation),
                 )
-                break
+            )
     return found

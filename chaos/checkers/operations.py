@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from chaos.history import Event, Kind
 
 Record = tuple[int, str | None, str]
-"""Offset, key, value."""
+"""Offset, key, value. From a file they are lists; nobody looks."""
 
 
 @dataclass(slots=True)
@@ -23,6 +23,9 @@ class Send:
     offset: int | None = None
     expected_end: int | None = None
     ended_s: float = float("inf")
+    synced: int | None = None
+    """Replicas that had it on disk, as its receipt says."""
+    operation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Read:
     start: int | None
     first: int | None
     ended_s: float
+    operation: int = 0
 
 
 def sends_and_reads(events: Iterable[Event]) -> tuple[list[Send], list[Read]]:
@@ -53,15 +57,24 @@ def sends_and_reads(events: Iterable[Event]) -> tuple[list[Send], list[Read]]:
                 event.time_s,
                 tombstone=value.get("tombstone", False),
                 expected_end=value.get("expected_end"),
+                operation=event.operation,
             )
         elif event.name == "send":
             send = sends[event.operation]
             send.kind, send.ended_s = event.kind, event.time_s
-            send.offset = value.get("offset")
+            send.offset, send.synced = value.get("offset"), value.get("synced")
         elif event.name == "read" and event.kind is Kind.INVOKE:
             starts[event.operation] = value.get("start")
         elif event.name == "read" and event.kind is Kind.OK:
-            records = [(offset, key, text) for offset, key, text in value["records"]]
-            start = starts.get(event.operation)
-            reads.append(Read(event.process, value["partition"], records, start, value.get("first"), event.time_s))
+            reads.append(
+                Read(
+                    event.process,
+                    value["partition"],
+                    value["records"],
+                    starts.get(event.operation),
+                    value.get("first"),
+                    event.time_s,
+                    operation=event.operation,
+                )
+            )
     return list(sends.values()), reads

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ROLES = ("leader", "follower", "controller", "coordinator", "one", "minority", "majority", "all")
-"""Whom a fault hits: resolved when it is injected. `one`: anybody. `leader`: whoever leads most partitions."""
+ROLES = ("leader", "leaders", "follower", "controller", "coordinator", "one", "minority", "majority", "all")
+"""Whom a fault hits: resolved when it is injected. `one`: anybody. `leader`: whoever leads most partitions; `leaders`:
+everybody who leads one."""
 SINGLE = ("leader", "follower", "controller", "coordinator", "one")
 
 

@@ -42,16 +42,22 @@ class Schedule:
 
 
 def draw_schedule(
-    seed: int, names: Iterable[str], *, seconds: float, every_s: float, overlap: bool = False
+    seed: int,
+    names: Iterable[str],
+    *,
+    seconds: float,
+    every_s: float,
+    overlap: bool = False,
+    quiet_share: float = QUIET_SHARE,
 ) -> Schedule:
-    """Faults of these names over so many seconds, one in `every_s` on average.
+    """Faults of these names over so many seconds, one in `every_s` on average, none in the quiet share at both ends.
 
     Without `overlap` one is over before the next begins; with it up to two last at a time.
     """
     chance = random.Random(f"schedule/{seed}")
     names = sorted(names)
     faults: list[Planned] = []
-    at_s, last_s = QUIET_SHARE * seconds, (1 - QUIET_SHARE) * seconds
+    at_s, last_s = quiet_share * seconds, (1 - quiet_share) * seconds
     while names:
         at_s += chance.uniform(0.4, 1.6) * every_s
         kind = CATALOGUE[chance.choice(names)]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from chaos.arenas.arena import Arena
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.processing import FINAL, check_processing
+from chaos.checkers.replicas import check_replicas, copies_in
 from chaos.history import Event, History, Kind
 from chaos.workloads import processing_app
 from chaos.workloads.outcomes import kind_of, reason_of
@@ -27,14 +28,14 @@ OUTPUTS = ("counts", "groups", "windows", "late")
 AMOUNT_MAX = 1_000
 UNDER_WAY_MAX = 200
 """Of a producer's sends."""
-READ_S_MAX = 120.0
+READ_S_MAX = 60.0
 LOOK_S = 0.5
 LOOKS = 3
 """So many times in a row all tasks have to be done: what one stage ships is another's input a moment later."""
 PREPARE_S_MAX = 90.0
 
 
-class Processing:
+class ProcessingWorkload:
     """See `Workload`."""
 
     name: ClassVar[str] = "processing"
@@ -46,7 +47,7 @@ class Processing:
         "replicas": 3,
         "pause_s": 0.05,
         "delivery_timeout_s": 120.0,
-        "caught_up_s_max": 180.0,
+        "caught_up_s_max": 120.0,
     }
 
     def __init__(self, arena: Arena, history: History, options: Mapping[str, Any]) -> None:
@@ -55,6 +56,11 @@ class Processing:
         self._options = {**self.options, **options}
         self._random = arena.random
         self._stopping = False
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The inputs'."""
+        return [INPUT]
 
     async def prepare(self) -> None:
         """The topic of inputs, and the app. Both are asked for until they are there."""
@@ -81,8 +87,10 @@ class Processing:
     @classmethod
     def judge(cls, events: Sequence[Event], options: Mapping[str, Any]) -> list[Anomaly]:
         """See Workload."""
-        del options
-        return check_processing(events, window_s=processing_app.WINDOW_S)
+        found = check_processing(events, window_s=processing_app.WINDOW_S)
+        copies = copies_in(events)
+        replicas = {**cls.options, **options}["replicas"]
+        return [*found, *check_replicas(copies, events, replicas=replicas)] if copies else found
 
     # --- producers
 

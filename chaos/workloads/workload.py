@@ -23,6 +23,11 @@ class Workload(Protocol):
 
     def __init__(self, arena: Arena, history: History, options: Mapping[str, Any]) -> None: ...
 
+    @property
+    def topics(self) -> Sequence[str]:
+        """Those whose replicas are compared at the end: each becomes an event `copy` in this workload's history."""
+        ...
+
     async def prepare(self) -> None:
         """Topics and whatever else has to be there; before the first fault."""
         ...

@@ -31,7 +31,7 @@ from cluster.broker.running import Running
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import DiskFull, Overloaded, RiverrunError
-from cluster.log import Log, MachineOf, ReplicaIdentity, Writer
+from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report, Topic
 from cluster.raft import Member, Membership
 from cluster.types import ClusterId, NodeId, PartitionId, TopicId
@@ -165,7 +165,7 @@ class Broker:
     def _on_leader(self, replica: Replica) -> None:
         partition, raft = replica.partition, replica.raft
         if raft.is_leader:
-            log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me)
+            log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me, replica=raft.me)
             self.reports.leads(partition, raft.term)
             self.leaders.note(partition, self.me, raft.term)
         else:
@@ -173,6 +173,14 @@ class Broker:
             self.leaders.resigned(partition, self.me)
             node = replica.leader_node
             if node is not None:
+                log_event.debug(
+                    "leader_followed",
+                    partition=str(partition),
+                    term=raft.term,
+                    node=self.me,
+                    replica=raft.me,
+                    leader=node,
+                )
                 self.leaders.note(partition, node, raft.term)
         self._leader_changed.set()
 
@@ -290,6 +298,7 @@ class Broker:
 
     def _run_replica(self, item: Missing, log: Log) -> None:
         assigned = item.assigned
+        _tell_damage(item.partition, log.recovered)
         replica = self._replica_class(
             partition=item.partition, me=assigned.replica, log=log, may_vote=assigned.initialised, around=self._around
         )
@@ -297,6 +306,13 @@ class Broker:
         ref = self._supervisor.spawn(replica, mailbox_max=self._options.mailbox_messages_max)
         running = Running(assigned, replica, ref, preferred=item.preferred, config=item.config)
         self.running[item.partition] = running
+        log_event.debug(
+            "replica_started",
+            partition=str(item.partition),
+            term=replica.raft.term,
+            node=self.me,
+            replica=assigned.replica,
+        )
         for listener in self.on_started:
             listener(running)
         if not assigned.initialised:
@@ -314,3 +330,13 @@ class Broker:
         if self._world.disk.list(path):
             self._world.disk.remove(path)
             self._world.disk.sync_directory(REPLICAS)
+
+
+def _tell_damage(partition: PartitionId, found: Recovery) -> None:
+    """What a restart has found wrong with a replica's files; a torn end is no damage, but may be one."""
+    if found.quarantined or found.recovering:
+        log_event.error("log_damaged", partition=str(partition), set_aside=found.quarantined)
+    if found.doubts:
+        log_event.warning("log_doubtful", partition=str(partition), first=found.doubts[0][0], last=found.doubts[-1][0])
+    if found.vote_damaged:
+        log_event.error("vote_damaged", partition=str(partition))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from cluster.broker.broker import Broker
 from cluster.config import BrokerOptions
 from cluster.errors import NotLeader
-from cluster.types import PartitionId
+from cluster.types import NodeId, PartitionId
 from cluster.world import Call, Channel, Network
 
 FORWARDED = "riverrun-forwarded"
@@ -40,13 +40,23 @@ def is_forwarded(call: Call) -> bool:
 
 
 class Forwarding:
-    """Channels to the other nodes' client listeners."""
+    """Channels to the other nodes' client listeners.
 
-    def __init__(self, broker: Broker, network: Network, options: BrokerOptions) -> None:
+    `addresses`: where this node reaches them, which need not be where clients do; of others what they advertise counts.
+    """
+
+    def __init__(
+        self, broker: Broker, network: Network, options: BrokerOptions, addresses: Mapping[NodeId, str]
+    ) -> None:
+        self._addresses = addresses
         self._broker = broker
         self._network = network
         self._options = options
         self._channels: dict[str, Channel] = {}
+
+    def address(self, node: NodeId) -> str:
+        """Where another node takes requests from this one; empty if it is not known."""
+        return self._addresses.get(node) or self._broker.directory.client_address(node)
 
     def leader_address(self, partition: PartitionId) -> str:
         """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""
@@ -55,7 +65,7 @@ class Forwarding:
         if node is None or node == self._broker.me:
             believed = self._broker.leaders.get(partition)
             node = believed.node if believed is not None and believed.node != self._broker.me else None
-        address = self._broker.directory.client_address(node) if node is not None else ""
+        address = self.address(node) if node is not None else ""
         if not address:
             raise NotLeader(f"partition {partition} has no leader that node {self._broker.me} knows of; try again")
         return address

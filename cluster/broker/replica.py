@@ -44,7 +44,7 @@ from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.holes import encode_tombstone_limit
 from cluster.log import Log
 from cluster.log.fold import encode_expired, encode_trim
-from cluster.messages import AppendEntries, InstallFold, RaftMessage, TimeoutNow
+from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, TimeoutNow
 from cluster.metadata import TopicConfig
 from cluster.raft import Ready
 from cluster.records import Entry, EntryKind
@@ -289,7 +289,22 @@ class Replica(Actor):
         if damaged is not None:
             log_event.warning("append_damaged", partition=str(self.partition), index=damaged)
             return
+        known = self.raft.match(message.sender)
         self.raft.step(message)
+        if isinstance(message, AppendReply) and self.raft.is_leader and self.raft.match(message.sender) < known:
+            self._tell_forgotten(message, known)
+
+    def _tell_forgotten(self, message: AppendReply, known: Index) -> None:
+        """A follower is without what it had acknowledged: it recovers from damage, or its disk's syncs do nothing."""
+        log_event.error(
+            "follower_forgot",
+            partition=str(self.partition),
+            replica=message.sender,
+            node=self._nodes[message.sender],
+            acknowledged=known,
+            has=self.raft.match(message.sender),
+            recovering=message.recovering,
+        )
 
     # --- what the core asks for
 
@@ -301,6 +316,7 @@ class Replica(Actor):
             self._publish(ready)
         if self._recovering and not self.raft.recovering:
             self._recovering = False
+            log_event.info("log_whole_again", partition=str(self.partition))
             self.log.whole_again()
             self._around.writer.submit(self.log, lambda _: None)
 

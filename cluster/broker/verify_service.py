@@ -72,7 +72,7 @@ class VerifyService:
         wait_s = self._options.verify_wait_s_max
         if left_s is not None:
             wait_s = min(wait_s, left_s * SHARE_OF_TIME)
-        address = self._broker.directory.client_address(assigned.node)
+        address = self._forwarding.address(assigned.node)
         try:
             if not address:
                 raise Unavailable(f"the address of node {assigned.node} is not known")

@@ -43,6 +43,10 @@ class Calls:
             channel = self._channels[address] = self._network.channel(address)
         return channel
 
+    def pass_over(self) -> None:
+        """The node that answered last answers, and is of no help: the next request goes to the next one."""
+        self._current = (self._current + 1) % len(self._servers)
+
     def backoff(self) -> Backoff:
         """The waits of something that is tried again."""
         return Backoff(self._options.retry_s_min, self._options.retry_s_max, self._random)
@@ -88,7 +92,7 @@ class Calls:
                         raise OutcomeUnknown(f"an answer was lost, then: {error.message}", **error.metadata) from error
                     raise
                 lost = lost or error.outcome is Outcome.UNKNOWN
-                self._current = (self._current + 1) % len(self._servers)
+                self.pass_over()
                 await asyncio.sleep(wait_s)
 
     async def close(self) -> None:

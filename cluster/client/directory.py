@@ -1,4 +1,8 @@
-"""What this client knows about topics: looked up when first needed, again when a leader is missing."""
+"""What this client knows about topics: looked up when first needed, again when a leader is missing.
+
+A node that is cut off from the others answers, too, and knows no leader, or one that was: so whoever has to look again
+and again asks another node after a while.
+"""
 
 import asyncio
 
@@ -9,6 +13,8 @@ from cluster.errors import UnknownTopic
 from cluster.wire import api
 
 GET_TOPIC = "/riverrun.v1.TopicService/GetTopic"
+LULL_S = 5.0
+"""A topic that was not looked up for so long has a leader that answers."""
 
 
 class Directory:
@@ -17,6 +23,9 @@ class Directory:
     def __init__(self, calls: Calls, options: ClientOptions) -> None:
         self._calls = calls
         self._age_s_max = options.metadata_age_s_max
+        self._elsewhere_s = options.ask_elsewhere_s
+        self._looked: dict[str, tuple[float, float]] = {}
+        """Topics that are looked up again and again: since when, and when last."""
         self._routes: dict[str, tuple[TopicRoute, float]] = {}
         self._asking: dict[str, asyncio.Task[TopicRoute]] = {}
 
@@ -36,7 +45,19 @@ class Directory:
             task.add_done_callback(lambda _: self._asking.pop(topic, None))
         return await asyncio.shield(task)
 
+    def _look_again(self, topic: str) -> None:
+        """Somebody looks the topic up: go to another node, if that has not helped for long enough."""
+        now_s = asyncio.get_running_loop().time()
+        since_s, last_s = self._looked.get(topic, (now_s, now_s))
+        if now_s - last_s > LULL_S:
+            since_s = now_s
+        elif now_s - since_s >= self._elsewhere_s:
+            self._calls.pass_over()
+            since_s = now_s
+        self._looked[topic] = (since_s, now_s)
+
     async def _ask(self, topic: str) -> TopicRoute:
+        self._look_again(topic)
         request = api.topic_pb2.GetTopicRequest(name=topic).SerializeToString()
         try:
             answer = await self._calls.call(GET_TOPIC, request, repeatable=True, doubt=UnknownTopic)
@@ -64,6 +85,7 @@ class Directory:
     def forget(self, topic: str) -> None:
         """The topic is gone; whoever asks next looks it up."""
         self._routes.pop(topic, None)
+        self._looked.pop(topic, None)
 
     async def close(self) -> None:
         """Stop asking."""

@@ -99,6 +99,11 @@ class Subscription:
         """By topic and number, the offset behind what was processed here; of what is this member's now."""
         return {place: part.processed for place, part in self._parts.items()}
 
+    @property
+    def committed(self) -> dict[tuple[str, int], Offset]:
+        """By topic and number, the position that is known to be committed; of what is this member's now."""
+        return {place: part.committed for place, part in self._parts.items()}
+
     def generation_of(self, topic: str, partition: int) -> int:
         """Of this member's hold of a partition: higher each time that it changes hands; 0: it is not this member's."""
         part = self._parts.get((topic, partition))

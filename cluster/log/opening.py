@@ -34,6 +34,8 @@ class Recovery:
     recovering: bool = False
     owes: Owes = None
     quarantined: tuple[str, ...] = ()
+    vote_damaged: bool = False
+    """One of its copies was, and the other has taken its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,9 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
     if VOTE_FILE not in disk.list(directory):
         raise CorruptStorage(f"{directory} has no vote")
     vote_file = disk.open(f"{directory}/{VOTE_FILE}")
-    vote, sequence = load_vote(vote_file, identity.encoded())
+    vote, sequence, whole = load_vote(vote_file, identity.encoded())
+    if not whole:
+        save_votes(disk, [(vote_file, encode_vote(vote, sequence, identity.encoded()))])
     segments, aside = _open_segments(disk, directory, identity)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)
@@ -149,6 +153,7 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             recovering=recovering,
             owes=owes,
             quarantined=tuple(aside),
+            vote_damaged=not whole,
         ),
         trims=trims,
     )

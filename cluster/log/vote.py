@@ -36,8 +36,8 @@ def save_votes(disk: Disk, votes: Sequence[tuple[File, bytes]]) -> None:
         disk.sync_files([file for file, _ in votes])
 
 
-def load_vote(file: File, identity: bytes) -> tuple[Vote, int]:
-    """The newest whole copy and its sequence; CorruptStorage if there is none."""
+def load_vote(file: File, identity: bytes) -> tuple[Vote, int, bool]:
+    """The newest whole copy, its sequence, and whether both are whole; CorruptStorage if none is."""
     found = []
     for position in COPIES:
         data = file.read(position, _COPY.size)
@@ -49,7 +49,7 @@ def load_vote(file: File, identity: bytes) -> tuple[Vote, int]:
     if not found:
         raise CorruptStorage(f"both copies of the vote in {file.path} are damaged")
     sequence, vote = max(found, key=lambda copy: copy[0])
-    return vote, sequence
+    return vote, sequence, len(found) == len(COPIES)
 
 
 def _crc(body: tuple[bytes, int, int, int], identity: bytes) -> int:

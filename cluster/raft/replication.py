@@ -126,7 +126,9 @@ def _rejected(core: "Raft", progress: Progress, message: AppendReply) -> None:
     if message.recovering:
         progress.match = min(progress.match, message.hint_index)
     elif message.rejected_prev <= progress.match:
-        return  # an answer to something older than what it has acknowledged since
+        if progress.state is not State.PROBE or message.rejected_prev != progress.next - 1:
+            return  # an answer to something older than what it has acknowledged since
+        progress.match = min(progress.match, message.hint_index)  # its disk has lost what it said was on it
     if progress.state is State.PROBE and message.rejected_prev != progress.next - 1:
         return
     meeting = core.terms.last_with_term_at_most(message.hint_index, message.hint_term)

@@ -44,6 +44,8 @@ class SimCluster:
         """What runs it on a node that runs."""
         self.running: dict[int, Node] = {}
         self.hosts: dict[int, Host] = {}
+        self.clocks: dict[int, SimClock] = {}
+        """Of each node as it was started last; setting one is a fault."""
         self.fatal: list[tuple[int, BaseException]] = []
         """Nodes that ended by themselves, and why: no fault that we inject may do that."""
         self.crashes_in_mid_write = 0
@@ -63,6 +65,8 @@ class SimCluster:
         """Start one node, as a new incarnation on its old disk; False if its power went before it was ready."""
         host = self.hosts[number] = Host(f"node-{number}")
         world = sim_world(self.loop, self.fabric, host, self.disks[number])
+        assert isinstance(world.clock, SimClock)
+        self.clocks[number] = world.clock
         user_code = SimHosts(ProcessingOptions(), random.Random(f"{number}/{len(self.user_code)}"))
         self.user_code[number] = user_code
         processing = Processing(hosts=user_code, stores=self.stores[number])
@@ -93,14 +97,20 @@ class SimCluster:
 
     def crash(self, number: int) -> None:
         """The power of one node goes."""
+        self.kill(number)
+        self.disks[number].crash()
+        self.stores[number].crash()
+
+    def kill(self, number: int) -> None:
+        """The process of one node ends without another step; what it has written stays written, synced or not."""
         self.hosts[number].crash()
         self.running.pop(number, None)
         starting = self._starting.pop(number, None)
         if starting is not None and not starting.done():
             starting.set_result(None)
         self.fabric.crash(self.hosts[number])
-        self.disks[number].crash()
-        self.stores[number].crash()
+        self.disks[number].forget_jobs()
+        self.stores[number].forget_jobs()
 
     def crash_in_mid_write(self, number: int, operations: int) -> None:
         """The power of one node goes at its disk's operation after so many more: between a write and its sync, too."""

@@ -128,9 +128,13 @@ class SimDisk:
 
     def crash(self) -> None:
         """Lose what a power cut may lose; what remains is what the next start finds."""
+        self.forget_jobs()
+        self._root.settle(self._random, torn=self.torn)
+
+    def forget_jobs(self) -> None:
+        """Whoever used it is gone, in the middle of whatever it did."""
         self._lock = asyncio.Lock()
         self.crash_at_operation = None
-        self._root.settle(self._random, torn=self.torn)
 
     def flip(self, path: str, bit: int) -> None:
         """One bit of a file changes its mind, durably."""

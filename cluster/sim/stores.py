@@ -49,6 +49,10 @@ class SimStores:
 
     def crash(self) -> None:
         """The power fails: of each store some of the commits that were not flushed are gone."""
-        self._turn = asyncio.Lock()
+        self.forget_jobs()
         for store in self._stores.values():
             store.crash(self._random.randint(0, store.unflushed))
+
+    def forget_jobs(self) -> None:
+        """Whoever used them is gone, in the middle of whatever it did."""
+        self._turn = asyncio.Lock()

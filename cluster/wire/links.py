@@ -9,24 +9,28 @@ Rules:
 4. A peer that was not heard for `lost_after_s` is down; silence is broken by keepalives. A peer with a new incarnation
    has gone down and come up.
 5. The first message proves who speaks: cluster id, node, protocol range, and an HMAC with the cluster's secret.
+6. A message that was damaged on its way ends its stream, and nothing of it is taken (`checking.py`): a damaged hello
+   is refused, too, for no single bit makes a node of protocol 2 look like one of protocol 1.
 """
 
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 import structlog
 
 from cluster.config import LinkOptions
-from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError
+from cluster.errors import ChecksumMismatch, InvalidRequest, RefusedToStart, RiverrunError
 from cluster.types import ClusterId, Lane, NodeId
+from cluster.wire.checking import CHECKED_PROTOCOL, is_whole, sealed
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
 from cluster.wire.peer import Hello, PeerMessage, decode_exchange, encode_exchange, size_of
 from cluster.world import Call, Clock, Network, Random, Route, Stream
 
 log_event = structlog.get_logger()
+DAMAGED = "a message between nodes was damaged on its way"
 EXCHANGE = "/riverrun.internal.v1.PeerService/Exchange"
 
 
@@ -93,9 +97,12 @@ class Links:
     # --- what peers opened
 
     async def _exchange(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        first = decode_exchange(await anext(requests, b""))
+        data = await anext(requests, b"")
+        first = decode_exchange(data)
         if first.hello is None:
             raise InvalidRequest("the first message of a peer must be a hello")
+        if first.hello.protocol_max >= CHECKED_PROTOCOL and not is_whole(data):
+            raise ChecksumMismatch(DAMAGED)
         protocol = self.check(first.hello, first.incarnation)
         peer = self._peers.get(first.hello.node)
         if peer is None:
@@ -106,11 +113,19 @@ class Links:
             async for data in requests:
                 if not peer.is_current(first.hello.lane, token):
                     return
+                if protocol >= CHECKED_PROTOCOL and not is_whole(data):
+                    log_event.warning("peer_message_damaged", peer=peer.node, lane=first.hello.lane.name)
+                    raise ChecksumMismatch(DAMAGED)
                 peer.heard()
                 for message in decode_exchange(data).messages:
                     self.on_message(peer.node, message)
         finally:
             peer.closed(first.hello.lane, token)
+
+    def encode(self, messages: Sequence[PeerMessage], hello: Hello | None = None) -> bytes:
+        """As it travels: with a checksum, unless this node is told to speak no version that has one."""
+        data = encode_exchange(messages, incarnation=self.incarnation, hello=hello)
+        return sealed(data) if self.options.protocol_max >= CHECKED_PROTOCOL else data
 
     def hello(self, to: NodeId, lane: Lane) -> Hello:
         """Who we are, to that peer."""
@@ -298,14 +313,14 @@ class _Outgoing:
         self._stream = self._peer.stream()
         async with asyncio.timeout(links.options.connect_timeout_s):
             hello = links.hello(self._peer.node, self._lane)
-            await self._stream.send(encode_exchange([], incarnation=links.incarnation, hello=hello))
+            await self._stream.send(links.encode([], hello))
             if await self._stream.receive() is None:
                 raise InvalidRequest("the peer ended the stream instead of answering")
         self.ready = True
         self._peer.look()
 
     async def _send_all(self) -> None:
-        stream, incarnation = self._stream, self._peer.links.incarnation
+        stream = self._stream
         assert stream is not None
         ended = asyncio.ensure_future(stream.receive())  # nothing more comes: it ends when the stream does
         ended.add_done_callback(lambda _: self._due.set())
@@ -318,7 +333,7 @@ class _Outgoing:
                 self._bytes = 0
                 if messages or self._keepalive:
                     self._keepalive = False
-                    await stream.send(encode_exchange(messages, incarnation=incarnation))
+                    await stream.send(self._peer.links.encode(messages))
             if ended.done():
                 ended.result()
         finally:

@@ -5,6 +5,7 @@ done decides between Unavailable (nothing was) and OutcomeUnknown.
 """
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from cluster.errors import (
@@ -39,12 +40,15 @@ def status_of(error: RiverrunError) -> status_pb2.Status:
 
 
 def error_of(status: bytes) -> RiverrunError | None:
-    """The error that an encoded Status tells; None if it is none of ours."""
-    decoded = status_pb2.Status.FromString(status)
-    for detail in decoded.details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            return error_from(info.reason, decoded.message, dict(info.metadata))
+    """The error that an encoded Status tells; None if it is none of ours, or was damaged on its way."""
+    try:
+        decoded = status_pb2.Status.FromString(status)
+        for detail in decoded.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                return error_from(info.reason, decoded.message, dict(info.metadata))
+    except DecodeError:
+        return None
     return None
 
 

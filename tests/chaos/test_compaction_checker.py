@@ -196,13 +196,15 @@ def test_a_read_that_says_where_it_began_is_judged_from_there(start: int | None,
     assert names == _names(history)
 
 
-def test_a_reader_that_begins_anew_is_seen_by_its_first_record() -> None:
-    """What lies before that is not judged, as nobody knows where it began."""
+def test_a_reader_that_begins_anew_says_so() -> None:
+    """What lies before where it says that it began is not judged; one that went on has gone back."""
     history = _sent()
-    for at in (6.0, 30.0):
-        _read(history, J3, N4, K5, process="r", at=at)
+    _read(history, J3, N4, K5, process="r", at=6.0)
+    _read(history, J3, N4, K5, process="r", at=30.0, start=3)
     _read(history, N4, K5)
     assert [] == _names(history)
+    _read(history, N4, K5, process="r", at=31.0)
+    assert ["nonmonotonic poll"] == _names(history)
 
 
 def test_what_was_deleted_before_a_reader_came_is_not_missed() -> None:
@@ -332,4 +334,4 @@ def test_order_is_judged_of_what_is_gone_at_the_end_too() -> None:
     _send(history, "second", "k", None, at=1.0, kind=Kind.INFO)
     _read(history, (0, "k", "second"), (1, "k", "first"), process="r", at=2.0)
     _read(history, (1, "k", "first"))
-    assert ["nonmonotonic send"] == _names(history)
+    assert ["nonmonotonic send", "key out of order"] == _names(history)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
-from tests.processes.ports import claimed_ports
 
 Riverrun = Callable[..., "subprocess.CompletedProcess[str]"]
 

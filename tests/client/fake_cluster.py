@@ -141,6 +141,8 @@ class FakeCluster:
         self.deleted: set[bytes] = set()
         self.blind: set[tuple[int, str]] = set()
         """(node, topic name): that node has not heard of the topic yet."""
+        self.outdated: dict[int, int | None] = {}
+        """Nodes that are cut off from the others, and whom they take to lead everything; None: they know of nobody."""
         self.trouble = None
         self.after = None
         self.names: dict[str, tuple[int, int]] = {}
@@ -234,7 +236,11 @@ class FakeNode:
             raise UnknownTopic(f"there is no topic {name!r}")
         return topic
 
+    def _leader(self, partition):
+        return self._cluster.outdated.get(self._node, partition.leader)
+
     def _describe(self, topic):
+        outdated = self._node in self._cluster.outdated
         return topic_pb2.Topic(
             name=topic.name,
             id=topic.id,
@@ -243,11 +249,12 @@ class FakeNode:
             partitions=[
                 topic_pb2.Partition(
                     number=p.number,
-                    leader=0 if p.leader is None else p.leader + 1,
-                    term=p.term,
-                    leader_address="" if p.leader is None else self._cluster.addresses[p.leader],
+                    leader=0 if leader is None else leader + 1,
+                    term=1 if outdated else p.term,
+                    leader_address="" if leader is None else self._cluster.addresses[leader],
                 )
                 for p in topic.partitions
+                for leader in [self._leader(p)]
             ],
         )
 
@@ -342,8 +349,8 @@ class FakeNode:
             raise UnknownPartition
         partition = topic.partitions[request.partition]
         if partition.leader != self._node:
-            known = partition.leader is not None
-            raise NotLeader(**({"leader": cluster.addresses[partition.leader]} if known else {}))
+            leader = self._leader(partition)
+            raise NotLeader(**({"leader": cluster.addresses[leader]} if leader is not None else {}))
         if cluster.trouble is not None:
             cluster.trouble(self._node, request.partition, batch)
         receipt = partition.publish(batch)
@@ -358,11 +365,8 @@ class FakeNode:
         (number,) = request.partitions
         partition = topic.partitions[number]
         if partition.leader != self._node:
-            raise (
-                NotLeader(leader=self._cluster.addresses[partition.leader])
-                if partition.leader is not None
-                else NotLeader
-            )
+            leader = self._leader(partition)
+            raise NotLeader(leader=self._cluster.addresses[leader]) if leader is not None else NotLeader
         position = request.start.offset
         if not partition.first <= position <= partition.end:
             raise OffsetOutOfRange(first=str(partition.first), end=str(partition.end))

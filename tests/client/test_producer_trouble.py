@@ -190,3 +190,20 @@ async def test_a_deleted_topic_is_a_typed_stop(cluster):
         cluster.make_topic("t", 1)
         assert 0 == (await client.publish("t", b"new")).offset
     assert [b"new"] == cluster.values("t", 0)
+
+
+@pytest.mark.parametrize("named", [None, 2], ids=["knows of no leader", "names one that is gone"])
+@scenario
+async def test_a_node_that_is_cut_off_is_not_asked_for_ever(cluster, named):
+    """It answers clients and cannot know who leads by now; the others do."""
+    cluster.make_topic("t", 1)
+    async with cluster.client() as client:
+        await client.publish("t", b"before")
+        await client.flush()
+        cluster.move("t", 0, 1)
+        cluster.outdated[0] = named
+        cluster.network.down.add(cluster.addresses[2])
+        began_s = now_s()
+        await client.publish("t", b"after")
+        assert [b"before", b"after"] == [record.value async for record in client.read("t", until="latest")]
+    assert now_s() - began_s < 3

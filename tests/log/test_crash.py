@@ -12,6 +12,7 @@ from cluster.errors import CorruptStorage, OffsetOutOfRange
 from cluster.log import Log, ReplicaIdentity
 from cluster.log.fold import encode_trim
 from cluster.log.frame import HEADER_BYTES
+from cluster.log.vote import COPIES
 from cluster.log.write import perform
 from cluster.raft import Member, Membership, Vote
 from cluster.records import Entry, EntryKind, Record
@@ -280,6 +281,19 @@ def test_every_flipped_byte_is_noticed() -> None:
                 f"{path} byte {byte}: {len(found)} of {len(promised.entries)}, nothing reported"
             )
             assert log.vote == promised.vote
+
+
+def test_a_damaged_copy_of_the_vote_is_told_of_and_made_good() -> None:
+    """The next damage may be the other copy's: it was left as it was until the next vote, and nobody heard of it."""
+    disk = fresh_disk(1)
+    script(disk, Promised())
+    path = f"{DIRECTORY}/vote"
+    for copy in COPIES:
+        disk.flip(path, (copy + 9) * 8)
+        assert Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered.vote_damaged
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        assert not log.recovered.vote_damaged
+        assert Vote(term=Term(3), voted_for=ReplicaId(9)) == log.vote
 
 
 @pytest.mark.parametrize("place", ["header", "content"])

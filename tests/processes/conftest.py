@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster.cli.local import LocalCluster
-from tests.processes.ports import claimed_ports
 
 
 @pytest.fixture

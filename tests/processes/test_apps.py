@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -16,7 +17,6 @@ from cluster.client.client import Client
 from cluster.errors import InvalidApp, InvalidRequest, UnknownApp, UnknownTopic
 from tests.processes import apps
 from tests.processes.apps import Probe, code, counted, counts, deploy, look, mended, sale, sell, states, stopped, why
-from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 VERSIONS, PARTITIONS, REPLICAS = 2, 3, 3

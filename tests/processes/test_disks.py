@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -14,7 +15,6 @@ from cluster.config import ClientOptions
 from cluster.errors import Outcome, RiverrunError
 from tests.processes.counting_node import COUNTER
 from tests.processes.file_systems import grow, loop_disk, tiny
-from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
 TOPIC = "orders"

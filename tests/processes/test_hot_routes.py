@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import connect
 from cluster.client.client import Client
 from cluster.errors import RiverrunError
 from tests.processes import apps
-from tests.processes.ports import claimed_ports
 from tests.servers.postgres import PASSWORD, USER, PostgresServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(180)]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes.ports import claimed_ports
+from chaos.arenas.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(150)]
 ROOT = Path(__file__).parents[2]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from cluster.config import RaftOptions
-from cluster.messages import AppendEntries, EntryHeader, RaftMessage, RequestVote, VoteReply
+from cluster.messages import AppendEntries, AppendReply, EntryHeader, RaftMessage, RequestVote, VoteReply
 from cluster.raft import LogState, Member, Membership, Raft, Role, Vote
 from cluster.types import Index, NodeId, ReplicaId, Term
 
@@ -307,6 +307,53 @@ def test_a_restarted_follower_hears_that_its_log_is_the_leaders() -> None:
         group.settle()
 
     assert group.cores[3].commit == 2
+
+
+def test_a_follower_whose_disk_has_forgotten_what_it_acknowledged_is_sent_it_again() -> None:
+    """A disk whose syncs lied, and whose power failed: that rejects what it said it had, and was not believed."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=0))
+    leader = group.elect(1)
+    leader.propose(10)
+    leader.propose(10)
+    group.settle()
+    before = group.cores[3]
+    assert Index(3) == leader.match(ReplicaId(3))
+    group.cores[3] = Raft(
+        me=ReplicaId(3),
+        membership=Membership(voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 3))),
+        vote=before.vote_now(),
+        log=LogState(term_starts=((Index(1), Term(1)),), last_index=Index(1)),
+        options=RaftOptions(),
+        draw_election_ticks=lambda: 15,
+    )
+    for _ in range(6):
+        leader.tick()
+        group.settle()
+
+    assert group.cores[3].last_index == 3
+    assert group.cores[3].commit == 3
+    assert leader.match(ReplicaId(3)) == 3
+
+
+def test_a_late_rejection_of_what_was_acknowledged_since_changes_nothing() -> None:
+    """The other side of the same rule: only the answer to a probe that is under way is believed."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=0))
+    leader = group.elect(1)
+    leader.propose(10)
+    group.settle()
+    late = AppendReply(
+        sender=ReplicaId(3),
+        to=ReplicaId(1),
+        term=leader.term,
+        match=Index(0),
+        rejected=True,
+        rejected_prev=Index(2),
+        hint_index=Index(1),
+        hint_term=Term(1),
+    )
+    leader.step(late)
+
+    assert leader.match(ReplicaId(3)) == 2
 
 
 def test_a_doubtful_replica_helps_nobody_who_may_lack_the_entry() -> None:

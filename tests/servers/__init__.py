@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / ".servers"
-PROGRAMS = ("postgres", "mosquitto", "redis-server", "versitygw")
+PROGRAMS = ("postgres", "mosquitto", "redis-server", "versitygw", "nft")
 JARS, JARS_POM = ROOT / "kafka", Path(__file__).parent / "kafka-pom.xml"
 """Apache Kafka's, which needs Java."""
 _PLACES = ("usr/sbin", "usr/bin", "usr/lib/postgresql/*/bin", "bin")

@@ -1,4 +1,4 @@
-"""Get the servers that tests of connectors talk to: `python -m tests.servers.install`.
+"""Get the servers that tests of connectors talk to, and nft, which cuts networks: `python -m tests.servers.install`.
 
 Those that are on this machine are used as they are. Others come as Debian's packages, with what they need and what is
 not here, unpacked into `.servers`: nothing is installed, and nothing is started. The S3 server is a module of Go's, and
@@ -14,7 +14,7 @@ import tempfile
 
 from tests.servers import JARS, JARS_POM, PROGRAMS, ROOT, find_program
 
-PACKAGES = {"postgres": "postgresql", "mosquitto": "mosquitto", "redis-server": "redis-server"}
+PACKAGES = {"postgres": "postgresql", "mosquitto": "mosquitto", "redis-server": "redis-server", "nft": "nftables"}
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0"}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import httpx2
 import uvicorn
 
-from tests.processes.ports import _bound
+from chaos.arenas.processes.ports import _bound
 
 UP_S_MAX = 10.0
 ROOT = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from cluster.config import LinkOptions
 from cluster.errors import InvalidRequest, RefusedToStart
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.links import EXCHANGE, Links
-from cluster.wire.peer import PeerMessage, QuorumEnvelope, encode_exchange
+from cluster.wire.peer import PeerMessage, QuorumEnvelope
 from cluster.world import Listener, Network
 from tests.contracts.places import Place, in_both_worlds, until, within
 
@@ -145,8 +145,8 @@ async def test_a_full_queue_refuses(place: Place) -> None:
         ({"cluster_id": ClusterId(b"d" * 16)}, "node 2 belongs to another cluster than node 1"),
         ({"secret": b"guess"}, "node 2 does not know this cluster's secret"),
         (
-            {"options": replace(OPTIONS, protocol_min=2, protocol_max=3)},
-            "node 2 speaks protocol 2 to 3, node 1 1 to 1: upgrade the older one",
+            {"options": replace(OPTIONS, protocol_min=3, protocol_max=4)},
+            "node 2 speaks protocol 3 to 4, node 1 1 to 2: upgrade the older one",
         ),
     ],
     ids=["another cluster", "another secret", "another version"],
@@ -182,7 +182,7 @@ async def test_the_first_message_says_who_speaks(place: Place) -> None:
         (stranger.links.hello(ONE, Lane.BULK), InvalidRequest, "node 3 is no peer of node 1"),
     ):
         stream = channel.stream(EXCHANGE)
-        await stream.send(encode_exchange([], incarnation=103, hello=hello))
+        await stream.send(stranger.links.encode([], hello))
         with pytest.raises(error, match=says):
             await within(stream.receive())
         stream.cancel()

@@ -25,12 +25,17 @@ class Launch:
     """Put before the command, such as `ip netns exec NAME`."""
     environment: dict[str, str] = field(default_factory=dict)
     """Beside what this process has."""
+    ways: dict[str, str] = field(default_factory=dict)
+    """Addresses of the node that this process reaches by others only (`ways.py`)."""
 
 
 class Nodes(Protocol):
     """The processes, as fittings and injectors may use them. Nodes are numbered from 1."""
 
-    launches: Mapping[int, Launch]
+    @property
+    def launches(self) -> Mapping[int, Launch]:
+        """By node."""
+        ...
 
     def pid(self, node: int) -> int | None:
         """Its process, if it runs."""

@@ -30,6 +30,12 @@ log_event = structlog.get_logger()
 VERSION = "0.3.17"
 JOURNAL = "controller/journal"
 NEVER = 10**9
+TOLD_STATES = {
+    module._RAFT_STATE.LEADER: "controller_elected",  # noqa: SLF001
+    module._RAFT_STATE.CANDIDATE: "controller_campaigns",  # noqa: SLF001
+    module._RAFT_STATE.FOLLOWER: "controller_follows",  # noqa: SLF001
+}
+"""In a node's log."""
 SURELY_NOT = {FAIL_REASON.QUEUE_FULL, FAIL_REASON.MISSING_LEADER, FAIL_REASON.NOT_LEADER, FAIL_REASON.REQUEST_DENIED}
 
 _create_journal = module.createJournal
@@ -100,6 +106,7 @@ class PySyncObjQuorum:
             commandsQueueSize=1000,
             logCompactionMinEntries=NEVER,
             logCompactionMinTime=NEVER,
+            onStateChanged=self._tell_state,
         )
 
         def make_transport(core: SyncObj, self_node: Node, other_nodes: list[Node]) -> LinkTransport:
@@ -117,6 +124,7 @@ class PySyncObjQuorum:
                 nodeClass=Node,
                 transportClass=functools.partial(make_transport),
             )
+        log_event.info("controller_started", node=self._me, term=self._core.raftCurrentTerm)
 
     def tick(self) -> None:
         """See Quorum."""
@@ -181,6 +189,11 @@ class PySyncObjQuorum:
             with self._entered():
                 self._core.destroy()
                 self._core.doTick(0.0)
+
+    def _tell_state(self, _: int, state: int) -> None:
+        """For whoever looks for two leaders in one term, or for a term that fell."""
+        if self._core is not None:
+            log_event.info(TOLD_STATES[state], node=self._me, term=self._core.raftCurrentTerm)
 
     def _with_transport(self, act: Callable[[LinkTransport], None]) -> None:
         if self._transport is not None:

@@ -7,7 +7,11 @@ truncates and adds again what it had.
 
 What is written together is one group, and every record of it says up to which byte the file was synced before. So a
 record that cannot be read is damage if a later one knows that it was whole, which refuses the start; otherwise it was
-torn by a power loss in mid-sync, was never acknowledged, and is cut.
+torn by a power loss in mid-sync, was never acknowledged, and is wiped out. So that the last group is known to have been
+whole, too, a small record follows it, unsynced, as soon as there is nothing else to write.
+
+Room is reserved ahead, durably, and records say how much: a file that is shorter has been cut, which is damage. A file
+begins its life with such a record; one of an earlier version gets it with its first group.
 """
 
 import errno
@@ -19,13 +23,18 @@ from typing import Any
 import google_crc32c
 from pysyncobj.journal import Journal
 
-from cluster.errors import CorruptStorage, DiskFull
+from cluster.errors import CorruptStorage, DiskFailed, DiskFull
 from cluster.world import Disk, File
 
 _HEAD = struct.Struct("<IIQB")
 """Length, CRC32C over all the rest, up to where the file was synced before, kind."""
 _ENTRY = struct.Struct("<QQ")
-ENTRY, TRUNCATE, META = 1, 2, 3
+_ROOM = struct.Struct("<Q")
+ENTRY, TRUNCATE, META, ROOM = 1, 2, 3, 4
+NEW = ".new"
+RESERVE_BYTES = 8 * 1024
+FULL = {errno.ENOSPC, errno.EDQUOT}
+NO_ROOM = "the disk has no room for the controller's journal"
 RawEntry = tuple[bytes, int, int]
 """PySyncObj's: command, index, term."""
 
@@ -39,7 +48,15 @@ class DurableJournal(Journal):  # type: ignore[misc]
         self._on_disk: list[tuple[int, int]] = []
         self._meta: dict[str, Any] = {"term": 0, "vote": None, "commit": 1}
         self._meta_on_disk = dict(self._meta)
-        self._end = 0
+        self._end = self._synced = 0
+        self._room = 0
+        """The file's length, all of it on disk."""
+        self._room_told = 0
+        """As its records say."""
+        self._vouched = True
+        """A record says that all before it is synced."""
+        self._failed = ""
+        """How the disk failed."""
         self.syncs = 0
         self._file = self._open(disk)
         self._load()
@@ -100,7 +117,20 @@ class DurableJournal(Journal):  # type: ignore[misc]
     # --- durability
 
     def sync(self) -> None:
-        """Make the file equal to memory: at most one write and one fdatasync."""
+        """Make the file equal to memory: at most one write and one fdatasync.
+
+        DiskFull: it waits. DiskFailed, and from then on always: the process ends, for a later sync might succeed over
+        pages that were lost.
+        """
+        if self._failed:
+            raise DiskFailed(self._failed)
+        try:
+            self._sync()
+        except OSError as error:
+            self._failed = f"the disk failed below the controller's journal: {error}"
+            raise DiskFailed(self._failed) from error
+
+    def _sync(self) -> None:
         memory, disk = self._memory, self._on_disk
         same = min(len(memory), len(disk))
         while same and memory[same - 1][1:] != disk[same - 1]:
@@ -115,6 +145,7 @@ class DurableJournal(Journal):  # type: ignore[misc]
         ):
             records.append(self._record(META, json.dumps(self._meta).encode()))
         if not records:
+            self._vouch()
             return
         self._append(records)
         self.syncs += 1
@@ -123,26 +154,52 @@ class DurableJournal(Journal):  # type: ignore[misc]
         self._meta_on_disk = dict(self._meta)
 
     def _record(self, kind: int, body: bytes) -> bytes:
-        return _HEAD.pack(len(body), _crc(self._end, kind, body), self._end, kind) + body
+        return _HEAD.pack(len(body), _crc(self._synced, kind, body), self._synced, kind) + body
 
     def _append(self, records: list[bytes]) -> None:
         """DiskFull leaves the file as it was; what is in memory is written when there is room."""
+        self._reserve(sum(map(len, records)))
         try:
+            if self._room_told != self._room:  # it comes first: still within the room that is known of
+                records = [self._record(ROOM, _ROOM.pack(self._room)), *records]
             written = self._file.write(self._end, records)
         except OSError as error:
-            self._file.truncate(self._end)
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise DiskFull("the disk has no room for the controller's journal") from error
+            if error.errno in FULL:
+                self._wipe(self._end)
+                raise DiskFull(NO_ROOM) from error
             raise
         self._file.sync()
         self._end += written
+        self._synced = self._end
+        self._room_told = self._room
+        self._vouched = False
 
-    @staticmethod
-    def _open_new(disk: Disk, path: str) -> File:
-        file = disk.open(path, create=True)
-        file.sync()
-        disk.sync_directory(path.rsplit("/", 1)[0])
-        return file
+    def _reserve(self, size: int) -> None:
+        """Room for so much, and for three records about room, durable before any of it is used.
+
+        One may come with these, one vouches for them, and one will say that there is more.
+        """
+        needed = self._end + size + 3 * (_HEAD.size + _ROOM.size)
+        if needed > self._room:
+            room = -(-needed // RESERVE_BYTES) * RESERVE_BYTES
+            try:
+                self._file.allocate(room)
+            except OSError as error:
+                if error.errno in FULL:
+                    raise DiskFull(NO_ROOM) from error
+                raise
+            self._file.sync()
+            self._room = room
+
+    def _vouch(self) -> None:
+        """All before this record is synced. It is not itself: the next group's sync takes it along."""
+        if not self._vouched:
+            self._end += self._file.write(self._end, [self._record(ROOM, _ROOM.pack(self._room))])
+            self._vouched = True
+
+    def _wipe(self, position: int) -> None:
+        """What stands there was never acknowledged. The file keeps its length, or it would seem to have been cut."""
+        self._file.write(position, [bytes(max(self._file.size() - position, 0))])
 
     def _open(self, disk: Disk) -> File:
         directory, name = self._path.rsplit("/", 1)
@@ -150,25 +207,37 @@ class DurableJournal(Journal):  # type: ignore[misc]
             return disk.open(self._path)
         disk.make_directory(directory)
         disk.sync_directory(".")
-        return self._open_new(disk, self._path)
+        file = disk.open(self._path + NEW, create=True)
+        file.truncate(0)
+        file.allocate(RESERVE_BYTES)
+        file.write(0, [self._record(ROOM, _ROOM.pack(RESERVE_BYTES))])
+        file.sync()
+        file.close()
+        disk.rename(self._path + NEW, self._path)
+        disk.sync_directory(directory)
+        return disk.open(self._path)
 
     def _load(self) -> None:
         data = self._file.read(0, self._file.size())
         position = 0
-        while position < len(data):
-            end = self._take(data, position)
-            if end is None:
-                break
+        while (end := self._take(data, position)) is not None:
             position = end
-        if position < len(data):
-            self._file.truncate(position)
-            self._file.sync()
-        self._end = position
+        if len(data) < self._room_told or not position:
+            raise CorruptStorage(
+                f"the controller's journal {self._path} is damaged: it was cut to {len(data)} bytes: replace this node"
+            )
+        if any(data[position:]):
+            self._wipe(position)
+        self._file.sync()  # what is vouched for from now on
+        self._end = self._synced = position
+        self._room = len(data)
         self._on_disk = [entry[1:] for entry in self._memory]
         self._meta_on_disk = dict(self._meta)
 
     def _take(self, data: bytes, position: int) -> int | None:
-        """Take the record at `position`; where the next one begins, or None if it was torn."""
+        """Take the record at `position`; where the next one begins, or None if there is none, or it was torn."""
+        if not any(data[position : position + _HEAD.size]) and not any(data[position:]):
+            return None
         found = _whole_record(data, position)
         if found is None:
             if any(synced > position for synced in _synced_behind(data, position + 1)):
@@ -184,6 +253,8 @@ class DurableJournal(Journal):  # type: ignore[misc]
             (index,) = struct.unpack("<Q", body)
             while self._memory and self._memory[-1][1] >= index:
                 self._memory.pop()
+        elif kind == ROOM:
+            self._room_told = max(self._room_told, *_ROOM.unpack(body))
         else:
             self._meta = json.loads(body)
         return position + _HEAD.size + len(body)
@@ -195,7 +266,7 @@ def _whole_record(data: bytes, position: int) -> tuple[int, int, bytes] | None:
     if start > len(data):
         return None
     length, crc, synced, kind = _HEAD.unpack_from(data, position)
-    if kind not in {ENTRY, TRUNCATE, META} or start + length > len(data):
+    if kind not in {ENTRY, TRUNCATE, META, ROOM} or start + length > len(data):
         return None
     body = data[start : start + length]
     return (synced, kind, body) if crc == _crc(synced, kind, body) else None

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 import httpx2
 import pytest
 
+from chaos.arenas.processes.ports import _bound
 from cluster.connectors.clock import wall_ns
 from cluster.connectors.http.options import Webhook
 from cluster.connectors.http.signatures import Scheme, key_of, signed
 from cluster.connectors.http.source import WebhookSource
 from cluster.errors import InvalidRoute, Unreachable
 from tests.connectors.kills import kill_source
-from tests.processes.ports import _bound
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import Record, connect, connect_blocking
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -15,7 +16,6 @@ from cluster.connectors.contract import Arrival, Delivery, Position
 from cluster.connectors.riverrun.options import RiverrunTopic, RiverrunTopicSink
 from cluster.errors import InvalidRoute, RiverrunError, Unreachable
 from tests.connectors.kills import kill_sink, kill_source
-from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(180)]
 LANE = "there/topic/0"

@@ -1,10 +1,13 @@
 """The quorum's journal on a disk that loses power: what it said is synced is there, and the rest does no harm."""
 
 import contextlib
+import errno
 import random
 
-from cluster.controller.quorum.journal import DurableJournal
-from cluster.errors import CorruptStorage
+import pytest
+
+from cluster.controller.quorum.journal import RESERVE_BYTES, DurableJournal
+from cluster.errors import CorruptStorage, DiskFailed, DiskFull
 from cluster.sim.disk import SimCrash, SimDisk
 
 JOURNAL = "controller/journal"
@@ -27,9 +30,9 @@ def test_a_torn_group_is_cut():
                 journal.setCurrentTerm(group, "1")
                 kept += fresh
         disk.crash()
-        before = disk.size_of(JOURNAL)
+        before = _bytes(disk)
         again = DurableJournal(disk, JOURNAL)
-        torn += disk.size_of(JOURNAL) < before
+        torn += _bytes(disk) != before
         found = again[0 : len(again)]
         assert kept == found[: len(kept)]
         assert again.getCurrentTerm() >= len(kept) // 4 - 1
@@ -43,9 +46,9 @@ def test_damage_before_what_was_synced_refuses_the_start():
     journal = DurableJournal(whole, JOURNAL)
     for index in range(1, 6):
         journal.add(b"x" * 40, index, 1)
-        last = whole.size_of(JOURNAL)
+        last = len(_bytes(whole).rstrip(b"\0"))
         journal.sync()
-    size = whole.size_of(JOURNAL)
+    size = len(_bytes(whole).rstrip(b"\0"))
     for byte in range(size):
         disk = SimDisk(random.Random(1))
         journal = DurableJournal(disk, JOURNAL)
@@ -62,3 +65,98 @@ def test_damage_before_what_was_synced_refuses_the_start():
             assert byte >= last
             assert [(b"x" * 40, index, 1) for index in range(1, 5)] == again[0:4]
     assert refused == last
+
+
+def _written(*, idle: bool) -> SimDisk:
+    """A disk with a journal of more than its first room, after which there was nothing else to write, or was not."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    for index in range(1, 60):
+        journal.add(b"x" * 200, index, 1)
+        journal.sync()
+    if idle:
+        journal.sync()
+    return disk
+
+
+def test_damage_of_the_last_group_is_known_when_nothing_followed_it():
+    """A quiet controller's last command or vote was taken for a torn write, and forgotten."""
+    data = _bytes(_written(idle=True)).rstrip(b"\0")
+    last = len(_bytes(_written(idle=False)).rstrip(b"\0"))
+    assert last < len(data)
+    for byte in range(last - 200, last):
+        disk = _written(idle=True)
+        disk.flip(JOURNAL, byte * 8 + byte % 8)
+        with pytest.raises(CorruptStorage, match="damaged"):
+            DurableJournal(disk, JOURNAL)
+    for byte in range(last, len(data)):
+        disk = _written(idle=True)
+        disk.flip(JOURNAL, byte * 8 + byte % 8)
+        assert 59 == len(DurableJournal(disk, JOURNAL))
+
+
+def test_a_journal_that_was_cut_refuses_the_start():
+    """Wherever: it was taken for one that ended there, without the commands and votes behind."""
+    whole = _written(idle=True)
+    size = whole.size_of(JOURNAL)
+    assert size > RESERVE_BYTES
+    for cut in [*range(0, size, 61), size - 1, RESERVE_BYTES, RESERVE_BYTES - 1, RESERVE_BYTES + 1]:
+        disk = _written(idle=True)
+        disk.cut(JOURNAL, cut)
+        with pytest.raises(CorruptStorage, match="damaged"):
+            DurableJournal(disk, JOURNAL)
+
+
+def test_what_was_vouched_for_and_then_torn_is_no_damage():
+    """Power loss in mid-sync of the group behind a record that vouches, which was not synced itself."""
+    for seed in range(200):
+        disk = SimDisk(random.Random(seed))
+        journal = DurableJournal(disk, JOURNAL)
+        for index in range(1, 4):
+            journal.add(b"x" * 40, index, 1)
+            journal.sync()
+            journal.sync()
+        disk.crash_at_operation = disk.operations + 1
+        journal.add(b"y" * 40, 4, 1)
+        with contextlib.suppress(SimCrash):
+            journal.sync()
+        disk.crash()
+        again = DurableJournal(disk, JOURNAL)
+        assert [(b"x" * 40, index, 1) for index in range(1, 4)] == again[0:3]
+
+
+def test_a_full_disk_leaves_the_journal_as_it_was():
+    """What is in memory is written when there is room, and a start in between finds what was there before."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"first", 1, 1)
+    journal.sync()
+    disk.capacity_bytes = disk.size_of(JOURNAL)
+    journal.add(b"x" * RESERVE_BYTES, 2, 1)
+    with pytest.raises(DiskFull):
+        journal.sync()
+    disk.crash()
+    assert [(b"first", 1, 1)] == DurableJournal(disk, JOURNAL)[0:9]
+    disk.capacity_bytes = 1 << 30
+    journal.sync()
+    assert 2 == len(DurableJournal(disk, JOURNAL))
+
+
+def _bytes(disk: SimDisk) -> bytes:
+    file = disk.open(JOURNAL)
+    return file.read(0, file.size())
+
+
+@pytest.mark.parametrize("kind", ["sync", "write"])
+def test_a_failed_sync_or_write_is_final(kind: str):
+    """The next one might succeed over pages that were lost: the message's handler was told, the next tick went on."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"first", 1, 1)
+    disk.fail[kind] = errno.EIO
+    with pytest.raises(DiskFailed):
+        journal.sync()
+    assert not disk.fail
+    for _ in range(2):
+        with pytest.raises(DiskFailed):
+            journal.sync()

@@ -5,10 +5,10 @@
 
 import sys
 
+from chaos.arenas.sim.swarm.seen import Seen
 from tests.processing.swarm.planted import BUGS, planted
 from tests.processing.swarm.seed import run_seed
 from tests.sim.program import Program, main
-from tests.sim.seen import Seen
 
 SOMETIMES = (
     "elections",

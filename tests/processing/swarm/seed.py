@@ -13,6 +13,11 @@ from typing import Any
 
 import msgspec
 
+from chaos.arenas.sim.arena import SimArena
+from chaos.arenas.sim.swarm.nemesis import Nemesis
+from chaos.arenas.sim.swarm.plan import Plan, draw
+from chaos.arenas.sim.swarm.seed import PlannedCluster
+from chaos.arenas.sim.swarm.seen import Seen
 from cluster.client.client import Client
 from cluster.config import ClientOptions, NodeConfig
 from cluster.errors import CorruptStorage, RiverrunError
@@ -24,10 +29,6 @@ from cluster.types import PartitionId
 from tests.processing.tasks import shop
 from tests.processing.tasks.deployed import CodeNode, a_node, deploy
 from tests.processing.tasks.shop import Count, Sale, Total
-from tests.sim.nemesis import Nemesis
-from tests.sim.seed import PlannedCluster
-from tests.sim.seen import Seen
-from tests.sim.swarm import Plan, draw
 
 PARTITIONS = 3
 MODULE = "tests.processing.tasks.shop"
@@ -69,8 +70,9 @@ class AppSeed:
         self.plan = plan
         self.random = random.Random(loop.random.getrandbits(64))
         self.cluster = AppCluster(loop, plan, self.random)
+        self.arena = SimArena(self.cluster, self.random)
         self.outcome = Seen()
-        self.nemesis = Nemesis(loop, plan, self.cluster, self.random, self.outcome)
+        self.nemesis = Nemesis(self.arena, plan, self.outcome)
         self.bad = self.random.choice((0.0, 0.01, 0.05))
         self.stopping = False
         self.sent = 0
@@ -85,6 +87,7 @@ class AppSeed:
         self.stopping = True
         failing.cancel()
         await self.nemesis.heal()
+        await self.arena.start_missing()
         await asyncio.wait_for(asyncio.gather(*tills), SETTLE_S_MAX)
         await asyncio.sleep(2)
         await self._settled(shop.app, strict=False)
@@ -226,6 +229,7 @@ class AppSeed:
         for node in self.cluster.running.values():
             self.outcome.counts["states_fetched"] += node.tasks.fetched if node.tasks is not None else 0
         self.outcome.counts["processes_ended"] += sum(hosts.crashes for hosts in self.cluster.user_code.values())
+        self.outcome.counts.update(self.arena.counts)
         self.outcome.counts["elections"] = len(self.cluster.invariants.leaders)
 
     async def _read(self, client: Client, topic: str, kind: type) -> list[Any]:

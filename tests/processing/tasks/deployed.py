@@ -34,11 +34,13 @@ class AppCluster(SimCluster):
     node_class = CodeNode
     short_logs = False
     unshipped_bytes_max = ProcessingOptions().unshipped_bytes_max
+    work_records_max = ProcessingOptions().work_records_max
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
         if not self.short_logs:
-            return replace(config, processing=replace(config.processing, unshipped_bytes_max=self.unshipped_bytes_max))
+            limits = {"unshipped_bytes_max": self.unshipped_bytes_max, "work_records_max": self.work_records_max}
+            return replace(config, processing=replace(config.processing, **limits))
         return replace(
             config,
             log=replace(config.log, folded_segment_bytes_max=4_096),
@@ -116,6 +118,7 @@ def on_a_cluster(
     *,
     short_logs: bool = False,
     unshipped_bytes_max: int = AppCluster.unshipped_bytes_max,
+    work_records_max: int = AppCluster.work_records_max,
 ) -> None:
     """Run on three nodes, in virtual time; no node may end by itself."""
 
@@ -124,6 +127,7 @@ def on_a_cluster(
         assert isinstance(loop, SimLoop)
         cluster = AppCluster(loop)
         cluster.short_logs, cluster.unshipped_bytes_max = short_logs, unshipped_bytes_max
+        cluster.work_records_max = work_records_max
         await cluster.start_all()
         try:
             await work(cluster)

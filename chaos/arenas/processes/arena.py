@@ -1,0 +1,153 @@
+"""A cluster of real processes on this machine, and whatever its fittings can do to it."""
+
+import asyncio
+import contextlib
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from chaos.arenas.arena import Figures, Injector, Roles
+from chaos.arenas.processes.fitting import Fitting
+from chaos.arenas.processes.nodes import ProcessNodes
+from chaos.arenas.processes.ports import claimed_ports
+from chaos.arenas.processes.readiness import why_not_ready
+from chaos.arenas.processes.stopped import copies_on
+from chaos.arenas.processes.ways import Ways
+from chaos.arenas.watching import Watcher
+from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.replicas import Copy
+from chaos.history import History, Kind
+from cluster.client.client import Client
+from cluster.config import ClientOptions
+from cluster.errors import RiverrunError
+from cluster.real.clock import RealClock, real_random
+from cluster.real.network import RealNetwork
+from cluster.world import Network
+
+ROOT = Path(__file__).parent.parent.parent.parent
+READY_S_MAX = 60.0
+LOOK_S = 0.1
+
+
+class ProcessArena:
+    """See `chaos.arenas.arena.Arena`. Its nodes' files are below `folder`/nodes, and stay there."""
+
+    name = "processes"
+
+    def __init__(
+        self, folder: Path, *, nodes: int, seed: int, fittings: Sequence[Fitting] = (), history: History
+    ) -> None:
+        self.nodes = list(range(1, nodes + 1))
+        self.random = random.Random(f"arena/{seed}")
+        self.injectors: dict[str, Injector] = {}
+        self._history = history.scoped("run")
+        self._began_s = time.monotonic()  # noqa: TID251  here time is real
+        self._fittings = fittings
+        self._fitted: list[Fitting] = []
+        self._end = contextlib.ExitStack()
+        port = self._end.enter_context(claimed_ports(nodes))
+        self.processes = ProcessNodes(folder / "nodes", nodes=nodes, port=port, noted=self._note)
+        self._watcher: Watcher | None = None
+
+    def now_s(self) -> float:
+        """See Arena."""
+        return time.monotonic() - self._began_s  # noqa: TID251
+
+    async def start(self) -> None:
+        """See Arena."""
+        for fitting in self._fittings:
+            self._fitted.append(fitting)
+            self.injectors.update(await fitting.fit(self.processes))
+        await asyncio.gather(*(self.processes.start(node) for node in self.nodes))
+        await self.wait_ready(self.nodes)
+        self._watcher = Watcher(self.client("watcher"), lambda: self.processes.alive)
+
+    def client(self, name: str, options: ClientOptions | None = None) -> Client:
+        """See Arena."""
+        del name
+        servers = [launch.config.client.address for launch in self.processes.launches.values()]
+        return Client(servers, network=self._network(), clock=RealClock(), random=real_random(), options=options)
+
+    def _network(self) -> Network:
+        ways: dict[str, str] = {}
+        for launch in self.processes.launches.values():
+            ways |= launch.ways
+        return Ways(RealNetwork(), ways)
+
+    def code(self, module: str) -> bytes:
+        """See Arena."""
+        return (ROOT / f"{module.replace('.', '/')}.py").read_bytes()
+
+    def cut_off(self, client: str, seconds: float) -> None:
+        """See Arena: nothing."""
+
+    async def roles(self) -> Roles:
+        """See Arena."""
+        assert self._watcher is not None, "the arena has started"
+        return await self._watcher.look()
+
+    def check(self) -> None:
+        """See Arena. Nodes that ended are anomalies, told by `examine`, and do not end the run."""
+        self.processes.look()
+
+    async def heal(self) -> None:
+        """See Arena."""
+        for node in self.nodes:
+            self.processes.signal(node, signal.SIGCONT)
+            await self.processes.start(node)
+        await self.wait_ready(self.nodes)
+
+    async def wait_ready(self, nodes: Sequence[int]) -> None:
+        """Each of these answers, and the controller takes all of them to be alive. RuntimeError if not in time."""
+        end_s = self.now_s() + READY_S_MAX
+        why = "none was asked yet"
+        for node in nodes:
+            while why:
+                why = await self._not_ready(node, nodes)
+                if why and self.now_s() > end_s:
+                    raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")
+                if why:
+                    await asyncio.sleep(LOOK_S)
+            why = "not asked yet"
+
+    async def _not_ready(self, node: int, nodes: Sequence[int]) -> str:
+        if self.processes.pid(node) is None:
+            return f"it does not run: {self.processes.last_words(node)}"
+        address = self.processes.launches[node].config.client.address
+        return await why_not_ready(address, nodes, self._network())
+
+    async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
+        """See Arena."""
+        self.processes.look()
+        assert self._watcher is not None, "the arena has started"
+        ids = await self._watcher.topic_ids(topics)
+        await self._watcher.close()
+        await self.processes.stop()
+        found = list(self.processes.anomalies)
+        copies = []
+        for launch in self.processes.launches.values():
+            try:
+                copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
+            except (RiverrunError, ValueError, OSError) as error:
+                found.append(Anomaly("unreadable copy", f"node {launch.node}: {error}"))
+        return found, copies
+
+    async def stop(self) -> Figures:
+        """See Arena."""
+        self.processes.abandon()
+        counts: dict[str, int] = {"restarts": self.processes.restarts}
+        notes = []
+        for fitting in reversed(self._fitted):
+            try:
+                removed: Mapping[str, int] = await fitting.remove()
+                counts.update(removed)
+            except Exception as error:  # noqa: BLE001  the others have to go, too
+                notes.append(f"{type(fitting).__name__} could not be removed: {error}")
+        self._end.close()
+        return Figures("processes", counts, notes)
+
+    def _note(self, node: int, what: str) -> None:
+        number = self._history.invoke("run", "node", self.now_s(), node=node, what=what)
+        self._history.end(number, "run", Kind.OK, "node", self.now_s())

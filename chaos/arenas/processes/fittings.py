@@ -1,0 +1,54 @@
+"""Which fitting brings which faults, and the fittings that a run needs."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from chaos.arenas.processes.fitting import Fitting
+from chaos.arenas.processes.netspace.injectors import PROXIES_ONLY
+from chaos.nemeses.catalogue import CATALOGUE
+
+FITTINGS = {
+    "kills": "chaos.arenas.processes.kills:Kills",
+    "links": "chaos.arenas.processes.links.fitting:Links",
+    "netspace": "chaos.arenas.processes.netspace.fitting:NetSpace",
+    "clocks": "chaos.arenas.processes.clocks:Clocks",
+    "limits of processes": "chaos.arenas.processes.limits:ProcessLimits",
+    "limits of groups": "chaos.arenas.processes.limits:GroupLimits",
+    "disks' speed": "chaos.arenas.processes.limits:DiskSpeed",
+}
+"""Where each is, by its name, in the order in which they are fitted."""
+BY_FAMILY = {"kill": "kills", "partition": "links", "network": "links", "packet": "netspace", "clock": "clocks"}
+"""The fitting that brings a family of faults. Of those that several could bring it is the one that needs least."""
+BY_FAULT = {
+    **dict.fromkeys(("address_space", "descriptors"), "limits of processes"),
+    **dict.fromkeys(("memory", "threads", "cpu", "freeze"), "limits of groups"),
+    "slow_disk": "disks' speed",
+}
+"""The same of single faults."""
+
+
+def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[str]]:
+    """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences."""
+    place_of = {fault: BY_FAULT.get(fault) or BY_FAMILY.get(CATALOGUE[fault].family) for fault in faults}
+    sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
+    if "netspace" in place_of.values():  # nodes in namespaces have no addresses that proxies could stand before
+        place_of = {fault: "netspace" if place == "links" else place for fault, place in place_of.items()}
+        sentences += [
+            f"{fault}: proxies do it, and faults of packets leave no place for them"
+            for fault in place_of
+            if fault in PROXIES_ONLY
+        ]
+        place_of = {fault: place for fault, place in place_of.items() if fault not in PROXIES_ONLY}
+    fitted: dict[str, Fitting] = {}
+    for name, where in FITTINGS.items():
+        if name not in place_of.values():
+            continue
+        module, _, attribute = where.partition(":")
+        fitting: Fitting = getattr(import_module(module), attribute)()
+        why = fitting.missing()
+        if why:
+            missed = [fault for fault, place in place_of.items() if place == name]
+            sentences.append(f"{', '.join(missed)}: {why}")
+        else:
+            fitted[name] = fitting
+    return list(fitted.values()), [fault for fault, place in place_of.items() if place in fitted], sentences

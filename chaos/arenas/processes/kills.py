@@ -1,0 +1,168 @@
+"""Nodes that are killed, stopped, held, restarted in turn, and restored in another order; all by signals.
+
+`kill` and `terminate` are over when they are mended: then the node is started again.
+"""
+
+import asyncio
+import contextlib
+import os
+import random
+import shutil
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chaos.arenas.arena import Injector, Mend
+from chaos.arenas.processes.fitting import Nodes
+from chaos.arenas.processes.readiness import why_not_ready
+
+Ready = Callable[[int], Awaitable[None]]
+"""Returns when this node runs and answers, and the cluster with it; RuntimeError if that takes too long."""
+Options = Mapping[str, Any]
+READY_S_MAX = 60.0
+LOOK_S = 0.1
+
+
+class Kills:
+    """See Fitting: nothing has to be changed for it."""
+
+    def missing(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
+        """See Fitting."""
+
+        async def ready(node: int) -> None:
+            address, why = nodes.launches[node].config.client.address, "it was not asked"
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(READY_S_MAX):
+                    while why := await why_not_ready(address, nodes.launches):  # noqa: ASYNC110
+                        await asyncio.sleep(LOOK_S)
+            if why:
+                raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")
+
+        return {
+            "kill": Kill(nodes),
+            "terminate": Terminate(nodes),
+            "pause": Pause(nodes),
+            "rolling_restart": RollingRestart(nodes, ready),
+            "swizzle": Swizzle(nodes),
+            "wipe": Wipe(nodes),
+        }
+
+    async def remove(self) -> Mapping[str, int]:
+        """See Fitting."""
+        return {}
+
+
+class _ByNodes:
+    def __init__(self, nodes: Nodes) -> None:
+        self._nodes = nodes
+
+    def missing(self) -> str:
+        """See Injector."""
+        return ""
+
+    def _starting(self, nodes: Sequence[int]) -> Mend:
+        async def mend() -> None:
+            for node in nodes:
+                await self._nodes.start(node)
+
+        return mend
+
+
+class Kill(_ByNodes):
+    """SIGKILL, to all at the same moment."""
+
+    async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
+        """See Injector."""
+        await asyncio.gather(*map(self._nodes.kill, nodes))
+        return self._starting(nodes)
+
+
+class Terminate(_ByNodes):
+    """SIGTERM: what is under way is finished; `Nodes` notes who takes too long."""
+
+    async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
+        """See Injector."""
+        await asyncio.gather(*map(self._nodes.terminate, nodes))
+        return self._starting(nodes)
+
+
+class Pause(_ByNodes):
+    """SIGSTOP, and SIGCONT when it is mended: a process that stood still and does not know it."""
+
+    async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
+        """See Injector."""
+        held = [pid for node in nodes if (pid := self._nodes.pid(node)) is not None]
+        for pid in held:
+            os.kill(pid, signal.SIGSTOP)
+
+        async def mend() -> None:
+            for pid in held:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
+        return mend
+
+
+class RollingRestart(_ByNodes):
+    """Each node in its turn by SIGTERM, as an upgrade does: the next one when the cluster answers again."""
+
+    def __init__(self, nodes: Nodes, ready: Ready) -> None:
+        super().__init__(nodes)
+        self._ready = ready
+
+    async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
+        """See Injector: over when it returns."""
+        for node in nodes:
+            await self._nodes.terminate(node)
+            await self._nodes.start(node)
+            await self._ready(node)
+        return None
+
+
+class Swizzle(_ByNodes):
+    """They go one by one, and come back one by one in another order: for a while there may be no majority."""
+
+    async def inject(self, nodes: Sequence[int], options: Options) -> Mend | None:
+        """See Injector. Options: `pause_s` between two of them, `seed` for both orders."""
+        chance, pause_s = random.Random(options["seed"]), float(options["pause_s"])
+        going, coming = list(nodes), list(nodes)
+        chance.shuffle(going)
+        while coming == list(nodes) or coming == going:
+            chance.shuffle(coming)
+            if len(nodes) < 3:
+                break  # of two there are no more orders
+        for node in going:
+            await self._nodes.kill(node)
+            await asyncio.sleep(pause_s)
+
+        async def mend() -> None:
+            for node in coming:
+                await self._nodes.start(node)
+                await asyncio.sleep(pause_s)
+
+        return mend
+
+
+class Wipe(_ByNodes):
+    """SIGKILL, and the data directory is empty when it is started again."""
+
+    async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
+        """See Injector."""
+        for node in nodes:
+            await self._nodes.kill(node)
+            await asyncio.to_thread(_empty, Path(self._nodes.launches[node].config.data_dir))
+        return self._starting(nodes)
+
+
+def _empty(directory: Path) -> None:
+    """All that is in it: the directory itself may be a mount."""
+    for path in directory.iterdir() if directory.exists() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

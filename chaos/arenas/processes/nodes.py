@@ -1,0 +1,176 @@
+"""Real nodes, each a process started from a file of its own: what fittings change and faults hit.
+
+Node i of 1 … n listens on a port for clients, one for peers and one for HTTP, all on loopback unless a fitting says
+otherwise. A node that ends and was not expected to is an anomaly of the run, and so is a stop that takes too long.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.arenas.processes.fitting import Launch
+from chaos.checkers.anomaly import Anomaly
+from cluster.cli.config_file import write_config
+from cluster.cli.local import HTTP_PORT_STEP, PEER_PORT_STEP
+from cluster.config import ListenerConfig, NodeConfig, PeerConfig
+
+STOP_S_MAX = 10.0
+"""Of a node that was asked to stop (SIGTERM); a longer one is an anomaly, and the node is killed."""
+LOOK_S = 0.01
+Noted = Callable[[int, str], None]
+"""Is told of a node and what became of it: started, killed, terminated, ended."""
+
+
+class ProcessNodes:
+    """See `chaos.arenas.processes.fitting.Nodes`."""
+
+    def __init__(self, folder: Path, *, nodes: int, port: int, noted: Noted) -> None:
+        """Everything is below `folder`; `port` and its neighbours are free (`ports.claimed_ports`)."""
+        self.folder = folder
+        self.program: tuple[str, ...] = ("-m", "cluster.cli")
+        self.anomalies: list[Anomaly] = []
+        self.restarts = 0
+        self._noted = noted
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._expected: set[int] = set()
+        cluster_id = secrets.token_hex(16)
+        numbers = range(1, nodes + 1)
+        peers = tuple(
+            PeerConfig(node=node, peer=_loopback(port, node, PEER_PORT_STEP), client=_loopback(port, node, 0))
+            for node in numbers
+        )
+        self.launches = {
+            node: Launch(node, folder / f"node-{node}", _config(folder / f"node-{node}", cluster_id, node, port, peers))
+            for node in numbers
+        }
+
+    def log_path(self, node: int) -> Path:
+        """Where a node's log goes."""
+        return self.launches[node].folder / "node.log"
+
+    def pid(self, node: int) -> int | None:
+        """See Nodes."""
+        process = self._processes.get(node)
+        return process.pid if process is not None and process.poll() is None else None
+
+    @property
+    def alive(self) -> list[int]:
+        """Those that run."""
+        return [node for node in self.launches if self.pid(node) is not None]
+
+    async def start(self, node: int) -> None:
+        """See Nodes."""
+        if self.pid(node) is not None:
+            return
+        self._start(node, self.launches[node])
+        self._noted(node, "started")
+
+    def _start(self, node: int, launch: Launch) -> None:
+        launch.folder.mkdir(parents=True, exist_ok=True)
+        path = launch.folder / "node.toml"
+        write_config(launch.config, path)
+        command = [*launch.before, sys.executable, *self.program, "node", "--config", str(path)]
+        with self.log_path(node).open("ab") as log:
+            self.restarts += node in self._processes
+            self._expected.discard(node)
+            self._processes[node] = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **launch.environment},
+                start_new_session=True,
+            )
+
+    async def kill(self, node: int) -> None:
+        """See Nodes."""
+        if self.pid(node) is None:
+            return
+        self._expected.add(node)
+        self._processes[node].kill()
+        await self._ended(node, within_s=STOP_S_MAX)
+        self._noted(node, "killed")
+
+    async def terminate(self, node: int) -> None:
+        """See Nodes."""
+        if self.pid(node) is None:
+            return
+        self._expected.add(node)
+        process = self._processes[node]
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        if not await self._ended(node, within_s=STOP_S_MAX):
+            self.anomalies.append(Anomaly("slow stop", f"node {node} did not stop within {STOP_S_MAX:.0f} s"))
+            await self.kill(node)
+        elif process.returncode:
+            self.anomalies.append(
+                Anomaly("failed stop", f"node {node} was stopped and ended with {process.returncode}")
+            )
+        self._noted(node, "terminated")
+
+    def signal(self, node: int, number: signal.Signals) -> bool:
+        """Send a signal that does not end it; whether there was a process."""
+        if self.pid(node) is None:
+            return False
+        self._processes[node].send_signal(number)
+        return True
+
+    def expect_end(self, node: int) -> None:
+        """See Nodes."""
+        self._expected.add(node)
+
+    def look(self) -> None:
+        """Note who has ended by itself, once."""
+        for node, process in self._processes.items():
+            if process.poll() is not None and node not in self._expected:
+                self._expected.add(node)
+                self._noted(node, "ended")
+                said = self.last_words(node)
+                self.anomalies.append(Anomaly("node ended", f"node {node} ended with {process.returncode}: {said}"))
+
+    def last_words(self, node: int, lines: int = 3) -> str:
+        """The end of a node's log, for messages."""
+        with contextlib.suppress(OSError):
+            return " | ".join(self.log_path(node).read_text(errors="replace").splitlines()[-lines:])
+        return ""
+
+    async def stop(self) -> None:
+        """All stop, at the same time; what does not is killed."""
+        await asyncio.gather(*(self.terminate(node) for node in self.launches))
+
+    def abandon(self) -> None:
+        """After a failure: no process of ours is left."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    async def _ended(self, node: int, *, within_s: float) -> bool:
+        process = self._processes[node]
+        end_s = time.monotonic() + within_s  # noqa: TID251  real processes take real time
+        while process.poll() is None and time.monotonic() < end_s:  # noqa: ASYNC110, TID251
+            await asyncio.sleep(LOOK_S)
+        return process.poll() is not None
+
+
+def _loopback(port: int, node: int, step: int) -> str:
+    return f"127.0.0.1:{port + step + node - 1}"
+
+
+def _config(folder: Path, cluster_id: str, node: int, port: int, peers: tuple[PeerConfig, ...]) -> NodeConfig:
+    return NodeConfig(
+        cluster_id=cluster_id,
+        node=node,
+        data_dir=str(folder / "data"),
+        client=ListenerConfig(bind=_loopback(port, node, 0)),
+        peer=ListenerConfig(bind=_loopback(port, node, PEER_PORT_STEP)),
+        http=ListenerConfig(bind=_loopback(port, node, HTTP_PORT_STEP)),
+        peers=peers,
+    )

@@ -1,0 +1,1 @@
+"""Whole clusters in one process under virtual time: faults of every kind, and invariants after every turn."""

@@ -1,0 +1,40 @@
+"""A simulated cluster whose replicas are looked at after every turn; tests plant bugs in its nodes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from chaos.arenas.sim.invariants import CheckedReplica, Invariants
+from cluster.broker.groups.state import Groups
+from cluster.config import NodeConfig
+from cluster.node import Node
+from cluster.sim.clock import SimLoop
+from cluster.sim.cluster import SimCluster
+
+Adjust = Callable[[NodeConfig], NodeConfig]
+"""Sets a node's options."""
+
+
+class CheckedCluster(SimCluster):
+    """What was seen of it is in `invariants`."""
+
+    replica_class: ClassVar[type[CheckedReplica]] = CheckedReplica
+    groups_class: ClassVar[type[Groups]] = Groups
+    """Tests plant bugs in these."""
+
+    def __init__(
+        self, loop: SimLoop, *, nodes: int = 3, latency_s: Sequence[float] = (), adjust: Adjust | None = None
+    ) -> None:
+        super().__init__(loop, nodes=nodes, latency_s=latency_s)
+        self.invariants = Invariants()
+        self._adjust = adjust
+        looked_at = type("LookedAt", (self.replica_class,), {"invariants": self.invariants})
+        planted = {"replica_class": looked_at, "groups_class": self.groups_class}
+        self.node_class = type("CheckedNode", (Node,), planted)
+
+    def _config(self, number: int) -> NodeConfig:
+        config = super()._config(number)
+        config = replace(
+            config, processing=replace(config.processing, deploy_from_anywhere=True)
+        )  # none is on loopback
+        return self._adjust(config) if self._adjust is not None else config

@@ -1,0 +1,21 @@
+"""Topics that are made, deleted and made again under one name: each life begins empty."""
+
+from collections.abc import Iterable
+
+from chaos.checkers.anomaly import Anomaly
+from chaos.history import Event, Kind
+
+
+def check_lives(events: Iterable[Event]) -> list[Anomaly]:
+    """Events `life` {topic, mark, values}: what a topic held after it was made and written to as `mark`."""
+    found = []
+    for event in events:
+        if event.name != "life" or event.kind is not Kind.OK:
+            continue
+        topic, mark = event.value["topic"], event.value["mark"]
+        foreign = [value for value in event.value["values"] if not value.startswith(mark)]
+        if foreign:
+            found.append(Anomaly("inherited", f"{topic}, made anew as {mark!r}, has {foreign[:3]}"))
+        if not event.value["values"]:
+            found.append(Anomaly("lost write", f"{topic}, made anew as {mark!r}, is empty after it was written to"))
+    return found

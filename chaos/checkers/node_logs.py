@@ -1,0 +1,55 @@
+"""What nodes wrote into their logs and must not have: failed assertions, tracebacks, exceptions that nobody took.
+
+A log is what a process printed: its trace, a JSON object a line, and between that whatever the interpreter and
+libraries print when something is badly wrong. With one of these a run is not fine, whatever its history says.
+"""
+
+import re
+from collections.abc import Collection, Iterable
+
+from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.traces import parsed
+
+SEVERE = {"critical", "error"}
+TOLD_OF_DAMAGE = frozenset({"copy_damaged", "replica_lost"})
+"""Events of the level error that say that something was found which was done to the node's disk."""
+TOLD_OF_THE_END = frozenset({"failed", "node_failed", "node_refused"})
+"""Critical events of a node that ends by itself, for which there has to be a reason: its disk fails, say."""
+PRINTED = (
+    ("failed assertion", re.compile(r"\bAssertionError\b|\bassertion .*failed\b|\bCHECK failed\b", re.IGNORECASE)),
+    (
+        "unretrieved exception",
+        re.compile(
+            r"exception was never retrieved|^Exception ignored in|was never awaited|was destroyed but it is pending"
+        ),
+    ),
+    ("traceback", re.compile(r"^Traceback \(most recent call last\)|^Fatal Python error|^Segmentation fault")),
+)
+UNEXPECTED = "unexpected event"
+DETAIL_MAX = 300
+
+
+def check_node_log(node: int, lines: Iterable[str], *, allowed: Collection[str] = TOLD_OF_DAMAGE) -> list[Anomaly]:
+    """Everything that must not be there. `allowed`: events, by name, that may be severe; never a failed assertion."""
+    found = []
+    for number, line in enumerate(lines, start=1):
+        told = parsed(line)
+        wrong = _printed(line) if told is None else _traced(told, line, allowed)
+        if wrong:
+            found.append(Anomaly(wrong, f"node {node}, line {number}: {line.strip()[:DETAIL_MAX]}"))
+    return found
+
+
+def _printed(line: str) -> str:
+    """By what is wrong with a line that is no event; "" if nothing is."""
+    return next((name for name, pattern in PRINTED if pattern.search(line)), "")
+
+
+def _traced(told: dict[str, object], line: str, allowed: Collection[str]) -> str:
+    if "AssertionError" in line and (told.get("level") in SEVERE or "exception" in told):
+        return "failed assertion"
+    if told["event"] in allowed:
+        return ""
+    if told.get("level") in SEVERE:
+        return UNEXPECTED
+    return "traceback" if "exception" in told else ""

@@ -1,0 +1,200 @@
+"""`python -m chaos …`: run, list, replay, judge, soak. Exit 0: nothing wrong; 1: anomalies, or a run that broke off."""
+
+import contextlib
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import NoReturn
+
+import click
+import structlog
+
+from chaos.history import read_history
+from chaos.nemeses.catalogue import CATALOGUE, families
+from chaos.nemeses.schedule import Schedule
+from chaos.report.page import write_report
+from chaos.report.progress import Progress, RunState
+from chaos.run import Run, judge
+from chaos.running import ARENAS, Done, run_scenario
+from chaos.scenario import Scenario, UnknownWord, faults_named
+from chaos.scenarios import SCENARIOS
+from chaos.workloads import WORKLOADS, workload_class
+
+RUNS = Path("chaos-runs")
+ANOMALIES = 1
+arena_option = click.option("--arena", type=click.Choice(ARENAS), default="processes", show_default=True)
+out_option = click.option("--out", type=click.Path(path_type=Path), help="The run's folder; else one below chaos-runs.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Break a cluster while clients work on it, and judge what they saw."""
+    if os.environ.get("PYTHONHASHSEED") != "0":  # simulated runs are the same again, for the order of sets is
+        os.environ["PYTHONHASHSEED"] = "0"
+        os.execv(sys.executable, [sys.executable, "-m", "chaos", *sys.argv[1:]])
+    signal.signal(signal.SIGTERM, _interrupted)
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+@main.command("run")
+@click.argument("scenario", required=False)
+@arena_option
+@click.option("--workload", "workloads", default="", metavar="NAME[,…]", help="Instead of a scenario's; default: log.")
+@click.option("--nemesis", default=None, metavar="NAME[,…]", help="Faults and families of them (`chaos list`).")
+@click.option("--minutes", type=float, help="Of load and faults; healing and reading come on top.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--nodes", type=click.IntRange(1, 5), help="Default: the scenario's, 3.")
+@click.option("--every", type=float, metavar="SECONDS", help="Between faults, on average.")
+@out_option
+def run_command(
+    scenario: str | None,
+    arena: str,
+    workloads: str,
+    nemesis: str | None,
+    minutes: float | None,
+    seed: int,
+    nodes: int | None,
+    every: float | None,
+    out: Path | None,
+) -> None:
+    """Run SCENARIO, or a mix of workloads and faults of your own, once."""
+    chosen = _scenario(scenario, workloads, nemesis)
+    chosen = replace(
+        chosen,
+        seconds=chosen.seconds if minutes is None else minutes * 60,
+        nodes=nodes or chosen.nodes,
+        every_s=every or chosen.every_s,
+    )
+    sys.exit(_run(chosen, arena, seed, out or RUNS / f"{chosen.name}-{arena}-seed{seed}"))
+
+
+def _scenario(name: str | None, workloads: str, nemesis: str | None) -> Scenario:
+    if name is not None and name not in SCENARIOS:
+        raise click.UsageError(f"there is no scenario {name!r}; there are: {', '.join(SCENARIOS)}")
+    chosen = SCENARIOS[name] if name is not None else Scenario(name="own", workloads={"log": {}})
+    words = [word for word in workloads.split(",") if word]
+    for word in words:
+        if word not in WORKLOADS:
+            raise click.UsageError(f"there is no workload {word!r}; there are: {', '.join(WORKLOADS)}")
+    if words:
+        chosen = replace(chosen, workloads={word: {} for word in words})
+    if nemesis is not None:
+        try:
+            chosen = replace(chosen, faults=faults_named(word for word in nemesis.split(",") if word))
+        except UnknownWord as error:
+            raise click.UsageError(str(error)) from error
+    return chosen
+
+
+def _run(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Schedule | None = None) -> int:
+    what = f"{', '.join(scenario.workloads)} in {arena}, {scenario.nodes} nodes, {scenario.seconds:.0f} s, seed {seed}"
+    click.echo(f"{scenario.name}: {what}\n{', '.join(scenario.faults) or 'no faults'}\n→ {folder}")
+    sys.unraisablehook = lambda _: None  # what a simulated node that was dropped would have said when it was collected
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with contextlib.ExitStack() as shown:
+
+        def watch(run: Run) -> None:
+            state = RunState(
+                title=f"{scenario.name} in {arena}, seed {seed}",
+                seconds=scenario.seconds,
+                now_s=run.arena.now_s,
+                phase=lambda: run.phase,
+            )
+            shown.enter_context(Progress(run.history, state))
+
+        done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=watch)
+    write_report(folder)
+    _tell(done)
+    if not done.verdict.ok:
+        click.echo(f"repeat it: python -m chaos replay {shlex.quote(str(folder))}")
+    return 0 if done.verdict.ok else ANOMALIES
+
+
+def _tell(done: Done) -> None:
+    for sentence in done.skipped:
+        click.echo(f"skipped: {sentence}")
+    click.echo(done.verdict.summary())
+    click.echo(f"report: {done.folder / 'report.html'}")
+
+
+@main.command("list")
+def list_command() -> None:
+    """Scenarios, workloads and faults."""
+    click.echo("scenarios")
+    for scenario in SCENARIOS.values():
+        click.echo(f"  {scenario.name:20} {scenario.about}")
+    click.echo("\nworkloads")
+    for name in WORKLOADS:
+        options = ", ".join(f"{option}={value}" for option, value in workload_class(name).options.items())
+        click.echo(f"  {name:20} {options}")
+    for family, names in families().items():
+        click.echo(f"\nfaults: {family}")
+        for name in names:
+            click.echo(f"  {name:20} {CATALOGUE[name].about} [{', '.join(CATALOGUE[name].roles)}]")
+
+
+@main.command("replay")
+@click.argument("run", type=click.Path(exists=True, path_type=Path))
+@out_option
+def replay_command(run: Path, out: Path | None) -> None:
+    """Run again what RUN (its folder, or a file in it) ran: the same schedule. Simulated, it is the very same run."""
+    folder = run if run.is_dir() else run.parent
+    plain = json.loads((folder / "run.json").read_text())
+    scenario = Scenario.from_json(json.dumps(plain["definition"]))
+    schedule = Schedule.from_json((folder / "schedule.json").read_text())
+    target = out or next(_free(folder))
+    sys.exit(_run(scenario, plain["arena"], plain["seed"], target, schedule))
+
+
+def _free(folder: Path) -> Iterator[Path]:
+    for number in count(2):
+        path = folder.with_name(f"{folder.name}-again{number}")
+        if not path.exists():
+            yield path
+
+
+@main.command("judge")
+@click.argument("run", type=click.Path(exists=True, path_type=Path))
+def judge_command(run: Path) -> None:
+    """Judge the history of RUN (its folder) once more: the checkers read nothing else."""
+    plain = json.loads((run / "run.json").read_text())
+    scenario = Scenario.from_json(json.dumps(plain["definition"]))
+    with (run / "history.jsonl").open() as lines:
+        found = judge(scenario.workloads, list(read_history(lines)))
+    for workload, anomaly in found:
+        click.echo(f"{workload}: {anomaly.name}: {anomaly.detail}")
+    click.echo(f"{len(found)} anomalies")
+    sys.exit(ANOMALIES if found else 0)
+
+
+@main.command("soak")
+@click.argument("scenarios", nargs=-1)
+@arena_option
+@click.option("--minutes", type=float, help="Of each run; default: the scenario's own.")
+@click.option("--runs", type=int, default=0, metavar="N", help="Stop after so many; default: at the first that is bad.")
+@click.option("--from", "first", type=int, default=1, show_default=True, help="The first seed.")
+@out_option
+def soak_command(
+    scenarios: tuple[str, ...], arena: str, minutes: float | None, runs: int, first: int, out: Path | None
+) -> None:
+    """Run SCENARIOS (all, if none is named) one after the other with seed after seed, until one finds something."""
+    chosen = [_scenario(name, "", None) for name in scenarios] or list(SCENARIOS.values())
+    for number in count():
+        if runs and number >= runs:
+            return
+        scenario, seed = chosen[number % len(chosen)], first + number // len(chosen)
+        if minutes is not None:
+            scenario = replace(scenario, seconds=minutes * 60)
+        code = _run(scenario, arena, seed, (out or RUNS) / f"{scenario.name}-{arena}-seed{seed}")
+        if code:
+            sys.exit(code)

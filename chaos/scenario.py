@@ -1,0 +1,58 @@
+"""What a run is made of: workloads with their options, faults, how many nodes and how long."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from chaos.nemeses.catalogue import CATALOGUE, families
+
+
+class UnknownWord(Exception):
+    """There is no such workload, fault or family; the message names those that there are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A run without its seed. `faults` are names of the catalogue; times in seconds."""
+
+    name: str
+    about: str = ""
+    workloads: Mapping[str, Mapping[str, Any]]
+    """By name, with the options that differ from the workload's own."""
+    faults: tuple[str, ...] = ()
+    nodes: int = 3
+    seconds: float = 60.0
+    every_s: float = 6.0
+    """Between faults, on average."""
+    overlap: bool = False
+    """Up to two faults at a time; then a minority may become a majority, and nothing is said of progress meanwhile."""
+    expected: tuple[str, ...] = ()
+    """Names of events in nodes' logs that look like damage and are meant to happen."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Of the arena."""
+
+    def to_json(self) -> str:
+        """The inverse of `from_json`."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Scenario":
+        """A saved one."""
+        plain = json.loads(text)
+        return cls(**(plain | {"faults": tuple(plain["faults"]), "expected": tuple(plain["expected"])}))
+
+
+def faults_named(words: Iterable[str]) -> tuple[str, ...]:
+    """Faults by their names or their families' names. UnknownWord."""
+    found: set[str] = set()
+    known = families()
+    for word in words:
+        if word in known:
+            found.update(known[word])
+        elif word in CATALOGUE:
+            found.add(word)
+        else:
+            there_are = ", ".join([*sorted(known), *sorted(CATALOGUE)])
+            raise UnknownWord(f"there is no fault or family of faults called {word!r}; there are: {there_are}")
+    return tuple(sorted(found))

@@ -1,0 +1,97 @@
+"""Producers: records of unique values with keys, many under way at a time; some delete keys of a compacted topic."""
+
+import asyncio
+
+from chaos.workloads.load import Load
+from cluster.client.delivery import Delivery
+from cluster.client.routing import partition_of_key
+from cluster.config import ClientOptions
+from cluster.errors import RiverrunError
+
+TOMBSTONE_SHARE = 0.15
+"""Of the records that are produced to a compacted topic: they delete their key."""
+MORTAL_SHARE = 0.1
+"""Of the records that are produced to a compacted topic: they are the first of a key that is then deleted for good."""
+IDENTITY = "id"
+"""The header that tells one tombstone from another."""
+BURST_MAX = 6
+BURSTS_PER_S = 10.0
+"""Of a producer that keeps a rate."""
+
+
+class Producing:
+    """One producer, idempotent as all are."""
+
+    def __init__(self, load: Load, number: int) -> None:
+        self._load = load
+        self._number = number
+        self._process = f"p{number}"
+        self._mortal: list[str] = []
+
+    async def run(self) -> None:
+        """Send until the load stops, and wait for what is under way."""
+        load, plan = self._load, self._load.plan
+        options = ClientOptions(linger_s=plan.linger_s, delivery_timeout_s=plan.delivery_timeout_s)
+        client = load.client(f"producer-{self._number}", options)
+        pending: set[asyncio.Task[None]] = set()
+        count = 0
+        while not load.stopping:
+            burst = load.random.randint(1, self._burst_max())
+            for _ in range(burst):
+                value = f"{self._number}.{count}"
+                key, tombstone = self._next_key(value)
+                count += 1
+                said = {"partition": partition_of_key(key.encode(), plan.partitions), "key": key, "value": value}
+                operation = load.invoke(self._process, "send", **said | ({"tombstone": True} if tombstone else {}))
+                load.counts["sent"] += 1
+                headers = {IDENTITY: value.encode()} if tombstone else {}
+                body = b"" if tombstone else value.encode()
+                try:
+                    delivery = await client.produce(load.topic, body, key=key.encode(), headers=headers)
+                except RiverrunError as error:
+                    load.ended(operation, self._process, "send", error)
+                    continue
+                task = asyncio.create_task(self._await(operation, delivery))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+            await load.think(*self._pause_s(burst))
+            while len(pending) > plan.in_flight_max:
+                await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if pending:
+            await asyncio.wait(pending)
+        await client.abandon()
+
+    def _burst_max(self) -> int:
+        each_per_s = self._load.plan.rate_per_s / self._load.plan.producers
+        return max(BURST_MAX, round(2 * each_per_s / BURSTS_PER_S)) if each_per_s else BURST_MAX
+
+    def _pause_s(self, burst: int) -> tuple[float, float]:
+        plan = self._load.plan
+        if not plan.rate_per_s:
+            return 0.05, plan.think_s
+        takes_s = burst * plan.producers / plan.rate_per_s
+        return 0.5 * takes_s, 1.5 * takes_s
+
+    def _next_key(self, value: str) -> tuple[str, bool]:
+        """Whose record is next, and whether it deletes its key: some of the keys come once and are deleted for good."""
+        chance, compacted = self._load.random, self._load.plan.is_compacted
+        share = chance.random() if compacted else 1.0
+        if share < MORTAL_SHARE:
+            self._mortal.append(f"m{value}")
+            return self._mortal[-1], False
+        if share < 2 * MORTAL_SHARE and self._mortal:
+            return self._mortal.pop(0), True
+        tombstone = compacted and chance.random() < TOMBSTONE_SHARE
+        return f"k{chance.randrange(self._load.plan.keys)}", tombstone
+
+    async def _await(self, operation: int, delivery: Delivery) -> None:
+        load = self._load
+        try:
+            receipt = await delivery
+        except RiverrunError as error:
+            load.ended(operation, self._process, "send", error)
+            return
+        load.counts["acknowledged"] += 1
+        load.counts["duplicate_answered"] += receipt.duplicate
+        said = {"offset": receipt.offset, "synced": receipt.replicas_synced, "duplicate": receipt.duplicate}
+        load.ok(operation, self._process, "send", **said)
