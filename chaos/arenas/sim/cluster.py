@@ -34,7 +34,6 @@ class CheckedCluster(SimCluster):
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
-        config = replace(
-            config, processing=replace(config.processing, deploy_from_anywhere=True)
-        )  # none is on loopback
+        takes_apps = replace(config.processing, deploy_from_anywhere=True)  # no client is on a node's own machine
+        config = replace(config, processing=takes_apps)
         return self._adjust(config) if self._adjust is not None else config
