@@ -16,13 +16,13 @@ SCENARIOS: dict[str, Scenario] = {
             name="topics",
             about="topics come and go under few names, while nodes are killed and cut off; the controller's first",
             workloads={"metadata": {}},
-            faults=("kill", "pause", "power", "partition_one", "partition_majority"),
+            faults=("kill", "pause", "partition_one", "partition_majority"),
         ),
         Scenario(
             name="apps",
             about="an app counts, sums and closes windows, while nodes are killed, stand still and are cut off",
             workloads={"processing": {}},
-            faults=("kill", "pause", "power", "partition_one"),
+            faults=("kill", "pause", "partition_one"),
         ),
     )
 }

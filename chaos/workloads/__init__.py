@@ -12,7 +12,7 @@ WORKLOADS = {
     "compaction": "chaos.workloads.compaction:CompactionWorkload",
     "groups": "chaos.workloads.groups:GroupsWorkload",
     "processing": "chaos.workloads.processing:ProcessingWorkload",
-    "metadata": "chaos.workloads.metadata:Metadata",
+    "metadata": "chaos.workloads.metadata:MetadataWorkload",
 }
 """By name, where each is."""
 
