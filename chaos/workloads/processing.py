@@ -102,10 +102,11 @@ class ProcessingWorkload:
         count = 0
         try:
             while not self._stopping:
-                amount = self._next(f"{number}.{count}")
+                sending = await self._send(client, process, self._next(f"{number}.{count}"))
                 count += 1
-                pending.add(asyncio.create_task(self._send(client, process, amount)))
                 pending = {task for task in pending if not task.done()}
+                if sending is not None:
+                    pending.add(sending)
                 await asyncio.sleep(self._random.uniform(0.0, 2.0) * self._options["pause_s"])
                 if len(pending) >= UNDER_WAY_MAX:
                     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -119,13 +120,22 @@ class ProcessingWorkload:
         group = f"g{self._random.randrange(self._options['groups'])}"
         return {"id": name, "key": key, "group": group, "amount": self._random.randint(1, AMOUNT_MAX)}
 
-    async def _send(self, client: Client, process: str, amount: Mapping[str, Any]) -> None:
+    async def _send(self, client: Client, process: str, amount: Mapping[str, Any]) -> "asyncio.Task[None] | None":
+        """On its way when this returns, behind what was sent before; the rest is the task's. None: it failed."""
         text, key = json.dumps(amount), str(amount["key"])
         partition = partition_of_key(key.encode(), self._options["partitions"])
         now_s = self._arena.now_s
         number = self._history.invoke(process, "send", now_s(), partition=partition, key=key, value=text)
         try:
-            delivery: Delivery = await client.produce(INPUT, text.encode(), key=key.encode())
+            delivery = await client.produce(INPUT, text.encode(), key=key.encode())
+        except RiverrunError as error:
+            self._history.end(number, process, kind_of(error), "send", now_s(), error=reason_of(error))
+            return None
+        return asyncio.create_task(self._hear(number, process, delivery))
+
+    async def _hear(self, number: int, process: str, delivery: Delivery) -> None:
+        now_s = self._arena.now_s
+        try:
             receipt = await delivery
         except RiverrunError as error:
             self._history.end(number, process, kind_of(error), "send", now_s(), error=reason_of(error))
