@@ -1,28 +1,100 @@
 """The named scenarios: few, each with something that it alone attacks. `python -m chaos list` prints them."""
 
 from chaos.nemeses import known  # noqa: F401  the faults are registered with it
-from chaos.scenario import Scenario
+from chaos.scenario import Scenario, faults_named
+
+LOADED = {"log": {"rate_per_s": 120.0}, "groups": {"rate_per_s": 60.0}}
+"""Two topics, one of them read by a group."""
+
+
+def _scenario(name: str, about: str, faults: str, **options: object) -> Scenario:
+    words = faults.split()
+    return Scenario(**{"name": name, "about": about, "workloads": LOADED, "faults": faults_named(words), **options})  # type: ignore[arg-type]
+
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.name: scenario
     for scenario in (
-        Scenario(
-            name="kills",
-            about="nodes are killed, stopped and stand still; leaders first",
-            workloads={"log": {}},
-            faults=("kill", "pause", "terminate"),
+        _scenario(
+            "kills",
+            "nodes are killed, asked to stop, and stand still; one by one and all of them",
+            "kill terminate pause swizzle",
         ),
-        Scenario(
-            name="topics",
-            about="topics come and go under few names, while nodes are killed and cut off; the controller's first",
-            workloads={"metadata": {}},
-            faults=("kill", "pause", "partition_one", "partition_majority"),
+        _scenario(
+            "partitions",
+            "nodes do not hear each other: all shapes that Jepsen names, both ways and one way",
+            "partition",
+            nodes=5,
         ),
-        Scenario(
-            name="apps",
-            about="an app counts, sums and closes windows, while nodes are killed, stand still and are cut off",
+        _scenario(
+            "links",
+            "connections are slow, narrow, cut in pieces, reset, held open, between nodes and to clients",
+            "network",
+        ),
+        _scenario(
+            "packets",
+            "packets are lost, late, doubled, overtaken, and damaged so that TCP does not tell",
+            "packet",
+        ),
+        _scenario(
+            "power",
+            "the power of one node, and of all at once: what was not synced is gone",
+            "power power-all lying-sync",
+        ),
+        _scenario(
+            "disks",
+            "disks fail, fill up, and take seconds for a sync",
+            "full-disk sync-fails write-fails no-room slow-sync short-writes slow_disk",
+        ),
+        _scenario(
+            "damage",
+            "files of one node are damaged at rest: bits, cut, swapped and stale; logs, votes, journal, state of tasks",
+            "damaged-log damaged-vote damaged-journal damaged-state",
+            workloads={**LOADED, "processing": {}},
+        ),
+        _scenario(
+            "clocks",
+            "clocks jump by a minute and run at double speed, while limits delete records and keys are deleted",
+            "clock",
+            workloads={"retention": {"rate_per_s": 60.0}, "compaction": {"rate_per_s": 60.0, "clocks_ahead_s": 600.0}},
+        ),
+        _scenario(
+            "shortage",
+            "a node lacks memory, descriptors, threads, processor or time",
+            "resource",
+        ),
+        _scenario(
+            "processing",
+            "an app counts every input once while nodes with its tasks are killed, held and cut off",
+            "kill pause partition_one partition_majority",
             workloads={"processing": {}},
-            faults=("kill", "pause", "partition_one"),
+        ),
+        _scenario(
+            "metadata",
+            "topics are made and removed while the controller and others are killed, held and cut off",
+            "kill pause cut partition_one partition_majority",
+            workloads={"metadata": {}},
+        ),
+        _scenario(
+            "cleaning",
+            "records are deleted and keys compacted while nodes are killed, held and cut off",
+            "kill pause partition_one",
+            workloads={"retention": {"rate_per_s": 60.0}, "compaction": {"rate_per_s": 60.0}},
+        ),
+        _scenario(
+            "restarts",
+            "every node is restarted in its turn, over and over, beside readers, groups and an app",
+            "rolling_restart",
+            workloads={**LOADED, "processing": {}},
+            every_s=10.0,
+        ),
+        _scenario(
+            "everything",
+            "two at a time of all that a machine allows",
+            "kill pause power power-all slow-sync full-disk partition latency reset_peer clock_jump cpu",
+            workloads={**LOADED, "processing": {}, "metadata": {}},
+            overlap=True,
         ),
     )
 }
+"""By name."""

@@ -1,5 +1,5 @@
 """All faults that there are: importing this registers them."""
 
-from chaos.nemeses import limits, links, packets, sim
+from chaos.nemeses import disks, limits, links, packets, sim
 
-__all__ = ["limits", "links", "packets", "sim"]
+__all__ = ["disks", "limits", "links", "packets", "sim"]

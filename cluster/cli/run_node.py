@@ -62,6 +62,8 @@ async def _run(config: NodeConfig) -> int:
             if isinstance(error, DiskFailed | OSError):
                 sys.stdout.flush()
                 os._exit(1)  # what unwinds could still write, and say what is not so
+            if isinstance(error, RefusedToStart):
+                raise error  # it learnt from its peers that it must not run: the last line says why
             return 1
         log_event.info("node_stopping", node=config.node)
     finally:

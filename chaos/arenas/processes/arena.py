@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import random
 import signal
 import time
@@ -26,7 +27,6 @@ from cluster.real.clock import RealClock, real_random
 from cluster.real.network import RealNetwork
 from cluster.world import Network
 
-ROOT = Path(__file__).parent.parent.parent.parent
 READY_S_MAX = 60.0
 LOOK_S = 0.1
 
@@ -77,8 +77,11 @@ class ProcessArena:
         return Ways(RealNetwork(), ways)
 
     def code(self, module: str) -> bytes:
-        """See Arena."""
-        return (ROOT / f"{module.replace('.', '/')}.py").read_bytes()
+        """See Arena: its file."""
+        found = importlib.util.find_spec(module)
+        assert found is not None, f"there is a module {module}"
+        assert found.origin is not None, f"{module} is a file"
+        return Path(found.origin).read_bytes()
 
     def cut_off(self, client: str, seconds: float) -> None:
         """See Arena: nothing."""

@@ -11,17 +11,31 @@ FITTINGS = {
     "kills": "chaos.arenas.processes.kills:Kills",
     "links": "chaos.arenas.processes.links.fitting:Links",
     "netspace": "chaos.arenas.processes.netspace.fitting:NetSpace",
+    "disks": "chaos.arenas.processes.disks.fitting:LoopDisks",
+    "failing disks": "chaos.arenas.processes.disks.fitting:FailingDisks",
+    "lying disks": "chaos.arenas.processes.disks.fitting:LyingDisks",
+    "damage": "chaos.arenas.processes.disks.fitting:DamagedDisks",
     "clocks": "chaos.arenas.processes.clocks:Clocks",
     "limits of processes": "chaos.arenas.processes.limits:ProcessLimits",
     "limits of groups": "chaos.arenas.processes.limits:GroupLimits",
     "disks' speed": "chaos.arenas.processes.limits:DiskSpeed",
 }
 """Where each is, by its name, in the order in which they are fitted."""
-BY_FAMILY = {"kill": "kills", "partition": "links", "network": "links", "packet": "netspace", "clock": "clocks"}
+BY_FAMILY = {
+    "kill": "kills",
+    "partition": "links",
+    "network": "links",
+    "packet": "netspace",
+    "disk": "failing disks",
+    "damage": "damage",
+    "clock": "clocks",
+}
 """The fitting that brings a family of faults. Of those that several could bring it is the one that needs least."""
 BY_FAULT = {
     **dict.fromkeys(("address_space", "descriptors"), "limits of processes"),
     **dict.fromkeys(("memory", "threads", "cpu", "freeze"), "limits of groups"),
+    **dict.fromkeys(("power", "power-all", "full-disk"), "disks"),
+    "lying-sync": "lying disks",
     "slow_disk": "disks' speed",
 }
 """The same of single faults."""

@@ -101,7 +101,7 @@ class SimArena:
         return self.cluster.client(name, options)
 
     def code(self, module: str) -> bytes:
-        """See Arena: nodes are in this process, and import it."""
+        """See Arena: nodes import it."""
         return module.encode()
 
     def cut_off(self, client: str, seconds: float) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 
 from pysyncobj import SyncObj
 
-from cluster.controller.commands import decode_proposal
+from cluster.controller.commands import Proposal, decode_proposal
 from cluster.controller.quorum.journal import DurableJournal
 from cluster.errors import InvalidRequest
 
@@ -44,13 +44,20 @@ def check_command(raw: bytes) -> None:
     """Refuse what is not one of our commands."""
     if raw[:1] != REGULAR:
         raise InvalidRequest(f"a command of type {raw[:1]!r}")
+    command_in(raw)
+
+
+def command_in(raw: bytes) -> Proposal | None:
+    """Our command in an entry; None: it is one of PySyncObj's own. InvalidRequest if it is neither."""
+    if raw[:1] != REGULAR:
+        return None
     try:
         method, arguments = _Plain(io.BytesIO(raw[1:])).load()
     except (pickle.UnpicklingError, ValueError, TypeError, EOFError) as error:
         raise InvalidRequest("a command that cannot be read") from error
     if method != 0 or len(arguments) != 1 or not isinstance(arguments[0], bytes):
         raise InvalidRequest("a command for an unknown method")
-    decode_proposal(arguments[0])
+    return decode_proposal(arguments[0])
 
 
 class Guards:

@@ -107,6 +107,10 @@ class DurableJournal(Journal):  # type: ignore[misc]
         vote: str | None = self._meta["vote"]
         return vote
 
+    def is_new(self) -> bool:
+        """Whether this member has neither promised nor stored anything: PySyncObj's own first entry is no word."""
+        return int(self._meta["term"]) == 0 and all(entry[2] == 0 for entry in self._memory)
+
     def onOneSecondTimer(self) -> None:  # noqa: N802
         """Nothing: what matters is synced when it matters."""
 

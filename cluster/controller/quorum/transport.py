@@ -15,6 +15,7 @@ from pysyncobj.node import Node
 from pysyncobj.transport import Transport
 
 from cluster.controller.quorum.guards import Guards, Message
+from cluster.controller.quorum.joining import ANSWER, QUESTION, Joining
 from cluster.controller.quorum.journal import DurableJournal
 from cluster.errors import InvalidRequest
 from cluster.types import NodeId
@@ -47,6 +48,7 @@ class LinkTransport(Transport):  # type: ignore[misc]
         """How long without a leader before this member helps another into office."""
         self._members = len(other_nodes) + 1
         self._guards = Guards(core, journal)
+        self._joining = Joining(journal, self_node.id, other_nodes)
         self._linked: set[str] = set()
         self._gate_open = False
         self._heard_s = float("-inf")
@@ -57,7 +59,7 @@ class LinkTransport(Transport):  # type: ignore[misc]
 
     def send(self, node: Node, message: Message) -> bool:
         """Send, if the link is up."""
-        if node.id not in self._linked:
+        if node.id not in self._linked or not self._joining.done:
             return False
         return self._put(node.id, self._guards.outgoing(node.id, message))
 
@@ -70,7 +72,13 @@ class LinkTransport(Transport):  # type: ignore[misc]
         """A message came."""
         message = _decode(body)
         kind = message["type"]
-        if kind == "prevote":
+        if kind == QUESTION:
+            self._put(node, self._joining.answer(node))
+        elif kind == ANSWER:
+            self._joining.heard(node, message)
+        elif not self._joining.done:
+            return
+        elif kind == "prevote":
             self._answer(node, message)
         elif kind == "prevote_ok":
             self._would[node] = self._clock.monotonic_s()
@@ -94,22 +102,28 @@ class LinkTransport(Transport):  # type: ignore[misc]
         self._onNodeDisconnected(Node(node))
 
     def tick(self) -> None:
-        """Open or close the gate."""
+        """Open or close the gate. RefusedToStart if this member must not take part, for it has lost what it had."""
+        self._joining.check()
         now = self._clock.monotonic_s()
-        if self._core._isLeader():  # noqa: SLF001  PySyncObj's public names begin with an underscore
+        if not self._joining.done:
+            self._ask(now, self._joining.question())
+        elif self._core._isLeader():  # noqa: SLF001  PySyncObj's public names begin with an underscore
             self._set_gate(is_open=True)
         elif now - self._heard_s < self._quiet_s:
             self._would.clear()
             # A follower stays connected to answer, but an election would need the gate: its time is not up anyway.
             self._set_gate(is_open=True)
         else:
-            if now - self._asked_s >= ASK_EVERY_S:
-                self._asked_s = now
-                last = self._journal[-1]
-                for node in sorted(self._linked):
-                    self._put(node, {"type": "prevote", "index": last[1], "term": last[2]})
+            last = self._journal[-1]
+            self._ask(now, {"type": "prevote", "index": last[1], "term": last[2]})
             willing = 1 + sum(now - said < ANSWER_HOLDS_S for said in self._would.values())
             self._set_gate(is_open=willing > self._members // 2)
+
+    def _ask(self, now: float, question: Message) -> None:
+        if now - self._asked_s >= ASK_EVERY_S:
+            self._asked_s = now
+            for node in sorted(self._linked):
+                self._put(node, question)
 
     def _answer(self, node: str, message: Message) -> None:
         last = self._journal[-1]

@@ -73,7 +73,7 @@ async def test_a_failed_sync_of_the_journal_ends_the_node(tmp_path: Path):
 
 @pytest.mark.long
 async def test_a_failed_write_ends_the_node_at_once(tmp_path: Path):
-    """EIO where a new replica is made: it went on for seconds, with files that it cannot trust, to end in good order."""
+    """EIO where a replica is made: it went on for seconds, with files that it cannot trust, to end in good order."""
     async with run_with(tmp_path, _possible(FailingDisks())) as run:
         options = {"write_errno": errno.EIO, "write_every": 1, "only": "vote"}
         mend = await run.injectors["write-fails"].inject([3], options)

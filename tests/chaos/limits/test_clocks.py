@@ -37,8 +37,14 @@ async def _fitted(programs: Programs) -> Clocks:
 
 
 def _ahead(programs: Programs) -> tuple[float, float]:
-    wall_s, monotonic_s = programs.ask("clocks()")
-    return wall_s - time.time(), monotonic_s - time.monotonic()  # noqa: TID251  the true ones
+    """How far its clocks are from the true ones; 0 if they said something between the question and the answer."""
+    before = (time.time(), time.monotonic())  # noqa: TID251  the true ones
+    told = programs.ask("clocks()")
+    after = (time.time(), time.monotonic())  # noqa: TID251
+    wall_s, monotonic_s = (
+        value - min(max(value, low), high) for value, low, high in zip(told, before, after, strict=True)
+    )
+    return wall_s, monotonic_s
 
 
 @pytest.mark.parametrize("by_s", [60.0, -60.0])
@@ -63,13 +69,15 @@ async def test_all_clocks_run_at_double_speed(programs: Programs):
     _waits_are_right(programs, rate=2.0)
     wall_s, monotonic_s = _ahead(programs)
     assert wall_s > 0.3
-    assert abs(wall_s - monotonic_s) < 0.05
+    assert monotonic_s > 0.3
+    _, before_s = programs.ask("clocks()")
     await mend()
-    wall_s, after_s = _ahead(programs)
+    _, after_s = programs.ask("clocks()")
+    assert after_s >= before_s, "it never goes back"
+    wall_s, monotonic_s = _ahead(programs)
     assert abs(wall_s) < 0.05
-    assert after_s >= monotonic_s, "it never goes back"
+    assert monotonic_s > 0.3
     _waits_are_right(programs, rate=1.0)
-    assert abs(_ahead(programs)[1] - after_s) < 0.05, "and runs at its own speed again"
     await clocks.remove()
 
 
@@ -82,18 +90,17 @@ async def test_only_the_wall_clock_runs_at_double_speed(programs: Programs):
     _waits_are_right(programs, rate=1.0)
     spent_s = time.monotonic() - began_s  # noqa: TID251
     after_s, monotonic_s = _ahead(programs)
-    assert abs(after_s - before_s - spent_s) < 0.1
+    assert after_s - before_s > spent_s / 2
     assert abs(monotonic_s) < NEAR_S
     await clocks.remove()
 
 
 def _waits_are_right(programs: Programs, *, rate: float) -> None:
-    began_s = time.monotonic()  # noqa: TID251
     waits = programs.ask("waits()")
-    spent_s = time.monotonic() - began_s  # noqa: TID251
     assert isinstance(waits, dict), waits
-    assert {} == {name: spent for name, spent in waits.items() if not WAIT_S * 0.95 < spent < WAIT_S + 0.3}
-    assert abs(sum(waits.values()) / rate - spent_s) < 0.3
+    assert {} == {name: told_s for name, (told_s, _) in waits.items() if not WAIT_S * 0.95 < told_s < WAIT_S + 2}
+    wrong = {name: spent for name, spent in waits.items() if abs(spent[0] / rate - spent[1]) > 0.04}
+    assert {} == wrong, "told and true seconds"
 
 
 def test_libraries_are_preloaded_beside_each_other():

@@ -118,3 +118,20 @@ async def test_each_fault_with_all_options(tmp_path: Path, fault: str):
             nodes = [1, 2, 3] if everybody or not set(kind.roles) & set(FEW) else [await _leader(cluster)]
             options = kind.draw(cluster.arena.random)
             await cluster.hit(fault, nodes, options, sum(kind.lasts_s) / 2)
+
+
+async def test_a_wiped_node_refuses_to_run(tmp_path: Path):
+    """It comes back with an empty disk: its peers know it, so it ends with a sentence; the others go on."""
+    async with _running(tmp_path, ["kill"]) as cluster:
+        nodes, victim = cluster.arena.processes, await _leader(cluster)
+        mend = await cluster.arena.injectors["wipe"].inject([victim], {})
+        assert mend is not None
+        nodes.expect_end(victim)
+        await mend()
+        nodes.expect_end(victim)
+        async with asyncio.timeout(20):
+            while nodes.pid(victim) is not None:
+                await cluster.load.goes_on(SOME)
+        await cluster.load.goes_on(SOME)
+        assert "data directory is empty, but node" in nodes.last_words(victim)
+        assert f"knows node {victim} as one that has voted" in nodes.last_words(victim)

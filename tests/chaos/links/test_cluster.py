@@ -116,7 +116,9 @@ async def test_a_leader_is_cut_off(tmp_path: Path) -> None:
         await _broken(cluster, "cut_one_way", {"grouping": 1, "direction": "to", "one": False}, moves=True)
         await _all_is_there(cluster)
         await cluster.client.abandon()
-        assert [] == await cluster.arena.examine()
+        anomalies, copies = await cluster.arena.examine([TOPIC])
+        assert [] == anomalies
+        assert 3 == len(copies)
         figures = await cluster.arena.stop()
 
         assert () == tuple(figures.notes), "bytes went over each of the links, both ways"
