@@ -82,7 +82,7 @@ def check_metadata(events: Iterable[Event], *, steps_max: int = STEPS_MAX) -> li
 def _operations(events: Sequence[Event]) -> list[_Done]:
     found: dict[int, _Done] = {}
     for event in events:
-        if event.kind is Kind.INVOKE and event.name not in {"send", "read"}:
+        if event.kind is Kind.INVOKE and event.name not in {"send", "read", "copy"}:
             topic = event.value.get("topic", "")
             found[event.operation] = _Done(event.name, event.process, topic, event.time_s, event.value)
         elif event.operation in found:

@@ -11,8 +11,8 @@ WORKLOADS = {
     "retention": "chaos.workloads.retention:RetentionWorkload",
     "compaction": "chaos.workloads.compaction:CompactionWorkload",
     "groups": "chaos.workloads.groups:GroupsWorkload",
-    "processing": "chaos.workloads.processing:Processing",
-    "metadata": "chaos.workloads.metadata:Metadata",
+    "processing": "chaos.workloads.processing:ProcessingWorkload",
+    "metadata": "chaos.workloads.metadata:MetadataWorkload",
 }
 """By name, where each is."""
 

@@ -46,7 +46,7 @@ SETTLE_S_MAX = 60.0
 AGAIN_S = 0.5
 
 
-class Metadata:
+class MetadataWorkload:
     """See `Workload`."""
 
     name: ClassVar[str] = "metadata"
@@ -67,6 +67,11 @@ class Metadata:
         self._random = arena.random
         self._values = 0
         self._stopping = False
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """None: which topic a copy is of, of all that had its name, no copy says."""
+        return []
 
     async def prepare(self) -> None:
         """Nothing is there at first: the history begins so."""

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from chaos.arenas.arena import Arena
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.processing import FINAL, check_processing
+from chaos.checkers.replicas import check_replicas, copies_in
 from chaos.history import Event, History, Kind
 from chaos.workloads import processing_app
 from chaos.workloads.outcomes import kind_of, reason_of
@@ -27,14 +28,14 @@ OUTPUTS = ("counts", "groups", "windows", "late")
 AMOUNT_MAX = 1_000
 UNDER_WAY_MAX = 200
 """Of a producer's sends."""
-READ_S_MAX = 120.0
+READ_S_MAX = 60.0
 LOOK_S = 0.5
 LOOKS = 3
 """So many times in a row all tasks have to be done: what one stage ships is another's input a moment later."""
 PREPARE_S_MAX = 90.0
 
 
-class Processing:
+class ProcessingWorkload:
     """See `Workload`."""
 
     name: ClassVar[str] = "processing"
@@ -46,7 +47,7 @@ class Processing:
         "replicas": 3,
         "pause_s": 0.05,
         "delivery_timeout_s": 120.0,
-        "caught_up_s_max": 180.0,
+        "caught_up_s_max": 120.0,
     }
 
     def __init__(self, arena: Arena, history: History, options: Mapping[str, Any]) -> None:
@@ -55,6 +56,11 @@ class Processing:
         self._options = {**self.options, **options}
         self._random = arena.random
         self._stopping = False
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The inputs'."""
+        return [INPUT]
 
     async def prepare(self) -> None:
         """The topic of inputs, and the app. Both are asked for until they are there."""
@@ -81,8 +87,10 @@ class Processing:
     @classmethod
     def judge(cls, events: Sequence[Event], options: Mapping[str, Any]) -> list[Anomaly]:
         """See Workload."""
-        del options
-        return check_processing(events, window_s=processing_app.WINDOW_S)
+        found = check_processing(events, window_s=processing_app.WINDOW_S)
+        copies = copies_in(events)
+        replicas = {**cls.options, **options}["replicas"]
+        return [*found, *check_replicas(copies, events, replicas=replicas)] if copies else found
 
     # --- producers
 
@@ -94,10 +102,11 @@ class Processing:
         count = 0
         try:
             while not self._stopping:
-                amount = self._next(f"{number}.{count}")
+                sending = await self._send(client, process, self._next(f"{number}.{count}"))
                 count += 1
-                pending.add(asyncio.create_task(self._send(client, process, amount)))
                 pending = {task for task in pending if not task.done()}
+                if sending is not None:
+                    pending.add(sending)
                 await asyncio.sleep(self._random.uniform(0.0, 2.0) * self._options["pause_s"])
                 if len(pending) >= UNDER_WAY_MAX:
                     await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -111,13 +120,22 @@ class Processing:
         group = f"g{self._random.randrange(self._options['groups'])}"
         return {"id": name, "key": key, "group": group, "amount": self._random.randint(1, AMOUNT_MAX)}
 
-    async def _send(self, client: Client, process: str, amount: Mapping[str, Any]) -> None:
+    async def _send(self, client: Client, process: str, amount: Mapping[str, Any]) -> "asyncio.Task[None] | None":
+        """On its way when this returns, behind what was sent before; the rest is the task's. None: it failed."""
         text, key = json.dumps(amount), str(amount["key"])
         partition = partition_of_key(key.encode(), self._options["partitions"])
         now_s = self._arena.now_s
         number = self._history.invoke(process, "send", now_s(), partition=partition, key=key, value=text)
         try:
-            delivery: Delivery = await client.produce(INPUT, text.encode(), key=key.encode())
+            delivery = await client.produce(INPUT, text.encode(), key=key.encode())
+        except RiverrunError as error:
+            self._history.end(number, process, kind_of(error), "send", now_s(), error=reason_of(error))
+            return None
+        return asyncio.create_task(self._hear(number, process, delivery))
+
+    async def _hear(self, number: int, process: str, delivery: Delivery) -> None:
+        now_s = self._arena.now_s
+        try:
             receipt = await delivery
         except RiverrunError as error:
             self._history.end(number, process, kind_of(error), "send", now_s(), error=reason_of(error))

@@ -1,6 +1,7 @@
 """A simulated cluster whose replicas are looked at after every turn; tests plant bugs in its nodes."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from chaos.arenas.sim.invariants import CheckedReplica, Invariants
@@ -33,4 +34,6 @@ class CheckedCluster(SimCluster):
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
+        takes_apps = replace(config.processing, deploy_from_anywhere=True)  # no client is on a node's own machine
+        config = replace(config, processing=takes_apps)
         return self._adjust(config) if self._adjust is not None else config

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from chaos.history import Kind
-from chaos.workloads.metadata import Metadata
+from chaos.workloads.metadata import MetadataWorkload
 from cluster.controller.commands import Command
 from cluster.controller.controller import Controller
 from cluster.errors import Unavailable
@@ -19,7 +19,7 @@ ALL = {"create", "delete", "alter", "describe", "list", "status", "send", "read"
 @pytest.mark.parametrize("seed", [1, 2])
 def test_topics_under_fire(seed: int) -> None:
     """Every kind of operation succeeds in each run, some fail and some are lost; nothing is wrong with any of it."""
-    events, found = run_seed(Metadata, seed, seconds=20.0, every_s=2.5)
+    events, found = run_seed(MetadataWorkload, seed, seconds=20.0, every_s=2.5)
     assert [] == found
     kinds = Counter((event.name, event.kind) for event in events)
     assert ALL == {name for name, kind in kinds if kind is Kind.OK}
@@ -38,5 +38,5 @@ def test_a_topic_that_was_made_and_deleted_at_once_was_made(monkeypatch: pytest.
         return controller.state.topics[topic]
 
     monkeypatch.setattr(Controller, "_decide_topic", decide_topic)
-    _, found = run_seed(Metadata, 1, seconds=20.0, every_s=2.0, names=1, clients=6)
+    _, found = run_seed(MetadataWorkload, 1, seconds=20.0, every_s=2.0, names=1, clients=6)
     assert "metadata not linearizable" in {anomaly.name for anomaly in found}

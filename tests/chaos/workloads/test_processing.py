@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from chaos.history import Kind
-from chaos.workloads.processing import OUTPUTS, Processing
+from chaos.workloads.processing import OUTPUTS, ProcessingWorkload
 from tests.chaos.workloads.simulated import run_seed
 
 pytestmark = pytest.mark.slow
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 def test_an_app_under_fire() -> None:
     """Results come out of every output, and are those of the inputs."""
     events, found = run_seed(
-        Processing, 1, seconds=6.0, every_s=2.0, partitions=2, keys=4, groups=2, producers=2, pause_s=0.1
+        ProcessingWorkload, 1, seconds=6.0, every_s=2.0, partitions=2, keys=4, groups=2, producers=2, pause_s=0.1
     )
     assert [] == found
     ended = Counter(event.name for event in events if event.kind is Kind.OK and event.name != "read")
