@@ -112,7 +112,10 @@ def _run(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Sche
             )
             shown.enter_context(Progress(run.history, state))
 
-        done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=watch)
+        try:
+            done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=watch)
+        except FileExistsError as error:
+            raise click.UsageError(str(error)) from error
     write_report(folder)
     _tell(done)
     if not done.verdict.ok:

@@ -24,9 +24,9 @@ class Kind(Enum):
 class Event:
     """One line.
 
-    `value` is the operation's own: for a send {partition, key, value[, tombstone][, expected_end][, offset]}, for a
-    read {partition[, start], records[, first]}, where a record is [offset, key, value] and `first` the first offset
-    that the reader was told there is; for a delete {partition, before}.
+    `value` is the operation's own: for a send {partition, key, value[, tombstone][, expected_end]}, and of its receipt
+    {offset[, synced]}; for a read {partition[, start]}, {records[, first]}, where a record is [offset, key, value] and
+    `first` the first offset that the reader was told there is; for a delete {partition, before}.
 
     A value is the record's identity: no two sends have the same one. A tombstone's value is empty, so that its
     identity has to travel beside it, in a header; in a history it stands where a value stands, sent and read, and the

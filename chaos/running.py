@@ -8,6 +8,7 @@ import asyncio
 import datetime as dt
 import json
 import platform
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,14 @@ class Done:
 def run_scenario(
     scenario: Scenario, *, arena: str, seed: int, folder: Path, schedule: Schedule | None = None, watch: Watch
 ) -> Done:
-    """Run it to its end. `schedule`: one that was saved; else it is drawn from the seed."""
+    """Run it to its end. `schedule`: one that was saved; else it is drawn from the seed.
+
+    An earlier run in that folder is replaced; FileExistsError if what is there is no run.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / "run.json").exists():
+            raise FileExistsError(f"{folder} is not empty, and it is no run's folder: choose another one")
+        shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "history.jsonl").open("w", buffering=1 << 16) as file:
         history = History(file=file)

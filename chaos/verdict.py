@@ -57,7 +57,9 @@ class Verdict:
             lines.append(f"the run did not come to its end: {self.failure}")
         found = Counter(anomaly.name for _, anomaly in self.anomalies)
         lines += [f"{name} ({count}): {_first(self.anomalies, name)}" for name, count in sorted(found.items())]
-        lines.append("no anomalies" if self.ok else f"{len(self.anomalies)} anomalies")
+        count = len(self.anomalies)
+        found_none = "no anomalies" if not self.failure else "nothing is proven"
+        lines.append(f"{count} anomalies" if count else found_none)
         return "\n".join(lines)
 
 

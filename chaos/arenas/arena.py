@@ -95,6 +95,13 @@ class Arena(Protocol):
         """A client on a place of its own, not opened yet. Who made it closes or abandons it."""
         ...
 
+    def code(self, module: str) -> bytes:
+        """What `Client.deploy_app` is given for the app in a module: its file, or where nodes import it, its name.
+
+        A node takes it from any client of this arena, and runs it in processes of its own, real or simulated.
+        """
+        ...
+
     def cut_off(self, client: str, seconds: float) -> None:
         """For so long nothing gets from that client to any node, nor back. An arena that cannot does nothing."""
         ...

@@ -1,9 +1,9 @@
 """How long after each fault sends were acknowledged again, from a history.
 
-A fault of a minority is measured from its injection: what its partitions lost is the time until others lead. One that
-hits more than a minority stops them as long as it lasts, so it is measured from its mend. It is the worst partition
-that counts; 0 where nobody noticed. A window belongs to each fault that was under way, or over for less than `AFTER_S`,
-when it began.
+A window without acknowledgements counts from its beginning: what a fault of a minority costs is the time until others
+lead. One of more than a minority may stop a partition as long as it lasts, so a window that outlasts it counts from its
+mend. It is the worst partition that counts; 0 where nobody noticed. A window belongs to each fault that was under way,
+or over for less than `AFTER_S`, when it began.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +27,10 @@ def recoveries(
         if fault.end_s is None:
             continue
         minority = len(fault.nodes) <= (nodes - 1) // 2
-        from_s = fault.start_s if minority else fault.end_s
         took_s = [
-            window.end_s - max(from_s, window.start_s)
+            window.seconds
+            if minority or window.end_s <= fault.end_s
+            else window.end_s - max(fault.end_s, window.start_s)
             for window in every
             if fault.start_s - BEFORE_S <= window.start_s <= fault.end_s + AFTER_S
         ]

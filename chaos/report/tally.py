@@ -21,6 +21,7 @@ KINDS = {
     "processes": "real processes",
 }
 S_PER_HOUR = 3600.0
+DIRTY = "-dirty"
 
 
 class NotCounted(Exception):
@@ -70,6 +71,8 @@ def _one(kind: str, what: str, runs: Sequence[Run], commits: str, cpu_minutes: f
     at = sorted({str(run.about.get("commit") or "") for run in runs})
     if not commits and (len(at) > 1 or not at[0]):
         raise NotCounted(f"{what} ran at {', '.join(filter(None, at)) or 'unknown commits'}: give their range")
+    if any(commit.endswith(DIRTY) for commit in at):
+        raise NotCounted(f"{what} ran with changes that are in no commit: nobody could repeat it")
     verdicts = [run.verdict for run in runs if run.verdict is not None]
     recovered = [one for run in runs for one in _recoveries(run)]
     return Tally(

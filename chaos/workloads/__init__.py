@@ -12,7 +12,7 @@ WORKLOADS = {
     "compaction": "chaos.workloads.compaction:CompactionWorkload",
     "groups": "chaos.workloads.groups:GroupsWorkload",
     "processing": "chaos.workloads.processing:ProcessingWorkload",
-    "metadata": "chaos.workloads.metadata:MetadataWorkload",
+    "metadata": "chaos.workloads.metadata:Metadata",
 }
 """By name, where each is."""
 

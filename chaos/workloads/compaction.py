@@ -12,5 +12,5 @@ class CompactionWorkload(LogWorkload):
 
     name: ClassVar[str] = "compaction"
     options: ClassVar[Mapping[str, Any]] = LogPlan(
-        limits={"compacted": True, "tombstone_ms": 10_000, "lagging_bytes_max": 64 << 10}, remakes=True
+        limits={"compacted": True, "tombstone_ms": 10_000, "lagging_bytes_max": 64 << 10}, remakes="compaction-again"
     ).to_options()

@@ -41,8 +41,8 @@ class LogPlan:
     keys: int = 12
     deletes_every_s: float = 0.0
     """Somebody deletes the beginning of a partition so often; 0: never."""
-    remakes: bool = False
-    """Somebody makes a topic and deletes it, over and over."""
+    remakes: str = ""
+    """Somebody makes a topic of this name and deletes it, over and over; "": nobody."""
     verified: int = 5
     """Records of each partition whose copies are looked at on all disks at the end."""
     clocks_ahead_s: float = 0.0

@@ -70,7 +70,7 @@ class LogWorkload:
         load, plan = self.load, self.load.plan
         return [
             *([delete_now_and_then(load)] if plan.deletes_every_s else []),
-            *([remake(load, f"{load.topic}-again")] if plan.remakes else []),
+            *([remake(load, plan.remakes)] if plan.remakes else []),
             *(follow(load, number) for number in range(plan.readers)),
         ]
 

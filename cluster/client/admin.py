@@ -44,7 +44,7 @@ class Admin:
     ) -> TopicView:
         """Make a topic; returns when its partitions have leaders. 0: the cluster's defaults. No `config`: all is kept.
 
-        `if_absent`: one that is there with these numbers, and these limits if any are given, will do.
+        `if_absent`: one that is there with these numbers (replicas 0: any), and these limits if any are given, will do.
         Errors: TopicExists, InvalidRequest, Unavailable.
         """
         request = topic_pb2.CreateTopicRequest(

@@ -96,12 +96,7 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
 
 def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None) -> Opened:
     """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
-    if VOTE_FILE not in disk.list(directory):
-        raise CorruptStorage(f"{directory} has no vote")
-    vote_file = disk.open(f"{directory}/{VOTE_FILE}")
-    vote, sequence, whole = load_vote(vote_file, identity.encoded())
-    if not whole:
-        save_votes(disk, [(vote_file, encode_vote(vote, sequence, identity.encoded()))])
+    vote_file, vote, sequence, whole = _open_vote(disk, directory, identity)
     segments, aside = _open_segments(disk, directory, identity)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)
@@ -109,18 +104,14 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
     kept: list[Segment] = []
     for place, segment in enumerate(segments):
         if damage is None and kept and kept[-1].compacted and segment.base_index <= kept[-1].last_index:
-            assert segment.file is not None
-            segment.file.close()
-            disk.remove(segment.path)  # the one before has taken its place
+            _drop(disk, segment)  # the one before has taken its place
             continue
         if segment.base_index != fold.index + 1:
             damage = Damage(position=0, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
             set_mark(disk, directory, identity.encoded())
-            assert segment.file is not None
-            segment.file.close()
-            disk.remove(segment.path)
+            _drop(disk, segment)
             continue
         kept.append(segment)
         data = _read_all(segment)
@@ -157,6 +148,23 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
         ),
         trims=trims,
     )
+
+
+def _drop(disk: Disk, segment: Segment) -> None:
+    assert segment.file is not None
+    segment.file.close()
+    disk.remove(segment.path)
+
+
+def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[File, Vote, int, bool]:
+    """The file, the vote, its sequence, and whether both copies were whole; they are now."""
+    if VOTE_FILE not in disk.list(directory):
+        raise CorruptStorage(f"{directory} has no vote")
+    file = disk.open(f"{directory}/{VOTE_FILE}")
+    vote, sequence, whole = load_vote(file, identity.encoded())
+    if not whole:
+        save_votes(disk, [(file, encode_vote(vote, sequence, identity.encoded()))])
+    return file, vote, sequence, whole
 
 
 def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:

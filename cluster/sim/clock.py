@@ -10,14 +10,20 @@ without running another line of them (no `finally`, as when the power goes), a p
 import asyncio
 import contextvars
 import gc
+import heapq
 import random
 import sys
 import warnings
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 CURRENT: contextvars.ContextVar["Host | None"] = contextvars.ContextVar("host", default=None)
+RESOLUTION_S = 1e-9
+"""Timers that are so close go off together."""
+TIMERS_MIN = 100
+CANCELLED_SHARE = 0.5
+"""Of more than so many timers, when more than this share were cancelled, those are dropped (as asyncio does it)."""
 EPOCH_NS = 1_700_000_000_000_000_000
 
 
@@ -57,15 +63,16 @@ class Host:
 
 
 class SimLoop(asyncio.SelectorEventLoop):
-    """asyncio with virtual time. Uses three names of asyncio's that are not public; a determinism test watches them."""
+    """asyncio with virtual time. Uses names of asyncio's that are not public; a determinism test watches them.
+
+    Half of what a simulation does is to go round this loop: it does only what virtual time needs of a round.
+    """
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.now_s = 0.0
         self.steps = 0
         super().__init__()
-        self._selector.select = self._select  # type: ignore[attr-defined]
-        self._clock_resolution = 1e-9
         self.unfinished: dict[asyncio.Task[Any], None] = {}
         """Kept until the end: a task of a crashed host that was collected earlier would run its `finally` blocks."""
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
@@ -85,24 +92,37 @@ class SimLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the start."""
         return self.now_s
 
-    def _select(self, timeout: float | None = None) -> list[Any]:
-        scheduled = self._scheduled  # type: ignore[attr-defined]
-        if timeout is None:
-            raise Deadlock(f"at {self.now_s:.6f} s nobody can run and no timer is set")
-        if timeout > 0 and scheduled:
-            self.now_s = max(self.now_s, scheduled[0].when())
-        return []
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        """As asyncio's, which looks for mistakes that a simulation would not survive."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)  # type: ignore[attr-defined]
+        return handle
 
     def _run_once(self) -> None:
         ready = self._ready  # type: ignore[attr-defined]
         if ready:
             handles = [handle for handle in ready if self._may_run(handle)]
-            if len(handles) > 1:
-                self.random.shuffle(handles)
+            self._shuffle(handles)
             ready.clear()
             ready.extend(handles)
             self.steps += len(handles)
-        super()._run_once()  # type: ignore[misc]
+        self._drop_cancelled()
+        scheduled = self._scheduled
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not scheduled:
+                raise Deadlock(f"at {self.now_s:.6f} s nobody can run and no timer is set")
+            self.now_s = max(self.now_s, scheduled[0]._when)  # noqa: SLF001
+        end_s = self.now_s + RESOLUTION_S
+        while scheduled and scheduled[0]._when < end_s:  # noqa: SLF001
+            handle = heapq.heappop(scheduled)
+            handle._scheduled = False  # noqa: SLF001
+            ready.append(handle)
+        for _ in range(len(ready)):  # what these make ready is for the next round
+            handle = ready.popleft()
+            if not handle._cancelled:  # noqa: SLF001
+                handle._run()  # noqa: SLF001
 
     def _may_run(self, handle: "asyncio.Handle") -> bool:
         host = handle._context.get(CURRENT)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -117,6 +137,30 @@ class SimLoop(asyncio.SelectorEventLoop):
             host.held.append(handle)
             return False
         return True
+
+    def _shuffle(self, handles: "list[asyncio.Handle]") -> None:
+        """As `random.shuffle` does it, drawing the same."""
+        bits = self.random.getrandbits
+        for place in range(len(handles) - 1, 0, -1):
+            size = (place + 1).bit_length()
+            other = bits(size)
+            while other > place:
+                other = bits(size)
+            handles[place], handles[other] = handles[other], handles[place]
+
+    def _drop_cancelled(self) -> None:
+        """Timers that were cancelled: those that come next, or all of them where they are most."""
+        scheduled = self._scheduled  # type: ignore[has-type]
+        count = len(scheduled)
+        if count > TIMERS_MIN and self._timer_cancelled_count / count > CANCELLED_SHARE:  # type: ignore[has-type]
+            kept = [handle for handle in scheduled if not handle._cancelled]  # noqa: SLF001
+            heapq.heapify(kept)
+            self._scheduled = kept
+            self._timer_cancelled_count = 0
+            return
+        while scheduled and scheduled[0]._cancelled:  # noqa: SLF001
+            self._timer_cancelled_count -= 1
+            heapq.heappop(scheduled)._scheduled = False  # noqa: SLF001
 
     def release(self, handle: "asyncio.Handle") -> None:
         """It may run now."""
@@ -173,7 +217,7 @@ def _discard(loop: SimLoop) -> None:
         while loop.unfinished:  # no variable may hold a task here: through it, all the rest would live on
             _expect_its_end(loop.unfinished.popitem()[0])
         loop._ready.clear()  # type: ignore[attr-defined]  # noqa: SLF001
-        loop._scheduled.clear()  # type: ignore[attr-defined]  # noqa: SLF001
+        loop._scheduled.clear()  # noqa: SLF001
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # work that was dropped before its first step
             gc.collect()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from cluster.sim.clock import CURRENT, Host
+from cluster.sim.clock import Host
 from cluster.world import Route
 
 KEEPALIVE_S = 2.0
@@ -21,15 +21,13 @@ REPEAT_S = 0.2
 """What met a cut is tried again after so long."""
 
 
-def _nobody() -> contextvars.Context:
-    context = contextvars.copy_context()
-    context.run(CURRENT.set, None)
-    return context
+NOBODY = contextvars.Context()
+"""In which `CURRENT` is not set."""
 
 
 def at(when_s: float, work: Callable[..., Any], *arguments: Any) -> None:
     """Do it then, on no host."""
-    asyncio.get_running_loop().call_at(when_s, work, *arguments, context=_nobody())
+    asyncio.get_running_loop().call_at(when_s, work, *arguments, context=NOBODY)
 
 
 def after(delay_s: float, work: Callable[..., Any], *arguments: Any) -> None:

@@ -50,3 +50,27 @@ async def test_records_of_a_producer_go_on(cluster: SimCluster) -> None:
 
     assert list(range(receipts[0].offset, receipts[0].offset + 19)) == [receipt.offset for receipt in receipts]
     await client.abandon()
+
+
+@in_a_cluster
+async def test_a_member_of_a_group_goes_on(cluster: SimCluster) -> None:
+    """One whose node does not reach the coordinator any more comes back at another one, and commits there."""
+    client = cluster.client("c")
+    member = client.subscribe(TOPIC, group="g")
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in range(RECORDS):
+            await anext(member)
+        await member.commit()
+    cut_off(cluster, FIRST)
+    writer = cluster.client("w")
+    async with asyncio.timeout(2 * PATIENCE_S):
+        for number in range(PARTITIONS):
+            await writer.publish(TOPIC, b"through %d" % number, partition=number)
+        found: set[bytes] = set()
+        while len(found) < PARTITIONS:  # what was not committed may come again
+            found.add((await anext(member)).value)
+        await member.commit()
+
+    assert {b"through %d" % number for number in range(PARTITIONS)} == found
+    await client.abandon()
+    await writer.abandon()

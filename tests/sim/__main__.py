@@ -8,7 +8,7 @@ import sys
 
 from chaos.arenas.sim.swarm.seed import PlannedCluster, run_seed
 from chaos.arenas.sim.swarm.seen import Seen
-from tests.sim.planted import BUGS, cluster_with
+from tests.sim.planted import CLUSTERS, patched
 from tests.sim.program import Program, main
 
 SOMETIMES = (
@@ -56,9 +56,10 @@ SOMETIMES = (
 
 def run(seed: int, bug: str) -> Seen:
     """One seed, with that bug."""
-    return run_seed(seed, cluster_with(BUGS[bug]) if bug else PlannedCluster)
+    with patched(bug):
+        return run_seed(seed, CLUSTERS[bug] if bug else PlannedCluster)
 
 
 if __name__ == "__main__":
     about = "Cluster seeds: whole clusters under faults in virtual time."
-    sys.exit(main(Program("tests.sim", about, run, tuple(BUGS), SOMETIMES)))
+    sys.exit(main(Program("tests.sim", about, run, tuple(CLUSTERS), SOMETIMES)))

@@ -1,7 +1,10 @@
 """Bugs that the cluster seeds must find: each a subclass for tests only, run by the unmodified swarm."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 from chaos.arenas.sim.invariants import CheckedReplica
 from chaos.arenas.sim.swarm.seed import PlannedCluster
@@ -9,14 +12,20 @@ from cluster.broker.compaction.compacting import Compacting, Job
 from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.state import Groups
 from cluster.broker.publishing import Publishing
-from cluster.broker.requests import Publish
+from cluster.broker.readers import Readers
+from cluster.broker.requests import Publish, Request
 from cluster.broker.trimming import Trimming
+from cluster.client.client import Client
+from cluster.client.subscription import Subscription
+from cluster.config import ClientOptions
 from cluster.errors import OffsetConflict
 from cluster.log import Log, Segment
 from cluster.log.fold import Fold, ProducerState, decode_fold
 from cluster.raft import Raft
 from cluster.records import Batch, Entry
 from cluster.types import Index, Offset, PartitionId, Term
+from tests.raft.sim.planted import AcknowledgeBeforeSync, DoubtIgnored, NoPreviousEntryCheck, VoteNotPersisted
+from tests.sim.planted_promises import UNCHECKED, CommitsBeforeDelivery, DedupeLost, ServesPastCommit, VotesTwice
 
 
 class NoDeduplication(Publishing):
@@ -156,11 +165,14 @@ class AnyGeneration(Groups):
         return Answer()
 
 
-Bug = type[Publishing] | type[Log] | type[Trimming] | type[Groups] | type[Compacting] | type[Raft]
+Bug = type[Any]
+"""A subclass of something that nodes are made of, or clients."""
+PARTS = (Publishing, Log, Trimming, Groups, Compacting, Raft, Readers, Subscription)
 
 
 def cluster_with(bug: Bug) -> type[PlannedCluster]:
-    """The cluster of the seeds, its nodes with the bug in them."""
+    """The cluster of the seeds, its nodes (or its clients) with the bug in them."""
+    assert issubclass(bug, PARTS), bug
 
     class BuggyReplica(CheckedReplica):
         def __init__(self, *, around: Any, log: Any, **arguments: Any) -> None:
@@ -175,12 +187,47 @@ def cluster_with(bug: Bug) -> type[PlannedCluster]:
                 self.trimming.__class__ = bug
             if issubclass(bug, Compacting):
                 self.compacting.__class__ = bug
+            if issubclass(bug, Readers):
+                self.readers.__class__ = bug
+
+        def on_turn(self, messages: Sequence[Request]) -> None:
+            super().on_turn(messages)
+            if issubclass(bug, ServesPastCommit):
+                self.readers.advance(self.log.end_offset)
 
     class BuggyCluster(PlannedCluster):
         replica_class = BuggyReplica
         groups_class = bug if issubclass(bug, Groups) else Groups
 
+        def client(self, name: str, options: ClientOptions | None = None) -> Client:
+            client = super().client(name, options)
+            return _with_subscriptions(client, bug) if issubclass(bug, Subscription) else client
+
     return BuggyCluster
+
+
+def _with_subscriptions(client: Client, bug: type[Subscription]) -> Client:
+    right = client.subscribe
+
+    def subscribe(*arguments: Any, **options: Any) -> Subscription:
+        subscription = right(*arguments, **options)
+        subscription.__class__ = bug
+        return subscription
+
+    client.subscribe = subscribe
+    return client
+
+
+@contextmanager
+def patched(bug: str) -> Iterator[None]:
+    """With what the bug puts in the place of functions."""
+    with ExitStack() as end:
+        for name, wrong in PATCHES.get(bug, ()):
+            end.enter_context(patch(name, wrong))
+        yield
+
+
+PATCHES = {"checksum_not_verified": UNCHECKED}
 
 
 BUGS: dict[str, Bug] = {
@@ -196,4 +243,17 @@ BUGS: dict[str, Bug] = {
     "compacts_uncommitted": CompactsUncommitted,
     "no_floor": NoFloor,
     "any_generation": AnyGeneration,
+    "acknowledge_before_sync": AcknowledgeBeforeSync,
+    "no_previous_entry_check": NoPreviousEntryCheck,
+    "votes_twice": VotesTwice,
+    "vote_not_persisted": VoteNotPersisted,
+    "serves_past_commit": ServesPastCommit,
+    "dedupe_lost": DedupeLost,
+    "commits_before_delivery": CommitsBeforeDelivery,
+    "doubt_ignored": DoubtIgnored,
 }
+CLUSTERS: dict[str, type[PlannedCluster]] = {
+    **{name: cluster_with(bug) for name, bug in BUGS.items()},
+    **dict.fromkeys(PATCHES, PlannedCluster),
+}
+"""By the bug's name, what its seeds run on."""

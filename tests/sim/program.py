@@ -39,10 +39,13 @@ def one(run: Callable[[int, str], Seen], seed: int, bug: str = "") -> tuple[int,
     """A seed in a process of its own."""
     sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    began_s = time.process_time()
     try:
-        return seed, run(seed, bug), ""
+        seen = run(seed, bug)
     except Exception as error:  # noqa: BLE001  whatever it is, the seed has failed
         return seed, None, f"{type(error).__name__}: {error}"
+    seen.cpu_s = time.process_time() - began_s
+    return seed, seen, ""
 
 
 def main(program: Program) -> int:
@@ -72,7 +75,8 @@ def main(program: Program) -> int:
                 return 1
             total.add(seen)
             if seed % TOLD_EVERY == 0:
-                print(f"… {seed}: {total.acknowledged:,} acknowledged, no failure", file=sys.stderr, flush=True)
+                told = f"{total.virtual_s / 3600:.2f} whole-cluster hours, {total.acknowledged:,} acknowledged"
+                print(f"… {seed}: {told}, no failure", file=sys.stderr, flush=True)
     return verdict(program, total, len(seeds), time.monotonic() - start)  # noqa: TID251
 
 
@@ -104,7 +108,8 @@ def verdict(program: Program, total: Seen, seeds: int, took_s: float) -> int:
     """The summary; the exit code."""
     faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
     print(
-        f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} virtual hours in {took_s:.0f} s, "
+        f"{seeds} seeds, 0 failures: {total.virtual_s / 3600:.2f} whole-cluster hours in {took_s:.0f} s "
+        f"({total.rate:.3f} for each of {total.cpu_s / 60:.1f} CPU minutes), "
         f"{total.sent:,} sends, {total.acknowledged:,} acknowledged, {faults} faults, "
         f"{total.counts['elections']} elections, {total.counts['turns']:,} turns checked"
     )

@@ -63,7 +63,10 @@ class Invariants:
         if leader != replica.me:
             raise Violated(f"election safety: {leader} and {replica.me} lead term {term}")
         log = replica.log
-        if replica.raft.term_of(replica.raft.commit) == term and log.segments()[0].base_offset > log.fold.start_offset:
+        deleted = log.fold.start_offset
+        if log.start_offset <= deleted or replica.raft.term_of(replica.raft.commit) != term:
+            return  # whatever is here begins no later than what can be read
+        if log.segments()[0].base_offset > deleted:
             raise Violated(f"the log begins at {log.start_offset}, and nobody deleted that much")
 
     def _committed(self, replica: "CheckedReplica") -> None:

@@ -57,6 +57,8 @@ class Attachment:
         self._leaving: asyncio.Future[None] | None = None
         self._outbox: asyncio.Queue[bytes] | None = None
         """Of the stream that is there now."""
+        self._attached_s = 0.0
+        """When there was one last."""
 
     # --- what the member says
 
@@ -98,7 +100,13 @@ class Attachment:
     # --- the stream
 
     async def run(self) -> None:
-        """Stay attached until the member has left; raises what another try cannot mend."""
+        """Stay attached until the member has left; raises what another try cannot mend.
+
+        Unavailable after `session_grace_s` without a coordinator: this node may be cut off from those who reach it, and
+        what the member held goes to others by then. It comes back through another node.
+        """
+        loop = asyncio.get_running_loop()
+        self._attached_s = loop.time()
         while self._leaving is None or not self._leaving.done():
             try:
                 await self._attached()
@@ -108,6 +116,8 @@ class Attachment:
                     raise  # superseded: to come back here would end the newer stream, and so for ever
             except TimeoutError:
                 pass
+            if loop.time() - self._attached_s > self._options.session_grace_s:
+                raise Unavailable(f"this node does not reach the coordinator of the group {self._presence.group!r}")
             await asyncio.sleep(self._options.stream_retry_s)
 
     async def _attached(self) -> None:
@@ -141,6 +151,8 @@ class Attachment:
                     return
                 message = await stream.receive()
         finally:
+            if self._outbox is not None:
+                self._attached_s = asyncio.get_running_loop().time()
             self._outbox = None
             stream.cancel()
             if sending is not None:

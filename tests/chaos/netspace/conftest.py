@@ -59,7 +59,7 @@ class Places:
         return made
 
     async def arrived(self, source: int, target: int, count: int, *, at_most: int | None = None) -> Sequence[int]:
-        """Numbers of datagrams that came, of `count` sent, in the order in which they came; at most so many are awaited."""
+        """Numbers of the datagrams that came, of `count` sent, in their order; at most so many are awaited."""
         there, here = self.open(source, socket.SOCK_DGRAM), self.open(target, socket.SOCK_DGRAM)
         for number in range(count):
             there.sendto(b"%d" % number, here.getsockname())

@@ -82,6 +82,12 @@ def test_what_was_not_judged_or_is_of_many_commits_is_not_counted(tmp_path: Path
         tally([read_run(one)])
 
 
+def test_what_nobody_could_repeat_is_not_counted(tmp_path: Path) -> None:
+    """Changes that were in no commit, whatever range is given."""
+    with pytest.raises(NotCounted, match="changes that are in no commit"):
+        tally([read_run(_run(tmp_path, 1, commit="abc-dirty"))], commits="abc..def")
+
+
 def test_nothing_is_counted_twice() -> None:
     """The same seeds at the same commits; at others they are other runs."""
     there = added([], [_tally()])
@@ -145,11 +151,11 @@ def test_seeds_in_words() -> None:
         ([2], Window(19.0, 23.0), 4.0),
         ([2], Window(3.0, 9.0), 0.0),
         ([1, 2], Window(10.2, 23.5), 3.5),
-        ([1, 2], Window(10.2, 19.0), 0.0),
+        ([1, 2], Window(10.2, 19.0), 8.8),
     ],
     ids=["minority", "after its mend", "before", "majority", "majority, back before it was mended"],
 )
-def test_recovery_is_from_injection_or_from_the_mend(nodes: list[int], window: Window, expected_s: float) -> None:
+def test_recovery_is_from_the_beginning_or_from_the_mend(nodes: list[int], window: Window, expected_s: float) -> None:
     """A fault from 10 to 20 s, of three nodes."""
     fault = Fault(1, 1, "kill", "", nodes, {}, 10.0, 20.0, mended=True)
 

@@ -37,7 +37,7 @@ class SmallSim:
         self.loop = loop
         self.random = random.Random(loop.random.getrandbits(64))
         self.cluster = cluster_class(loop)
-        self.nodes = self.cluster.nodes
+        self.nodes: Sequence[int] = self.cluster.nodes
         self.faults = 0
 
     def now_s(self) -> float:

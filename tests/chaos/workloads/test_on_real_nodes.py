@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from chaos.arenas.arena import Arena
+from chaos.arenas.processes.ports import claimed_ports
 from chaos.history import History
 from chaos.workloads.groups import GroupsWorkload
 from cluster.cli.dev import wait_ready
@@ -17,7 +18,6 @@ from cluster.client.client import Client
 from cluster.config import ClientOptions
 from cluster.real.clock import RealClock, real_random
 from cluster.real.network import RealNetwork
-from tests.processes.ports import claimed_ports
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(120)]
 OPTIONS: dict[str, Any] = {

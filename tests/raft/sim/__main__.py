@@ -55,7 +55,7 @@ def summary(total: Total) -> str:
     """Figures of a batch."""
     rate = total.virtual_hours / (total.cpu_s / 60) if total.cpu_s else 0
     head = (
-        f"{total.seeds} seeds, {total.virtual_hours:.2f} virtual hours ({rate:.1f} per CPU minute), "
+        f"{total.seeds} seeds, {total.virtual_hours:.2f} raft-group hours ({rate:.1f} per CPU minute), "
         f"{total.events:,} events, {total.counts['messages']:,} messages, {total.counts['acknowledged']:,} commands "
         f"acknowledged, {total.cpu_s:.1f} CPU s, {len(total.failures)} failures"
     )

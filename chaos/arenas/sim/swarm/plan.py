@@ -10,6 +10,7 @@ from cluster.metadata import TopicConfig
 
 TOPIC = "t"
 GROUP = "workers"
+AGAIN = "again"
 
 FAULTS = (
     "crash",
@@ -79,7 +80,7 @@ class Plan:
             think_s=self.think_s,
             linger_s=self.linger_s,
             deletes_every_s=self.deletes_every_s,
-            remakes=self.remakes,
+            remakes=AGAIN if self.remakes else "",
             clocks_ahead_s=JUMPS_S_MAX if "clock_jump" in self.faults else 0.0,
             group=GROUP,
             members=self.members,

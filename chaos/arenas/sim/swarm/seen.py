@@ -12,8 +12,15 @@ class Seen:
     sent: int = 0
     steps: int = 0
     virtual_s: float = 0.0
+    cpu_s: float = field(default=0.0, repr=False, compare=False)
+    """What it cost; all else is the same every time."""
     counts: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Virtual hours for a minute of one processor."""
+        return self.virtual_s / self.cpu_s / 60 if self.cpu_s else 0.0
 
     def add(self, other: "Seen") -> None:
         """Sum over seeds."""
@@ -21,4 +28,5 @@ class Seen:
         self.sent += other.sent
         self.steps += other.steps
         self.virtual_s += other.virtual_s
+        self.cpu_s += other.cpu_s
         self.counts.update(other.counts)
