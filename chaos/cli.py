@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import NoReturn
 
 import click
 import structlog
@@ -42,8 +41,10 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupted)
 
 
-def _interrupted(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _interrupted(*_: object) -> None:
+    """As Ctrl-C, once: what a run has made is taken away, and nobody interrupts that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.raise_signal(signal.SIGINT)
 
 
 @main.command("run")

@@ -48,10 +48,10 @@ def faults_named(words: Iterable[str]) -> tuple[str, ...]:
     found: set[str] = set()
     known = families()
     for word in words:
-        if word in known:
-            found.update(known[word])
-        elif word in CATALOGUE:
+        if word in CATALOGUE:
             found.add(word)
+        elif word in known:
+            found.update(known[word])
         else:
             there_are = ", ".join([*sorted(known), *sorted(CATALOGUE)])
             raise UnknownWord(f"there is no fault or family of faults called {word!r}; there are: {there_are}")

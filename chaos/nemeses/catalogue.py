@@ -40,7 +40,7 @@ class FaultKind:
 
 
 CATALOGUE: dict[str, FaultKind] = {}
-"""By name. Families: kill, partition, network, packet, disk, damage, clock, resource."""
+"""By name. Families: process, partition, network, packet, disk, damage, clock, resource."""
 
 
 def register(*kinds: FaultKind) -> None:

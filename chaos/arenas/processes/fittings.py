@@ -22,7 +22,7 @@ FITTINGS = {
 }
 """Where each is, by its name, in the order in which they are fitted."""
 BY_FAMILY = {
-    "kill": "kills",
+    "process": "kills",
     "partition": "links",
     "network": "links",
     "packet": "netspace",

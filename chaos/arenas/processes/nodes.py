@@ -5,6 +5,7 @@ otherwise. A node that ends and was not expected to is an anomaly of the run, an
 """
 
 import asyncio
+import atexit
 import contextlib
 import os
 import secrets
@@ -38,6 +39,7 @@ class ProcessNodes:
         self.anomalies: list[Anomaly] = []
         self.restarts = 0
         self._noted = noted
+        atexit.register(self.abandon)  # whatever happens to whoever runs this
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._expected: set[int] = set()
         cluster_id = secrets.token_hex(16)
@@ -151,6 +153,7 @@ class ProcessNodes:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        atexit.unregister(self.abandon)
 
     async def _ended(self, node: int, *, within_s: float) -> bool:
         process = self._processes[node]
