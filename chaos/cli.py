@@ -16,11 +16,12 @@ import click
 import structlog
 
 from chaos.history import read_history
+from chaos.judging import judge
 from chaos.nemeses.catalogue import CATALOGUE, families
 from chaos.nemeses.schedule import Schedule
 from chaos.report.page import write_report
 from chaos.report.progress import Progress, RunState
-from chaos.run import Run, judge
+from chaos.run import Run
 from chaos.running import ARENAS, Done, run_scenario
 from chaos.scenario import Scenario, UnknownWord, faults_named
 from chaos.scenarios import SCENARIOS

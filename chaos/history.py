@@ -71,9 +71,14 @@ class History:
         self._add(operation, process, kind, name, time_s, value)
 
     def _add(self, operation: int, process: str, kind: Kind, name: str, time_s: float, value: dict[str, Any]) -> None:
-        event = Event(
-            operation=operation, process=process, kind=kind, name=name, time_s=time_s, value=value, scope=self.scope
+        self.add(
+            Event(
+                operation=operation, process=process, kind=kind, name=name, time_s=time_s, value=value, scope=self.scope
+            )
         )
+
+    def add(self, event: Event) -> None:
+        """One that somebody else has made."""
         self.events.append(event)
         if self.file is not None:
             self.file.write(line(event))

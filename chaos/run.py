@@ -6,15 +6,17 @@ final reads is not judged. Everything that the arena made is gone when this retu
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
-from chaos.history import Event, History, Kind
+from chaos.history import History, Kind
+from chaos.judging import asked, judge
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
+from chaos.report.meanings import checked
 from chaos.scenario import Scenario
 from chaos.verdict import Verdict, count_operations
 from chaos.workloads import workload_class
@@ -141,6 +143,7 @@ class Run:
             faults=dict(self.nemesis.counts),
             seconds=events[-1].time_s if events else 0.0,
             figures=dict(figures.counts),
+            checked=checked(self.scenario.workloads, asked(self.scenario.workloads, events)) if self._read_all else {},
             notes=figures.notes,
             failure=self._failure,
         )
@@ -150,16 +153,6 @@ def note_copy(history: History, topic: str, copy: Copy, now_s: float) -> None:
     """What one replica holds in the end, for the checkers."""
     operation = history.invoke("run", "copy", now_s, topic=topic, node=copy.node)
     history.end(operation, "run", Kind.OK, "copy", now_s, topic=topic, **copy.plain())
-
-
-def judge(workloads: Mapping[str, Mapping[str, Any]], events: list[Event]) -> list[tuple[str, Anomaly]]:
-    """Everything that is wrong with a history, by workload; its final reads must be there."""
-    found = []
-    for name, options in workloads.items():
-        cls = workload_class(name)
-        mine = [event for event in events if event.scope == name]
-        found += [(name, anomaly) for anomaly in cls.judge(mine, {**cls.options, **options})]
-    return found
 
 
 async def _while(work: Any, loads: "list[asyncio.Task[None]]") -> None:

@@ -19,6 +19,7 @@ from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.fittings import fittings_for
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
 from chaos.history import History
+from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
 from chaos.run import Run
 from chaos.scenario import Scenario
@@ -26,6 +27,8 @@ from chaos.verdict import Verdict
 from cluster.sim.clock import simulate
 
 ARENAS = ("sim", "processes")
+ENDING = {"disk", "damage", "resource"}
+"""Families of faults that may end a node by itself: it must not go on."""
 Watch = Callable[[Run], None]
 """Is told of a run when it begins."""
 
@@ -67,7 +70,10 @@ def _in_processes(
     _write(scenario, "processes", seed, folder, drawn, skipped)
 
     async def work() -> Verdict:
-        arena = ProcessArena(folder, nodes=scenario.nodes, seed=seed, fittings=fittings, history=history)
+        may_end = any(CATALOGUE[fault].family in ENDING for fault in possible)
+        arena = ProcessArena(
+            folder, nodes=scenario.nodes, seed=seed, fittings=fittings, history=history, may_end=may_end
+        )
         return await _run(scenario, arena, history, drawn, watch)
 
     return asyncio.run(work()), skipped

@@ -21,6 +21,8 @@ class Verdict:
     faults: Mapping[str, int]
     """By name."""
     seconds: float
+    checked: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """By checker the anomalies that would have been told of."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
     failure: str = ""
@@ -39,6 +41,7 @@ class Verdict:
             "operations": dict(self.operations),
             "faults": dict(self.faults),
             "seconds": round(self.seconds, 3),
+            "checked": dict(self.checked),
             "figures": dict(self.figures),
             "notes": list(self.notes),
         }

@@ -48,7 +48,8 @@ def meaning(anomaly: str) -> str:
     return next((named[anomaly] for named in DEFINITIONS.values() if anomaly in named), "")
 
 
-def checked(workloads: Iterable[str]) -> dict[str, list[str]]:
-    """By checker the anomalies that would have been told of, in a run of these workloads; as far as is known here."""
+def checked(workloads: Iterable[str], others: Iterable[str] = ()) -> dict[str, list[str]]:
+    """By checker the anomalies that would have been told of in a run of these workloads; `others`: checkers besides."""
     names = dict.fromkeys(checker for workload in workloads for checker in CHECKERS.get(workload, ()))
+    names |= dict.fromkeys(others)
     return {name: list(DEFINITIONS[name]) for name in names if name in DEFINITIONS}

@@ -87,7 +87,11 @@ class LogWorkload:
         """Everything that is wrong with the topic."""
         plan = LogPlan.of(cls.options, options)
         found = check_log(
-            events, retention=plan.has_retention, compacted=plan.is_compacted, tombstone_s=plan.tombstone_s
+            events,
+            retention=plan.has_retention,
+            compacted=plan.is_compacted,
+            tombstone_s=plan.tombstone_s,
+            replicas=plan.replicas,
         )
         copies = copies_in(events)
         if copies:

@@ -18,7 +18,9 @@ from chaos.arenas.processes.stopped import copies_on
 from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.node_logs import TOLD_OF_DAMAGE, TOLD_OF_THE_END, check_node_log
 from chaos.checkers.replicas import Copy
+from chaos.checkers.traces import trace_events
 from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.config import ClientOptions
@@ -37,13 +39,23 @@ class ProcessArena:
     name = "processes"
 
     def __init__(
-        self, folder: Path, *, nodes: int, seed: int, fittings: Sequence[Fitting] = (), history: History
+        self,
+        folder: Path,
+        *,
+        nodes: int,
+        seed: int,
+        history: History,
+        fittings: Sequence[Fitting] = (),
+        may_end: bool = False,
     ) -> None:
+        """`may_end`: some of the faults may end nodes by themselves, and what they say then is no anomaly."""
         self.nodes = list(range(1, nodes + 1))
         self.random = random.Random(f"arena/{seed}")
         self.injectors: dict[str, Injector] = {}
         self._history = history.scoped("run")
         self._began_s = time.monotonic()  # noqa: TID251  here time is real
+        self._began_wall_s = time.time()  # noqa: TID251
+        self._allowed = TOLD_OF_DAMAGE | TOLD_OF_THE_END if may_end else TOLD_OF_DAMAGE
         self._fittings = fittings
         self._fitted: list[Fitting] = []
         self._end = contextlib.ExitStack()
@@ -135,7 +147,17 @@ class ProcessArena:
                 copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
             except (RiverrunError, ValueError, OSError) as error:
                 found.append(Anomaly("unreadable copy", f"node {launch.node}: {error}"))
+            found += await asyncio.to_thread(self._read_log, launch.node)
         return found, copies
+
+    def _read_log(self, node: int) -> list[Anomaly]:
+        """What must not be there; what it says of terms goes into the history."""
+        with self.processes.log_path(node).open(errors="replace") as log:
+            lines = list(log)
+        for event in trace_events(node, lines, began_s=self._began_wall_s):
+            if "term" in event.value:
+                self._history.add(event)
+        return check_node_log(node, lines, allowed=self._allowed)
 
     async def stop(self) -> Figures:
         """See Arena."""

@@ -1,0 +1,46 @@
+"""What is wrong with a history: what each workload's own checkers find, and what holds of every run."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.liveness import check_liveness
+from chaos.checkers.traces import SCOPE as TRACE
+from chaos.checkers.traces import check_traces
+from chaos.history import Event
+from chaos.nemeses.catalogue import CATALOGUE
+from chaos.workloads import workload_class
+
+Workloads = Mapping[str, Mapping[str, Any]]
+"""By name, their options as far as they differ from their own."""
+
+
+def judge(workloads: Workloads, events: Sequence[Event]) -> list[tuple[str, Anomaly]]:
+    """Every anomaly with its workload, or "" where it is nobody's. The history's final reads must be there."""
+    exempt = {name for name, kind in CATALOGUE.items() if not kind.minority}
+    found: list[tuple[str, Anomaly]] = []
+    for name, options in workloads.items():
+        cls = workload_class(name)
+        said = {**cls.options, **options}
+        mine = [event for event in events if event.scope == name]
+        found += [(name, anomaly) for anomaly in cls.judge(mine, said)]
+        if any(event.name == "send" for event in mine):
+            replicas = int(said.get("replicas") or 3)
+            alive = check_liveness(events, scope=name, replicas=replicas, exempt=exempt)
+            found += [(name, anomaly) for anomaly in alive]
+    if any(event.scope == TRACE for event in events):
+        found += [("", anomaly) for anomaly in check_traces(events)]
+    return found
+
+
+def asked(workloads: Workloads, events: Sequence[Event]) -> list[str]:
+    """The checkers that `judge` asks beside those of the workloads themselves, by their names."""
+    found = []
+    scopes = {event.scope for event in events if event.name == "send"}
+    if scopes & set(workloads):
+        found.append("liveness")
+    if any(event.scope == TRACE for event in events):
+        found += ["traces", "node_logs"]
+    if any(event.name == "copy" for event in events):
+        found.append("replicas")
+    return found
