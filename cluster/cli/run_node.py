@@ -59,14 +59,11 @@ async def _run(config: NodeConfig) -> int:
         error = await ended
         if error is not None:
             log_event.critical("node_failed", node=config.node, error=repr(error))
-<<<<<<< HEAD
             if isinstance(error, RefusedToStart):
                 raise error  # it learnt from its peers that it must not run: the last line says why
-=======
             if isinstance(error, DiskFailed | OSError):
                 sys.stdout.flush()
                 os._exit(1)  # what unwinds could still write, and say what is not so
->>>>>>> 2347d4377aec1c65cc0c915bc81322b765566dbc
             return 1
         log_event.info("node_stopping", node=config.node)
     finally:
