@@ -37,6 +37,8 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = name
         self.alive = True
+        self.failed = False
+        """What ran here ended by itself."""
         self.paused_until_s = 0.0
         self.held: list[asyncio.Handle] | None = None
         """What is ready and does not run, while it stands still for nobody knows how long."""

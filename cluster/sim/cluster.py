@@ -160,6 +160,7 @@ class SimCluster:
 
     def _ended(self, number: int, host: Host, error: BaseException) -> None:
         if host.alive:
+            host.failed = True
             self.fatal.append((number, error))
 
     @staticmethod

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.copies import copy_of
-from chaos.arenas.sim.cluster import Adjust, CheckedCluster
+from chaos.arenas.sim.cluster import Adjust, CheckedCluster, small_logs
 from chaos.arenas.sim.cuts import Cuts, Latency, Partition
 from chaos.arenas.sim.disks import LATENCY_S, ROOMY_BYTES, FlipBit, FullDisk, SlowSync, TruncateFile, Victims
 from chaos.arenas.sim.equality import compare_replicas
@@ -80,7 +80,7 @@ class SimArena:
         }
 
     @classmethod
-    def make(cls, seed: int, *, nodes: int = 3, adjust: Adjust | None = None) -> "SimArena":
+    def make(cls, seed: int, *, nodes: int = 3, adjust: Adjust = small_logs) -> "SimArena":
         """A cluster of its own, for whoever runs in virtual time; same seed, same run."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop), "the simulated arena lives in cluster.sim.clock.simulate"

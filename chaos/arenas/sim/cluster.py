@@ -15,6 +15,15 @@ Adjust = Callable[[NodeConfig], NodeConfig]
 """Sets a node's options."""
 
 
+def small_logs(config: NodeConfig) -> NodeConfig:
+    """Segments that are full after seconds, and looked at every second: there is something to trim and to compact."""
+    return replace(
+        config,
+        log=replace(config.log, segment_bytes_max=16 << 10, allocate_bytes_min=4096),
+        broker=replace(config.broker, retention_check_s=1.0, segment_age_s_min=1.0, compaction_check_s=1.0),
+    )
+
+
 class CheckedCluster(SimCluster):
     """What was seen of it is in `invariants`."""
 

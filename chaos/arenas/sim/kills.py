@@ -85,10 +85,10 @@ class Pause(SimFault):
 
 
 class ClockJump(SimFault):
-    """`jump_s`: by how much a wall clock is set, once and for all; what measures time is not."""
+    """`by_s`: by how much a wall clock is set, once and for all; what measures time is not."""
 
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
         """It is set."""
         for node in self.running(nodes):
-            self.cluster.clocks[node].offset_ns += int(options["jump_s"] * 1e9)
+            self.cluster.clocks[node].offset_ns += int(options["by_s"] * 1e9)
         return None

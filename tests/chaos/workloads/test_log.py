@@ -48,7 +48,7 @@ def _run(kind: type[LogWorkload], *, seconds: float, **options: object) -> Ran:
         work.stop()
         await running
         await work.finish()
-        assert [] == await arena.examine()
+        assert [] == (await arena.examine(work.topics))[0]
         assert [] == work.judge(history.events, options)
         return work.load.counts, history.events, (await arena.stop()).counts
 

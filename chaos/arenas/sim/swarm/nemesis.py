@@ -147,7 +147,7 @@ class Nemesis:
         node = self._target()
         if node in self.cluster.running:
             self._note("clock_jump", node)
-            self.arena.clock_jump.begin([node], {"jump_s": self.random.uniform(-3600, 3600)})
+            self.arena.clock_jump.begin([node], {"by_s": self.random.uniform(-3600, 3600)})
 
     async def _fault_flip(self) -> None:
         """Damage the end of one log of one node, which then restarts; always the same node: a minority."""
