@@ -72,10 +72,11 @@ def _first(anomalies: Sequence[tuple[str, Anomaly]], name: str) -> str:
 
 def count_operations(events: Sequence[Event]) -> dict[str, int]:
     """Of workloads; an operation without an end is unknown, and what only happened (no invoke) is not counted."""
-    begun = {event.operation for event in events if event.kind is Kind.INVOKE and event.scope not in _NOT_CLIENTS}
-    ended = Counter(event.kind.value for event in events if event.operation in begun and event.kind is not Kind.INVOKE)
+    mine = [event for event in events if event.scope not in _NOT_CLIENTS]
+    begun = {event.operation for event in mine if event.kind is Kind.INVOKE}
+    ended = Counter(event.kind.value for event in mine if event.operation in begun and event.kind is not Kind.INVOKE)
     unended = len(begun) - sum(ended.values())
     return {"invoke": len(begun), "ok": ended["ok"], "fail": ended["fail"], "info": ended["info"] + unended}
 
 
-_NOT_CLIENTS = {"nemesis", "run"}
+_NOT_CLIENTS = {"nemesis", "run", "trace"}
