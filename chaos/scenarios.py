@@ -39,17 +39,17 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "power",
             "the power of one node, and of all at once: what was not synced is gone",
-            "power power-all lying-sync",
+            "power_loss power_loss_all lying_sync",
         ),
         _scenario(
             "disks",
             "disks fail, fill up, and take seconds for a sync",
-            "full-disk sync-fails write-fails no-room slow-sync short-writes slow_disk",
+            "full_disk sync_fails write_fails no_room slow_sync short_writes slow_disk",
         ),
         _scenario(
             "damage",
             "files of one node are damaged at rest: bits, cut, swapped and stale; logs, votes, journal, state of tasks",
-            "damaged-log damaged-vote damaged-journal damaged-state",
+            "damaged_log damaged_vote damaged_journal damaged_state",
             workloads={**LOADED, "processing": {}},
         ),
         _scenario(
@@ -91,7 +91,7 @@ SCENARIOS: dict[str, Scenario] = {
         _scenario(
             "everything",
             "two at a time of all that a machine allows",
-            "kill pause power power-all slow-sync full-disk partition latency reset_peer clock_jump cpu",
+            "kill pause power_loss power_loss_all slow_sync full_disk partition latency reset_peer clock_jump cpu",
             workloads={**LOADED, "processing": {}, "metadata": {}},
             overlap=True,
         ),

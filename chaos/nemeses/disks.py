@@ -74,14 +74,14 @@ ALL_WAYS = (*IN_PLACE, "stale-chunk", "stale-file")
 
 register(
     FaultKind(
-        name="power",
+        name="power_loss",
         family="disk",
         about="power loss: what was not synced is gone",
         roles=GROUPS,
         lasts_s=(0.5, 6.0),
     ),
     FaultKind(
-        name="power-all",
+        name="power_loss_all",
         family="disk",
         about="power loss of all nodes at the same moment",
         roles=("all",),
@@ -89,7 +89,7 @@ register(
         minority=False,
     ),
     FaultKind(
-        name="full-disk",
+        name="full_disk",
         family="disk",
         about="another file takes all the room on the disk",
         roles=GROUPS,
@@ -97,7 +97,7 @@ register(
         draw=_full,
     ),
     FaultKind(
-        name="sync-fails",
+        name="sync_fails",
         family="disk",
         about="fsync, fdatasync and syncfs answer EIO: the node must end",
         roles=GROUPS,
@@ -105,7 +105,7 @@ register(
         draw=_sync_fails,
     ),
     FaultKind(
-        name="write-fails",
+        name="write_fails",
         family="disk",
         about="writes answer EIO",
         roles=GROUPS,
@@ -113,7 +113,7 @@ register(
         draw=_write_fails,
     ),
     FaultKind(
-        name="no-room",
+        name="no_room",
         family="disk",
         about="writes answer ENOSPC, also where room was reserved",
         roles=GROUPS,
@@ -121,14 +121,14 @@ register(
         draw=_no_room,
     ),
     FaultKind(
-        name="slow-sync",
+        name="slow_sync",
         family="disk",
         about="each sync takes up to seconds",
         lasts_s=(3.0, 12.0),
         draw=_slow_sync,
     ),
     FaultKind(
-        name="short-writes",
+        name="short_writes",
         family="disk",
         about="writes take half of what they were given",
         roles=(*GROUPS, "all"),
@@ -136,7 +136,7 @@ register(
         draw=_short_writes,
     ),
     FaultKind(
-        name="lying-sync",
+        name="lying_sync",
         family="disk",
         about="one node's syncs do nothing, then its power fails",
         roles=("one",),
@@ -144,7 +144,7 @@ register(
         draw=_lie,
     ),
     FaultKind(
-        name="damaged-log",
+        name="damaged_log",
         family="damage",
         about="a segment of a log at rest: bits, cut, swapped or stale chunks",
         roles=("one",),
@@ -152,7 +152,7 @@ register(
         draw=_damage("log", ALL_WAYS),
     ),
     FaultKind(
-        name="damaged-vote",
+        name="damaged_vote",
         family="damage",
         about="the vote of a replica at rest",
         roles=("one",),
@@ -160,7 +160,7 @@ register(
         draw=_damage("vote", IN_PLACE),
     ),
     FaultKind(
-        name="damaged-journal",
+        name="damaged_journal",
         family="damage",
         about="the controller's journal at rest: the node refuses to start, the good copy is put back",
         roles=("one",),
@@ -168,7 +168,7 @@ register(
         draw=_damage("journal", IN_PLACE),
     ),
     FaultKind(
-        name="damaged-state",
+        name="damaged_state",
         family="damage",
         about="the state of a task at rest",
         roles=("one",),

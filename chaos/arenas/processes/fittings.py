@@ -31,19 +31,20 @@ BY_FAMILY = {
     "clock": "clocks",
 }
 """The fitting that brings a family of faults. Of those that several could bring it is the one that needs least."""
-BY_FAULT = {
+BY_FAULT: dict[str, str | None] = {
     **dict.fromkeys(("address_space", "descriptors"), "limits of processes"),
     **dict.fromkeys(("memory", "threads", "cpu", "freeze"), "limits of groups"),
-    **dict.fromkeys(("power", "power-all", "full-disk"), "disks"),
-    "lying-sync": "lying disks",
+    **dict.fromkeys(("power_loss", "power_loss_all", "full_disk"), "disks"),
+    "lying_sync": "lying disks",
     "slow_disk": "disks' speed",
+    **dict.fromkeys(("flip_bit", "truncate_file")),
 }
-"""The same of single faults."""
+"""The same of single faults. None: there is none, only the simulator does it."""
 
 
 def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[str]]:
     """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences."""
-    place_of = {fault: BY_FAULT.get(fault) or BY_FAMILY.get(CATALOGUE[fault].family) for fault in faults}
+    place_of = {fault: BY_FAULT.get(fault, BY_FAMILY.get(CATALOGUE[fault].family)) for fault in faults}
     sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
     if "netspace" in place_of.values():  # nodes in namespaces have no addresses that proxies could stand before
         place_of = {fault: "netspace" if place == "links" else place for fault, place in place_of.items()}

@@ -12,7 +12,7 @@ from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
 
 CONTENT = random.Random(7).randbytes(3000).replace(b"\0", b"\1")
-DAMAGES = ("damaged-log", "damaged-vote", "damaged-journal", "damaged-state")
+DAMAGES = ("damaged_log", "damaged_vote", "damaged_journal", "damaged_state")
 EARLIER = CONTENT[:1000] + bytes(5000)
 
 
@@ -101,7 +101,7 @@ def test_something_is_always_done(kept: Kept, how: str):
 
 def test_bad_disks_are_one_nodes_in_a_schedule():
     """Lies and damage always hit the same node, which the schedule names; other schedules have others."""
-    names = ["lying-sync", *DAMAGES]
+    names = ["lying_sync", *DAMAGES]
     victims = set()
     for seed in range(20):
         schedule = draw_schedule(seed, names, seconds=300, every_s=5)
@@ -119,5 +119,5 @@ def test_what_is_drawn_is_what_can_be_done():
     for name in DAMAGES:
         drawn = [CATALOGUE[name].draw(chance) for _ in range(100)]
         assert {options["how"] for options in drawn} <= set(HOWS)
-        if name in {"damaged-vote", "damaged-journal"}:
+        if name in {"damaged_vote", "damaged_journal"}:
             assert not any(options["how"].startswith("stale") for options in drawn)

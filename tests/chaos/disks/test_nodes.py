@@ -29,7 +29,7 @@ async def test_power_loss_of_all_nodes_at_once(tmp_path: Path):
     async with run_with(tmp_path, _possible(LoopDisks())) as run:
         async with run.load():
             await run.more(300)
-            mend = await run.injectors["power-all"].inject([1, 2, 3], {})
+            mend = await run.injectors["power_loss_all"].inject([1, 2, 3], {})
             assert mend is not None
             assert [None, None, None] == [run.nodes.pid(node) for node in (1, 2, 3)]
             await mend()
@@ -43,7 +43,7 @@ async def test_a_failed_sync_ends_the_node(tmp_path: Path):
     async with run_with(tmp_path, _possible(FailingDisks())) as run:
         async with run.load():
             await run.more(100)
-            mend = await run.injectors["sync-fails"].inject([1], {"sync_errno": errno.EIO, "sync_every": 1})
+            mend = await run.injectors["sync_fails"].inject([1], {"sync_errno": errno.EIO, "sync_every": 1})
             await run.until(lambda: run.nodes.pid(1) is None)
             await run.more(100)
             assert mend is not None
@@ -59,7 +59,7 @@ async def test_a_failed_sync_of_the_journal_ends_the_node(tmp_path: Path):
         controller = (await run.client.cluster_status()).controller
         node = next(node for node in run.nodes.launches if node != controller)
         options = {"sync_errno": errno.EIO, "sync_every": 1, "only": "controller/journal"}
-        mend = await run.injectors["sync-fails"].inject([node], options)
+        mend = await run.injectors["sync_fails"].inject([node], options)
         with contextlib.suppress(OutcomeUnknown):  # that node may be asked
             await run.client.create_topic("another")
         await run.until(lambda: run.nodes.pid(node) is None)
@@ -76,7 +76,7 @@ async def test_a_failed_write_ends_the_node_at_once(tmp_path: Path):
     """EIO where a replica is made: it went on for seconds, with files that it cannot trust, to end in good order."""
     async with run_with(tmp_path, _possible(FailingDisks())) as run:
         options = {"write_errno": errno.EIO, "write_every": 1, "only": "vote"}
-        mend = await run.injectors["write-fails"].inject([3], options)
+        mend = await run.injectors["write_fails"].inject([3], options)
         with contextlib.suppress(OutcomeUnknown):
             await run.client.create_topic("another")
         await run.until(lambda: run.nodes.log_lines(3, "node_failed") != [])
@@ -93,7 +93,7 @@ async def test_slow_syncs_of_one_node_do_not_stop_the_others(tmp_path: Path):
     async with run_with(tmp_path, _possible(FailingDisks())) as run:
         async with run.load():
             await run.more(100)
-            mend = await run.injectors["slow-sync"].inject([1], {"sync_delay_ms": 2000})
+            mend = await run.injectors["slow_sync"].inject([1], {"sync_delay_ms": 2000})
             await run.more(100)
             took_s = await run.more(300)
             assert took_s < 10
@@ -110,7 +110,7 @@ async def test_a_lying_disk_of_one_node_loses_nothing(tmp_path: Path):
     async with run_with(tmp_path, _possible(LyingDisks())) as run:
         async with run.load():
             await run.more(100)
-            mend = await run.injectors["lying-sync"].inject([2], {"node": 2})
+            mend = await run.injectors["lying_sync"].inject([2], {"node": 2})
             await run.more(300)
             assert mend is not None
             await mend()
@@ -126,7 +126,7 @@ async def test_a_full_disk_of_one_node_costs_nothing(tmp_path: Path):
     async with run_with(tmp_path, _possible(LoopDisks())) as run:
         async with run.load():
             await run.more(100)
-            mend = await run.injectors["full-disk"].inject([1], {"left_kib": 0})
+            mend = await run.injectors["full_disk"].inject([1], {"left_kib": 0})
             await run.more(600)
             assert run.nodes.pid(1) is not None
             assert mend is not None
@@ -143,7 +143,7 @@ async def test_a_damaged_journal_refuses_and_is_put_back(tmp_path: Path, how: st
     async with run_with(tmp_path, DamagedDisks()) as run:
         await run.produce(30)
         options = {"node": 2, "what": "journal", "how": how, "file": 0.0, "place": 0.4, "size": 0.0}
-        mend = await run.injectors["damaged-journal"].inject([2], options)
+        mend = await run.injectors["damaged_journal"].inject([2], options)
         assert mend is not None
         await mend()
         assert "damaged" in run.nodes.log_lines(2, "node_refused")[0]["detail"]
@@ -157,7 +157,7 @@ async def test_a_lost_vote_gives_the_replica_up_until_it_is_put_back(tmp_path: P
     async with run_with(tmp_path, DamagedDisks()) as run:
         await run.produce(30)
         options = {"node": 2, "what": "vote", "how": "cut", "file": 0.0, "place": 0.1, "size": 0.0}
-        mend = await run.injectors["damaged-vote"].inject([2], options)
+        mend = await run.injectors["damaged_vote"].inject([2], options)
         await run.produce(30)
         assert mend is not None
         await mend()
@@ -175,7 +175,7 @@ async def test_an_old_copy_of_a_log_is_made_good(tmp_path: Path):
             leaders = (await run.client.describe_topic(TOPIC)).partitions
             node = next(node for node in run.nodes.launches if any(part.leader != node for part in leaders))
             options = {"node": node, "what": "log", "how": "stale-file", "file": 0.5, "place": 0.0, "size": 0.0}
-            mend = await run.injectors["damaged-log"].inject([node], options)
+            mend = await run.injectors["damaged_log"].inject([node], options)
             assert mend is not None
             await mend()
             await run.more(50)
@@ -191,7 +191,7 @@ async def test_a_flipped_bit_in_one_log_is_reported_and_healed(tmp_path: Path, w
         options = {"node": 3, "what": "log", "how": "flip", "file": 0.5, "place": 0.5, "size": 0.0}
         if where == "end":
             options["place"] = 0.9999
-        mend = await run.injectors["damaged-log"].inject([3], options)
+        mend = await run.injectors["damaged_log"].inject([3], options)
         assert mend is not None
         await mend()
         told = run.nodes.log_lines(3, "log_damaged" if where == "middle" else "log_doubtful")

@@ -20,8 +20,8 @@ NOT_MERGED_YET = {
     *("rolling_restart", "clock_rate", "clocks_rate"),
     *("memory", "descriptors", "threads", "address_space", "cpu", "freeze"),
     # disks
-    *("no-room", "lying-sync", "sync-fails", "write-fails"),
-    *("damaged-log", "damaged-vote", "damaged-journal", "damaged-state"),
+    *("no_room", "lying_sync", "sync_fails", "write_fails"),
+    *("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"),
 }
 """Faults and anomalies of parts that are not on this branch yet. Whatever is here and there is taken from this list."""
 

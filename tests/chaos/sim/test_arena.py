@@ -17,11 +17,11 @@ from cluster.sim.clock import simulate
 
 assert chaos.nemeses.sim.KINDS
 OPTIONS: dict[str, dict[str, Any]] = {
-    "power": {"operations": 5},
+    "power_loss": {"operations": 5},
     "clock_jump": {"by_s": 1800.0},
     "latency": {"latency": 60, "jitter": 20},
-    "slow-sync": {"sync_delay_ms": 200},
-    "full-disk": {"left_kib": 1},
+    "slow_sync": {"sync_delay_ms": 200},
+    "full_disk": {"left_kib": 1},
     "partition_majority": {"grouping": 7},
     "partition_majorities_ring": {"grouping": 7},
     "partition_bridge": {"grouping": 7},
@@ -53,7 +53,7 @@ def test_every_fault_is_survived() -> None:
         chance = random.Random(3)
         for name, injector in arena.injectors.items():
             assert "" == injector.missing()
-            nodes = arena.nodes if name == "power-all" else [chance.choice(arena.nodes)]
+            nodes = arena.nodes if name == "power_loss_all" else [chance.choice(arena.nodes)]
             kind = CATALOGUE.get(name)
             options = OPTIONS.get(name, kind.draw(chance) if kind is not None else {})
             mend = await injector.inject(nodes, options)
@@ -83,7 +83,7 @@ def test_who_was_killed_has_written_what_it_wrote_and_who_lost_power_has_not() -
     """What was not synced is what tells the two apart."""
 
     async def work(arena: SimArena) -> None:
-        for fault, survives in (("kill", True), ("power", False)):
+        for fault, survives in (("kill", True), ("power_loss", False)):
             disk = arena.cluster.disks[2]
             disk.torn = False
             disk.open(f"new-{fault}", create=True).write(0, [b"not synced"])

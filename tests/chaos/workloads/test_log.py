@@ -40,7 +40,7 @@ def _run(kind: type[LogWorkload], *, seconds: float, **options: object) -> Ran:
         await work.prepare()
         running = asyncio.create_task(work.run())
         await asyncio.sleep(seconds / 2)
-        mend = await arena.injectors["power-all"].inject(arena.nodes, {})
+        mend = await arena.injectors["power_loss_all"].inject(arena.nodes, {})
         assert mend is not None
         await mend()
         await asyncio.sleep(seconds / 2)

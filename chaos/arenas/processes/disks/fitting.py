@@ -38,7 +38,7 @@ class LoopDisks:
     async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
         """See Fitting. RuntimeError: there are not enough loop devices."""
         power = await self.put_on(nodes)
-        return {"power": power, "power-all": power, "full-disk": FullDisk(self._disks)}
+        return {"power_loss": power, "power_loss_all": power, "full_disk": FullDisk(self._disks)}
 
     async def put_on(self, nodes: Nodes) -> PowerLoss:
         """The disks; who can take their power."""
@@ -85,11 +85,11 @@ class FailingDisks:
         calls = FailingCalls(nodes, self.controls, may_end=True)
         gentle = FailingCalls(nodes, self.controls, may_end=False)
         return {
-            "sync-fails": calls,
-            "write-fails": calls,
-            "no-room": calls,
-            "slow-sync": gentle,
-            "short-writes": gentle,
+            "sync_fails": calls,
+            "write_fails": calls,
+            "no_room": calls,
+            "slow_sync": gentle,
+            "short_writes": gentle,
         }
 
     async def put_before(self, nodes: Nodes) -> None:
@@ -136,7 +136,7 @@ class LyingDisks:
         """See Fitting."""
         power = await self._loops.put_on(nodes)
         await self._failing.put_before(nodes)
-        return {"lying-sync": LyingSyncs(nodes, self._failing.controls, power.lose)}
+        return {"lying_sync": LyingSyncs(nodes, self._failing.controls, power.lose)}
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
@@ -156,7 +156,7 @@ class DamagedDisks:
     async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
         """See Fitting."""
         self._at_rest = DamageAtRest(nodes)
-        return dict.fromkeys(("damaged-log", "damaged-vote", "damaged-journal", "damaged-state"), self._at_rest)
+        return dict.fromkeys(("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"), self._at_rest)
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
