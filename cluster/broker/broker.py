@@ -30,7 +30,7 @@ from cluster.broker.requests import AllowVote, Configure, FromPeer, Tick, Transf
 from cluster.broker.running import Running
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
-from cluster.errors import DiskFull, Overloaded, RiverrunError
+from cluster.errors import Closed, DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report, Topic
 from cluster.raft import Member, Membership
@@ -205,7 +205,8 @@ class Broker:
     @staticmethod
     def _give_turn(running: Running) -> None:
         if not running.ref.waiting:  # otherwise it has one before it
-            running.ref.tell_nowait(TICK)
+            with contextlib.suppress(Closed):  # the node stops, one actor after the other
+                running.ref.tell_nowait(TICK)
 
     async def _report_changes(self) -> None:
         while True:
