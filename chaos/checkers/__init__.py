@@ -53,6 +53,41 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
   commit's outcome is unknown, and to a member of an older generation (a zombie).
 - position went back: a lower position was committed, or told, after a higher one was acknowledged.
 - not fenced: a generation committed after a later one had.
+- stuck: healed, and the last member did not get to the end in its time.
+
+`copies` and `lives`, in `log`: records looked at on every disk, and topics that are made anew.
+
+- unsafe copy: an acknowledged record is not on every replica's disk, whole, though all is healed. Allowed where limits
+  may have deleted it.
+- inherited: a topic that was made anew has a record of the one before.
+
+`processing`: what an app's outputs say of its inputs.
+
+- lost event: an input was counted by nobody.
+- counted twice: an input was counted more than once.
+- phantom event: something was counted that is not among the inputs.
+- out of order: two inputs of a key were counted in another order than they stand in.
+- wrong count: the results of a key are not numbered from 1 without a gap.
+- wrong total: a result is not the sum of what was counted up to it.
+- wrong key: an input was counted for a key that is not its own.
+- key in two partitions: the results of a key are in more than one partition.
+- window lost: an input is in no window, and was not put aside as late.
+- window counted twice: an input is in two windows, or in one and late.
+- window closed twice: a key's window was closed more than once.
+- wrong window: an input is in a window that its time, or its key, is not of.
+
+`metadata`: topics made, altered and deleted.
+
+- metadata not linearizable: of a name, no order of the operations explains all answers.
+- metadata undecided: the search for such an order was given up after its bound.
+- metadata went back: a node told an older state than it had told before.
+- id twice: two topics have one id.
+- topic came back: a topic that was seen gone was seen again.
+- phantom topic: a topic was seen that nobody can have made by then.
+- topic vanished: the controller has a topic, and at the end a list lacks it.
+- wrong topic: at the end a list has another topic of that name than the controller.
+- inherited records: a topic has records that were sent to another one of its name.
+- inherited offsets: a topic that was made anew does not begin at 0.
 
 `replicas`: each node's own copy, when all is healed and quiet.
 
