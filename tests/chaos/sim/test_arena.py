@@ -3,32 +3,17 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
-import chaos.nemeses.sim
-from chaos.arenas.sim.arena import SimArena
+from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
+from chaos.arenas.sim.cluster import CheckedCluster
 from chaos.arenas.sim.invariants import Violated
 from chaos.history import History
+from chaos.nemeses import known
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.workloads.groups import GroupsWorkload
-from cluster.sim.clock import simulate
-
-assert chaos.nemeses.sim.KINDS
-OPTIONS: dict[str, dict[str, Any]] = {
-    "power_loss": {"operations": 5},
-    "clock_jump": {"by_s": 1800.0},
-    "latency": {"latency": 60, "jitter": 20},
-    "slow_sync": {"sync_delay_ms": 200},
-    "full_disk": {"left_kib": 1},
-    "partition_majority": {"grouping": 7},
-    "partition_majorities_ring": {"grouping": 7},
-    "partition_bridge": {"grouping": 7},
-    "partition_primaries": {"grouping": 7},
-    "cut": {"grouping": 7},
-    "cut_one_way": {"grouping": 7, "direction": "from", "one": False},
-}
+from cluster.sim.clock import SimLoop, simulate
 
 
 def in_an_arena(work: Callable[[SimArena], Awaitable[None]], *, seed: int = 1, nodes: int = 3) -> None:
@@ -40,6 +25,16 @@ def in_an_arena(work: Callable[[SimArena], Awaitable[None]], *, seed: int = 1, n
         await work(arena)
 
     simulate(run(), seed)
+
+
+def test_all_faults_have_names_of_the_catalogue() -> None:
+    """So that a schedule can be carried out here."""
+    arena = SimArena(CheckedCluster(SimLoop(1)), random.Random(1))
+
+    assert known.__all__
+    assert set(SIM_FAULTS) == arena.injectors.keys()
+    assert set(SIM_FAULTS) <= CATALOGUE.keys()
+    arena.cluster.loop.close()
 
 
 @pytest.mark.slow
@@ -54,8 +49,7 @@ def test_every_fault_is_survived() -> None:
         for name, injector in arena.injectors.items():
             assert "" == injector.missing()
             nodes = arena.nodes if name == "power_loss_all" else [chance.choice(arena.nodes)]
-            kind = CATALOGUE.get(name)
-            options = OPTIONS.get(name, kind.draw(chance) if kind is not None else {})
+            options = {"operations": 5} if name == "power_loss" else CATALOGUE[name].draw(chance)
             mend = await injector.inject(nodes, options)
             await asyncio.sleep(1.0)
             if mend is not None:
