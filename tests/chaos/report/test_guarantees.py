@@ -15,15 +15,6 @@ from chaos.workloads import WORKLOADS
 ROOT = Path(__file__).parent.parent.parent.parent
 PAGE = ROOT / "chaos" / "GUARANTEES.md"
 IN_WORDS_OF = ("README.md", "cluster/README.md", "cluster/connectors/README.md")
-NOT_MERGED_YET = {
-    # kills, clocks, resources
-    *("rolling_restart", "clock_rate", "clocks_rate"),
-    *("memory", "descriptors", "threads", "address_space", "cpu", "freeze"),
-    # disks
-    *("no_room", "lying_sync", "sync_fails", "write_fails"),
-    *("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"),
-}
-"""Faults and anomalies of parts that are not on this branch yet. Whatever is here and there is taken from this list."""
 
 
 def _rows() -> list[list[str]]:
@@ -53,7 +44,7 @@ def _plain(text: str) -> str:
 def test_the_page_names_nothing_that_is_not_there() -> None:
     """Anomalies in italics; workloads, faults, roles and scenarios as code; tests by their paths."""
     named = {*(name for defined in DEFINITIONS.values() for name in defined), *_words_of_the_code()}
-    known = named | NOT_MERGED_YET | set(WORKLOADS) | set(SCENARIOS) | set(ROLES)
+    known = named | set(WORKLOADS) | set(SCENARIOS) | set(ROLES)
     anomalies = [name for _, _, judged in _rows() for name in re.findall(r"(?<!\*)\*([^*]+)\*(?!\*)", judged)]
     words = [word for _, attacked, judged in _rows() for word in re.findall(r"`([^`]+)`", f"{attacked} {judged}")]
     paths = [word for word in words if word.startswith("tests/")]

@@ -68,7 +68,7 @@ class DamageAtRest:
             await self._nodes.start(node)
             return None
         kept = what.chosen([file for file in files if file.name in earlier] or files)
-        good = self._nodes.launches[node].folder / "good"
+        good = self._nodes.launches[node].folder / f"good-{self.counts['damaged']}"  # several may be damaged at a time
         shutil.copyfile(kept.path, good)
         done = await asyncio.to_thread(wound, kept, what, earlier=earlier.get(kept.name, b""))
         self.counts["damaged"] += 1
