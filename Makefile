@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long kills seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-long kills chaos seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -51,6 +51,11 @@ test-long: check servers extras ## what takes longer than `make test` allows
 
 kills: servers extras ## every source and sink, with its peer and our process killed at 20 random points each (15 minutes)
 	@$(BIN)/pytest -q -m long tests/connectors
+
+chaos: servers ## short chaos runs: simulated clusters, then real nodes that are killed, cut off, powered off (5 minutes)
+	@$(BIN)/python -m tests.sim --seeds 16
+	@$(BIN)/python -m chaos soak partitions clocks cleaning --arena sim --minutes 0.3 --runs 3
+	@$(BIN)/python -m chaos soak kills power processing --minutes 0.25 --runs 3
 
 seeds: setup ## simulated runs under faults: N=200 FROM=1
 	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)

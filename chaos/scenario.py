@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from chaos.nemeses import known  # noqa: F401  all faults are registered with it
 from chaos.nemeses.catalogue import CATALOGUE, families
 
 
@@ -46,13 +47,13 @@ class Scenario:
 def faults_named(words: Iterable[str]) -> tuple[str, ...]:
     """Faults by their names or their families' names. UnknownWord."""
     found: set[str] = set()
-    known = families()
+    groups = families()
     for word in words:
         if word in CATALOGUE:
             found.add(word)
-        elif word in known:
-            found.update(known[word])
+        elif word in groups:
+            found.update(groups[word])
         else:
-            there_are = ", ".join([*sorted(known), *sorted(CATALOGUE)])
+            there_are = ", ".join([*sorted(groups), *sorted(CATALOGUE)])
             raise UnknownWord(f"there is no fault or family of faults called {word!r}; there are: {there_are}")
     return tuple(sorted(found))

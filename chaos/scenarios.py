@@ -1,6 +1,5 @@
 """The named scenarios: few, each with something that it alone attacks. `python -m chaos list` prints them."""
 
-from chaos.nemeses import known  # noqa: F401  the faults are registered with it
 from chaos.scenario import Scenario, faults_named
 
 LOADED = {"log": {"rate_per_s": 120.0}, "groups": {"rate_per_s": 60.0}}
