@@ -326,8 +326,8 @@ class Raft:
         return self.progress[replica].match if replica in self.progress else Index(0)
 
     def synced_count(self, index: Index) -> int:
-        """How many voters are known to have `index` on disk."""
-        return sum(1 for replica in self.voters if self.match(replica) >= index)
+        """How many voters are known to have `index` on disk: a majority, once it is committed."""
+        return replication.synced_count(self, index)
 
     # --- for the roles' files
 

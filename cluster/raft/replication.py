@@ -159,6 +159,12 @@ def _settled(core: "Raft", progress: Progress, match: Index) -> None:
         progress.replicate()
 
 
+def synced_count(core: "Raft", index: Index) -> int:
+    """See `Raft.synced_count`. A new leader has not heard of the others' disks; a commit says of them what it takes."""
+    known = sum(core.match(replica) >= index for replica in core.voters)
+    return max(known, majority(len(core.voters))) if index <= core.commit else known
+
+
 def advance_commit(core: "Raft") -> None:
     """§5.4.2: by counting, in the own term only."""
     index = index_on_majority(core.match(replica) for replica in core.voters)

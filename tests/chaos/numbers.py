@@ -23,6 +23,10 @@ class NumbersWorkload:
         self._options = options
         self._stopping = False
 
+    @property
+    def topics(self) -> Sequence[str]:
+        return ["numbers"]
+
     async def prepare(self) -> None:
         client = self._arena.client("maker")
         await client.create_topic("numbers", partitions=1, replicas=3)

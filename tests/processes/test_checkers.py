@@ -85,6 +85,7 @@ class Load:
             self._history.end(operation, "final", Kind.OK, "read", self.now_s(), **said)
 
 
+@pytest.mark.long  # the scenarios do as much
 async def test_what_real_nodes_do_and_log_passes(make_cluster: Callable[[int], LocalCluster], tmp_path: Path) -> None:
     """Nothing lost, nothing out of order; one leader a term; no partition still for long; no traceback in a log."""
     cluster, history = make_cluster(3), History()

@@ -77,6 +77,25 @@ def test_a_candidate_with_a_majority_leads_and_begins_with_an_entry_of_its_term(
     assert [1, 1, 1] == [core.leader for core in group.cores.values()]
 
 
+def test_what_is_committed_is_known_to_be_on_a_majority() -> None:
+    """§5.3. A new leader has not heard of the others' disks yet: a receipt said one of three (scenario restarts, 1)."""
+    group = Group()
+    first = group.elect(1)
+    first.propose(10)
+    group.settle()
+    for _ in range(3):
+        first.tick()  # the others hear of the commit
+    group.settle()
+    group.cores[2].campaign(transfer=True)
+    group.settle(lambda message: isinstance(message, RequestVote | VoteReply))
+    leader = group.cores[2]
+    leader.propose(10)
+
+    assert leader.is_leader
+    assert Index(2) == leader.commit
+    assert [2, 1] == [leader.synced_count(leader.commit), leader.synced_count(Index(3))]
+
+
 def test_no_vote_leaves_before_it_is_on_disk() -> None:
     """§5.1, figure 2: persistent state is updated on stable storage before answering."""
     group = Group()

@@ -44,13 +44,13 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def _running(folder: Path, faults: Sequence[str]) -> AsyncIterator[Cluster]:
+async def _running(folder: Path, faults: Sequence[str], *, may_end: bool = False) -> AsyncIterator[Cluster]:
     """With what these faults need; at the end everything is read, and no node has ended that may not."""
     fitted, possible, why = fittings_for(faults)
     if set(faults) - set(possible):
         pytest.skip("; ".join(why))
     fittings: list[Fitting] = fitted
-    arena = ProcessArena(folder, nodes=3, seed=1, fittings=fittings, history=History())
+    arena = ProcessArena(folder, nodes=3, seed=1, fittings=fittings, history=History(), may_end=may_end)
     try:
         await arena.start()
         cluster = Cluster(arena)
@@ -74,6 +74,7 @@ async def _leader(cluster: Cluster) -> int:
     return next(int(part.leader) for part in topic.partitions if part.leader is not None)
 
 
+@pytest.mark.long
 async def test_whatever_anybody_may_do(tmp_path: Path):
     """Clocks that jump, ahead for a leader and back for all; clocks at double speed; and no descriptors are left.
 
@@ -124,7 +125,7 @@ async def test_each_fault_with_all_options(tmp_path: Path, fault: str):
 
 async def test_a_wiped_node_refuses_to_run(tmp_path: Path):
     """It comes back with an empty disk: its peers know it, so it ends with a sentence; the others go on."""
-    async with _running(tmp_path, ["kill"]) as cluster:
+    async with _running(tmp_path, ["kill"], may_end=True) as cluster:
         nodes, victim = cluster.arena.processes, await _leader(cluster)
         mend = await cluster.arena.injectors["wipe"].inject([victim], {})
         assert mend is not None

@@ -106,6 +106,7 @@ async def _broken(cluster: Cluster, fault: str, options: Mapping[str, Any], *, m
     assert not moves or before != after, f"{fault}: node {before} led on"
 
 
+@pytest.mark.long  # the scenario `partitions` does as much
 async def test_a_leader_is_cut_off(tmp_path: Path) -> None:
     """Or hears nobody: the others choose another one, and it follows when it hears them again."""
     async with started(tmp_path) as (cluster, _):

@@ -51,6 +51,7 @@ class Nodes:
         """These nodes cannot."""
 
 
+@pytest.mark.long  # the scenarios do as much
 async def test_groups_while_a_node_is_killed(data_dir: Path) -> None:
     """Sends at their rate, members that come and go, one kill -9; then everything is read, and there is no anomaly."""
     with claimed_ports(3) as port:

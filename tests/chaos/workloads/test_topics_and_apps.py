@@ -24,6 +24,7 @@ def run(folder: Path, workload: str, **options: Any) -> Verdict:
     ).verdict
 
 
+@pytest.mark.long
 def test_topics_under_fire(tmp_path: Path) -> None:
     """Each name has one order."""
     verdict = run(tmp_path, "metadata", names=3, pause_s=0.2)
