@@ -54,7 +54,7 @@ class Chaos:
         self._names = faults_named(faults)
         self._every_s = every_s
         self._seed = seed
-        fittings, possible, skipped = fittings_for(self._names)
+        fittings, possible, skipped = fittings_for(self._names, seed)
         if len(possible) < len(self._names):
             pytest.skip("; ".join(skipped))
         self._loop = asyncio.new_event_loop()
@@ -124,7 +124,7 @@ class Chaos:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
-        return [f"{anomaly.name}: {anomaly.detail}" for anomaly in anomalies] + list(figures.notes)
+        return [f"{anomaly.name}: {anomaly.detail}" for anomaly in anomalies] + list(figures.failures)
 
     async def _make(self, folder: Path, nodes: int, fittings: Sequence[Any]) -> ProcessArena:
         arena = ProcessArena(folder, nodes=nodes, seed=self._seed, fittings=fittings, history=self.history)

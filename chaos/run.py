@@ -60,6 +60,7 @@ class Run:
             self._failure = _sentence(error)
         self.phase = "stopping"
         figures = await self.arena.stop()
+        self._failure = "; ".join([*([self._failure] if self._failure else []), *figures.failures])
         return self._verdict(figures)
 
     async def _steps(self) -> None:

@@ -65,7 +65,7 @@ def run_scenario(
 def _in_processes(
     scenario: Scenario, seed: int, folder: Path, history: History, schedule: Schedule | None, watch: Watch
 ) -> tuple[Verdict, list[str]]:
-    fittings, possible, skipped = fittings_for(scenario.faults)
+    fittings, possible, skipped = fittings_for(scenario.faults, seed)
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "processes", seed, folder, drawn, skipped)
 

@@ -58,6 +58,8 @@ class Figures:
     """Elections, restarts, bytes through proxies, …"""
     notes: Sequence[str] = ()
     """Sentences: what this machine did not allow."""
+    failures: Sequence[str] = ()
+    """Sentences: what could not be taken away, or was not in use though it had to be. Then the run proves nothing."""
 
 
 class Arena(Protocol):

@@ -163,15 +163,15 @@ class ProcessArena:
         """See Arena."""
         self.processes.abandon()
         counts: dict[str, int] = {"restarts": self.processes.restarts}
-        notes = []
+        failures = []
         for fitting in reversed(self._fitted):
             try:
                 removed: Mapping[str, int] = await fitting.remove()
                 counts.update(removed)
             except Exception as error:  # noqa: BLE001  the others have to go, too
-                notes.append(f"{type(fitting).__name__} could not be removed: {error}")
+                failures.append(f"{type(fitting).__name__}: {error}")
         self._end.close()
-        return Figures("processes", counts, notes)
+        return Figures("processes", counts, failures=failures)
 
     def _note(self, node: int, what: str) -> None:
         number = self._history.invoke("run", "node", self.now_s(), node=node, what=what)

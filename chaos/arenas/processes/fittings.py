@@ -21,6 +21,7 @@ FITTINGS = {
     "disks' speed": "chaos.arenas.processes.limits:DiskSpeed",
 }
 """Where each is, by its name, in the order in which they are fitted."""
+SEEDED = {"netspace"}
 BY_FAMILY = {
     "process": "kills",
     "partition": "links",
@@ -42,8 +43,11 @@ BY_FAULT: dict[str, str | None] = {
 """The same of single faults. None: there is none, only the simulator does it."""
 
 
-def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[str]]:
-    """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences."""
+def fittings_for(faults: Sequence[str], seed: int = 0) -> tuple[list[Fitting], list[str], list[str]]:
+    """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences.
+
+    `seed`: of what a fitting draws by itself, packet by packet.
+    """
     place_of = {fault: BY_FAULT.get(fault, BY_FAMILY.get(CATALOGUE[fault].family)) for fault in faults}
     sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
     if "netspace" in place_of.values():  # nodes in namespaces have no addresses that proxies could stand before
@@ -59,7 +63,7 @@ def fittings_for(faults: Sequence[str]) -> tuple[list[Fitting], list[str], list[
         if name not in place_of.values():
             continue
         module, _, attribute = where.partition(":")
-        fitting: Fitting = getattr(import_module(module), attribute)()
+        fitting: Fitting = getattr(import_module(module), attribute)(**({"seed": seed} if name in SEEDED else {}))
         why = fitting.missing()
         if why:
             missed = [fault for fault, place in place_of.items() if place == name]

@@ -122,7 +122,7 @@ async def test_a_leader_is_cut_off(tmp_path: Path) -> None:
         assert 3 == len(copies)
         figures = await cluster.arena.stop()
 
-        assert () == tuple(figures.notes), "bytes went over each of the links, both ways"
+        assert () == tuple(figures.failures), "bytes went over each of the links, both ways"
         assert 15 == figures.counts["links"]
         assert 0 == figures.counts["link_server_restarts"]
         assert all(figures.counts[f"{way}_link_bytes"] > 1000 for way in ("peer", "forward", "client"))
