@@ -91,6 +91,7 @@ async def test_a_leader_with_a_full_disk_makes_room_for_another(
             cluster.stop()
 
 
+@pytest.mark.long  # the scenario `power` does as much
 async def test_power_loss_of_the_file_system(tmp_path: Path):
     """The file system below all three nodes is shut down under load, without a flush: what was acknowledged stays."""
     with loop_disk(tmp_path) as disk, claimed_ports(3) as port:

@@ -76,6 +76,7 @@ class Worker:
         self._history.end(operation, self._name, kind, name, self._loop.time(), **value)
 
 
+@pytest.mark.long  # the scenario `kills` does as much
 async def test_one_then_three_then_two_members_while_each_node_is_killed(
     make_cluster: Callable[[int], LocalCluster], tmp_path: Path
 ) -> None:
