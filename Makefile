@@ -54,8 +54,8 @@ kills: servers extras ## every source and sink, with its peer and our process ki
 
 chaos: servers ## short chaos runs: simulated clusters, then real nodes that are killed, cut off, powered off (5 minutes)
 	@$(BIN)/python -m tests.sim --seeds 16
-	@$(BIN)/python -m chaos soak partitions clocks cleaning --arena sim --minutes 0.3 --runs 3
-	@$(BIN)/python -m chaos soak kills power processing --minutes 0.25 --runs 3
+	@$(BIN)/python -m chaos soak partitions clocks cleaning --arena sim --minutes 0.3 --every 3 --runs 3
+	@$(BIN)/python -m chaos soak kills power processing --minutes 0.4 --every 2 --runs 3
 
 seeds: setup ## simulated runs under faults: N=200 FROM=1
 	@$(BIN)/python -m tests.sim --seeds $(N) --from $(FROM)

@@ -186,11 +186,18 @@ def judge_command(run: Path) -> None:
 @click.argument("scenarios", nargs=-1)
 @arena_option
 @click.option("--minutes", type=float, help="Of each run; default: the scenario's own.")
+@click.option("--every", type=float, metavar="SECONDS", help="Between faults, on average.")
 @click.option("--runs", type=int, default=0, metavar="N", help="Stop after so many; default: at the first that is bad.")
 @click.option("--from", "first", type=int, default=1, show_default=True, help="The first seed.")
 @out_option
 def soak_command(
-    scenarios: tuple[str, ...], arena: str, minutes: float | None, runs: int, first: int, out: Path | None
+    scenarios: tuple[str, ...],
+    arena: str,
+    minutes: float | None,
+    every: float | None,
+    runs: int,
+    first: int,
+    out: Path | None,
 ) -> None:
     """Run SCENARIOS (all, if none is named) one after the other with seed after seed, until one finds something."""
     chosen = [_scenario(name, "", None) for name in scenarios] or list(SCENARIOS.values())
@@ -198,8 +205,8 @@ def soak_command(
         if runs and number >= runs:
             return
         scenario, seed = chosen[number % len(chosen)], first + number // len(chosen)
-        if minutes is not None:
-            scenario = replace(scenario, seconds=minutes * 60)
+        seconds = scenario.seconds if minutes is None else minutes * 60
+        scenario = replace(scenario, seconds=seconds, every_s=every or scenario.every_s)
         code = _run(scenario, arena, seed, (out or RUNS) / f"{scenario.name}-{arena}-seed{seed}")
         if code:
             sys.exit(code)

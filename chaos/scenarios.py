@@ -2,8 +2,8 @@
 
 from chaos.scenario import Scenario, faults_named
 
-LOADED = {"log": {"rate_per_s": 120.0}, "groups": {"rate_per_s": 60.0}}
-"""Two topics, one of them read by a group."""
+LOADED = {"log": {"rate_per_s": 120.0}, "groups": {"rate_per_s": 60.0, "life_s_max": 8.0, "cut_off": 0.0}}
+"""Two topics, one of them read by a group. Only the simulator can cut a client off: its swarm does."""
 
 
 def _scenario(name: str, about: str, faults: str, **options: object) -> Scenario:
