@@ -11,7 +11,7 @@ from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.traces import parsed
 
 SEVERE = {"critical", "error"}
-TOLD_OF_DAMAGE = frozenset({"copy_damaged", "replica_lost"})
+TOLD_OF_DAMAGE = frozenset({"copy_damaged", "replica_lost", "log_damaged", "vote_damaged", "task_state_damaged"})
 """Events of the level error that say that something was found which was done to the node's disk."""
 TOLD_OF_THE_END = frozenset({"failed", "node_failed", "node_refused"})
 """Critical events of a node that ends by itself, for which there has to be a reason: its disk fails, say."""

@@ -102,6 +102,7 @@ class Subscription:
         self._drained = False
         self._failure: RiverrunError | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = False
 
     # --- to the member
 
@@ -126,6 +127,7 @@ class Subscription:
                 elif not self._control:
                     await self._filled.wait()
         finally:
+            self._ending = True
             for task in self._tasks:
                 task.cancel()
             await self._delivering.close()
@@ -147,6 +149,9 @@ class Subscription:
         return group_pb2.Held(topic=topic.name, partition=partition.number, generation=generation)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._ending:  # nobody would wait for it
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
