@@ -1,5 +1,6 @@
 """Disks that are slow, full, or that have changed while nobody looked: a flipped bit, a file without its end."""
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,9 +112,9 @@ class _Damage(PowerLoss):
                 self.damage(disk, long[int(options["file"] * len(long))], options["place"])
         return None
 
+    @abstractmethod
     def damage(self, disk: SimDisk, path: str, place: float) -> None:
         """One file of one disk."""
-        raise NotImplementedError
 
 
 class FlipBit(_Damage):

@@ -1,5 +1,6 @@
 """What all faults of the simulator have in common: nothing has to be waited for, neither to begin nor to end them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ End = Callable[[], None]
 """Ends a fault at once."""
 
 
-class SimFault:
+class SimFault(ABC):
     """See `chaos.arenas.arena.Injector`."""
 
     def __init__(self, cluster: SimCluster) -> None:
@@ -20,9 +21,9 @@ class SimFault:
         """Nothing is: everything here is simulated."""
         return ""
 
+    @abstractmethod
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
         """Do it; how it ends, or None if there is nothing to end."""
-        raise NotImplementedError
 
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
         """See Injector."""
