@@ -17,9 +17,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import msgspec
+import uvloop
 
 from cluster.errors import RefusedToStart
 from cluster.processing.hosting.child import Settings
@@ -199,15 +200,30 @@ class HostProcess:
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(_settle, future, value, error)
 
-    async def _listen(self, name: str, pipe: object) -> None:
+    async def _listen(self, name: str, pipe: IO[bytes] | None) -> None:
+        assert pipe is not None, "it was asked for"
+
         def left_out(count: int) -> None:
             self._log(name, f"({count} more lines were left out)")
 
         output = HostOutput(
             lambda line: self._log(name, line), left_out, lines_max=self._lines_max, bytes_max=self._bytes_max
         )
-        await self._loop.connect_read_pipe(lambda: output, pipe)
+        await self._loop.connect_read_pipe(lambda: output, lent(self._loop, pipe))
         self._outputs.append(output)
+
+
+def lent(loop: asyncio.AbstractEventLoop, pipe: IO[bytes]) -> IO[bytes]:
+    """What to give to the loop instead of a pipe, which belongs to it from now on.
+
+    uvloop has libuv close the descriptor, and closes the file as well, passing over EBADF. In between another thread
+    may have opened a file of that number: a log lost its descriptor so. This one's `close` closes nothing.
+    """
+    if not isinstance(loop, uvloop.Loop):
+        return pipe
+    descriptor = os.dup(pipe.fileno())
+    pipe.close()
+    return open(descriptor, "rb", buffering=0, closefd=False)
 
 
 async def end_of(process: HostProcess, patience_s: float, memory_bytes_max: int) -> End:
