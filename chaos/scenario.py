@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from chaos.nemeses import known  # noqa: F401  all faults are registered with it
@@ -28,10 +28,6 @@ class Scenario:
     """Between faults, on average."""
     overlap: bool = False
     """Up to two faults at a time; then a minority may become a majority, and nothing is said of progress meanwhile."""
-    expected: tuple[str, ...] = ()
-    """Names of events in nodes' logs that look like damage and are meant to happen."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    """Of the arena."""
 
     def to_json(self) -> str:
         """The inverse of `from_json`."""
@@ -41,7 +37,7 @@ class Scenario:
     def from_json(cls, text: str) -> "Scenario":
         """A saved one."""
         plain = json.loads(text)
-        return cls(**(plain | {"faults": tuple(plain["faults"]), "expected": tuple(plain["expected"])}))
+        return cls(**(plain | {"faults": tuple(plain["faults"])}))
 
 
 def faults_named(words: Iterable[str]) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from typing import Any
 from chaos.arenas.arena import Injector, Mend
 from chaos.arenas.processes.fitting import Nodes
 from chaos.arenas.processes.readiness import why_not_ready
+from chaos.arenas.processes.ways import Ways
+from cluster.real.network import RealNetwork
 
 Ready = Callable[[int], Awaitable[None]]
 """Returns when this node runs and answers, and the cluster with it; RuntimeError if that takes too long."""
@@ -36,9 +38,10 @@ class Kills:
 
         async def ready(node: int) -> None:
             address, why = nodes.launches[node].config.client.address, "it was not asked"
+            network = Ways(RealNetwork(), nodes.launches[node].ways)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READY_S_MAX):
-                    while why := await why_not_ready(address, nodes.launches):  # noqa: ASYNC110
+                    while why := await why_not_ready(address, nodes.launches, network):  # noqa: ASYNC110
                         await asyncio.sleep(LOOK_S)
             if why:
                 raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")

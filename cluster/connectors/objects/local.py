@@ -102,7 +102,9 @@ class Directory:
         modified: dict[Path, float] = {}
         for path in beside.iterdir():
             with suppress(FileNotFoundError):  # its writer has just ended
-                modified[path] = path.stat().st_mtime
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    modified[path] = status.st_mtime
         for path, at in modified.items():
             if at < max(modified.values()) - LEFT_OVER_S:
                 path.unlink(missing_ok=True)
