@@ -49,6 +49,7 @@ class Nemesis:
         began_s = self._arena.now_s()
         for planned in self._schedule.faults:
             await self._mend_until(began_s + planned.at_s)
+            await self._mend_what_was_over(planned)
             await self.inject(planned, began_s)
         await self._mend_until(max((under.ends_s for under in self._lasting), default=0.0))
 
@@ -66,6 +67,12 @@ class Nemesis:
             if due is None or due.ends_s > at_s:
                 return
             await self._mend(due)
+
+    async def _mend_what_was_over(self, planned: Planned) -> None:
+        """However late both are: what was to end before this one begins has ended then."""
+        for under in list(self._lasting):
+            if under.planned.at_s + under.planned.lasts_s <= planned.at_s:
+                await self._mend(under)
 
     async def inject(self, planned: Planned, began_s: float | None = None) -> list[int]:
         """One fault, now; the nodes that it hit. It lasts until `heal`, or as planned where `run` does it."""
