@@ -1,7 +1,9 @@
 """What is drawn from looks at a partition, and at the nodes behind it: each code once, with its numbers and words."""
 
+import doctest
 from typing import Any
 
+from cluster.broker.explaining import words
 from cluster.broker.explaining.findings import Explanation, Finding, Severity
 from cluster.broker.explaining.node import explain_node
 from cluster.broker.explaining.partition import explain_partition
@@ -208,3 +210,8 @@ def test_a_node_is_told_from_all_sides() -> None:
     assert "furthest is that of orders/0: 7 kB / 7 entries behind" in found.findings[1].cause
     assert "12 replicas, leads 4; its loop was late by under 1 ms at most" in found.state
     assert [] == codes(explain_node(3, looks, LIMITS))
+
+
+def test_the_examples_of_words_are_right() -> None:
+    """Those in the module's docstring."""
+    assert 0 == doctest.testmod(words).failed
