@@ -35,7 +35,7 @@ class Asking:
     ) -> list[explain_pb2.NodeLook]:
         """What these nodes see, by number. Followers that are behind are looked at twice, for how fast they are."""
         looks = await self._ask_all(sorted(nodes), request)
-        behind = {look.node for look in looks if any(_behind(look))}
+        behind = {look.node for look in looks if any(map(self._is_behind, _followers(look)))}
         if behind:
             first_s = asyncio.get_running_loop().time()
             await asyncio.sleep(self._options.look_again_s)
@@ -43,6 +43,11 @@ class Asking:
             within_ms = int((asyncio.get_running_loop().time() - first_s) * MS_PER_S)
             looks = [_compared(look, again.get(look.node, look), within_ms) for look in looks]
         return looks
+
+    def _is_behind(self, one: explain_pb2.FollowerLook) -> bool:
+        """For longer than records are usually under way."""
+        long_ms = self._options.behind_ms_min // 2
+        return one.behind_entries > 0 and (one.reinstalling or one.silent or one.behind_ms >= long_ms)
 
     async def _ask_all(
         self, nodes: Collection[int], request: explain_pb2.LookAtNodeRequest
@@ -86,8 +91,8 @@ def _refusal(address: str, error: RiverrunError, wait_s: float) -> str:
     return f"{address} cannot be reached ({error.reason.lower().replace('_', ' ')})"
 
 
-def _behind(look: explain_pb2.NodeLook) -> list[explain_pb2.FollowerLook]:
-    return [one for led in look.looks for one in led.followers if one.behind_entries]
+def _followers(look: explain_pb2.NodeLook) -> list[explain_pb2.FollowerLook]:
+    return [one for led in look.looks for one in led.followers]
 
 
 def _compared(before: explain_pb2.NodeLook, look: explain_pb2.NodeLook, within_ms: int) -> explain_pb2.NodeLook:

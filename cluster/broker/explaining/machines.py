@@ -19,6 +19,7 @@ def explain_machines(looks: Sequence[NodeLook], limits: ExplainOptions) -> Itera
             yield from _disk(look, limits)
             yield from _busy(look, limits)
     yield from _cut_off(looks)
+    yield from _one_side(looks)
     yield from _controller(looks)
 
 
@@ -152,6 +153,22 @@ def _cut_off(looks: Sequence[NodeLook]) -> Iterator[Finding]:
                 "the peer port reachable, in both directions (firewall, route, certificate)? Their logs say why a "
                 "link ends: `link_broken`, `peer_refuses`",
             )
+
+
+def _one_side(looks: Sequence[NodeLook]) -> Iterator[Finding]:
+    """Nobody but the node that was asked has answered."""
+    there = [look for look in looks if not look.silence]
+    if len(there) == 1 < len(looks) and not there[0].hears:
+        node = there[0].node
+        yield Finding(
+            code="SEEN_BY_ONE",
+            severity=Severity.NOTE,
+            nodes=(node,),
+            about="the cluster",
+            cause=f"all of this is what node {node} sees, which is connected with no other node",
+            consequence=f"if it is node {node} that is cut off, the others may be in order without it",
+            advice="ask another node, too, if one answers you: the same command with `--server HOST:PORT`",
+        )
 
 
 def _controller(looks: Sequence[NodeLook]) -> Iterator[Finding]:

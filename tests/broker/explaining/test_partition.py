@@ -145,7 +145,7 @@ def test_no_quorum_and_an_election_are_told_apart() -> None:
     """Whether it can be better by itself."""
     alone = node(1, replica(1, role="pre_candidate", leader=0), hears=[], controller=0)
     found = explained(alone, silent(2), silent(3))
-    assert ["NO_QUORUM", "NODE_DEAD", "NODE_DEAD", "NO_CONTROLLER"] == codes(found)
+    assert ["NO_QUORUM", "NODE_DEAD", "NODE_DEAD", "NO_CONTROLLER", "SEEN_BY_ONE"] == codes(found)
     assert Severity.CRITICAL is the(found, "NO_QUORUM").severity
 
     electing = [node(n, replica(n, role="candidate", leader=0)) for n in (1, 2, 3)]
