@@ -84,6 +84,8 @@ class Node:
         self.apps = making.make_apps(self, processing)
         self.subscribing = making.make_subscribing(self)
         self._routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
+        self.looking = making.make_looking(self)
+        self._routes |= making.make_explaining(self, dict(self._routes)).routes()
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -100,6 +102,7 @@ class Node:
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
+        self.supervisor.spawn_task(self.looking.run(), name="looking")
         self.supervisor.spawn_task(self.apps.sweeping.run(), name="apps/sweep")
         app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
         await self._listen(self.config.client.bind, self._routes, public=True)
