@@ -14,6 +14,7 @@ from cluster.errors import RiverrunError
 COMMANDS = {
     "dev": ("cluster.cli.dev", "Run a local cluster in the foreground."),
     "node": ("cluster.cli.node", "Run one node from a configuration file."),
+    "health": ("cluster.cli.health", "Ask the node that runs here whether it lives, or is ready."),
     "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
     "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),

@@ -3,9 +3,9 @@
 import dataclasses
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -14,7 +14,9 @@ from cluster.errors import RefusedToStart
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
 ENVIRONMENT = "RIVERRUN_"
-"""`RIVERRUN_DATA_DIR` overrides `data_dir`, and so on for every field that is not a table."""
+"""`RIVERRUN_DATA_DIR` overrides `data_dir`, `RIVERRUN_CLIENT_ADVERTISE` what the table [client] says, and so on
+for every field that is one text, number or switch; lists are said in the file only. So all nodes can share a file.
+"""
 
 
 def read_config(path: Path) -> NodeConfig:
@@ -78,11 +80,35 @@ def _refuse_unknown(values: Mapping[str, Any], cls: type, *, where: str, inside:
                 _refuse_unknown(value, cast("type", table), where=where, inside=f"{inside}{name}.")
 
 
+def settings(cls: type = NodeConfig, inside: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The place in the file of each field that a variable in the environment can override."""
+    for name, kind in get_type_hints(cls).items():
+        tables = [table for table in (kind, *get_args(kind)) if dataclasses.is_dataclass(table)]
+        if kind in {str, int, float, bool} or get_origin(kind) is Literal:
+            yield (*inside, name)
+        elif tables and get_origin(kind) is not tuple:
+            yield from settings(cast("type", tables[0]), (*inside, name))
+
+
+def variable(place: tuple[str, ...]) -> str:
+    """Its name.
+
+    >>> variable(("http", "bind"))
+    'RIVERRUN_HTTP_BIND'
+    """
+    return ENVIRONMENT + "_".join(place).upper()
+
+
 def _override(values: dict[str, Any]) -> None:
-    for field in dataclasses.fields(NodeConfig):
-        setting = os.environ.get(ENVIRONMENT + field.name.upper())
-        if setting is not None and field.type in {str, int, bool, "str", "int", "bool"}:
-            values[field.name] = setting
+    for place in settings():
+        setting = os.environ.get(variable(place))
+        if setting is None:
+            continue
+        table: Any = values
+        for name in place[:-1]:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else table
+        if isinstance(table, dict):  # if not, the file is wrong, and is told so
+            table[place[-1]] = setting
 
 
 def _check(config: NodeConfig, path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cli.config_file import read_config, write_config
+from cluster.cli.config_file import read_config, settings, variable, write_config
 from cluster.cli.local import LocalCluster
 from cluster.config import HttpOptions
 from cluster.errors import RefusedToStart
@@ -68,3 +68,61 @@ def test_what_was_added_to_a_local_nodes_file_stays(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "work_s = 1\n")
     with pytest.raises(RefusedToStart, match=r"unknown field 'processing\.work_s'"):
         read_config(path)
+
+
+def test_the_environment_overrides_texts_numbers_and_switches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any depth, of tables that the file lacks, too; so nodes can share one file."""
+    told = {
+        "RIVERRUN_DATA_DIR": "/data",
+        "RIVERRUN_INSECURE": "true",
+        "RIVERRUN_CLIENT_ADVERTISE": "riverrun-1.internal:7171",
+        "RIVERRUN_LINKS_LOST_AFTER_S": "2.5",
+        "RIVERRUN_HTTP_OPTIONS_CONNECTIONS_MAX": "7",
+        "RIVERRUN_PROCESSING_STORE": "lmdb",
+        "RIVERRUN_SERVER": "is for clients",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    config = read_config(path)
+
+    assert ("/data", True, "riverrun-1.internal:7171") == (config.data_dir, config.insecure, config.client.advertise)
+    assert (2.5, 7, "lmdb") == (
+        config.links.lost_after_s,
+        config.http_options.connections_max,
+        config.processing.store,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RIVERRUN_NODE", "first", r"\$\.node"),
+        ("RIVERRUN_NODE", "7", "without node 7 itself"),
+        ("RIVERRUN_INSECURE", "perhaps", r"\$\.insecure"),
+        ("RIVERRUN_PROCESSING_STORE", "paper", r"\$\.processing\.store"),
+        ("RIVERRUN_PEER_BIND", "0.0.0.0:7271", "beyond loopback"),
+    ],
+)
+def test_a_wrong_override_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """As what is wrong in the file is, by its field."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RefusedToStart, match=says):
+        read_config(path)
+
+
+def test_an_override_of_a_table_that_is_none_is_no_crash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is wrong, and that is said."""
+    path.write_text("links = 3\n" + path.read_text())
+    monkeypatch.setenv("RIVERRUN_LINKS_LOST_AFTER_S", "2.5")
+    with pytest.raises(RefusedToStart, match=r"\$\.links"):
+        read_config(path)
+
+
+def test_no_two_fields_have_one_variable() -> None:
+    """The names of tables and fields are joined by what is in both; a new field may not make two of them one."""
+    names = [variable(place) for place in settings()]
+    assert len(names) == len(set(names))
+    assert {"RIVERRUN_NODE", "RIVERRUN_HTTP_BIND", "RIVERRUN_HTTP_OPTIONS_IDLE_S_MAX"} <= set(names)
+    assert "RIVERRUN_SERVER" not in names, "clients have it"
