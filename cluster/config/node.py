@@ -49,6 +49,8 @@ class NodeConfig:
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""
     """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    rack: str = ""
+    """What fails together with this node, such as a zone or a rack: replicas are spread over them. Empty: unknown."""
     insecure: bool = False
     """Allow listeners beyond loopback without TLS."""
     raft: RaftOptions = field(default_factory=RaftOptions)

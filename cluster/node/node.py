@@ -231,6 +231,7 @@ class Node:
             node=self.me,
             client_address=self.config.client.address,
             peer_address=self.config.peer.address,
+            rack=self.config.rack,
             version=VERSION,
         )
         while True:
