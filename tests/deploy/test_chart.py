@@ -185,6 +185,12 @@ def test_production_is_spread_and_encrypted():
     assert "requiredDuringSchedulingIgnoredDuringExecution" in pod["affinity"]["podAntiAffinity"]
     assert ["topology.kubernetes.io/zone"] == [item["topologyKey"] for item in pod["topologySpreadConstraints"]]
     assert not config["insecure"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}["tls"]
+    files = {"cert_file": "tls.crt", "key_file": "tls.key", "ca_file": "ca.crt"}
+    assert {name: f"{mounted}/{file}" for name, file in files.items()} | {
+        "client": "mutual",
+        "http": "tls",
+    } == config["tls"]
     probes = ("startupProbe", "livenessProbe", "readinessProbe")
     assert {"HTTPS"} == {pod["containers"][0][probe]["httpGet"]["scheme"] for probe in probes}
     assert "local-nvme" == stateful["spec"]["volumeClaimTemplates"][0]["spec"]["storageClassName"]

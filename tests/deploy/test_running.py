@@ -1,7 +1,7 @@
 """What the manifests say is what runs: built, started, asked for its health, used, and ended, by their own lines.
 
-Each node is in a room (`rooms`): the paths, ports, names, user and environment are those of its manifest, and its root is
-read-only. What an engine would do besides (images, volumes, restarts) is not tested here.
+Each node is in a room (`rooms`): the paths, ports, names, user and environment are those of its manifest, and its root
+is read-only. What an engine would do besides (images, volumes, restarts) is not tested here.
 """
 
 import contextlib
@@ -74,7 +74,7 @@ class Fleet:
 
     def stop(self, node: int) -> float:
         """As its manifest has it: SIGTERM, and a clean end within its grace; how long it took, in seconds."""
-        process, began = self.processes.pop(node), time.monotonic()
+        process, began = self.processes.pop(node), time.monotonic()  # noqa: TID251
         process.send_signal(signal.SIGTERM)
         try:
             code = process.wait(self.machines[node].grace_s)
@@ -82,7 +82,7 @@ class Fleet:
             process.kill()
             raise
         assert 0 == code, self.log(node).read_text()[-2000:]
-        return time.monotonic() - began
+        return time.monotonic() - began  # noqa: TID251
 
     def health(self, node: int, *more: str) -> "subprocess.CompletedProcess[str]":
         """Its manifest's health check, inside."""
@@ -91,10 +91,10 @@ class Fleet:
 
     def wait_ready(self, node: int) -> None:
         """By that check, with `--ready`, until it says so."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + PATIENCE_S  # noqa: TID251
         while (done := self.health(node, "--ready")).returncode:
             assert self.processes[node].poll() is None, self.log(node).read_text()[-2000:]
-            assert time.monotonic() < deadline, done.stderr + self.log(node).read_text()[-2000:]
+            assert time.monotonic() < deadline, done.stderr + self.log(node).read_text()[-2000:]  # noqa: TID251
 
     def riverrun(self, node: int, *arguments: str, stdin: str = "") -> str:
         """The command, inside, as `docker compose exec` or `kubectl exec` run it."""
@@ -232,10 +232,10 @@ def _toggle(nodes: Fleet, name: str, *, enabled: bool) -> None:
 
 def _wait_links(nodes: Fleet, node: int, *, up: int) -> None:
     """Until the node's log says that it has so many links: what came up, less what went down."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + PATIENCE_S  # noqa: TID251
     while True:
         said = nodes.log(node).read_text()
         if said.count('"peer_up"') - said.count('"peer_down"') == up:
             return
-        assert time.monotonic() < deadline, said[-2000:]
+        assert time.monotonic() < deadline, said[-2000:]  # noqa: TID251
         time.sleep(0.1)

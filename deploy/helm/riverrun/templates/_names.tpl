@@ -39,3 +39,8 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
+
+{{/* What the HTTP port speaks. */}}
+{{- define "riverrun.scheme" -}}
+{{ if and .Values.tls.enabled (eq .Values.tls.http "tls") }}https{{ else }}http{{ end }}
+{{- end }}
