@@ -1,22 +1,30 @@
 """The systemd unit: what systemd says of it, and that it agrees with the image."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import require_tool
 from tests.deploy.manifests import DEPLOY, read_dockerfile, read_environment_file, read_unit
 
 EXPOSURE_MAX = 20
 """In tenths, as `systemd-analyze security` counts; 10.0 is a unit without any restriction."""
 
 
+def _analyze() -> str:
+    """The tool's path; it is a part of systemd, which not every machine has, and cannot be had without it."""
+    found = shutil.which("systemd-analyze")
+    if found is None:
+        pytest.skip("systemd-analyze is missing: the unit is not verified here")
+    return found
+
+
 def _verified(tmp_path: Path, text: str) -> "subprocess.CompletedProcess[str]":
     """The program is not on this machine, and would be complained about: another one takes its place."""
     unit = tmp_path / "riverrun.service"
     unit.write_text(text.replace("/opt/riverrun/bin/riverrun", "/bin/true"))
-    command = [require_tool("systemd-analyze"), "verify", "--man=no", str(unit)]
+    command = [_analyze(), "verify", "--man=no", str(unit)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -35,7 +43,7 @@ def test_little_is_left_to_whoever_breaks_in(tmp_path: Path):
     """By systemd's own count."""
     unit = tmp_path / "riverrun.service"
     unit.write_text((DEPLOY / "systemd" / "riverrun.service").read_text())
-    security = [require_tool("systemd-analyze"), "security", "--offline=true", "--no-pager"]
+    security = [_analyze(), "security", "--offline=true", "--no-pager"]
     done = subprocess.run(
         [*security, f"--threshold={EXPOSURE_MAX}", str(unit)], capture_output=True, text=True, check=False
     )
