@@ -14,6 +14,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cluster.errors import Closed, DeadlineExceeded, OutcomeUnknown, RefusedToStart, RiverrunError, Unavailable
+from cluster.real.connections import Connections
+from cluster.real.tls import ClientTls, NodeTls
+from cluster.real.tls_trouble import Trouble
 from cluster.wire.status import STATUS_KEY, error_of, error_of_code, refuse_oversized, status_of
 from cluster.world import MESSAGE_BYTES_MAX, Route
 
@@ -38,17 +41,24 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+TRANSPORT_KEY, URIS_KEY = "transport_security_type", "peer_uri"
+"""What gRPC calls what it knows of a caller: whether there is TLS, and the URIs in the caller's certificate."""
 BREAK_NOTICED_S = 0.02
 """Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
 
 class RealNetwork:
-    """See World."""
+    """See World. With a node's or a client's `tls`, what that says is spoken; without, plain text."""
+
+    def __init__(self, tls: NodeTls | ClientTls | None = None) -> None:
+        self._tls = tls
 
     async def listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> "RealListener":
         """See World."""
         server = aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((_Routes(routes),))
+        tls = self._tls if isinstance(self._tls, NodeTls) else None
+        admit = None if tls is None or public else tls.refuse_strangers
+        server.add_generic_rpc_handlers((_Routes(routes, admit),))
         checks = None
         if public:
             names = sorted({method.split("/")[1] for method in routes})
@@ -58,7 +68,11 @@ class RealNetwork:
                 await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
             reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
         try:
-            port = server.add_insecure_port(address)
+            credentials = None if tls is None else tls.server_credentials(public=public)
+            if credentials is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise RefusedToStart(f"cannot listen on {address}: is another process using the port?") from error
         await server.start()
@@ -67,7 +81,7 @@ class RealNetwork:
 
     def channel(self, address: str) -> "RealChannel":
         """See World."""
-        return RealChannel(address)
+        return RealChannel(address, self._tls)
 
 
 class RealListener:
@@ -99,29 +113,38 @@ class _Call:
         pairs = self._context.invocation_metadata() or ()
         return {str(key): value if isinstance(value, str) else "" for key, value in pairs}
 
+    def certified(self) -> frozenset[str] | None:
+        proven = self._context.auth_context()
+        if proven.get(TRANSPORT_KEY) != [b"ssl"]:
+            return None
+        return frozenset(name.decode(errors="replace") for name in proven.get(URIS_KEY, ()))
+
 
 class _Routes(grpc.GenericRpcHandler):
-    """Methods by full name; a name that is not UTF-8 finds none."""
+    """Methods by full name; a name that is not UTF-8 finds none. `admit` raises for whoever may call none of them."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], admit: Callable[[_Call], None] | None) -> None:
+        self._admit = admit
         self._handlers = {method: self._handler(route) for method, route in routes.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Find the handler."""
         return self._handlers.get(handler_call_details.method)
 
-    @staticmethod
-    def _handler(route: Route) -> Any:
+    def _handler(self, route: Route) -> Any:
         if route.unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_unary(route.unary))
+            return grpc.unary_unary_rpc_method_handler(_unary(route.unary, self._admit))
         assert route.streaming is not None
-        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming))
+        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming, self._admit))
 
 
-def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
+def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]], admit: Callable[[_Call], None] | None) -> Any:
     async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        call = _Call(context)
         try:
-            response = await handler(request, _Call(context))
+            if admit is not None:
+                admit(call)
+            response = await handler(request, call)
             refuse_oversized(response)
         except RiverrunError as error:
             await _abort(context, error)
@@ -131,10 +154,15 @@ def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
     return answer
 
 
-def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]) -> Any:
+def _streaming(
+    handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]], admit: Callable[[_Call], None] | None
+) -> Any:
     async def answer(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        answers = handler(_until_finished(requests, context), _Call(context))
+        call = _Call(context)
+        answers = handler(_until_finished(requests, context), call)
         try:
+            if admit is not None:
+                admit(call)
             async for message in answers:
                 refuse_oversized(message)
                 await context.write(message)
@@ -166,10 +194,11 @@ async def _abort(context: aio.ServicerContext[bytes, bytes], error: RiverrunErro
 class RealChannel:
     """See World."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: NodeTls | ClientTls | None = None) -> None:
+        channels = None if tls is None else tls.channels
         self._address = address
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._unary: dict[str, Any] = {}
+        self._trouble = Trouble(address, channels)
+        self._connections = Connections(address, channels, CHANNEL_OPTIONS)
         self._closed = False
 
     async def call(
@@ -181,37 +210,43 @@ class RealChannel:
             raise Closed(f"the channel to {self._address} was closed")
         if timeout_s <= 0:
             raise DeadlineExceeded(f"no time was left to ask {self._address}")
-        callable_ = self._unary.get(method)
-        if callable_ is None:
-            callable_ = self._unary[method] = self._channel.unary_unary(method)
+        connection = self._connections.current()
         pairs = tuple((metadata or {}).items())
+        connection.begin()
         try:
-            answer: bytes = await callable_(request, timeout=timeout_s, metadata=pairs)
+            answer: bytes = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
+            raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.CancelledError:
             if _is_own_cancellation() or not self._closed:
                 raise
             raise OutcomeUnknown(f"the channel to {self._address} was closed") from None
+        finally:
+            connection.end()
         return answer
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> "RealStream":
         """See World."""
         if self._closed:
             raise Closed(f"the channel to {self._address} was closed")
-        return RealStream(self._channel.stream_stream(method)(metadata=tuple((metadata or {}).items())), self._address)
+        connection = self._connections.current()
+        call: Any = connection.channel.stream_stream(method)(metadata=tuple((metadata or {}).items()))
+        connection.begin()
+        call.add_done_callback(lambda _: connection.end())
+        return RealStream(call, self._address, self._trouble)
 
     async def close(self) -> None:
         """See World."""
         self._closed = True
-        await self._channel.close()
+        await self._connections.close()
 
 
 class RealStream:
     """See World."""
 
-    def __init__(self, call: Any, address: str) -> None:
+    def __init__(self, call: Any, address: str, trouble: Trouble) -> None:
         self._call = call
+        self._trouble = trouble
         self._address = address
         self._finished = False
 
@@ -240,11 +275,10 @@ class RealStream:
             code = await self._call.code()
             if code is grpc.StatusCode.OK:
                 return None
-            raise _error_of_call(
-                code, await self._call.details() or "", await self._call.trailing_metadata(), self._address
-            )
+            details, trailing = await self._call.details() or "", await self._call.trailing_metadata()
+            raise await _error_of_call(code, details, trailing, self._address, self._trouble)
         except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
+            raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
@@ -277,11 +311,13 @@ def _is_own_cancellation() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _error_of(error: aio.AioRpcError, address: str) -> RiverrunError:
-    return _error_of_call(error.code(), error.details() or "", error.trailing_metadata(), address)
+async def _error_of(error: aio.AioRpcError, address: str, trouble: Trouble) -> RiverrunError:
+    return await _error_of_call(error.code(), error.details() or "", error.trailing_metadata(), address, trouble)
 
 
-def _error_of_call(code: grpc.StatusCode, details: str, trailing: Any, address: str) -> RiverrunError:
+async def _error_of_call(
+    code: grpc.StatusCode, details: str, trailing: Any, address: str, trouble: Trouble
+) -> RiverrunError:
     for key, value in trailing or ():
         if key == STATUS_KEY:
             found = error_of(value if isinstance(value, bytes) else value.encode())
@@ -291,5 +327,7 @@ def _error_of_call(code: grpc.StatusCode, details: str, trailing: Any, address: 
     sent = not ("failed to connect" in details or "Connection refused" in details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{address} did not answer in time")
+    if not sent and (untrusted := await trouble.of(details)) is not None:
+        return untrusted
     message = f"{address}: {details}" if sent else f"no node answers at {address}"
     return error_of_code(code.name, message, sent=sent)
