@@ -16,7 +16,7 @@ import structlog
 
 from cluster.config import Speaks, TlsConfig, TlsOptions
 from cluster.errors import InvalidRequest, RefusedToStart
-from cluster.real.certificates import Certificates, Files, Unusable, is_signed, lasts_s, uris_of
+from cluster.real.certificates import Certificates, Files, Pems, Unusable
 from cluster.types import ClusterId, NodeId
 from cluster.wire.certified import node_uri, refuse_strangers
 from cluster.world import Call
@@ -78,19 +78,21 @@ class NodeTls:
     def __init__(self, config: TlsConfig, cluster: ClusterId, node: NodeId, *, wall_ns: Callable[[], int]) -> None:
         self._config = config
         self._cluster = cluster
+        self._node = node
+        self._wall_ns = wall_ns
         own = Files(config.cert_file, config.key_file, config.ca_file)
         to_clients = Files(
             config.client_cert_file or own.cert, config.client_key_file or own.key, config.client_ca_file or own.ca
         )
         try:
-            self._own = Certificates(own)
-            self._to_clients = self._own if to_clients == own else Certificates(to_clients)
+            self._own = Certificates(own, self._check_own)
+            self._to_clients = self._own if to_clients == own else Certificates(to_clients, self._check_age)
         except Unusable as error:
             raise RefusedToStart(f"tls: {error}") from error
         self.channels = ChannelTls(self._own, of_a_node=True)
-        _refuse_wrong(self._own, cluster, node)
-        for certificates in {self._own, self._to_clients}:
-            _warn(certificates, wall_ns(), config.expiry_warning_s)
+        for key in {own.key, to_clients.key}:
+            if Path(key).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+                log_event.warning("key_readable_by_others", file=key, detail=f"chmod 600 {key}")
 
     def server_credentials(self, *, public: bool) -> grpc.ServerCredentials | None:
         """Of a gRPC listener, for clients or for nodes; None: it speaks plain text."""
@@ -142,6 +144,37 @@ class NodeTls:
         """Forbidden: what is served to nodes only was asked by somebody else."""
         refuse_strangers(call.certified() or (), self._cluster)
 
+    def _check_own(self, pems: Pems) -> None:
+        """Unusable: the other nodes would not take it."""
+        from cluster.real.pem import facts_in, is_signed  # noqa: PLC0415  its import takes a moment
+
+        assert pems.cert is not None
+        assert pems.ca is not None
+        names, mine = facts_in(pems.cert).uris, node_uri(self._cluster, self._node)
+        if not {node_uri(self._cluster), mine}.intersection(names):
+            raise Unusable(
+                f"the certificate {self._config.cert_file} does not name {mine}, so the other nodes would not take "
+                f"this one for node {self._node}; it names {', '.join(names) or 'no URI at all'}"
+            )
+        if not is_signed(pems.cert, pems.ca):
+            raise Unusable(
+                f"the certificate {self._config.cert_file} is signed by none of the CAs in {self._config.ca_file}: the "
+                "other nodes would not take it"
+            )
+        self._check_age(pems)
+
+    def _check_age(self, pems: Pems) -> None:
+        """Unusable: it has ended. It is warned about if it ends soon."""
+        from cluster.real.pem import facts_in  # noqa: PLC0415  see above
+
+        assert pems.cert is not None
+        facts = facts_in(pems.cert)
+        left_s, ends, names = facts.lasts_s(self._wall_ns()), facts.ends.isoformat(), facts.hosts + facts.uris
+        if left_s <= 0:
+            raise Unusable(f"the certificate for {', '.join(names)} has expired, on {ends}: renew it")
+        if left_s < self._config.expiry_warning_s:
+            log_event.warning("certificate_expires_soon", names=names, ends=ends)
+
 
 def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
     pems = certificates.pems
@@ -157,32 +190,3 @@ def _context(certificates: Certificates, speaks: Speaks) -> ssl.SSLContext:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(certificates.files.ca)
     return context
-
-
-def _refuse_wrong(own: Certificates, cluster: ClusterId, node: NodeId) -> None:
-    chain = own.chain()
-    names = uris_of(chain[0])
-    if not {node_uri(cluster), node_uri(cluster, node)}.intersection(names):
-        raise RefusedToStart(
-            f"tls: the certificate {own.files.cert} does not name {node_uri(cluster, node)}, so the other nodes would "
-            f"not take this one for node {node}; it names {', '.join(names) or 'no URI at all'}"
-        )
-    if own.pems.ca is not None and not is_signed(chain, own.pems.ca):
-        raise RefusedToStart(
-            f"tls: the certificate {own.files.cert} is signed by none of the CAs in {own.files.ca}: the other nodes "
-            "would not take it"
-        )
-
-
-def _warn(certificates: Certificates, wall_ns: int, expiry_warning_s: float) -> None:
-    """Of a key that others can read, and of a certificate that ends soon. RefusedToStart: it has ended."""
-    files = certificates.files
-    if Path(files.key).stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log_event.warning("key_readable_by_others", file=files.key, detail=f"chmod 600 {files.key}")
-    certificate = certificates.chain()[0]
-    left_s = lasts_s(certificate, wall_ns)
-    ends = certificate.not_valid_after_utc.isoformat()
-    if left_s <= 0:
-        raise RefusedToStart(f"tls: the certificate {files.cert} has expired, on {ends}: renew it")
-    if left_s < expiry_warning_s:
-        log_event.warning("certificate_expires_soon", file=files.cert, ends=ends)

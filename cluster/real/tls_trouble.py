@@ -7,12 +7,14 @@ asked once more by plain sockets, as this side would, and what happens is told i
 import asyncio
 import socket
 import ssl
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from cluster.errors import Untrusted
-from cluster.real.certificates import Files, hosts_of
+from cluster.real.certificates import Files
 from cluster.real.tls import ChannelTls
+
+if TYPE_CHECKING:
+    from cluster.real.pem import Facts
 
 PROBE_S_MAX = 1.0
 AGAIN_S = 5.0
@@ -85,12 +87,12 @@ def _unverified(error: ssl.SSLCertVerificationError, where: tuple[str, int], tls
     shown = _shown(where)
     match error.verify_code:
         case code if code == EXPIRED:
-            ended = f" on {shown.not_valid_after_utc.isoformat()}" if shown is not None else ""
+            ended = f" on {shown.ends.isoformat()}" if shown is not None else ""
             return f"shows a certificate that expired{ended} (or one that signed it did): renew it"
         case code if code == NOT_YET_VALID:
             return "shows a certificate that is not valid yet: is the clock right, here and there?"
         case code if code in {HOST_MISMATCH, ADDRESS_MISMATCH}:
-            hosts = ", ".join(hosts_of(shown)) if shown is not None else ""
+            hosts = ", ".join(shown.hosts) if shown is not None else ""
             return f"shows a certificate that is not for {where[0]!r} but for {hosts or 'no host'}"
     authorities = f"the CAs in {tls.files.ca}" if tls.files.ca else "the public CAs"
     return f"shows a certificate that none of {authorities} has signed" + ("" if tls.of_a_node else _hint("ca"))
@@ -149,10 +151,12 @@ def _connected(where: tuple[str, int], context: ssl.SSLContext) -> ssl.SSLSocket
         raise
 
 
-def _shown(where: tuple[str, int]) -> x509.Certificate | None:
+def _shown(where: tuple[str, int]) -> "Facts | None":
+    from cluster.real.pem import facts_of_der  # noqa: PLC0415  its import takes a moment
+
     try:
         with _connected(where, _careless()) as connection:
             found = connection.getpeercert(binary_form=True)
     except OSError:
         return None
-    return x509.load_der_x509_certificate(found) if found else None
+    return facts_of_der(found) if found else None
