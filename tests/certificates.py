@@ -25,9 +25,10 @@ def shared_authority() -> Authority:
     return Authority.make(Path(tempfile.mkdtemp(prefix="riverrun-tests-")))
 
 
-def node_files(authority: Authority, node: int = 1, **how) -> Issued:
-    """A node's certificate."""
-    return authority.issue(f"node-{node}", **{"hosts": LOCAL_HOSTS, "uris": [node_uri(CLUSTER, NodeId(node))], **how})
+def node_files(authority: Authority, node: int | None = 1, **how) -> Issued:
+    """A node's certificate; None: of all nodes."""
+    uri = node_uri(CLUSTER, None if node is None else NodeId(node))
+    return authority.issue(f"node-{node}", **{"hosts": LOCAL_HOSTS, "uris": [uri], **how})
 
 
 def tls_config(authority: Authority, files: Issued, **options) -> TlsConfig:
@@ -37,13 +38,13 @@ def tls_config(authority: Authority, files: Issued, **options) -> TlsConfig:
     )
 
 
-def node_tls(authority: Authority, node: int = 1, **options) -> NodeTls:
+def node_tls(authority: Authority, node: int | None = 1, **options) -> NodeTls:
     """A node's TLS, whose files are its own: `replace_files` puts others there."""
     files = node_files(authority, node)
     ca_file = files.cert_file.with_suffix(".ca")
     shutil.copy(authority.ca_file, ca_file)
     config = replace(tls_config(authority, files, **options), ca_file=str(ca_file))
-    return NodeTls(config, CLUSTER, NodeId(node), wall_ns=RealClock().wall_ns)
+    return NodeTls(config, CLUSTER, NodeId(node or 1), wall_ns=RealClock().wall_ns)
 
 
 def replace_files(tls: NodeTls, authority: Authority, files: Issued) -> None:

@@ -86,10 +86,9 @@ async def _run(local: LocalCluster, apps: DevApps) -> int:
     try:
         if not await _started(local, stop):
             return 1
-        scheme = "http" if local.tls is None else "https"
         for node in local.nodes:
             click.echo(
-                f"  node {node}   {local.address(node)}   {scheme}://{local.http_address(node)}   "
+                f"  node {node}   {local.address(node)}   {local.http_url(node)}   "
                 f"pid {local.pid(node)}   log {local.log_path(node)}"
             )
         click.echo(f"ready: clients connect to {local.address(1)} (any node will do); Ctrl-C stops the cluster")
@@ -108,7 +107,7 @@ def _tell_tls(local: LocalCluster, tls: TlsOptions) -> None:
         "TLS, for riverrun …, connect(…) and connect_blocking(…) in another shell:\n"
         f"  export RIVERRUN_TLS_CA={tls.ca_file} RIVERRUN_TLS_CERT={tls.cert_file} RIVERRUN_TLS_KEY={tls.key_file}\n"
         f"  curl --cacert {tls.ca_file} --cert {tls.cert_file} --key {tls.key_file} "
-        f"https://{local.http_address(1)}/readyz"
+        f"{local.http_url(1)}/readyz"
     )
 
 

@@ -72,6 +72,10 @@ class LocalCluster:
         """Where one node takes HTTP."""
         return f"127.0.0.1:{self.port + HTTP_PORT_STEP + node - 1}"
 
+    def http_url(self, node: int) -> str:
+        """The same, as a URL."""
+        return f"{'http' if self.tls is None else 'https'}://{self.http_address(node)}"
+
     def log_path(self, node: int) -> Path:
         """Where a node's log goes."""
         return self.data_dir / f"node-{node}" / "node.log"

@@ -13,7 +13,15 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cluster.errors import Closed, DeadlineExceeded, OutcomeUnknown, RefusedToStart, RiverrunError, Unavailable
+from cluster.errors import (
+    Closed,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    RefusedToStart,
+    RiverrunError,
+    Unavailable,
+    Untrusted,
+)
 from cluster.real.connections import Connections
 from cluster.real.tls import ClientTls, NodeTls
 from cluster.real.tls_trouble import Trouble
@@ -260,7 +268,12 @@ class RealStream:
             # Not `write`: where that meets a stream which the server has ended, it makes INTERNAL the call's status,
             # and what the server said before (messages, its error) can never be read.
             await self._call._cython_call.send_serialized_message(message)  # noqa: SLF001
-        except (aio.AioRpcError, aio.InternalError) as error:
+        except aio.AioRpcError as error:
+            found = await _error_of(error, self._address, self._trouble)
+            if isinstance(found, Untrusted):
+                raise found from error
+            raise Unavailable(f"the stream to {self._address} has ended") from error
+        except aio.InternalError as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
             self._call.cancel()
