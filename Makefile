@@ -45,7 +45,7 @@ check: setup ## formatting, lint, types, floors, protocol files, sizes
 test: check servers extras ## check, then every test in its time
 	@$(BIN)/pytest -q -n 2 --maxprocesses 2 -m "not processes and not long" tests
 	@$(BIN)/pytest -q -m "processes and not long" tests
-	@$(BIN)/pytest -q --tls mutual -m "processes and not long" tests/cli
+	@$(BIN)/pytest -q --tls mutual -m "processes and not long" tests/cli/test_groups.py
 
 test-tls: check ## every test of clients on real nodes, with TLS
 	@$(BIN)/pytest -q --tls tls -m "processes and not long" tests/processes tests/cli

@@ -119,7 +119,10 @@ class Call(Protocol):
         """What the caller sent along."""
 
     def certified(self) -> frozenset[str] | None:
-        """The URIs that the caller's certificate names it by, if it has one; None where there is no TLS."""
+        """The URIs that the caller's certificate names it by, if it has one; None where nodes have no certificates.
+
+        A node's are told only where nodes talk to each other.
+        """
 
 
 Unary = Callable[[bytes, Call], Awaitable[bytes]]

@@ -119,7 +119,7 @@ def in_the_clear(config: NodeConfig) -> list[tuple[str, ListenerConfig]]:
     plain = {
         "client": config.client if tls is None or tls.client == "plain" else None,
         "peer": config.peer if tls is None else None,
-        "http": config.http if tls is None or tls.http == "plain" else None,
+        "http": config.http if tls is None or tls.http_speaks == "plain" else None,
     }
     return [(name, one) for name, one in plain.items() if one is not None and not _is_loopback(one.bind)]
 

@@ -197,7 +197,6 @@ class LocalCluster:
             key_file=str(files / f"node-{node}.key"),
             ca_file=str(files / "ca.crt"),
             client=self._speaks,
-            http=self._speaks,
         )
 
     def _peer_address(self, node: int) -> str:

@@ -23,8 +23,8 @@ class TlsConfig:
     """The CAs that the nodes' certificates are signed by."""
     client: Speaks = "tls"
     """What the client listener speaks."""
-    http: Speaks = "tls"
-    """What the HTTP port speaks."""
+    http: Speaks | None = None
+    """What the HTTP port speaks; absent: the same as the client listener."""
     client_cert_file: str = ""
     """Another certificate for clients, gRPC and HTTP, such as a public CA's; empty: the same."""
     client_key_file: str = ""
@@ -32,6 +32,11 @@ class TlsConfig:
     """The CAs that clients' certificates are signed by; empty: those of `ca_file`."""
     expiry_warning_s: float = 14 * 86_400.0
     """A certificate that ends within so long is warned about, at a start and when it is read again."""
+
+    @property
+    def http_speaks(self) -> Speaks:
+        """What the HTTP port speaks."""
+        return self.http or self.client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

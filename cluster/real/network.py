@@ -25,6 +25,7 @@ from cluster.errors import (
 from cluster.real.connections import Connections
 from cluster.real.tls import ClientTls, NodeTls
 from cluster.real.tls_trouble import Trouble
+from cluster.wire.certified import is_of_a_node
 from cluster.wire.status import STATUS_KEY, error_of, error_of_code, refuse_oversized, status_of
 from cluster.world import MESSAGE_BYTES_MAX, Route
 
@@ -49,8 +50,8 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
 ]
-TRANSPORT_KEY, URIS_KEY = "transport_security_type", "peer_uri"
-"""What gRPC calls what it knows of a caller: whether there is TLS, and the URIs in the caller's certificate."""
+URIS_KEY = "peer_uri"
+"""What gRPC calls the URIs in the caller's certificate."""
 BREAK_NOTICED_S = 0.02
 """Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
@@ -65,8 +66,7 @@ class RealNetwork:
         """See World."""
         server = aio.server(options=SERVER_OPTIONS)
         tls = self._tls if isinstance(self._tls, NodeTls) else None
-        admit = None if tls is None or public else tls.refuse_strangers
-        server.add_generic_rpc_handlers((_Routes(routes, admit),))
+        server.add_generic_rpc_handlers((_Routes(routes, _Door(tls, public=public)),))
         checks = None
         if public:
             names = sorted({method.split("/")[1] for method in routes})
@@ -107,9 +107,32 @@ class RealListener:
         await self._server.stop(grace_s)
 
 
+class _Door:
+    """Who may come in at a listener, and what is believed of them."""
+
+    def __init__(self, tls: NodeTls | None, *, public: bool) -> None:
+        self._tls = tls
+        self._public = public
+
+    def call(self, context: aio.ServicerContext[bytes, bytes]) -> "_Call":
+        """Forbidden if this caller may call nothing here."""
+        call = _Call(context, self)
+        if self._tls is not None and not self._public:
+            self._tls.refuse_strangers(call)
+        return call
+
+    def names(self, context: aio.ServicerContext[bytes, bytes]) -> frozenset[str] | None:
+        """See Call.certified."""
+        if self._tls is None:
+            return None
+        names = (name.decode(errors="replace") for name in context.auth_context().get(URIS_KEY, ()))
+        return frozenset(name for name in names if not (self._public and is_of_a_node([name])))
+
+
 class _Call:
-    def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
+    def __init__(self, context: aio.ServicerContext[bytes, bytes], door: _Door) -> None:
         self._context = context
+        self._door = door
 
     def peer(self) -> str:
         return self._context.peer()
@@ -122,17 +145,14 @@ class _Call:
         return {str(key): value if isinstance(value, str) else "" for key, value in pairs}
 
     def certified(self) -> frozenset[str] | None:
-        proven = self._context.auth_context()
-        if proven.get(TRANSPORT_KEY) != [b"ssl"]:
-            return None
-        return frozenset(name.decode(errors="replace") for name in proven.get(URIS_KEY, ()))
+        return self._door.names(self._context)
 
 
 class _Routes(grpc.GenericRpcHandler):
-    """Methods by full name; a name that is not UTF-8 finds none. `admit` raises for whoever may call none of them."""
+    """Methods by full name; a name that is not UTF-8 finds none."""
 
-    def __init__(self, routes: Mapping[str, Route], admit: Callable[[_Call], None] | None) -> None:
-        self._admit = admit
+    def __init__(self, routes: Mapping[str, Route], door: _Door) -> None:
+        self._door = door
         self._handlers = {method: self._handler(route) for method, route in routes.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -141,18 +161,15 @@ class _Routes(grpc.GenericRpcHandler):
 
     def _handler(self, route: Route) -> Any:
         if route.unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_unary(route.unary, self._admit))
+            return grpc.unary_unary_rpc_method_handler(_unary(route.unary, self._door))
         assert route.streaming is not None
-        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming, self._admit))
+        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming, self._door))
 
 
-def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]], admit: Callable[[_Call], None] | None) -> Any:
+def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]], door: _Door) -> Any:
     async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
-        call = _Call(context)
         try:
-            if admit is not None:
-                admit(call)
-            response = await handler(request, call)
+            response = await handler(request, door.call(context))
             refuse_oversized(response)
         except RiverrunError as error:
             await _abort(context, error)
@@ -162,15 +179,15 @@ def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]], admit: Callable[[_
     return answer
 
 
-def _streaming(
-    handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]], admit: Callable[[_Call], None] | None
-) -> Any:
+def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]], door: _Door) -> Any:
     async def answer(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        call = _Call(context)
+        try:
+            call = door.call(context)
+        except RiverrunError as error:
+            await _abort(context, error)
+            return
         answers = handler(_until_finished(requests, context), call)
         try:
-            if admit is not None:
-                admit(call)
             async for message in answers:
                 refuse_oversized(message)
                 await context.write(message)

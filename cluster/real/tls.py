@@ -119,7 +119,7 @@ class NodeTls:
 
     def http_context(self) -> ssl.SSLContext | None:
         """Of the HTTP port; None: it speaks plain text. Each connection gets the certificates of its moment."""
-        speaks = self._config.http
+        speaks = self._config.http_speaks
         if speaks == "plain":
             return None
         certificates = self._to_clients

@@ -86,6 +86,7 @@ def test_tls_survives_the_file_and_the_environment_adds_to_it(path: Path, monkey
     [
         (None, ["client", "peer", "http"]),
         (TlsConfig(cert_file="a", key_file="b", ca_file="c"), []),
+        (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="plain"), ["client", "http"]),
         (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="plain", http="mutual"), ["client"]),
         (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="mutual", http="plain"), ["http"]),
     ],

@@ -83,16 +83,19 @@ async def test_a_client_needs_the_authority_only(authority: Authority) -> None:
 
 
 async def test_names_in_a_certificate_are_known(authority: Authority) -> None:
-    """The URIs, not the host names."""
-    files = authority.issue("client", hosts=["a.example"], uris=["spiffe://a/b", "x:y"])
+    """The URIs, not the host names; a node's are believed only where nodes talk."""
+    uris = ["spiffe://a/b", "x:y", node_uri(CLUSTER, NodeId(2))]
+    files = authority.issue("client", hosts=["a.example"], uris=uris)
     async with listening(node_tls(authority, client="mutual")) as listener:
         answer = await asked(listener.address, ClientTls(client_options(authority, files)))
     assert "spiffe://a/b x:y" == answer
 
 
 async def test_plain_text_beside_tls_between_nodes(authority: Authority) -> None:
-    """A client listener that speaks none knows that it knows nothing."""
+    """At a client listener that speaks none nobody proves anything; without any TLS nobody could."""
     async with listening(node_tls(authority, client="plain")) as listener:
+        assert "" == await asked(listener.address, None)
+    async with listening(None) as listener:
         assert "none" == await asked(listener.address, None)
 
 
