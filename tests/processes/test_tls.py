@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,10 @@ import pytest
 from chaos.arenas.processes.ports import claimed_ports
 from cluster import TlsOptions, connect, connect_blocking
 from cluster.cli.certificates import LOCAL_HOSTS, Authority
-from cluster.cli.config_file import read_config
+from cluster.cli.config_file import read_config, write_config
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
+from cluster.config import ListenerConfig
 from cluster.connectors.contract import Delivery, Position
 from cluster.connectors.riverrun.options import RiverrunTopic, RiverrunTopicSink
 from cluster.errors import Forbidden, Unreachable, Untrusted
@@ -219,6 +221,45 @@ async def test_new_certificates_are_taken_while_all_goes_on(cluster: LocalCluste
     for node in cluster.nodes:
         read_again = "certificates_read_again" in cluster.log_path(node).read_text()
         assert read_again or node == 3, "the last one was told at its start"
+
+
+async def test_dev_says_how_to_connect(tmp_path: Path) -> None:
+    """What it prints can be put into a shell, and the cluster answers then."""
+    with claimed_ports(1) as port:
+        command = ["dev", "--nodes", "1", "--port", str(port), "--data-dir", str(tmp_path), "--tls", "mutual"]
+        pipe = asyncio.subprocess.PIPE
+        dev = await asyncio.create_subprocess_exec(sys.executable, "-m", "cluster.cli", *command, stdout=pipe)
+        assert dev.stdout is not None
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                lines: list[str] = []
+                while not (lines and "export" in lines[-1]):
+                    lines.append((await dev.stdout.readline()).decode())
+            export = dict(item.split("=", 1) for item in lines[-1].split() if item != "export")
+            assert {"RIVERRUN_TLS_CA", "RIVERRUN_TLS_CERT", "RIVERRUN_TLS_KEY"} == set(export)
+            ask = [sys.executable, "-m", "cluster.cli", "cluster", "status", "--server", f"127.0.0.1:{port}"]
+            await asyncio.to_thread(subprocess.run, ask, env=os.environ | export, capture_output=True, check=True)
+        finally:
+            dev.terminate()
+            await dev.communicate()
+
+
+async def test_plain_text_beyond_loopback_is_warned_about(tmp_path: Path) -> None:
+    """At each start, by the listener's name."""
+    with claimed_ports(1) as port:
+        cluster = LocalCluster(tmp_path, nodes=1, port=port)
+        path = cluster.config_path(1)
+        config = read_config(path)
+        write_config(replace(config, insecure=True, http=ListenerConfig(bind=f"0.0.0.0:{port + 200}")), path)
+        cluster.start(1)
+        try:
+            await wait_ready(cluster)
+            warned = [
+                json.loads(line) for line in cluster.log_path(1).read_text().splitlines() if "without_tls" in line
+            ]
+            assert [("warning", "http")] == [(event["level"], event["listener"]) for event in warned]
+        finally:
+            cluster.stop()
 
 
 def with_ca(tls: TlsOptions, path: Path, ca: bytes) -> TlsOptions:
