@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long kills chaos seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check manifests fmt proto lock
+.PHONY: help setup demo history test test-tls test-long kills chaos seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check manifests fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -53,6 +53,10 @@ $(VENV)/.manifests: $(STAMP) requirements-manifests.txt
 test: check servers extras ## check, then every test in its time
 	@$(BIN)/pytest -q -n 2 --maxprocesses 2 -m "not processes and not long" tests
 	@$(BIN)/pytest -q -m "processes and not long" tests
+	@$(BIN)/pytest -q --tls mutual -m "processes and not long" tests/cli/test_groups.py
+
+test-tls: check ## every test of clients on real nodes, with TLS
+	@$(BIN)/pytest -q --tls tls -m "processes and not long" tests/processes tests/cli
 
 test-long: check servers extras ## what takes longer than `make test` allows
 	@$(BIN)/pytest -q -m long tests

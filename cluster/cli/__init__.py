@@ -5,6 +5,7 @@ refused or could not do it (the message says why and what next); 2 the command l
 """
 
 import importlib
+import os
 import sys
 
 import click
@@ -56,6 +57,7 @@ def riverrun() -> None:
 
 def main() -> None:
     """The command's entry."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of each failed handshake, in lines of its own kind
     try:
         riverrun(standalone_mode=False)
     except click.exceptions.Abort:

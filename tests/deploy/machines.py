@@ -95,9 +95,9 @@ def _mounted(service: Document, compose: Document) -> dict[str, str]:
     return files
 
 
-def chart_machines(values: str) -> list[Machine]:
-    """The pods of the StatefulSet."""
-    documents = render(values_of(values))
+def chart_machines(values: str, *, certificates: dict[str, str] | None = None, **changes: object) -> list[Machine]:
+    """The pods of the StatefulSet. `certificates`: the files of the Secret that the values name for TLS."""
+    documents = render(values_of(values) | changes)
     spec = one(documents, "StatefulSet")["spec"]
     pod = spec["template"]["spec"]
     (container,) = pod["containers"]
@@ -108,7 +108,11 @@ def chart_machines(values: str) -> list[Machine]:
     machines = []
     for number in range(spec["ordinals"]["start"], spec["ordinals"]["start"] + spec["replicas"]):
         name = f"riverrun-{number}"
-        fields = {"metadata.name": name, "metadata.labels['apps.kubernetes.io/pod-index']": str(number)}
+        fields = {
+            "metadata.name": name,
+            "metadata.labels['apps.kubernetes.io/pod-index']": str(number),
+            "metadata.labels['topology.kubernetes.io/zone']": f"zone-{number % 3}",
+        }
         told = pod_environment(container, fields, {"cluster-id": CLUSTER_ID})
         machines.append(
             replace(
@@ -118,13 +122,18 @@ def chart_machines(values: str) -> list[Machine]:
                 command=(image.command[0], *container["args"]),
                 environment=image.environment | told,
                 grace_s=pod["terminationGracePeriodSeconds"] - delay_s,
-                files={f"{mounts['config']}/node.toml": config, f"{mounts['cluster']}/secret": SECRET},
-                probes=tuple(
-                    container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
-                ),
+                files={f"{mounts['config']}/node.toml": config, f"{mounts['cluster']}/secret": SECRET}
+                | {f"{mounts['tls']}/{file}": content for file, content in (certificates or {}).items()},
+                probes=tuple(map(_url, ("startupProbe", "livenessProbe", "readinessProbe"), [container] * 3)),
             )
         )
     return machines
+
+
+def _url(probe: str, container: Document) -> str:
+    asked = container[probe]["httpGet"]
+    (port,) = [port["containerPort"] for port in container["ports"] if port["name"] == asked["port"]]
+    return f"{asked['scheme'].lower()}://127.0.0.1:{port}{asked['path']}"
 
 
 def unit_machines() -> list[Machine]:

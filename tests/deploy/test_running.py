@@ -16,17 +16,19 @@ import pytest
 
 from chaos.arenas.processes.links.server import find_server
 from chaos.arenas.processes.netspace.namespaces import CLIENTS, Names
+from cluster.cli.certificates import Authority
 from tests.deploy import rooms
 from tests.deploy.conftest import spaces
-from tests.deploy.machines import Machine, chart_machines, compose_machines, image_machine, unit_machines
+from tests.deploy.machines import CLUSTER_ID, Machine, chart_machines, compose_machines, image_machine, unit_machines
 from tests.deploy.manifests import read_compose
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.root, pytest.mark.timeout(300)]
-KINDS: dict[str, Callable[[], list[Machine]]] = {
-    "compose": lambda: compose_machines("compose.yaml"),
-    "chart": lambda: chart_machines("default"),
-    "chart-minimal": lambda: chart_machines("minimal"),
-    "systemd": unit_machines,
+KINDS: dict[str, Callable[[Path], list[Machine]]] = {
+    "compose": lambda _: compose_machines("compose.yaml"),
+    "chart": lambda _: chart_machines("default"),
+    "chart-minimal": lambda _: chart_machines("minimal"),
+    "chart-production": lambda folder: chart_machines("production", certificates=certificates(folder), replicaCount=3),
+    "systemd": lambda _: unit_machines(),
 }
 PATIENCE_S = 60.0
 PROXIES = 100
@@ -111,6 +113,15 @@ class Fleet:
             process.wait()
 
 
+def certificates(folder: Path) -> dict[str, str]:
+    """As the chart wants them: one for all nodes, with the names that deploy/README.md says."""
+    authority = Authority.make(folder / "authority")
+    hosts = ["riverrun.streaming.svc", "*.riverrun-nodes.streaming.svc.cluster.local"]
+    issued = authority.issue("nodes", hosts=hosts, uris=[f"riverrun://{CLUSTER_ID}/node"])
+    files = {"ca.crt": authority.ca_file, "tls.crt": issued.cert_file, "tls.key": issued.key_file}
+    return {name: file.read_text() for name, file in files.items()}
+
+
 @contextlib.contextmanager
 def fleet(machines: list[Machine], image: Path, folder: Path, *more: int) -> Iterator[Fleet]:
     """Made, not started."""
@@ -143,7 +154,7 @@ def test_the_image_has_what_it_needs_and_no_more(image: Path, tmp_path: Path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_nodes_run_as_their_manifest_says(image: Path, tmp_path: Path, kind: str):
     """All start, are healthy by its own check, keep what they are given, and end within its grace."""
-    with fleet(KINDS[kind](), image, tmp_path) as nodes:
+    with fleet(KINDS[kind](tmp_path), image, tmp_path) as nodes:
         first = min(nodes.machines)
         for node in nodes.machines:
             assert nodes.health(node).returncode == 1, "nobody is there"
@@ -172,10 +183,11 @@ def _look_at(pid: int) -> None:
 
 
 def _status(nodes: Fleet, node: int, url: str) -> str:
-    """Of HTTP, asked by the node's address, as the kubelet does."""
-    ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).status)"
+    """Of HTTP, asked by the node's address, and not looking at its certificate, as the kubelet does."""
+    ask = "import ssl, sys, urllib.request as r; c = ssl._create_unverified_context()"
+    ask += "; print(r.urlopen(sys.argv[1], context=c if sys.argv[1].startswith('https') else None).status)"
     machine = nodes.machines[node]
-    done = nodes.rooms[node].run(["python", "-c", ask, f"http://127.0.0.1:7371{url}"], machine.environment)
+    done = nodes.rooms[node].run(["python", "-c", ask, url], machine.environment)
     return done.stdout.strip() or done.stderr
 
 
