@@ -84,7 +84,7 @@ def settings(cls: type = NodeConfig, inside: tuple[str, ...] = ()) -> Iterator[t
     """The place in the file of each field that a variable in the environment can override."""
     for name, kind in get_type_hints(cls).items():
         tables = [table for table in (kind, *get_args(kind)) if dataclasses.is_dataclass(table)]
-        if kind in {str, int, float, bool} or Literal in map(get_origin, (kind, *get_args(kind))):
+        if kind in {str, int, float, bool} or any(get_origin(part) is Literal for part in (kind, *get_args(kind))):
             yield (*inside, name)
         elif tables and get_origin(kind) is not tuple:
             yield from settings(cast("type", tables[0]), (*inside, name))
