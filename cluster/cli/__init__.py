@@ -5,6 +5,7 @@ refused or could not do it (the message says why and what next); 2 the command l
 """
 
 import importlib
+import os
 import sys
 
 import click
@@ -14,6 +15,7 @@ from cluster.errors import RiverrunError
 COMMANDS = {
     "dev": ("cluster.cli.dev", "Run a local cluster in the foreground."),
     "node": ("cluster.cli.node", "Run one node from a configuration file."),
+    "health": ("cluster.cli.health", "Ask the node that runs here whether it lives, or is ready."),
     "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
     "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),
@@ -56,6 +58,7 @@ def riverrun() -> None:
 
 def main() -> None:
     """The command's entry."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of each failed handshake, in lines of its own kind
     try:
         riverrun(standalone_mode=False)
     except click.exceptions.Abort:

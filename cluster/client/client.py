@@ -20,7 +20,7 @@ from cluster.client.reader import Reader
 from cluster.client.subscription import OnMoved, Subscription
 from cluster.client.verifying import Verification, verify
 from cluster.config import ClientOptions
-from cluster.errors import InvalidRequest, RiverrunError, Unavailable
+from cluster.errors import InvalidRequest, RiverrunError, Unavailable, Untrusted
 from cluster.records import Receipt
 from cluster.types import Durability
 from cluster.wire.encoding import Headers
@@ -92,11 +92,11 @@ class Client:
         """What became of the records: see `Producer.report`."""
 
     async def open(self) -> Self:
-        """Reach a node and learn the others. Unavailable if none of the given servers answers."""
+        """Reach a node and learn the others. Unavailable if none of the servers answers, Untrusted if TLS fails."""
         try:
             await self.cluster_status(timeout_s=self._options.connect_timeout_s)
         except RiverrunError as error:
-            if not error.retry:
+            if not error.retry or isinstance(error, Untrusted):
                 raise
             tried = ", ".join(self._calls.servers)
             raise Unavailable(f"none of {tried} answers ({error}); is the cluster running there?") from error

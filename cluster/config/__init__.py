@@ -9,6 +9,7 @@ from cluster.config.processing import ProcessingOptions, WorkerOptions
 from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.sizes import KIB, MIB
 from cluster.config.storage import LogOptions, RaftOptions
+from cluster.config.tls import Speaks, TlsConfig, TlsOptions
 
 __all__ = [
     "KIB",
@@ -26,5 +27,8 @@ __all__ = [
     "PeerConfig",
     "ProcessingOptions",
     "RaftOptions",
+    "Speaks",
+    "TlsConfig",
+    "TlsOptions",
     "WorkerOptions",
 ]

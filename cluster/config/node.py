@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from cluster.config.processing import ProcessingOptions
 from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.storage import LogOptions, RaftOptions
+from cluster.config.tls import TlsConfig
 
 QUORUM_NODES_MAX = 5
 """The controller's quorum, and for now the cluster: nodes outside of it do not hear of metadata yet."""
@@ -49,8 +50,12 @@ class NodeConfig:
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""
     """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    rack: str = ""
+    """What fails together with this node, such as a zone or a rack: replicas are spread over them. Empty: unknown."""
     insecure: bool = False
-    """Allow listeners beyond loopback without TLS."""
+    """Allow listeners beyond loopback without TLS; it is warned about at each start."""
+    tls: TlsConfig | None = None
+    """Absent: plain text everywhere."""
     raft: RaftOptions = field(default_factory=RaftOptions)
     log: LogOptions = field(default_factory=LogOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)

@@ -8,6 +8,7 @@ from cluster.broker.broker import Broker
 from cluster.broker.explaining.asking import Asking
 from cluster.broker.explaining.looking import Looking
 from cluster.broker.explaining.service import ExplainService
+from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.routes import public_routes
@@ -91,6 +92,13 @@ def make_broker(node: "Node") -> Broker:
         replica_class=node.replica_class,
         machine_of_topic=node.machine_of_topic,
     )
+
+
+def make_forwarding(node: "Node") -> Forwarding:
+    """The way of clients' requests to the nodes that lead. With TLS, nodes talk at their peer listeners only."""
+    secured, peers = node.config.tls is not None, node.config.peers
+    addresses = {NodeId(peer.node): peer.peer if secured else peer.client for peer in peers}
+    return Forwarding(node.broker, node.world.network, node.config.broker, addresses, to_peers=secured)
 
 
 def make_tasks(node: "Node", processing: Processing) -> Tasks:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from cluster.actor import Supervisor
-from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.coordinator import Coordinator
 from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
@@ -70,9 +69,7 @@ class Node:
         self.links = making.make_links(self)
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
-        self.forwarding = Forwarding(
-            self.broker, world.network, config.broker, {NodeId(peer.node): peer.client for peer in config.peers}
-        )
+        self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
         self.publishing = PublishService(
@@ -98,6 +95,8 @@ class Node:
         routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
         if self.tasks is not None:
             routes |= self.tasks.routes()
+        if self.config.tls is not None:
+            routes |= self._routes  # of nodes that pass requests on, which prove here that they are nodes
         await self._listen(self.config.peer.bind, routes, public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
@@ -234,6 +233,7 @@ class Node:
             node=self.me,
             client_address=self.config.client.address,
             peer_address=self.config.peer.address,
+            rack=self.config.rack,
             version=VERSION,
         )
         while True:

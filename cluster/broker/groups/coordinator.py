@@ -35,7 +35,7 @@ Who = tuple[str, int]
 class Coordinator:
     """Serves Attach. `check` refuses whoever is no node of this cluster."""
 
-    def __init__(self, *, broker: Broker, check: Callable[[Hello, int], object], options: BrokerOptions) -> None:
+    def __init__(self, *, broker: Broker, check: Callable[[Hello, int, Call], object], options: BrokerOptions) -> None:
         self._broker = broker
         self._check = check
         self._options = options
@@ -73,12 +73,11 @@ class Coordinator:
 
     async def attach(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """See the proto."""
-        del call
         first = api.parse(coordinator_pb2.AttachRequest, await anext(requests, b""))
         if not first.HasField("attach"):
             raise InvalidRequest("the first message of a member's stream must be attach")
         attach = first.attach
-        self._check(*introduction(attach))
+        self._check(*introduction(attach), call)
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
         if attach.leaving:
