@@ -12,6 +12,7 @@ Promises:
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -43,7 +44,7 @@ from cluster.broker.trimming import Trimming
 from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.holes import encode_tombstone_limit
 from cluster.log import Log
-from cluster.log.fold import encode_expired, encode_trim
+from cluster.log.fold import decode_fold, encode_expired, encode_trim
 from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, TimeoutNow
 from cluster.metadata import TopicConfig
 from cluster.raft import Ready
@@ -285,6 +286,8 @@ class Replica(Actor):
         no_room = self.log.full or self.log.pending.bytes > self._around.broker.uncommitted_bytes_max
         if isinstance(message, AppendEntries) and message.entries and no_room:
             return  # as if it were lost: the leader sends it again
+        if isinstance(message, InstallFold):
+            message = replace(message, membership=decode_fold(envelope.fold).membership)
         damaged = self._storing.arrived(envelope, self.raft)
         if damaged is not None:
             log_event.warning("append_damaged", partition=str(self.partition), index=damaged)
@@ -347,7 +350,6 @@ class Replica(Actor):
         self.compacting.begin_anew()
         self.readers.begin_anew()
         self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
-        self.raft.set_membership(self.log.fold.membership)
 
     def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
         log_event.warning(
