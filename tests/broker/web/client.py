@@ -170,7 +170,7 @@ def app_of(node: Node, **options: Any) -> Any:
     return make_app(
         node._routes,
         options=HttpOptions(**options),
-        clock=node._world.clock,
+        clock=node.world.clock,
         names={NAME},
         waiting_for=node._waiting_for,
     )

@@ -128,7 +128,7 @@ def test_time_goes_on_though_clocks_are_set_back() -> None:
         await sell(cluster, good(20))
         await asyncio.sleep(5)
         for node in cluster.running.values():
-            node._world.clock.offset_ns -= 3_600_000_000_000
+            node.world.clock.offset_ns -= 3_600_000_000_000
         totals = await all_of(cluster, "totals", Total, len(TILLS))
         assert 20 == sum(total.sales for total in totals)
 

@@ -11,45 +11,34 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from cluster.actor import Supervisor
-from cluster.broker.admin_service import AdminService
-from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.coordinator import Coordinator
-from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
-from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
-from cluster.broker.routes import public_routes
-from cluster.broker.trim_service import TrimService
-from cluster.broker.verify_service import VerifyService
-from cluster.config import QUORUM_NODES_MAX, NodeConfig
-from cluster.controller import Controller, PySyncObjQuorum
+from cluster.config import NodeConfig
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Code, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
-from cluster.processing.assembly import Apps
+from cluster.node import making
+from cluster.node.identity import VERSION, claim_directory
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
-from cluster.processing.tasks.around import Around
 from cluster.processing.tasks.outlets import Outlets
-from cluster.processing.tasks.tasks import PeerChannels, Tasks
+from cluster.processing.tasks.tasks import PeerChannels
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
-from cluster.wire.links import Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of
-from cluster.world import Disk, HttpApp, Listener, Route, World
+from cluster.world import HttpApp, Listener, Route, World
 
 log_event = structlog.get_logger()
 
-VERSION = "0.1.0"
 QUORUM_CONFIGURATION = 1
 """Membership of the controller's quorum is fixed in this version: every message carries this number."""
-IDENTITY_FILE = "node"
 GRACE_S = 2.0
 
 
@@ -73,14 +62,14 @@ class Node:
         self.config = config
         self.me = NodeId(config.node)
         self.cluster = ClusterId(bytes.fromhex(config.cluster_id))
-        self._world = world
-        self._secret = secret
+        self.world = world
+        self.secret = secret
         self._listeners: list[Listener] = []
         self.supervisor = Supervisor(on_fatal=on_fatal)
         self.writer = Writer(world.disk)
-        self.links = self._make_links()
-        self.controller = self._make_controller()
-        self.broker = self._make_broker()
+        self.links = making.make_links(self)
+        self.controller = making.make_controller(self)
+        self.broker = making.make_broker(self)
         self.forwarding = Forwarding(
             self.broker, world.network, config.broker, {NodeId(peer.node): peer.client for peer in config.peers}
         )
@@ -89,16 +78,16 @@ class Node:
         self.publishing = PublishService(
             broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
         )
-        self.channels = PeerChannels(world.network, self._peer_addresses())
+        self.channels = PeerChannels(world.network, self.peer_addresses())
         self.outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels)
-        self.tasks = self._make_tasks(processing) if processing is not None else None
-        self.apps = self._make_apps(processing)
-        self.subscribing = self._make_subscribing()
-        self._routes = {**self._public_routes(), **self.apps.routes(), **(processing.routes if processing else {})}
+        self.tasks = making.make_tasks(self, processing) if processing is not None else None
+        self.apps = making.make_apps(self, processing)
+        self.subscribing = making.make_subscribing(self)
+        self._routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
-        disk = self._world.disk
+        disk = self.world.disk
         await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
@@ -131,120 +120,23 @@ class Node:
         await self.supervisor.stop()
         self.controller.stop()
 
-    # --- parts
+    # --- what parts ask of it
 
-    def _make_links(self) -> Links:
-        return Links(
-            network=self._world.network,
-            clock=self._world.clock,
-            random=self._world.random,
-            me=self.me,
-            cluster_id=self.cluster,
-            secret=self._secret,
-            incarnation=int.from_bytes(self._world.random.randbytes(7), "big") | 1,
-            options=self.config.links,
-            spawn=self.supervisor.spawn_task,
-            on_message=self._on_message,
-            on_up=self._on_up,
-            on_down=self._on_down,
-        )
-
-    def _make_controller(self) -> Controller:
-        members = tuple(sorted(NodeId(peer.node) for peer in self.config.peers))[:QUORUM_NODES_MAX]
-
-        def make_quorum(apply: Callable[[bytes], bytes]) -> PySyncObjQuorum:
-            return PySyncObjQuorum(
-                me=self.me,
-                members=members,
-                disk=self._world.disk,
-                clock=self._world.clock,
-                random=self._world.random,
-                options=self.config.controller,
-                send=self._send_quorum,
-                apply=apply,
-            )
-
-        return Controller(
-            me=self.me,
-            make_quorum=make_quorum,
-            clock=self._world.clock,
-            random=self._world.random,
-            options=self.config.controller,
-        )
-
-    def _make_broker(self) -> Broker:
-        return Broker(
-            me=self.me,
-            cluster=self.cluster,
-            world=self._world,
-            supervisor=self.supervisor,
-            writer=self.writer,
-            send=self._send,
-            tell_all=self._tell_all,
-            raft=self.config.raft,
-            log=self.config.log,
-            options=self.config.broker,
-            replica_class=self.replica_class,
-            machine_of_topic=self._machine_of_topic,
-        )
-
-    def _machine_of_topic(self, name: str) -> MachineOf | None:
+    def machine_of_topic(self, name: str) -> MachineOf | None:
         """What the commands in the partitions of a topic fold into; None: it takes none."""
         if name == GROUPS_TOPIC:
             return self.groups_class
         return self.ledger_class if name.startswith(TASKS_PREFIX) else None
 
-    def _make_tasks(self, processing: Processing) -> Tasks:
-        around = Around(
-            broker=self.broker,
-            reading=self.reading,
-            outlets=self.outlets,
-            processing=processing,
-            read_code=self.read_code,
-            clock=self._world.clock,
-            random=self._world.random,
-            config=self.config,
-        )
-        return Tasks(
-            around, supervisor=self.supervisor, links=self.links, publishing=self.publishing, channels=self.channels
-        )
-
     async def read_code(self, code: Code) -> bytes:
         """A deployed file."""
         return await self.apps.store.read(code)
 
-    def _make_apps(self, processing: Processing | None) -> Apps:
-        apps = Apps(
-            config=self.config,
-            broker=self.broker,
-            decisions=self.controller,
-            forwarding=self.forwarding,
-            reading=self.reading,
-            publishing=self.publishing,
-            outlets=self.outlets,
-            clock=self._world.clock,
-            hosts=processing.hosts if processing is not None else None,
-        )
-        if self.tasks is not None:
-            apps.run_by(self.tasks)
-        return apps
-
-    def _peer_addresses(self) -> Mapping[NodeId, str]:
+    def peer_addresses(self) -> Mapping[NodeId, str]:
+        """Where the others are, as this node sees them."""
         return {NodeId(peer.node): peer.peer for peer in self.config.peers}
 
-    def _make_subscribing(self) -> SubscribeService:
-        return SubscribeService(
-            broker=self.broker,
-            reading=self.reading,
-            links=self.links,
-            network=self._world.network,
-            random=self._world.random,
-            peers=self._peer_addresses(),
-            make_topic=self._make_groups_topic,
-            options=self.config.broker,
-        )
-
-    async def _make_groups_topic(self, name: str) -> None:
+    async def make_groups_topic(self, name: str) -> None:
         """With as many replicas as the cluster can have for good: so the first group waits for its nodes."""
         options = self.config.broker
         replicas = min(options.group_replicas_max, len(self.config.peers))
@@ -255,27 +147,8 @@ class Node:
         except InvalidRequest as error:
             raise Unavailable(f"the first group of a cluster needs {replicas} nodes: {error}") from error
 
-    def _public_routes(self) -> Mapping[str, Route]:
-        options, clock = self.config.broker, self._world.clock
-        return public_routes(
-            self.publishing,
-            self.reading,
-            AdminService(broker=self.broker, decisions=self.controller, cluster=self.cluster, options=options),
-            self.subscribing,
-            GroupAdmin(
-                broker=self.broker,
-                coordinator=self.coordinator,
-                reading=self.reading,
-                forwarding=self.forwarding,
-                clock=clock,
-                options=options,
-            ),
-            VerifyService(broker=self.broker, forwarding=self.forwarding, disk=self._world.disk, options=options),
-            TrimService(broker=self.broker, forwarding=self.forwarding, options=options),
-        )
-
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:
-        self._listeners.append(await self._world.network.listen(address, routes, public=public))
+        self._listeners.append(await self.world.network.listen(address, routes, public=public))
 
     # --- HTTP
 
@@ -288,13 +161,13 @@ class Node:
         return make_app(
             self._routes,
             options=self.config.http_options,
-            clock=self._world.clock,
+            clock=self.world.clock,
             names=names,
             waiting_for=self._waiting_for,
         )
 
     async def _serve_http(self, app: HttpApp) -> None:
-        listener, web = self.config.http, self._world.web
+        listener, web = self.config.http, self.world.web
         if listener is None or web is None:
             raise RefusedToStart("there is an http listener in the configuration, and nothing here that serves HTTP")
         self._listeners.append(await web.serve(app, listener.bind, self.config.http_options))
@@ -307,19 +180,23 @@ class Node:
 
     # --- between nodes
 
-    def _send(self, to: NodeId, message: PeerMessage) -> bool:
+    def send(self, to: NodeId, message: PeerMessage) -> bool:
+        """To another node; False if it is lost at once."""
         return self.links.send(to, message, lane_of(message))
 
-    def _send_quorum(self, to: NodeId, body: bytes) -> bool:
+    def send_quorum(self, to: NodeId, body: bytes) -> bool:
+        """To another member of the controller's quorum."""
         return self.links.send(to, QuorumEnvelope(configuration=QUORUM_CONFIGURATION, body=body), Lane.CONTROL)
 
-    def _tell_all(self, report: Report) -> None:
+    def tell_all(self, report: Report) -> None:
+        """To every node, this one included."""
         for peer in self.config.peers:
             if peer.node != self.me:
-                self._send(NodeId(peer.node), report)
+                self.send(NodeId(peer.node), report)
         self.controller.on_report(report)
 
-    def _on_message(self, node: NodeId, message: PeerMessage) -> None:
+    def on_message(self, node: NodeId, message: PeerMessage) -> None:
+        """Another node says something."""
         match message:
             case ReplicaEnvelope():
                 self.broker.on_peer_message(message)
@@ -330,12 +207,14 @@ class Node:
                 self.broker.on_report(message)
                 self.controller.on_report(message)
 
-    def _on_up(self, node: NodeId, incarnation: int) -> None:
+    def on_up(self, node: NodeId, incarnation: int) -> None:
+        """The link to another node came up."""
         log_event.info("peer_up", peer=node, incarnation=incarnation)
         self.controller.peer_up(node)
         self.broker.on_peer_up(node)
 
-    def _on_down(self, node: NodeId) -> None:
+    def on_down(self, node: NodeId) -> None:
+        """It was lost."""
         log_event.info("peer_down", peer=node)
         self.controller.peer_down(node)
         self.broker.on_peer_down(node)
@@ -370,29 +249,3 @@ class Node:
             await asyncio.sleep(self.config.controller.balance_interval_s)
             for partition, node in self.controller.preferred_moves(self.broker.leaders.snapshot()):
                 self.broker.transfer(partition, node)
-
-
-def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
-    """Make the data directory this node's, or refuse one that is another's."""
-    expected = f"riverrun data 1\ncluster {cluster.hex()}\nnode {me}\n".encode()
-    disk.make_directory(".")
-    if IDENTITY_FILE in disk.list("."):
-        file = disk.open(IDENTITY_FILE)
-        found = file.read(0, 4096)
-        file.close()
-        if found != expected:
-            raise RefusedToStart(
-                f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace')!r}); "
-                f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
-            )
-        return
-    new = IDENTITY_FILE + ".new"  # may be there already: half-made by a start that the power ended
-    if set(disk.list(".")) - {new}:
-        raise RefusedToStart("the data directory holds files that are not riverrun's: choose an empty data_dir")
-    file = disk.open(new, create=True)
-    file.truncate(0)
-    file.write(0, [expected])
-    file.sync()
-    file.close()
-    disk.rename(new, IDENTITY_FILE)
-    disk.sync_directory(".")

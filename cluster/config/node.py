@@ -1,0 +1,60 @@
+"""The shape of a node's configuration file."""
+
+from dataclasses import dataclass, field
+
+from cluster.config.processing import ProcessingOptions
+from cluster.config.serving import BrokerOptions, ControllerOptions, HttpOptions, LinkOptions
+from cluster.config.storage import LogOptions, RaftOptions
+
+QUORUM_NODES_MAX = 5
+"""The controller's quorum, and for now the cluster: nodes outside of it do not hear of metadata yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListenerConfig:
+    """An address to bind and, where others must use another one, the address to tell them."""
+
+    bind: str
+    advertise: str = ""
+
+    @property
+    def address(self) -> str:
+        """Where others reach it."""
+        return self.advertise or self.bind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerConfig:
+    """A node of the cluster as another one sees it; the addresses may differ per viewer (for proxies)."""
+
+    node: int
+    peer: str
+    client: str = ""
+    """Where clients' requests are passed on to it; empty: where it says that clients reach it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """What `riverrun node --config FILE` reads (TOML)."""
+
+    cluster_id: str
+    """32 hexadecimal digits, the same on every node, minted once per cluster (`riverrun dev` does it)."""
+    node: int
+    data_dir: str
+    client: ListenerConfig
+    peer: ListenerConfig
+    peers: tuple[PeerConfig, ...]
+    """Every node of the cluster, this one included: the first cluster is formed by all of them."""
+    http: ListenerConfig | None = None
+    """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
+    secret_file: str = ""
+    """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    insecure: bool = False
+    """Allow listeners beyond loopback without TLS."""
+    raft: RaftOptions = field(default_factory=RaftOptions)
+    log: LogOptions = field(default_factory=LogOptions)
+    broker: BrokerOptions = field(default_factory=BrokerOptions)
+    links: LinkOptions = field(default_factory=LinkOptions)
+    http_options: HttpOptions = field(default_factory=HttpOptions)
+    controller: ControllerOptions = field(default_factory=ControllerOptions)
+    processing: ProcessingOptions = field(default_factory=ProcessingOptions)

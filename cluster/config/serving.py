@@ -1,0 +1,130 @@
+"""What a node does for others: its replicas, its links, its part in deciding, its HTTP port."""
+
+from dataclasses import dataclass
+
+from cluster.config.sizes import KIB, MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerOptions:
+    """A node's replicas and what it does for clients."""
+
+    tick_s: float = 0.05
+    record_bytes_max: int = 1 * MIB
+    batch_bytes_max: int = 4 * MIB - 64 * KIB
+    """Of its payload. With all that stands around it a message stays below 4 MiB, which is what gRPC's clients take."""
+    records_per_batch_max: int = 100_000
+    mailbox_messages_max: int = 10_000
+    uncommitted_bytes_max: int = 64 * MIB
+    """Proposed and not committed, per partition: beyond it publishers wait."""
+    batches_in_flight_max: int = 32
+    """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
+    producer_expiry_s: float = 24 * 3600.0
+    """A producer that appended nothing for so long, to twice as long, is forgotten by the partition."""
+    retention_check_s: float = 30.0
+    """A partition that was written to is looked at by its topic's limits this often."""
+    segment_age_s_min: float = 10.0
+    """A segment of a topic that keeps records for a time takes entries for at least so long."""
+    lagging_bytes_max: int = 1024 * MIB
+    """Where the topic does not say it: a follower that is further behind is not waited for before trimming."""
+    compaction_check_s: float = 15.0
+    """A node looks so often whether a partition of a compacted topic is to be compacted."""
+    compaction_dirty_share_min: float = 0.5
+    """Of the sealed segments' bytes: so much has to be new for a pass."""
+    compaction_keys_max: int = 1_000_000
+    """Keys that one pass keeps in memory, about 150 bytes each; the next one goes on where it was full."""
+    compaction_chunk_bytes: int = 128 * KIB
+    """Read, and thinned out, in one piece of disk work: others' writes wait meanwhile, some 10 ms at most."""
+    compaction_bytes_per_s_max: int = 32 * MIB
+    """Read for compaction, on a node, in at most half of the time; each pass reads everything twice at most."""
+    publish_wait_s_max: float = 30.0
+    stream_requests_max: int = 256
+    """Unanswered requests of one PublishStream; beyond it the node does not read on."""
+    stream_retry_s: float = 0.05
+    """A read that lost its leader looks for the new one this often."""
+    read_chunk_bytes_max: int = 1 * MIB
+    """Read from the log at once; a larger batch comes alone."""
+    read_message_bytes_max: int = 2 * MIB
+    """Of one message to a reader, decoded or decompressed: but for a larger record, or batch as published, alone."""
+    read_window_bytes_max: int = 8 * MIB
+    barrier_wait_s_max: float = 5.0
+    verify_wait_s_max: float = 5.0
+    """For another node's answer about its replica."""
+    topic_ready_wait_s_max: float = 10.0
+    report_interval_s: float = 0.5
+    session_grace_s: float = 5.0
+    """A member of a group that lost its stream keeps its partitions for so long."""
+    group_partitions: int = 16
+    """Of the internal topic that keeps the groups: it is made with the first group."""
+    group_replicas_max: int = 3
+    member_commits_max: int = 256
+    """Commits (and, at the coordinator, releases) of one member under way; beyond it the node does not read on."""
+    uncommitted_records_max: int = 100_000
+    """Delivered to a member and not committed, of each partition, where it does not say it: the largest batch."""
+    member_messages_max: int = 4
+    """Messages with records that wait for one member to take them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkOptions:
+    """The streams between nodes."""
+
+    keepalive_s: float = 0.3
+    """A link that has nothing to say says so this often."""
+    lost_after_s: float = 1.5
+    """A peer not heard for so long is down."""
+    reconnect_s_min: float = 0.05
+    reconnect_s_max: float = 0.5
+    connect_timeout_s: float = 2.0
+    queue_bytes_max: int = 64 * MIB
+    """Per peer and lane; beyond it messages are dropped, and Raft sends them again."""
+    protocol_min: int = 1
+    protocol_max: int = 2
+    """1: messages have no checksum; 2: they have one. Of two nodes both speak the highest that both can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControllerOptions:
+    """The controller's quorum and actor."""
+
+    tick_s: float = 0.02
+    election_s_min: float = 0.5
+    election_s_max: float = 1.0
+    command_bytes_max: int = 256 * KIB
+    command_timeout_s: float = 5.0
+    node_dead_after_s: float = 3.0
+    producer_ids_per_range: int = 1_000
+    topics_max: int = 10_000
+    partitions_max: int = 50_000
+    partitions_per_topic_max: int = 4_096
+    replicas_default: int = 3
+    partitions_default: int = 1
+    balance_interval_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpOptions:
+    """A node's HTTP port: from whom it takes requests, how much, and for how long."""
+
+    hosts_allowed: tuple[str, ...] = ()
+    """Names in `Host` besides IP addresses, localhost and the listener's own: others may be a rebound name (DNS)."""
+    origins_allowed: tuple[str, ...] = ()
+    """Origins of web pages, such as "https://app.example", besides the port's own; "*": any."""
+    connections_max: int = 1_000
+    """Beyond it a new connection is closed at once."""
+    head_bytes_max: int = 32 * KIB
+    """Request line and headers."""
+    head_wait_s_max: float = 10.0
+    body_bytes_max: int = 8 * MIB
+    body_wait_s_max: float = 30.0
+    idle_s_max: int = 60
+    """A connection without a request is kept for so long."""
+    records_per_publish_max: int = 10_000
+    records_per_read_max: int = 1_000
+    """Of one answer that is a list; a stream of events has no such limit."""
+    read_bytes_max: int = 4 * MIB
+    """Of one answer that is a list: the record that reaches it is the last one."""
+    read_wait_s_max: float = 10.0
+    """A list waits so long for the partitions' leaders, and an event stream for its first answer."""
+    events_keepalive_s: float = 15.0
+    """An event stream that has nothing to say says so this often."""

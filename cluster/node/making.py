@@ -1,0 +1,155 @@
+"""The parts of a node, each made from what the node has by then; in the order in which they are needed."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from cluster.broker.admin_service import AdminService
+from cluster.broker.broker import Broker
+from cluster.broker.groups.group_admin import GroupAdmin
+from cluster.broker.groups.subscribe_service import SubscribeService
+from cluster.broker.routes import public_routes
+from cluster.broker.trim_service import TrimService
+from cluster.broker.verify_service import VerifyService
+from cluster.config import QUORUM_NODES_MAX
+from cluster.controller import Controller, PySyncObjQuorum
+from cluster.processing.assembly import Apps
+from cluster.processing.surroundings import Processing
+from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.tasks import Tasks
+from cluster.types import NodeId
+from cluster.wire.links import Links
+from cluster.world import Route
+
+if TYPE_CHECKING:
+    from cluster.node.node import Node
+
+
+def make_links(node: "Node") -> Links:
+    """The streams to the other nodes."""
+    return Links(
+        network=node.world.network,
+        clock=node.world.clock,
+        random=node.world.random,
+        me=node.me,
+        cluster_id=node.cluster,
+        secret=node.secret,
+        incarnation=int.from_bytes(node.world.random.randbytes(7), "big") | 1,
+        options=node.config.links,
+        spawn=node.supervisor.spawn_task,
+        on_message=node.on_message,
+        on_up=node.on_up,
+        on_down=node.on_down,
+    )
+
+
+def make_controller(node: "Node") -> Controller:
+    """Its part in deciding."""
+    members = tuple(sorted(NodeId(peer.node) for peer in node.config.peers))[:QUORUM_NODES_MAX]
+
+    def make_quorum(apply: Callable[[bytes], bytes]) -> PySyncObjQuorum:
+        return PySyncObjQuorum(
+            me=node.me,
+            members=members,
+            disk=node.world.disk,
+            clock=node.world.clock,
+            random=node.world.random,
+            options=node.config.controller,
+            send=node.send_quorum,
+            apply=apply,
+        )
+
+    return Controller(
+        me=node.me,
+        make_quorum=make_quorum,
+        clock=node.world.clock,
+        random=node.world.random,
+        options=node.config.controller,
+    )
+
+
+def make_broker(node: "Node") -> Broker:
+    """What runs its replicas."""
+    return Broker(
+        me=node.me,
+        cluster=node.cluster,
+        world=node.world,
+        supervisor=node.supervisor,
+        writer=node.writer,
+        send=node.send,
+        tell_all=node.tell_all,
+        raft=node.config.raft,
+        log=node.config.log,
+        options=node.config.broker,
+        replica_class=node.replica_class,
+        machine_of_topic=node.machine_of_topic,
+    )
+
+
+def make_tasks(node: "Node", processing: Processing) -> Tasks:
+    """What runs its tasks."""
+    around = Around(
+        broker=node.broker,
+        reading=node.reading,
+        outlets=node.outlets,
+        processing=processing,
+        read_code=node.read_code,
+        clock=node.world.clock,
+        random=node.world.random,
+        config=node.config,
+    )
+    return Tasks(
+        around, supervisor=node.supervisor, links=node.links, publishing=node.publishing, channels=node.channels
+    )
+
+
+def make_apps(node: "Node", processing: Processing | None) -> Apps:
+    """What deploys, and tells of what is deployed."""
+    apps = Apps(
+        config=node.config,
+        broker=node.broker,
+        decisions=node.controller,
+        forwarding=node.forwarding,
+        reading=node.reading,
+        publishing=node.publishing,
+        outlets=node.outlets,
+        clock=node.world.clock,
+        hosts=processing.hosts if processing is not None else None,
+    )
+    if node.tasks is not None:
+        apps.run_by(node.tasks)
+    return apps
+
+
+def make_subscribing(node: "Node") -> SubscribeService:
+    """The way of members to their groups' coordinators."""
+    return SubscribeService(
+        broker=node.broker,
+        reading=node.reading,
+        links=node.links,
+        network=node.world.network,
+        random=node.world.random,
+        peers=node.peer_addresses(),
+        make_topic=node.make_groups_topic,
+        options=node.config.broker,
+    )
+
+
+def client_routes(node: "Node") -> Mapping[str, Route]:
+    """What clients may call."""
+    options, clock = node.config.broker, node.world.clock
+    return public_routes(
+        node.publishing,
+        node.reading,
+        AdminService(broker=node.broker, decisions=node.controller, cluster=node.cluster, options=options),
+        node.subscribing,
+        GroupAdmin(
+            broker=node.broker,
+            coordinator=node.coordinator,
+            reading=node.reading,
+            forwarding=node.forwarding,
+            clock=clock,
+            options=options,
+        ),
+        VerifyService(broker=node.broker, forwarding=node.forwarding, disk=node.world.disk, options=options),
+        TrimService(broker=node.broker, forwarding=node.forwarding, options=options),
+    )
