@@ -74,7 +74,7 @@ def decode_membership(control: bytes) -> Membership:
     """The inverse; ValueError if it is nothing of the kind."""
     try:
         return membership_of(msgspec.msgpack.decode(control, type=list[Any]))
-    except (msgspec.MsgspecError, TypeError, IndexError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
         raise ValueError("this is no membership") from error
 
 

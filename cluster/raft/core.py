@@ -240,6 +240,11 @@ class Raft:
         return self.memberships.newest
 
     @property
+    def counted(self) -> tuple[ReplicaId, ...]:
+        """The voters that `voter_count` and `synced_count` speak of."""
+        return replication.counted(self)
+
+    @property
     def membership_is_committed(self) -> bool:
         """Whether it is known to stay."""
         return self.memberships.index <= self.commit
