@@ -7,16 +7,21 @@ Every message carries the sender's term. A message is for one replica id: one th
 
 from dataclasses import dataclass
 
+from cluster.membership import Membership
 from cluster.types import Index, ReplicaId, Term
 
 
 @dataclass(frozen=True, slots=True)
 class EntryHeader:
-    """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known."""
+    """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known.
+
+    `membership`: what it says, if it is one; the only content that the core has a use for.
+    """
 
     index: Index
     term: Term
     size_bytes: int
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ class AppendReply(RaftMessage):
     When `rejected`, `hint_index` and `hint_term` name the sender's last entry that could match (§5.3, fast back-up):
     the leader continues there. `recovering`: the sender lost entries that it had acknowledged; the leader must
     forget its match index until it has brought the sender to its own last index. `beginning`: the last that the sender
-    obeyed in this term and since its start.
+    obeyed in this term and since its start. `blank`: the sender takes nothing but a fold.
     """
 
     match: Index
@@ -81,6 +86,7 @@ class AppendReply(RaftMessage):
     hint_term: Term = Term(0)
     recovering: bool = False
     beginning: int = 0
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ class InstallFold(RaftMessage):
 
     With a `beginning` (its number, from 1, in the leader's term) the follower ends below the leader's `floor`: it is to
     throw away all that it has, whatever that is, and to begin anew with the fold.
+
+    `membership`: the fold's. It does not travel by itself: the receiver's driver finds it in the fold.
     """
 
     index: Index
@@ -127,22 +135,31 @@ class InstallFold(RaftMessage):
     last_index: Index
     floor: Index = Index(0)
     beginning: int = 0
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailQuery(RaftMessage):
-    """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery)."""
+    """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery).
+
+    `after`: the last entry that it can read, so that it can be told of a membership that it cannot know.
+    """
 
     index: Index
+    after: Index = Index(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailReply(RaftMessage):
-    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew)."""
+    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew).
+
+    `membership`: the sender's, if it is newer than what the asking log holds.
+    """
 
     index: Index
     state: int
     entry_term: Term = Term(0)
+    membership: Membership | None = None
 
 
 type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

@@ -4,13 +4,14 @@ Every kind of message has one pair of functions in a table. Entries carry their 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from cluster.errors import InvalidRequest
 from cluster.holes import decode_hole
+from cluster.membership import decode_membership, encode_membership
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -181,6 +182,8 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
             value = getattr(message, field)
             if value:
                 setattr(body_of, field, value)
+        if isinstance(message, TailReply) and message.membership is not None:
+            target.tail_reply.membership = encode_membership(message.membership)
 
 
 def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
@@ -221,6 +224,8 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
             cls, fields = _PLAIN_BY_NAME[kind]
             body_of = getattr(source, kind)
             message = cls(**common, **{field: getattr(body_of, field) for field in fields})
+            if isinstance(message, TailReply) and body_of.membership:
+                message = replace(message, membership=decode_membership(body_of.membership))
     return ReplicaEnvelope(partition=partition, message=message, entries=entries, fold=fold)
 
 
@@ -229,12 +234,12 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     VoteReply: ("vote_reply", ("granted", "pre")),
     AppendReply: (
         "append_reply",
-        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning"),
+        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning", "blank"),
     ),
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
-    TailQuery: ("tail_query", ("index",)),
+    TailQuery: ("tail_query", ("index", "after")),
     TailReply: ("tail_reply", ("index", "state", "entry_term")),
 }
 """Messages whose fields have the same names on the wire."""
@@ -268,7 +273,8 @@ def _decode_entry(source: peer_pb2.Entry) -> Entry:
 def headers_of(entry: Entry) -> Iterator[EntryHeader]:
     """What the core knows of an entry: one header for each index that it stands for."""
     if entry.hole is None:
-        yield EntryHeader(entry.index, entry.term, entry.size_bytes)
+        membership = decode_membership(entry.control) if entry.kind is EntryKind.MEMBERSHIP else None
+        yield EntryHeader(entry.index, entry.term, entry.size_bytes, membership)
         return
     starts = dict(entry.hole.term_starts)
     term, size = entry.term, entry.size_bytes

@@ -115,8 +115,8 @@ class LoopDisk:
     def attach(self) -> None:
         """Mount it; the journal is replayed.
 
-        On a device of its own each time: a namespace that somebody else made meanwhile has a mount of the old one, which
-        keeps the file system as it was, shut down.
+        On a device of its own each time: a namespace that somebody else made meanwhile has a mount of the old one,
+        which keeps the file system as it was, shut down.
         """
         self._device = run("losetup", "--find", "--show", str(self._image)).strip()
         run("mount", "-t", "ext4", "-o", f"commit={COMMIT_S}", self._device, str(self.path))

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from cluster.wire.pb.riverrun.v1 import records_pb2 as riverrun_dot_v1_dot_records__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1friverrun/internal/v1/peer.proto\x12\x14riverrun.internal.v1\x1a\x19riverrun/v1/records.proto\"\x84\x02\n\x0f\x45xchangeRequest\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x36\n\x08replicas\x18\x02 \x03(\x0b\x32$.riverrun.internal.v1.ReplicaMessage\x12\x33\n\x06quorum\x18\x03 \x03(\x0b\x32#.riverrun.internal.v1.QuorumMessage\x12\x13\n\x0bincarnation\x18\x04 \x01(\x04\x12\x31\n\x07reports\x18\x05 \x03(\x0b\x32 .riverrun.internal.v1.NodeReport\x12\x10\n\x08\x63hecksum\x18\x06 \x01(\x07\"~\n\x05Hello\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12\x0c\n\x04node\x18\x02 \x01(\r\x12\x0c\n\x04lane\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_min\x18\x04 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x05 \x01(\r\x12\r\n\x05proof\x18\x06 \x01(\x0c\x12\n\n\x02to\x18\x07 \x01(\r\"9\n\x10\x45xchangeResponse\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\xac\x05\n\x0eReplicaMessage\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06sender\x18\x03 \x01(\x04\x12\n\n\x02to\x18\x04 \x01(\x04\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x39\n\x0crequest_vote\x18\x06 \x01(\x0b\x32!.riverrun.internal.v1.RequestVoteH\x00\x12\x35\n\nvote_reply\x18\x07 \x01(\x0b\x32\x1f.riverrun.internal.v1.VoteReplyH\x00\x12=\n\x0e\x61ppend_entries\x18\x08 \x01(\x0b\x32#.riverrun.internal.v1.AppendEntriesH\x00\x12\x39\n\x0c\x61ppend_reply\x18\t \x01(\x0b\x32!.riverrun.internal.v1.AppendReplyH\x00\x12\x34\n\theartbeat\x18\n \x01(\x0b\x32\x1f.riverrun.internal.v1.HeartbeatH\x00\x12?\n\x0fheartbeat_reply\x18\x0b \x01(\x0b\x32$.riverrun.internal.v1.HeartbeatReplyH\x00\x12\x37\n\x0btimeout_now\x18\x0c \x01(\x0b\x32 .riverrun.internal.v1.TimeoutNowH\x00\x12\x39\n\x0cinstall_fold\x18\r \x01(\x0b\x32!.riverrun.internal.v1.InstallFoldH\x00\x12\x35\n\ntail_query\x18\x0e \x01(\x0b\x32\x1f.riverrun.internal.v1.TailQueryH\x00\x12\x35\n\ntail_reply\x18\x0f \x01(\x0b\x32\x1f.riverrun.internal.v1.TailReplyH\x00\x42\x06\n\x04\x62ody\"S\n\x0bRequestVote\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0b\n\x03pre\x18\x03 \x01(\x08\x12\x10\n\x08transfer\x18\x04 \x01(\x08\")\n\tVoteReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0b\n\x03pre\x18\x02 \x01(\x08\"\x9b\x01\n\rAppendEntries\x12\x12\n\nprev_index\x18\x01 \x01(\x04\x12\x11\n\tprev_term\x18\x02 \x01(\x04\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.riverrun.internal.v1.Entry\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\x12\n\nlast_index\x18\x05 \x01(\x04\x12\x11\n\tbeginning\x18\x06 \x01(\r\"\x93\x01\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x13\n\x0b\x62\x61se_offset\x18\x04 \x01(\x03\x12\x16\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03\x12!\n\x05\x62\x61tch\x18\x06 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12\x0f\n\x07\x63ontrol\x18\x07 \x01(\x0c\"\x93\x01\n\x0b\x41ppendReply\x12\r\n\x05match\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x08\x12\x15\n\rrejected_prev\x18\x03 \x01(\x04\x12\x12\n\nhint_index\x18\x04 \x01(\x04\x12\x11\n\thint_term\x18\x05 \x01(\x04\x12\x12\n\nrecovering\x18\x06 \x01(\x08\x12\x11\n\tbeginning\x18\x07 \x01(\r\";\n\tHeartbeat\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61rrier\x18\x02 \x01(\x04\x12\r\n\x05sleep\x18\x03 \x01(\x08\"C\n\x0eHeartbeatReply\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12\r\n\x05match\x18\x02 \x01(\x04\x12\x11\n\tbeginning\x18\x03 \x01(\r\"\x0c\n\nTimeoutNow\"\x83\x01\n\x0bInstallFold\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\x12\x0c\n\x04\x66old\x18\x04 \x01(\x0c\x12\x12\n\nlast_index\x18\x05 \x01(\x04\x12\r\n\x05\x66loor\x18\x06 \x01(\x04\x12\x11\n\tbeginning\x18\x07 \x01(\r\"\x1a\n\tTailQuery\x12\r\n\x05index\x18\x01 \x01(\x04\"=\n\tTailReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\r\x12\x12\n\nentry_term\x18\x03 \x01(\x04\"4\n\rQuorumMessage\x12\x15\n\rconfiguration\x18\x01 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xd0\x01\n\nNodeReport\x12\x18\n\x10metadata_version\x18\x01 \x01(\x04\x12\x33\n\x07leaders\x18\x02 \x03(\x0b\x32\".riverrun.internal.v1.LeaderReport\x12\x13\n\x0binitialised\x18\x03 \x03(\x04\x12\x0c\n\x04lost\x18\x04 \x03(\x04\x12\x0c\n\x04node\x18\x05 \x01(\r\x12\x34\n\x08resigned\x18\x06 \x03(\x0b\x32\".riverrun.internal.v1.PartitionRef\x12\x0c\n\x04\x66ull\x18\x07 \x01(\x08\"3\n\x0cPartitionRef\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\"A\n\x0cLeaderReport\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0c\n\x04term\x18\x03 \x01(\x04\"!\n\x0eProposeRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\x0c\"2\n\x0fProposeResponse\x12\x0e\n\x06result\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"A\n\rWatchResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06resync\x18\x03 \x01(\x08\x32\x98\x02\n\x0bPeerService\x12]\n\x08\x45xchange\x12%.riverrun.internal.v1.ExchangeRequest\x1a&.riverrun.internal.v1.ExchangeResponse(\x01\x30\x01\x12V\n\x07Propose\x12$.riverrun.internal.v1.ProposeRequest\x1a%.riverrun.internal.v1.ProposeResponse\x12R\n\x05Watch\x12\".riverrun.internal.v1.WatchRequest\x1a#.riverrun.internal.v1.WatchResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1friverrun/internal/v1/peer.proto\x12\x14riverrun.internal.v1\x1a\x19riverrun/v1/records.proto\"\x84\x02\n\x0f\x45xchangeRequest\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x36\n\x08replicas\x18\x02 \x03(\x0b\x32$.riverrun.internal.v1.ReplicaMessage\x12\x33\n\x06quorum\x18\x03 \x03(\x0b\x32#.riverrun.internal.v1.QuorumMessage\x12\x13\n\x0bincarnation\x18\x04 \x01(\x04\x12\x31\n\x07reports\x18\x05 \x03(\x0b\x32 .riverrun.internal.v1.NodeReport\x12\x10\n\x08\x63hecksum\x18\x06 \x01(\x07\"~\n\x05Hello\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12\x0c\n\x04node\x18\x02 \x01(\r\x12\x0c\n\x04lane\x18\x03 \x01(\r\x12\x14\n\x0cprotocol_min\x18\x04 \x01(\r\x12\x14\n\x0cprotocol_max\x18\x05 \x01(\r\x12\r\n\x05proof\x18\x06 \x01(\x0c\x12\n\n\x02to\x18\x07 \x01(\r\"9\n\x10\x45xchangeResponse\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\xac\x05\n\x0eReplicaMessage\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06sender\x18\x03 \x01(\x04\x12\n\n\x02to\x18\x04 \x01(\x04\x12\x0c\n\x04term\x18\x05 \x01(\x04\x12\x39\n\x0crequest_vote\x18\x06 \x01(\x0b\x32!.riverrun.internal.v1.RequestVoteH\x00\x12\x35\n\nvote_reply\x18\x07 \x01(\x0b\x32\x1f.riverrun.internal.v1.VoteReplyH\x00\x12=\n\x0e\x61ppend_entries\x18\x08 \x01(\x0b\x32#.riverrun.internal.v1.AppendEntriesH\x00\x12\x39\n\x0c\x61ppend_reply\x18\t \x01(\x0b\x32!.riverrun.internal.v1.AppendReplyH\x00\x12\x34\n\theartbeat\x18\n \x01(\x0b\x32\x1f.riverrun.internal.v1.HeartbeatH\x00\x12?\n\x0fheartbeat_reply\x18\x0b \x01(\x0b\x32$.riverrun.internal.v1.HeartbeatReplyH\x00\x12\x37\n\x0btimeout_now\x18\x0c \x01(\x0b\x32 .riverrun.internal.v1.TimeoutNowH\x00\x12\x39\n\x0cinstall_fold\x18\r \x01(\x0b\x32!.riverrun.internal.v1.InstallFoldH\x00\x12\x35\n\ntail_query\x18\x0e \x01(\x0b\x32\x1f.riverrun.internal.v1.TailQueryH\x00\x12\x35\n\ntail_reply\x18\x0f \x01(\x0b\x32\x1f.riverrun.internal.v1.TailReplyH\x00\x42\x06\n\x04\x62ody\"S\n\x0bRequestVote\x12\x12\n\nlast_index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0b\n\x03pre\x18\x03 \x01(\x08\x12\x10\n\x08transfer\x18\x04 \x01(\x08\")\n\tVoteReply\x12\x0f\n\x07granted\x18\x01 \x01(\x08\x12\x0b\n\x03pre\x18\x02 \x01(\x08\"\x9b\x01\n\rAppendEntries\x12\x12\n\nprev_index\x18\x01 \x01(\x04\x12\x11\n\tprev_term\x18\x02 \x01(\x04\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.riverrun.internal.v1.Entry\x12\x0e\n\x06\x63ommit\x18\x04 \x01(\x04\x12\x12\n\nlast_index\x18\x05 \x01(\x04\x12\x11\n\tbeginning\x18\x06 \x01(\r\"\x93\x01\n\x05\x45ntry\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\r\x12\x13\n\x0b\x62\x61se_offset\x18\x04 \x01(\x03\x12\x16\n\x0e\x61ppend_time_ns\x18\x05 \x01(\x03\x12!\n\x05\x62\x61tch\x18\x06 \x01(\x0b\x32\x12.riverrun.v1.Batch\x12\x0f\n\x07\x63ontrol\x18\x07 \x01(\x0c\"\xa2\x01\n\x0b\x41ppendReply\x12\r\n\x05match\x18\x01 \x01(\x04\x12\x10\n\x08rejected\x18\x02 \x01(\x08\x12\x15\n\rrejected_prev\x18\x03 \x01(\x04\x12\x12\n\nhint_index\x18\x04 \x01(\x04\x12\x11\n\thint_term\x18\x05 \x01(\x04\x12\x12\n\nrecovering\x18\x06 \x01(\x08\x12\x11\n\tbeginning\x18\x07 \x01(\r\x12\r\n\x05\x62lank\x18\x08 \x01(\x08\";\n\tHeartbeat\x12\x0e\n\x06\x63ommit\x18\x01 \x01(\x04\x12\x0f\n\x07\x62\x61rrier\x18\x02 \x01(\x04\x12\r\n\x05sleep\x18\x03 \x01(\x08\"C\n\x0eHeartbeatReply\x12\x0f\n\x07\x62\x61rrier\x18\x01 \x01(\x04\x12\r\n\x05match\x18\x02 \x01(\x04\x12\x11\n\tbeginning\x18\x03 \x01(\r\"\x0c\n\nTimeoutNow\"\x83\x01\n\x0bInstallFold\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x11\n\tlast_term\x18\x02 \x01(\x04\x12\x0e\n\x06\x63ommit\x18\x03 \x01(\x04\x12\x0c\n\x04\x66old\x18\x04 \x01(\x0c\x12\x12\n\nlast_index\x18\x05 \x01(\x04\x12\r\n\x05\x66loor\x18\x06 \x01(\x04\x12\x11\n\tbeginning\x18\x07 \x01(\r\")\n\tTailQuery\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\"Q\n\tTailReply\x12\r\n\x05index\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\r\x12\x12\n\nentry_term\x18\x03 \x01(\x04\x12\x12\n\nmembership\x18\x04 \x01(\x0c\"4\n\rQuorumMessage\x12\x15\n\rconfiguration\x18\x01 \x01(\x04\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\"\xd0\x01\n\nNodeReport\x12\x18\n\x10metadata_version\x18\x01 \x01(\x04\x12\x33\n\x07leaders\x18\x02 \x03(\x0b\x32\".riverrun.internal.v1.LeaderReport\x12\x13\n\x0binitialised\x18\x03 \x03(\x04\x12\x0c\n\x04lost\x18\x04 \x03(\x04\x12\x0c\n\x04node\x18\x05 \x01(\r\x12\x34\n\x08resigned\x18\x06 \x03(\x0b\x32\".riverrun.internal.v1.PartitionRef\x12\x0c\n\x04\x66ull\x18\x07 \x01(\x08\"3\n\x0cPartitionRef\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\"A\n\x0cLeaderReport\x12\x10\n\x08topic_id\x18\x01 \x01(\x0c\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0c\n\x04term\x18\x03 \x01(\x04\"!\n\x0eProposeRequest\x12\x0f\n\x07\x63ommand\x18\x01 \x01(\x0c\"2\n\x0fProposeResponse\x12\x0e\n\x06result\x18\x01 \x01(\x0c\x12\x0f\n\x07version\x18\x02 \x01(\x04\"\x1f\n\x0cWatchRequest\x12\x0f\n\x07version\x18\x01 \x01(\x04\"A\n\rWatchResponse\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\x12\x0e\n\x06resync\x18\x03 \x01(\x08\x32\x98\x02\n\x0bPeerService\x12]\n\x08\x45xchange\x12%.riverrun.internal.v1.ExchangeRequest\x1a&.riverrun.internal.v1.ExchangeResponse(\x01\x30\x01\x12V\n\x07Propose\x12$.riverrun.internal.v1.ProposeRequest\x1a%.riverrun.internal.v1.ProposeResponse\x12R\n\x05Watch\x12\".riverrun.internal.v1.WatchRequest\x1a#.riverrun.internal.v1.WatchResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,35 +49,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTRY']._serialized_start=1508
   _globals['_ENTRY']._serialized_end=1655
   _globals['_APPENDREPLY']._serialized_start=1658
-  _globals['_APPENDREPLY']._serialized_end=1805
-  _globals['_HEARTBEAT']._serialized_start=1807
-  _globals['_HEARTBEAT']._serialized_end=1866
-  _globals['_HEARTBEATREPLY']._serialized_start=1868
-  _globals['_HEARTBEATREPLY']._serialized_end=1935
-  _globals['_TIMEOUTNOW']._serialized_start=1937
-  _globals['_TIMEOUTNOW']._serialized_end=1949
-  _globals['_INSTALLFOLD']._serialized_start=1952
-  _globals['_INSTALLFOLD']._serialized_end=2083
-  _globals['_TAILQUERY']._serialized_start=2085
-  _globals['_TAILQUERY']._serialized_end=2111
-  _globals['_TAILREPLY']._serialized_start=2113
-  _globals['_TAILREPLY']._serialized_end=2174
-  _globals['_QUORUMMESSAGE']._serialized_start=2176
-  _globals['_QUORUMMESSAGE']._serialized_end=2228
-  _globals['_NODEREPORT']._serialized_start=2231
-  _globals['_NODEREPORT']._serialized_end=2439
-  _globals['_PARTITIONREF']._serialized_start=2441
-  _globals['_PARTITIONREF']._serialized_end=2492
-  _globals['_LEADERREPORT']._serialized_start=2494
-  _globals['_LEADERREPORT']._serialized_end=2559
-  _globals['_PROPOSEREQUEST']._serialized_start=2561
-  _globals['_PROPOSEREQUEST']._serialized_end=2594
-  _globals['_PROPOSERESPONSE']._serialized_start=2596
-  _globals['_PROPOSERESPONSE']._serialized_end=2646
-  _globals['_WATCHREQUEST']._serialized_start=2648
-  _globals['_WATCHREQUEST']._serialized_end=2679
-  _globals['_WATCHRESPONSE']._serialized_start=2681
-  _globals['_WATCHRESPONSE']._serialized_end=2746
-  _globals['_PEERSERVICE']._serialized_start=2749
-  _globals['_PEERSERVICE']._serialized_end=3029
+  _globals['_APPENDREPLY']._serialized_end=1820
+  _globals['_HEARTBEAT']._serialized_start=1822
+  _globals['_HEARTBEAT']._serialized_end=1881
+  _globals['_HEARTBEATREPLY']._serialized_start=1883
+  _globals['_HEARTBEATREPLY']._serialized_end=1950
+  _globals['_TIMEOUTNOW']._serialized_start=1952
+  _globals['_TIMEOUTNOW']._serialized_end=1964
+  _globals['_INSTALLFOLD']._serialized_start=1967
+  _globals['_INSTALLFOLD']._serialized_end=2098
+  _globals['_TAILQUERY']._serialized_start=2100
+  _globals['_TAILQUERY']._serialized_end=2141
+  _globals['_TAILREPLY']._serialized_start=2143
+  _globals['_TAILREPLY']._serialized_end=2224
+  _globals['_QUORUMMESSAGE']._serialized_start=2226
+  _globals['_QUORUMMESSAGE']._serialized_end=2278
+  _globals['_NODEREPORT']._serialized_start=2281
+  _globals['_NODEREPORT']._serialized_end=2489
+  _globals['_PARTITIONREF']._serialized_start=2491
+  _globals['_PARTITIONREF']._serialized_end=2542
+  _globals['_LEADERREPORT']._serialized_start=2544
+  _globals['_LEADERREPORT']._serialized_end=2609
+  _globals['_PROPOSEREQUEST']._serialized_start=2611
+  _globals['_PROPOSEREQUEST']._serialized_end=2644
+  _globals['_PROPOSERESPONSE']._serialized_start=2646
+  _globals['_PROPOSERESPONSE']._serialized_end=2696
+  _globals['_WATCHREQUEST']._serialized_start=2698
+  _globals['_WATCHREQUEST']._serialized_end=2729
+  _globals['_WATCHRESPONSE']._serialized_start=2731
+  _globals['_WATCHRESPONSE']._serialized_end=2796
+  _globals['_PEERSERVICE']._serialized_start=2799
+  _globals['_PEERSERVICE']._serialized_end=3079
 # @@protoc_insertion_point(module_scope)
