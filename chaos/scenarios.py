@@ -16,8 +16,8 @@ SCENARIOS: dict[str, Scenario] = {
     for scenario in (
         _scenario(
             "kills",
-            "nodes are killed, asked to stop, and stand still; one by one and all of them",
-            "kill terminate pause swizzle",
+            "nodes are killed, asked to stop, and stand still; one by one and all of them; clients vanish",
+            "kill terminate pause swizzle client_vanish",
         ),
         _scenario(
             "partitions",

@@ -8,12 +8,15 @@ An arena has nodes 1 … n, clients on places of their own, a clock for the hist
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
 from cluster.client.client import Client
 from cluster.config import ClientOptions
+
+if TYPE_CHECKING:
+    from chaos.arenas.seats import Seats
 
 Mend = Callable[[], Awaitable[None]]
 """Ends one fault. May be called once; returns when it has taken effect."""
@@ -83,6 +86,11 @@ class Arena(Protocol):
     @property
     def injectors(self) -> Mapping[str, Injector]:
         """What can be done to it, once it has started."""
+        ...
+
+    @property
+    def seats(self) -> "Seats":
+        """Where workloads' clients sit that may vanish."""
         ...
 
     def now_s(self) -> float:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ROLES = ("leader", "leaders", "follower", "controller", "coordinator", "one", "minority", "majority", "all")
+ROLES = ("leader", "leaders", "follower", "controller", "coordinator", "one", "minority", "majority", "all", "client")
 """Whom a fault hits: resolved when it is injected. `one`: anybody. `leader`: whoever leads most partitions; `leaders`:
-everybody who leads one."""
+everybody who leads one. `client`: no node, but one of the workloads' clients."""
 SINGLE = ("leader", "follower", "controller", "coordinator", "one")
 
 

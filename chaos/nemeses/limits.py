@@ -1,6 +1,6 @@
 """The faults of a process and of what surrounds it: it is killed or held, its clocks are wrong, or it lacks something.
 
-Injectors: `chaos.arenas.processes` kills, clocks, limits.
+Injectors: `chaos.arenas.processes` kills, clocks, limits; of clients `chaos.arenas.seats`.
 """
 
 import random
@@ -27,6 +27,10 @@ def _both(_: random.Random) -> dict[str, Any]:
 
 def _swizzle(chance: random.Random) -> dict[str, Any]:
     return {"pause_s": round(chance.uniform(0.2, 1.5), 2), "seed": chance.randrange(1 << 30)}
+
+
+def _seat(chance: random.Random) -> dict[str, Any]:
+    return {"seat": round(chance.random(), 6)}
 
 
 def _headroom(chance: random.Random) -> dict[str, Any]:
@@ -81,6 +85,13 @@ register(
         lasts_s=(0.5, 5.0),
         draw=_swizzle,
         minority=False,
+    ),
+    FaultKind(
+        name="client_vanish",
+        family="process",
+        about="a client is gone in the middle of its work, as if its process had been killed; another takes its place",
+        roles=("client",),
+        draw=_seat,
     ),
     FaultKind(
         name="clock_jump",

@@ -9,6 +9,8 @@ from chaos.arenas.arena import Roles
 
 def resolve(role: str, roles: Roles, nodes: Sequence[int], chance: random.Random) -> list[int]:
     """The nodes, ascending; a role that nobody has now goes to anybody."""
+    if role == "client":
+        return []
     if role == "all":
         return list(nodes)
     if role in {"minority", "majority"}:

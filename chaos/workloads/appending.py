@@ -1,6 +1,12 @@
 """Appenders: each reads a partition's end and appends one record if that is still the end."""
 
+import itertools
+from collections.abc import Iterator
+from functools import partial
+
 from chaos.workloads.load import Load
+from chaos.workloads.sitting import keep_seat
+from cluster.client.client import Client
 from cluster.config import ClientOptions
 from cluster.errors import OffsetConflict, RiverrunError
 
@@ -11,12 +17,16 @@ KEY = "c"
 
 async def append_on_condition(load: Load, number: int) -> None:
     """One after the other, until the load stops."""
-    client = load.client(f"appender-{number}", ClientOptions(delivery_timeout_s=20.0))
-    process, count, chance = f"a{number}", 0, load.random
+    counter, options = itertools.count(), ClientOptions(delivery_timeout_s=20.0)
+    work = partial(_append, load, number, counter)
+    await keep_seat(load, f"appender-{number}", f"a{number}", work, options)
+
+
+async def _append(load: Load, number: int, counter: Iterator[int], client: Client, process: str) -> None:
+    chance = load.random
     while not load.stopping:
         await load.think(0.1, load.plan.think_s)
-        partition, value = chance.randrange(load.plan.partitions), f"a{number}.{count}"
-        count += 1
+        partition, value = chance.randrange(load.plan.partitions), f"a{number}.{next(counter)}"
         try:
             end = int((await client.offsets(load.topic, [partition]))[partition].end)
         except RiverrunError:
@@ -35,4 +45,3 @@ async def append_on_condition(load: Load, number: int) -> None:
         load.counts["appended_on_condition"] += 1
         said = {"offset": receipt.offset, "synced": receipt.replicas_synced, "duplicate": receipt.duplicate}
         load.ok(operation, process, "send", **said)
-    await client.abandon()

@@ -105,6 +105,10 @@ class Load:
         self.counts: Counter[str] = Counter()
         """What happened: `sent`, `acknowledged` and the like."""
         self.stopping = False
+        self._under_way: dict[str, dict[int, str]] = {}
+        """By process, its operations that have no outcome yet, with their names."""
+        self._gone: set[str] = set()
+        """Processes whose clients have vanished."""
 
     def client(self, process: str, options: ClientOptions | None = None) -> Client:
         """One on a place of its own, that is called as its process is, and as the workload."""
@@ -116,11 +120,13 @@ class Load:
 
     def invoke(self, process: str, name: str, **value: Any) -> int:
         """An operation begins; its number."""
-        return self.history.invoke(process, name, self.arena.now_s(), **value)
+        operation = self.history.invoke(process, name, self.arena.now_s(), **value)
+        self._under_way.setdefault(process, {})[operation] = name
+        return operation
 
     def ok(self, operation: int, process: str, name: str, **value: Any) -> None:
         """It is done."""
-        self.history.end(operation, process, Kind.OK, name, self.arena.now_s(), **value)
+        self._end(operation, process, Kind.OK, name, value)
 
     def ended(
         self,
@@ -136,7 +142,21 @@ class Load:
         known = isinstance(error, RiverrunError) and error.outcome is not Outcome.UNKNOWN and not unsure
         kind = Kind.FAIL if known else Kind.INFO
         reason = error.reason if isinstance(error, RiverrunError) else "TIMEOUT"
-        self.history.end(operation, process, kind, name, self.arena.now_s(), error=reason, **value)
+        self._end(operation, process, kind, name, {"error": reason, **value})
+
+    def _end(self, operation: int, process: str, kind: Kind, name: str, value: Mapping[str, Any]) -> None:
+        if process not in self._gone:  # else nobody is there to say it
+            self._under_way.get(process, {}).pop(operation, None)
+            self.history.end(operation, process, kind, name, self.arena.now_s(), **value)
+
+    def vanished(self, process: str) -> None:
+        """Its client is gone: nobody will ever know what became of what it had under way."""
+        self._gone.add(process)
+        self.counts["vanished"] += 1
+        now_s = self.arena.now_s()
+        self.history.end(0, process, Kind.OK, "vanish", now_s)
+        for operation, name in self._under_way.pop(process, {}).items():
+            self.history.end(operation, process, Kind.INFO, name, now_s, error="VANISHED")
 
     async def think(self, seconds_min: float, seconds_max: float) -> None:
         """Wait for a time between the two."""

@@ -9,6 +9,7 @@ import asyncio
 from chaos.history import Kind
 from chaos.workloads.load import Load
 from chaos.workloads.reading import FINAL
+from chaos.workloads.sitting import Seat
 from cluster.client.offsets import PartitionOffsets
 from cluster.client.subscription import Subscription
 from cluster.config import ClientOptions
@@ -34,13 +35,17 @@ async def take_part(load: Load, group: str, number: int) -> None:
         client = load.client(process, ClientOptions(commit_interval_s=chance.choice((0.2, 1.0, 5.0))))
         subscription = client.subscribe(load.topic, group=group, name=process)
         cut_off = bool(load.plan.cut_off) and chance.random() < load.plan.cut_off
-        try:
-            async with asyncio.timeout(LATE_S_MAX if cut_off else chance.uniform(LIFE_S_MIN, load.plan.life_s_max)):
-                await _Member(load, subscription, process).work(cut_off=cut_off)
-        except TimeoutError:
-            pass
-        except RiverrunError:
-            load.counts["member_failed"] += 1
+        lives_s = LATE_S_MAX if cut_off else chance.uniform(LIFE_S_MIN, load.plan.life_s_max)
+        with Seat(load, client, place=f"member-{number}", process=process) as seat:
+            try:
+                async with asyncio.timeout(lives_s):
+                    await _Member(load, subscription, process).work(cut_off=cut_off)
+            except TimeoutError:
+                pass
+            except RiverrunError:
+                load.counts["member_failed"] += 1
+        if seat.vanished:
+            continue
         if chance.random() < 0.5:
             load.counts["member_left"] += 1
             await subscription.close()

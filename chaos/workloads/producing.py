@@ -3,6 +3,8 @@
 import asyncio
 
 from chaos.workloads.load import Load
+from chaos.workloads.sitting import keep_seat
+from cluster.client.client import Client
 from cluster.client.delivery import Delivery
 from cluster.client.routing import partition_of_key
 from cluster.config import ClientOptions
@@ -25,41 +27,50 @@ class Producing:
     def __init__(self, load: Load, number: int) -> None:
         self._load = load
         self._number = number
-        self._process = f"p{number}"
+        self._count = 0
         self._mortal: list[str] = []
 
     async def run(self) -> None:
         """Send until the load stops, and wait for what is under way."""
-        load, plan = self._load, self._load.plan
+        plan = self._load.plan
         options = ClientOptions(linger_s=plan.linger_s, delivery_timeout_s=plan.delivery_timeout_s)
-        client = load.client(f"producer-{self._number}", options)
+        await keep_seat(self._load, f"producer-{self._number}", f"p{self._number}", self._work, options)
+
+    async def _work(self, client: Client, process: str) -> None:
+        self._mortal.clear()  # what an earlier client sent of them may be under way for ever
         pending: set[asyncio.Task[None]] = set()
-        count = 0
+        try:
+            await self._send(client, process, pending)
+            if pending:
+                await asyncio.wait(pending)
+        finally:
+            for task in pending:
+                task.cancel()
+
+    async def _send(self, client: Client, process: str, pending: "set[asyncio.Task[None]]") -> None:
+        load, plan = self._load, self._load.plan
         while not load.stopping:
             burst = load.random.randint(1, self._burst_max())
             for _ in range(burst):
-                value = f"{self._number}.{count}"
+                value = f"{self._number}.{self._count}"
                 key, tombstone = self._next_key(value)
-                count += 1
+                self._count += 1
                 said = {"partition": partition_of_key(key.encode(), plan.partitions), "key": key, "value": value}
-                operation = load.invoke(self._process, "send", **said | ({"tombstone": True} if tombstone else {}))
+                operation = load.invoke(process, "send", **said | ({"tombstone": True} if tombstone else {}))
                 load.counts["sent"] += 1
                 headers = {IDENTITY: value.encode()} if tombstone else {}
                 body = b"" if tombstone else value.encode()
                 try:
                     delivery = await client.produce(load.topic, body, key=key.encode(), headers=headers)
                 except RiverrunError as error:
-                    load.ended(operation, self._process, "send", error)
+                    load.ended(operation, process, "send", error)
                     continue
-                task = asyncio.create_task(self._await(operation, delivery))
+                task = asyncio.create_task(self._await(operation, process, delivery))
                 pending.add(task)
                 task.add_done_callback(pending.discard)
             await load.think(*self._pause_s(burst))
             while len(pending) > plan.in_flight_max:
                 await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if pending:
-            await asyncio.wait(pending)
-        await client.abandon()
 
     def _burst_max(self) -> int:
         each_per_s = self._load.plan.rate_per_s / self._load.plan.producers
@@ -84,14 +95,14 @@ class Producing:
         tombstone = compacted and chance.random() < TOMBSTONE_SHARE
         return f"k{chance.randrange(self._load.plan.keys)}", tombstone
 
-    async def _await(self, operation: int, delivery: Delivery) -> None:
+    async def _await(self, operation: int, process: str, delivery: Delivery) -> None:
         load = self._load
         try:
             receipt = await delivery
         except RiverrunError as error:
-            load.ended(operation, self._process, "send", error)
+            load.ended(operation, process, "send", error)
             return
         load.counts["acknowledged"] += 1
         load.counts["duplicate_answered"] += receipt.duplicate
         said = {"offset": receipt.offset, "synced": receipt.replicas_synced, "duplicate": receipt.duplicate}
-        load.ok(operation, self._process, "send", **said)
+        load.ok(operation, process, "send", **said)

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 from chaos.workloads.load import Load
 from chaos.workloads.producing import IDENTITY
+from chaos.workloads.sitting import keep_seat
 from cluster.client.client import Client
 from cluster.client.decoding import ReadRecord
 from cluster.client.verifying import CopyState, Verification
@@ -20,8 +22,11 @@ HERE = {CopyState.HELD, CopyState.COMPACTED}
 
 async def follow(load: Load, number: int) -> None:
     """Read partitions where one stopped; what was read before an error was read all the same."""
-    client = load.client(f"reader-{number}")
-    process, positions = f"r{number}", Counter[int]()
+    await keep_seat(load, f"reader-{number}", f"r{number}", partial(_follow, load))
+
+
+async def _follow(load: Load, client: Client, process: str) -> None:
+    positions = Counter[int]()
     while not load.stopping:
         await load.think(0.1, 2 * load.plan.think_s)
         partition = load.random.randrange(load.plan.partitions)
@@ -42,7 +47,6 @@ async def follow(load: Load, number: int) -> None:
         positions[partition] = max(position, *told.values(), 0)
         load.counts["records_read"] += len(records)
         load.ok(operation, process, "read", partition=partition, records=records, **told)
-    await client.abandon()
 
 
 async def read_all(load: Load) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from chaos.arenas.sim.invariants import CheckedReplica
+from chaos.arenas.sim.swarm.plan import Plan
 from chaos.arenas.sim.swarm.seed import PlannedCluster
 from cluster.broker.compaction.compacting import Compacting, Job
 from cluster.broker.groups.commands import Answer
@@ -21,6 +22,7 @@ from cluster.config import ClientOptions
 from cluster.errors import OffsetConflict
 from cluster.log import Log, Segment
 from cluster.log.fold import Fold, ProducerState, decode_fold
+from cluster.metadata import TopicConfig
 from cluster.raft import Raft
 from cluster.records import Batch, Entry
 from cluster.types import Index, Offset, PartitionId, Term
@@ -170,7 +172,7 @@ Bug = type[Any]
 PARTS = (Publishing, Log, Trimming, Groups, Compacting, Raft, Readers, Subscription)
 
 
-def cluster_with(bug: Bug) -> type[PlannedCluster]:
+def cluster_with(bug: Bug, base: type[PlannedCluster] = PlannedCluster) -> type[PlannedCluster]:
     """The cluster of the seeds, its nodes (or its clients) with the bug in them."""
     assert issubclass(bug, PARTS), bug
 
@@ -195,7 +197,7 @@ def cluster_with(bug: Bug) -> type[PlannedCluster]:
             if issubclass(bug, ServesPastCommit):
                 self.readers.advance(self.log.end_offset)
 
-    class BuggyCluster(PlannedCluster):
+    class BuggyCluster(base):  # type: ignore[valid-type,misc]
         replica_class = BuggyReplica
         groups_class = bug if issubclass(bug, Groups) else Groups
 
@@ -204,6 +206,19 @@ def cluster_with(bug: Bug) -> type[PlannedCluster]:
             return _with_subscriptions(client, bug) if issubclass(bug, Subscription) else client
 
     return BuggyCluster
+
+
+class OftenDamaged(PlannedCluster):
+    """Every few seconds the end of a log changes while its node is away, and nothing else goes wrong.
+
+    With all faults, a damaged end is mostly one that a later term, a trim or another damage has made to be nobody's.
+    """
+
+    @classmethod
+    def planned(cls, plan: Plan) -> Plan:
+        """All logs in one segment each: what is damaged is the last write."""
+        plain = replace(plan, limits=TopicConfig(), deletes_every_s=0.0, remakes=False, segment_bytes=64 << 20)
+        return replace(plain, faults=("flip",), every_s=4.0)
 
 
 def _with_subscriptions(client: Client, bug: type[Subscription]) -> Client:
@@ -255,5 +270,6 @@ BUGS: dict[str, Bug] = {
 CLUSTERS: dict[str, type[PlannedCluster]] = {
     **{name: cluster_with(bug) for name, bug in BUGS.items()},
     **dict.fromkeys(PATCHES, PlannedCluster),
+    "doubt_ignored": cluster_with(DoubtIgnored, OftenDamaged),
 }
 """By the bug's name, what its seeds run on."""

@@ -38,7 +38,10 @@ class Program:
 def one(run: Callable[[int, str], Seen], seed: int, bug: str = "") -> tuple[int, Seen | None, str]:
     """A seed in a process of its own."""
     sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     began_s = time.process_time()
     try:
         seen = run(seed, bug)

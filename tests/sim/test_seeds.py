@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.arenas.sim.swarm.seed import PlannedCluster, run_seed
+from tests.sim.planted import OftenDamaged
+
 ROOT = Path(__file__).parent.parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -43,3 +46,15 @@ def test_the_same_seed_is_the_same_run() -> None:
 
     assert first.stdout == second.stdout
     assert first.stdout != other.stdout
+
+
+@pytest.mark.parametrize("bug", ["vote_not_persisted", "doubt_ignored"])
+def test_what_is_promised_and_forgotten_is_found_by_its_name(bug: str) -> None:
+    """At the first seed; the same seed of the same cluster is good without the bug."""
+    found = _run("--bug", bug, "--seeds", "1", "--jobs", "1")
+
+    assert 0 == found.returncode, found.stdout + found.stderr
+    assert " forgotten: " in found.stdout
+    assert "never retrieved" not in found.stderr
+    base = {"doubt_ignored": OftenDamaged}.get(bug, PlannedCluster)
+    assert run_seed(1, base).acknowledged > 0

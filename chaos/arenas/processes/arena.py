@@ -16,6 +16,7 @@ from chaos.arenas.processes.ports import claimed_ports
 from chaos.arenas.processes.readiness import why_not_ready
 from chaos.arenas.processes.stopped import copies_on
 from chaos.arenas.processes.ways import Ways
+from chaos.arenas.seats import ClientVanish, Seats
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.node_logs import TOLD_OF_DAMAGE, check_node_log
@@ -51,7 +52,8 @@ class ProcessArena:
         """`allowed`: severe events that are no anomaly here, for some of the faults make nodes say them."""
         self.nodes = list(range(1, nodes + 1))
         self.random = random.Random(f"arena/{seed}")
-        self.injectors: dict[str, Injector] = {}
+        self.seats = Seats()
+        self.injectors: dict[str, Injector] = {"client_vanish": ClientVanish(self.seats)}
         self._history = history.scoped("run")
         self._began_s = time.monotonic()  # noqa: TID251  here time is real
         self._began_wall_s = time.time()  # noqa: TID251
@@ -162,7 +164,7 @@ class ProcessArena:
     async def stop(self) -> Figures:
         """See Arena."""
         self.processes.abandon()
-        counts: dict[str, int] = {"restarts": self.processes.restarts}
+        counts: dict[str, int] = {"restarts": self.processes.restarts, "clients_vanished": self.seats.vanished}
         failures = []
         for fitting in reversed(self._fitted):
             try:

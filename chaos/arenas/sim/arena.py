@@ -11,9 +11,11 @@ from collections.abc import Mapping, Sequence
 
 from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.copies import copy_of
+from chaos.arenas.seats import ClientVanish, Seats
 from chaos.arenas.sim.cluster import Adjust, CheckedCluster, small_logs
 from chaos.arenas.sim.cuts import Cuts, Latency, Partition
 from chaos.arenas.sim.disks import LATENCY_S, ROOMY_BYTES, FlipBit, FullDisk, SlowSync, TruncateFile, Victims
+from chaos.arenas.sim.dropped import Dropped
 from chaos.arenas.sim.equality import compare_replicas
 from chaos.arenas.sim.invariants import Violated, look_at_all
 from chaos.arenas.sim.kills import ClockJump, Kill, Pause, PowerLoss
@@ -41,6 +43,7 @@ SIM_FAULTS = (
     "full_disk",
     "flip_bit",
     "truncate_file",
+    "client_vanish",
     *PARTITIONS,
 )
 """What can be done here: see `injectors`."""
@@ -56,6 +59,7 @@ class SimArena:
         self.random = chance
         self.nodes: Sequence[int] = cluster.nodes
         self.counts: Counter[str] = Counter()
+        self.dropped = Dropped(cluster.loop)
         self.cuts = Cuts(cluster)
         self.power = PowerLoss(cluster, self.start_node)
         self.kill = Kill(cluster, self.start_node)
@@ -65,6 +69,7 @@ class SimArena:
         self.slow_sync = SlowSync(cluster)
         self.full_disk = FullDisk(cluster)
         self.victims = Victims()
+        self.seats = Seats()
         self.injectors: Mapping[str, Injector] = {
             "kill": self.kill,
             "pause": self.pause,
@@ -76,6 +81,7 @@ class SimArena:
             "full_disk": self.full_disk,
             "flip_bit": FlipBit(cluster, self.start_node, self.victims),
             "truncate_file": TruncateFile(cluster, self.start_node, self.victims),
+            "client_vanish": ClientVanish(self.seats),
             **{name: Partition(cluster, self.cuts, name) for name in PARTITIONS},
         }
 
@@ -187,12 +193,14 @@ class SimArena:
 
     async def stop(self) -> Figures:
         """Whoever runs the simulation drops it; here there is nothing to end."""
+        self.dropped.over()
         invariants = self.cluster.invariants
         counts = {
             "elections": len(invariants.leaders),
             "turns": invariants.turns,
             "reinstalled": invariants.reinstalled,
             "power_lost_in_mid_write": self.cluster.crashes_in_mid_write,
+            "clients_vanished": self.seats.vanished,
             **self.counts,
             **invariants.counts,
         }

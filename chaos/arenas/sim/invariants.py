@@ -6,16 +6,18 @@
 - the commit never falls in the life of a process, unless its replica begins anew;
 - append times never go back;
 - a leader's log begins where it was trimmed, and not later;
+- what a replica has said of its disk is still so when it comes back (`promises.py`);
 - the core's own conditions (`Raft.validate`).
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from chaos.arenas.sim.promises import Promises
 from cluster.broker.replica import Replica
 from cluster.broker.requests import Request, SegmentsRewritten
-from cluster.messages import InstallFold
+from cluster.messages import InstallFold, RaftMessage
 from cluster.raft import Role
 from cluster.records import Entry
 from cluster.types import Index, PartitionId, ReplicaId, Term
@@ -41,6 +43,7 @@ class Invariants:
         """Replicas that began again from a fold."""
         self.counts: Counter[str] = Counter()
         """What compaction did."""
+        self.promises = Promises()
         self.broken: list[str] = []
 
     def look(self, replica: "CheckedReplica") -> None:
@@ -52,8 +55,14 @@ class Invariants:
             if replica.raft.commit != replica.seen:
                 self._committed(replica)
         except (AssertionError, Violated) as error:
-            self.broken.append(f"{replica.partition.number}/{replica.me}: {str(error) or type(error).__name__}")
+            self.tell(replica, str(error) or type(error).__name__)
             raise
+        self.promises.turned((replica.partition, replica.me), replica.raft)
+
+    def tell(self, replica: "CheckedReplica", what: str) -> None:
+        """What does not hold, if anything: whoever looks at all of them raises it."""
+        if what:
+            self.broken.append(f"{replica.partition.number}/{replica.me}: {what}")
 
     def _leader(self, replica: "CheckedReplica") -> None:
         if replica.raft.role is not Role.LEADER:
@@ -106,6 +115,10 @@ class CheckedReplica(Replica):
     begun = (Term(0), 0)
     """The term and number of the last beginning that was obeyed."""
 
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.invariants.tell(self, self.invariants.promises.came_back((self.partition, self.me), self.raft))
+
     def on_turn(self, messages: Sequence[Request]) -> None:
         """The turn, and what must hold after it."""
         super().on_turn(messages)
@@ -114,6 +127,10 @@ class CheckedReplica(Replica):
                 self.invariants.counts["compacted"] += 1
                 self.invariants.counts["tombstones_dropped"] += message.drops_tombstones
         self.invariants.look(self)
+
+    def _send(self, messages: Sequence[RaftMessage]) -> None:
+        self.invariants.tell(self, self.invariants.promises.sending((self.partition, self.me), self.raft, messages))
+        super()._send(messages)
 
     def _install(self, fold: InstallFold) -> None:
         super()._install(fold)

@@ -34,6 +34,11 @@ class SeedFailure(Exception):
 class PlannedCluster(CheckedCluster):
     """Nodes with the options that the seed drew."""
 
+    @classmethod
+    def planned(cls, plan: Plan) -> Plan:
+        """What a seed drew, as it is; tests that look for one bug say more of it."""
+        return plan
+
     def __init__(self, loop: SimLoop, plan: Plan) -> None:
         super().__init__(loop, nodes=plan.nodes, latency_s=plan.latency_s, adjust=plan.adjust)
         self.plan = plan
@@ -54,15 +59,25 @@ class Seed:
         self.outcome = Seen()
         self.nemesis = Nemesis(self.arena, plan, self.outcome)
         self.work = GroupsWorkload(self.arena, self.history, plan.load)
+        self._watching: asyncio.Task[None] | None = None
 
     async def run(self) -> Seen:
-        """The whole seed; SeedFailure if something is wrong."""
+        """The whole seed; SeedFailure if something is wrong, or what the watcher saw, for that was first."""
+        try:
+            return await self._steps()
+        finally:
+            self.arena.dropped.over()
+            watching = self._watching
+            if watching is not None and watching.done() and not watching.cancelled():
+                watching.result()
+
+    async def _steps(self) -> Seen:
         await self.cluster.start_all()
         admin = self.cluster.client("admin")
         await self.arena.ready(admin)
         await self.work.make_topic(admin)
         clients = [asyncio.create_task(client) for client in self.work.senders()]
-        watcher = asyncio.create_task(self._watch())
+        self._watching = asyncio.create_task(self._watch())
         clients += [asyncio.create_task(client) for client in self.work.others()]
         await self.nemesis.run(self.arena.check)
         await self.nemesis.heal()
@@ -72,7 +87,7 @@ class Seed:
         anomalies, copies = await self.arena.examine(self.work.topics)
         for topic, copy in copies:
             note_copy(self.history, topic, copy, self.loop.now_s)
-        watcher.cancel()
+        self._watching.cancel()
         anomalies += self.work.judge(self.history.events, self.plan.load)
         if anomalies:
             raise SeedFailure(_told(anomalies))
@@ -121,6 +136,6 @@ def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) ->
     async def work() -> Seen:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
-        return await Seed(loop, draw(random.Random(seed)), cluster_class).run()
+        return await Seed(loop, cluster_class.planned(draw(random.Random(seed))), cluster_class).run()
 
     return simulate(work(), seed)[0]
