@@ -63,6 +63,9 @@ NEVER = math.inf
 class Replica(Actor):
     """One copy of one partition. Its broker starts it with an opened log; nothing but its own turns changes it."""
 
+    peers_class: type[Peers] = Peers
+    """Tests look at what leaves here."""
+
     def __init__(
         self, *, partition: PartitionId, me: ReplicaId, log: Log, may_vote: bool, around: Surroundings
     ) -> None:
@@ -79,7 +82,9 @@ class Replica(Actor):
         """The broker's tick at which this replica wants a turn, if nothing else gives it one before."""
         self._recovering = log.recovered.recovering
         self.raft = _core(me, log, around, may_vote=may_vote)
-        self.peers = Peers(partition=partition, me=me, raft=self.raft, log=log, storing=self._storing, around=around)
+        self.peers = self.peers_class(
+            partition=partition, me=me, raft=self.raft, log=log, storing=self._storing, around=around
+        )
         self.peers.look_who_is_away()
         self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s), around.producer_lives)
         self._barriers = Barriers(self.raft)

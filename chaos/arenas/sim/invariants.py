@@ -11,10 +11,11 @@
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from chaos.arenas.sim.promises import Promises
+from cluster.broker.peers import Peers
 from cluster.broker.replica import Replica
 from cluster.broker.requests import Request, SegmentsRewritten
 from cluster.messages import InstallFold, RaftMessage
@@ -105,8 +106,21 @@ class Invariants:
             raise Violated(f"state-machine safety: another entry is committed at {entry.index}")
 
 
+class CheckedPeers(Peers):
+    """What a replica says to the others, which is looked at before it leaves."""
+
+    on_send: Callable[[Sequence[RaftMessage]], None]
+
+    def send(self, messages: Sequence[RaftMessage]) -> None:
+        """See Peers."""
+        self.on_send(messages)
+        super().send(messages)
+
+
 class CheckedReplica(Replica):
     """A replica that is looked at after each of its turns."""
+
+    peers_class = CheckedPeers
 
     invariants: ClassVar[Invariants]
     seen = Index(0)
@@ -117,6 +131,8 @@ class CheckedReplica(Replica):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
+        assert isinstance(self.peers, CheckedPeers)
+        self.peers.on_send = self._sending
         self.invariants.tell(self, self.invariants.promises.came_back((self.partition, self.me), self.raft))
 
     def on_turn(self, messages: Sequence[Request]) -> None:
@@ -128,9 +144,8 @@ class CheckedReplica(Replica):
                 self.invariants.counts["tombstones_dropped"] += message.drops_tombstones
         self.invariants.look(self)
 
-    def _send(self, messages: Sequence[RaftMessage]) -> None:
+    def _sending(self, messages: Sequence[RaftMessage]) -> None:
         self.invariants.tell(self, self.invariants.promises.sending((self.partition, self.me), self.raft, messages))
-        super()._send(messages)
 
     def _install(self, fold: InstallFold) -> None:
         super()._install(fold)
