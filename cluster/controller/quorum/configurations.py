@@ -23,7 +23,7 @@ from cluster.controller.quorum.adapter import PySyncObjQuorum
 from cluster.controller.quorum.between import Between, Fetch, Follow, Here, News, Outcome, Pass, Piece, TurnedAway
 from cluster.controller.quorum.following import Following, Gathering
 from cluster.controller.quorum.serving import Serving
-from cluster.controller.quorum.storage import Beginning, Record, Storage
+from cluster.controller.quorum.storage import Beginning, Record, Storage, other_directory
 from cluster.errors import CorruptStorage, DiskFull, RefusedToStart
 from cluster.metadata import QuorumConfiguration, Seat
 from cluster.types import NodeId
@@ -92,6 +92,9 @@ class Quorums:
             )
         )
         newest = journals[-1] if journals else 0
+        if record is not None and not record.journal and newest < self._known.number:
+            self._storage.remove_before(self._known.number)  # the power went before that was done
+            newest = 0
         if newest > 1:
             journal, self._beginning = self._storage.open(newest)
             assert self._beginning is not None
@@ -273,7 +276,7 @@ class Quorums:
         if seat is None or self._known.number < 2 or now - self._fetched_s < FETCH_EVERY_S:
             return
         if seat.directory != self._directory():
-            self._turned_away = _other_directory(self._me, self._known.number)
+            self._turned_away = other_directory(self._me, self._known.number)
             return
         self._fetched_s = now
         self._tell_all(Fetch(number=self._known.number, directory=self._directory()))
@@ -362,7 +365,7 @@ class Quorums:
             return
         seat = self._beginning.configuration.seat_of(node)
         if seat is None or seat.directory != message.directory:
-            self._tell(node, TurnedAway(detail=_other_directory(node, message.number)))
+            self._tell(node, TurnedAway(detail=other_directory(node, message.number)))
             return
         self._serving.start_with(node, message.number, self._beginning.state)
 
@@ -388,11 +391,3 @@ class Quorums:
     def _tell_all(self, message: Between) -> None:
         for node in self._linked:
             self._tell(node, message)
-
-
-def _other_directory(node: NodeId, number: int) -> str:
-    return (
-        f"node {node} has a seat in the controller's quorum (configuration {number}) with another data directory: this "
-        f"one was wiped or exchanged. Start it with the data that it had, or replace it: riverrun cluster replace "
-        f"{node} --with NEW"
-    )

@@ -14,6 +14,7 @@ from cluster.controller.quorum.journal import DurableJournal
 from cluster.errors import CorruptStorage
 from cluster.log.whole_file import read_whole, write_whole
 from cluster.metadata import QuorumConfiguration
+from cluster.types import NodeId
 from cluster.world import Disk
 
 RECORD = "quorum"
@@ -87,3 +88,12 @@ class Storage:
     @staticmethod
     def _path(number: int) -> str:
         return JOURNAL if number == 1 else f"{JOURNAL}.{number}"
+
+
+def other_directory(node: NodeId, number: int) -> str:
+    """Why a node must not run whose seat is another directory's, and what to do."""
+    return (
+        f"node {node} has a seat in the controller's quorum (configuration {number}) with another data directory: this "
+        f"one was wiped or exchanged. Start it with the data that it had, or replace it: riverrun cluster replace "
+        f"{node} --with NEW"
+    )

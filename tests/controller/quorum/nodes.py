@@ -6,7 +6,7 @@ Each folds into the real state machine. What is acknowledged must be in every fo
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import Barrier, CreateTopic, Proposal, RegisterNode, Seal, encode
@@ -120,19 +120,29 @@ class Nodes:
 
     async def propose(self, node: NodeId, proposal: Proposal, steps: int = 100) -> bytes | RiverrunError | None:
         """Propose there and step until there is an answer; None: there is none in time."""
-        asked = asyncio.ensure_future(self.running[node].propose(encode(proposal), timeout_s=60))
+        return (await self.propose_all(node, [proposal], steps))[0]
+
+    async def propose_all(
+        self, node: NodeId, proposals: Sequence[Proposal], steps: int = 100
+    ) -> list[bytes | RiverrunError | None]:
+        """The same, one right behind the other."""
+        asked = [
+            asyncio.ensure_future(self.running[node].propose(encode(proposal), timeout_s=60)) for proposal in proposals
+        ]
         await asyncio.sleep(0)
         for _ in range(steps):
             self.step()
             for _ in range(4):
                 await asyncio.sleep(0)
-            if asked.done():
-                error = asked.exception()
-                assert error is None or isinstance(error, RiverrunError), repr(error)
-                return error or asked.result()
-        asked.cancel()
-        await asyncio.gather(asked, return_exceptions=True)
-        return None
+            if all(one.done() for one in asked):
+                break
+        for one in asked:
+            one.cancel()
+        answers: list[bytes | RiverrunError | None] = []
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            assert isinstance(answer, bytes | RiverrunError | asyncio.CancelledError), repr(answer)
+            answers.append(None if isinstance(answer, asyncio.CancelledError) else answer)
+        return answers
 
     def proposal(self, command: object = None) -> Proposal:
         """One that can be told from others."""

@@ -4,6 +4,9 @@ import random
 
 import pytest
 
+from cluster.controller.quorum.configurations import Quorums
+from cluster.controller.state import MetadataState
+from cluster.errors import RiverrunError
 from cluster.types import NodeId
 from tests.controller.quorum.nodes import Nodes
 
@@ -158,15 +161,46 @@ async def swarm(seed: int, nodes_class: type[Nodes] = Nodes) -> int:
         nodes.disks[node].crash_at_operation = None
         if node not in nodes.running:
             nodes.start(node)
-    last = nodes.topic()
-    await nodes.done(last)
-    acknowledged.add(last.command.name)  # type: ignore[union-attr]
+    await nodes.done(nodes.topic())
     await settled(nodes)
     assert {} == nodes.refused
     states = [sorted(names(nodes, node)) for node in nodes.nodes]
     assert [states[0]] * len(states) == states, "all folds are the same"
     assert set() == acknowledged - set(states[0]), "nothing acknowledged is lost"
     return nodes.folds[ONE].state.quorum.number - 1
+
+
+class AppliesBehindTheSeal(Quorums):
+    """A planted bug: the seal is not the last command."""
+
+    def _apply_in(self, number: int, command: bytes) -> bytes:
+        return super()._apply_in(number, command) or self._take(command)
+
+
+class BeginsWithoutTheState(Quorums):
+    """A planted bug: a new member takes its seat with nothing."""
+
+    def _fetch(self) -> None:
+        if self._has_seat(self._known) and self._known.number > 1:
+            state = MetadataState()
+            state.quorum = self._known
+            self._install(state.encode())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bug", [AppliesBehindTheSeal, BeginsWithoutTheState])
+async def test_planted_bugs_are_found(bug: type[Quorums]):
+    """The seeds would notice."""
+
+    class Buggy(Nodes):
+        quorums_class = bug
+
+    for seed in range(60):
+        try:
+            await swarm(seed, Buggy)
+        except (AssertionError, RiverrunError):
+            return
+    raise AssertionError("no seed has found it")
 
 
 @pytest.mark.slow
