@@ -9,7 +9,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 import msgspec
 
-from cluster.config import QUORUM_NODES_MAX, NodeConfig
+from cluster.config import NodeConfig
 from cluster.errors import RefusedToStart
 
 LOOPBACK = ("127.", "localhost:", "[::1]:")
@@ -92,10 +92,10 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise RefusedToStart(f"the configuration {path} lists peers without node {config.node} itself")
     if len({peer.node for peer in config.peers}) != len(config.peers):
         raise RefusedToStart(f"the configuration {path} lists a node twice among its peers")
-    if len(config.peers) > QUORUM_NODES_MAX:
+    if len(config.peers) > config.controller.nodes_max:
         raise RefusedToStart(
-            f"the configuration {path} lists {len(config.peers)} nodes; this version runs clusters of up to "
-            f"{QUORUM_NODES_MAX}"
+            f"the configuration {path} lists {len(config.peers)} nodes; controller.nodes_max is "
+            f"{config.controller.nodes_max}"
         )
     if not config.insecure:
         for name, listener in (("client", config.client), ("peer", config.peer), ("http", config.http)):

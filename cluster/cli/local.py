@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from cluster.cli.config_file import read_config, write_config
-from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
+from cluster.config import ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
 from cluster.errors import RefusedToStart
 
 PEER_PORT_STEP = 100
@@ -29,8 +29,8 @@ class LocalCluster:
         self, data_dir: Path, *, nodes: int = 3, port: int = 7171, host_environment: tuple[str, ...] = ()
     ) -> None:
         """`host_environment`: see ProcessingOptions."""
-        if not 1 <= nodes <= QUORUM_NODES_MAX:
-            raise RefusedToStart(f"a local cluster has 1 to {QUORUM_NODES_MAX} nodes, not {nodes}")
+        if not 1 <= nodes <= PEER_PORT_STEP:
+            raise RefusedToStart(f"a local cluster has 1 to {PEER_PORT_STEP} nodes, not {nodes}")
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port

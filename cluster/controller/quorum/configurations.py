@@ -68,7 +68,7 @@ class Quorums:
         """The newest that this node has heard of."""
         self._formed = False
         self._cleaned = 0
-        """The configuration before which nothing is kept any more."""
+        """Before this configuration nothing is kept any more."""
         self._beginning: Beginning | None = None
         """The newest one that this node can give."""
         self._sealed: Beginning | None = None
@@ -122,8 +122,8 @@ class Quorums:
         instance = self._instance
         if instance is not None and self._cleaned < instance.number == self._known.number and instance.is_formed():
             self._is_formed()
-        if self._known.number > (instance.number if instance is not None else 0):
-            self._fetch()
+        if not self._formed or self._number() < self._known.number:
+            self._catch_up()
         if self._instance is None:
             self._following.tick(self._members(), self._fold.applied())
         self._serving.tick(self.leader())
@@ -234,9 +234,7 @@ class Quorums:
         self._sealed = None
         self._end_instance()
         self._know(sealed.configuration)
-        log_event.info(
-            "quorum_sealed", node=self._me, configuration=sealed.configuration.number, members=self._known.members
-        )
+        log_event.info("quorum_sealed", configuration=sealed.configuration.number, members=self._known.members)
         if seated:
             self._begin(sealed.configuration, journal)
         elif instance is not None:
@@ -267,18 +265,26 @@ class Quorums:
             self._beginning = None
         self._storage.write_record(Record(configuration=self._known, journal=number if seated else 0))
         self._storage.remove_before(number + (not seated))
-        log_event.info("quorum_formed", node=self._me, configuration=number, member=seated)
+        log_event.info("quorum_formed", configuration=number, member=seated)
         self._tell_all(self._here())
+
+    def _catch_up(self) -> None:
+        """Whatever was lost on its way comes again: what this node says is out of date is answered with what is not."""
+        now = self._clock.monotonic_s()
+        if now - self._fetched_s >= FETCH_EVERY_S:
+            self._fetched_s = now
+            if not self._formed:
+                self._tell_all(self._here())
+            self._fetch()
 
     def _fetch(self) -> None:
         """Ask for the state that this node needs for its seat, of everyone, for anyone may be the one who has it."""
-        seat, now = self._known.seat_of(self._me), self._clock.monotonic_s()
-        if seat is None or self._known.number < 2 or now - self._fetched_s < FETCH_EVERY_S:
+        seat, number = self._known.seat_of(self._me), self._known.number
+        if seat is None or number < 2 or self._number() == number:
             return
         if seat.directory != self._directory():
             self._turned_away = other_directory(self._me, self._known.number)
             return
-        self._fetched_s = now
         self._tell_all(Fetch(number=self._known.number, directory=self._directory()))
 
     def _install(self, state: bytes) -> None:
@@ -286,9 +292,8 @@ class Quorums:
         beginning = Beginning(configuration=self._known, state=state)
         try:
             journal, _ = self._storage.open(self._known.number, beginning)
-        except DiskFull as error:
-            log_event.warning("controller_disk_full", detail=error.message)
-            return
+        except DiskFull:
+            return  # it comes again
         self._end_instance()
         self._beginning, self._sealed = beginning, None
         self._fold.restore(state)
@@ -324,19 +329,21 @@ class Quorums:
                 self._following.outcome(node, message)
 
     def _heard(self, node: NodeId, message: Here) -> None:
-        if message.number < self._known.number:
+        if message.number < self._known.number or (
+            message.number == self._known.number and self._formed > message.formed
+        ):
             self._tell(node, self._here())
             return
         if message.number > self._known.number:
             self._know(message.configuration(), formed=False)
             self._fetched_s = float("-inf")
             if self._instance is None:
-                self._storage.write_record(Record(configuration=self._known, journal=self._own_journal()))
-        if message.formed and not self._formed and message.number >= 2:
-            self._is_formed()
-
-    def _own_journal(self) -> int:
-        return self._beginning.configuration.number if self._beginning is not None else 0
+                own = self._beginning.configuration.number if self._beginning is not None else 0
+                self._storage.write_record(Record(configuration=self._known, journal=own))
+        if message.formed and not self._formed:
+            if message.number > 1:
+                self._is_formed()
+            self._formed = True
 
     def _follow_news(self, node: NodeId, message: News) -> None:
         for command in self._following.news(node, message, self._fold.applied()):
@@ -350,13 +357,13 @@ class Quorums:
             if state is not None:
                 self._fold.restore(state)
                 self._know(self._fold.quorum())
-        elif number == self._known.number and self._lacks(number):
+        elif number == self._known.number and number > 1 and self._has_seat(self._known) and self._number() < number:
             state = self._fetched.take(message)
             if state is not None:
                 self._install(state)
 
-    def _lacks(self, number: int) -> bool:
-        return self._has_seat(self._known) and (self._instance is None or self._instance.number < number)
+    def _number(self) -> int:
+        return self._instance.number if self._instance is not None else 0
 
     def _give(self, node: NodeId, message: Fetch) -> None:
         if self._beginning is None or self._beginning.configuration.number != message.number:

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from cluster.controller.commands import CreateTopic
 from cluster.controller.quorum.configurations import Quorums
 from cluster.controller.state import MetadataState
 from cluster.errors import RiverrunError
@@ -145,11 +146,12 @@ async def swarm(seed: int, nodes_class: type[Nodes] = Nodes) -> int:
             cut = chance.choice(nodes.nodes)
             nodes.allow = lambda one, other, cut=cut: cut not in {one, other}
         if nodes.running:
-            answer = await nodes.propose(
-                chance.choice(list(nodes.running)), proposal, steps=chance.choice((5, 60, 120))
-            )
-            if isinstance(answer, bytes) and proposal.command.__class__.__name__ == "CreateTopic":
-                acknowledged.add(proposal.command.name)  # type: ignore[union-attr]
+            asked = [proposal, nodes.topic()]  # the second stands right behind the first one in the log, maybe a seal
+            steps = chance.choice((5, 60, 120))
+            answers = await nodes.propose_all(chance.choice(list(nodes.running)), asked, steps=steps)
+            for one, answer in zip(asked, answers, strict=True):
+                if isinstance(answer, bytes) and isinstance(one.command, CreateTopic):
+                    acknowledged.add(one.command.name)
         if chance.random() < 0.5:
             nodes.allow = lambda _one, _other: True
         for node in down:
