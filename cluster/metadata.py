@@ -133,7 +133,7 @@ class NodeState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that has registered."""
+    """A node that is recorded. `directory`: which data directory it registered with; no other is this node's."""
 
     node: NodeId
     client_address: str
@@ -141,6 +141,36 @@ class Node:
     state: NodeState = NodeState.ALIVE
     version: str = ""
     rack: str = ""
+    draining: bool = False
+    directory: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A member of the controller's quorum: the node with that data directory, and no other one of its id.
+
+    `directory` is empty in the first configuration, which nodes form before any has registered.
+    """
+
+    node: NodeId
+    directory: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuorumConfiguration:
+    """Who decides. `number` counts from 1 and rises by one with every seal; messages and journals carry it."""
+
+    number: int
+    seats: tuple[Seat, ...] = ()
+
+    @property
+    def members(self) -> tuple[NodeId, ...]:
+        """The nodes."""
+        return tuple(seat.node for seat in self.seats)
+
+    def seat_of(self, node: NodeId) -> Seat | None:
+        """The node's seat, if it has one."""
+        return next((seat for seat in self.seats if seat.node == node), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +183,7 @@ class Delta:
     nodes: tuple[Node, ...] = ()
     apps: tuple[App, ...] = ()
     removed: tuple[str, ...] = ()
+    quorum: QuorumConfiguration | None = None
     resync: bool = False
 
 

@@ -20,13 +20,13 @@ def test_power_loss_at_every_operation_of_the_first_start() -> None:
         disk.crash_at_operation = stop
         crashed = False
         try:
-            claim_directory(disk, OURS, ONE)
+            claim_directory(disk, random.Random(1), OURS, ONE)
         except SimCrash:
             crashed = True
         disk.crash()
-        claim_directory(disk, OURS, ONE)
+        claim_directory(disk, random.Random(1), OURS, ONE)
         with pytest.raises(RefusedToStart, match="another cluster's"):
-            claim_directory(disk, OTHER, ONE)
+            claim_directory(disk, random.Random(1), OTHER, ONE)
         if not crashed:
             break
     assert stop > 4, "there were operations to crash at"
@@ -35,13 +35,13 @@ def test_power_loss_at_every_operation_of_the_first_start() -> None:
 def test_a_directory_belongs_to_one_node_of_one_cluster() -> None:
     """Neither another node nor another cluster gets it, and what is somebody else's is not touched."""
     disk = SimDisk(random.Random(1))
-    claim_directory(disk, OURS, ONE)
-    claim_directory(disk, OURS, ONE)
+    claim_directory(disk, random.Random(1), OURS, ONE)
+    claim_directory(disk, random.Random(1), OURS, ONE)
     for cluster, node in ((OURS, TWO), (OTHER, ONE)):
         with pytest.raises(RefusedToStart, match="choose another data_dir"):
-            claim_directory(disk, cluster, node)
+            claim_directory(disk, random.Random(1), cluster, node)
     strange = SimDisk(random.Random(2))
     strange.open("photos", create=True).close()
     with pytest.raises(RefusedToStart, match="not riverrun's"):
-        claim_directory(strange, OURS, ONE)
+        claim_directory(strange, random.Random(1), OURS, ONE)
     assert ["photos"] == strange.list(".")

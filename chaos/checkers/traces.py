@@ -77,7 +77,9 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
     for event in events:
         if event.scope != SCOPE or "term" not in event.value:
             continue
-        group = CONTROLLER if event.name.startswith(CONTROLLER) else event.value.get("partition")
+        group = event.value.get("partition")
+        if event.name.startswith(CONTROLLER):  # each configuration of the quorum has terms of its own
+            group = f"{CONTROLLER}/{event.value.get('configuration', 1)}"
         if not isinstance(group, str):
             continue
         term, node, replica = event.value["term"], event.value["node"], event.value.get("replica", 0)
@@ -103,7 +105,7 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
             )
         terms[mine] = term, line
     for (group, term), lead in sorted(leaders.items()):
-        real = {(node, replica) for node, replica in lead if replica or group == CONTROLLER}
+        real = {(node, replica) for node, replica in lead if replica or group.startswith(CONTROLLER)}
         told_only = {place for place in lead if place not in real and place[0] not in {node for node, _ in real}}
         if len(real) + len(told_only) > 1:
             lines = ", ".join(f"node {node} ({line})" for (node, _), line in sorted(lead.items()))

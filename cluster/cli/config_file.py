@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, TlsConfig
+from cluster.config import ListenerConfig, NodeConfig, TlsConfig
 from cluster.errors import RefusedToStart
 
 ENVIRONMENT = "RIVERRUN_"
@@ -118,10 +118,10 @@ def _check(config: NodeConfig, path: Path) -> None:
         raise RefusedToStart(f"the configuration {path} lists peers without node {config.node} itself")
     if len({peer.node for peer in config.peers}) != len(config.peers):
         raise RefusedToStart(f"the configuration {path} lists a node twice among its peers")
-    if len(config.peers) > QUORUM_NODES_MAX:
+    if len(config.peers) > config.controller.nodes_max:
         raise RefusedToStart(
-            f"the configuration {path} lists {len(config.peers)} nodes; this version runs clusters of up to "
-            f"{QUORUM_NODES_MAX}"
+            f"the configuration {path} lists {len(config.peers)} nodes; controller.nodes_max is "
+            f"{config.controller.nodes_max}"
         )
     if config.tls is not None:
         _check_tls(config.tls, path)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from cluster.cli.config_file import read_config, write_config
 from cluster.config import (
-    QUORUM_NODES_MAX,
     ListenerConfig,
     NodeConfig,
     PeerConfig,
@@ -46,8 +45,8 @@ class LocalCluster:
         speaks: Speaks = "plain",
     ) -> None:
         """`host_environment`: see ProcessingOptions. `speaks`: to clients; but for plain text, nodes have TLS, too."""
-        if not 1 <= nodes <= QUORUM_NODES_MAX:
-            raise RefusedToStart(f"a local cluster has 1 to {QUORUM_NODES_MAX} nodes, not {nodes}")
+        if not 1 <= nodes <= PEER_PORT_STEP:
+            raise RefusedToStart(f"a local cluster has 1 to {PEER_PORT_STEP} nodes, not {nodes}")
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port

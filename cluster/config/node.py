@@ -8,7 +8,7 @@ from cluster.config.storage import LogOptions, RaftOptions
 from cluster.config.tls import TlsConfig
 
 QUORUM_NODES_MAX = 5
-"""The controller's quorum, and for now the cluster: nodes outside of it do not hear of metadata yet."""
+"""The controller's quorum; a cluster may be larger (`ControllerOptions.nodes_max`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,10 @@ class NodeConfig:
     client: ListenerConfig
     peer: ListenerConfig
     peers: tuple[PeerConfig, ...]
-    """Every node of the cluster, this one included: the first cluster is formed by all of them."""
+    """Every node of the cluster, this one included: the first cluster is formed by all of them. Where this node `joins`
+    one, some that are there."""
+    joins: bool = False
+    """The cluster is there, and this node was recorded in it (`riverrun cluster add`)."""
     http: ListenerConfig | None = None
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""

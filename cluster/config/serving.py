@@ -131,6 +131,16 @@ class ControllerOptions:
     replicas_default: int = 3
     partitions_default: int = 1
     balance_interval_s: float = 5.0
+    nodes_max: int = 100
+    """Of the cluster; its quorum has at most five members, and the others follow."""
+    seat_lost_after_s: float = 60.0
+    """The seat of a member that is dead for so long goes to another node."""
+    seal_after_commands: int = 20_000
+    seal_after_bytes: int = 16 * MIB
+    """With so much in the journal the quorum is sealed to the same members: so a start replays no more than that."""
+    follow_commands_max: int = 10_000
+    """Commands that a member keeps for nodes that follow; who is further behind gets the whole state."""
+    state_piece_bytes: int = 512 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ class RegisterNode(msgspec.Struct, frozen=True, tag="register"):
     peer_address: str
     version: str
     rack: str
+    directory: bytes = b""
 
 
 class SetNodeState(msgspec.Struct, frozen=True, tag="node_state"):
@@ -109,6 +110,17 @@ class RemoveApp(msgspec.Struct, frozen=True, tag="remove_app"):
     topics: list[bytes] = []
 
 
+class Seal(msgspec.Struct, frozen=True, tag="seal"):
+    """The last command of the quorum's configuration `number` - 1: who the members are from now on.
+
+    `seats`: nodes with their data directories. Nothing behind it is applied; the new members begin with the state that
+    it leaves. With the same members it is what bounds the journal.
+    """
+
+    number: int
+    seats: list[tuple[int, bytes]]
+
+
 class Barrier(msgspec.Struct, frozen=True, tag="barrier"):
     """Nothing: whoever sees it applied has seen everything before it."""
 
@@ -125,6 +137,7 @@ Command = (
     | DeployApp
     | SetPaused
     | RemoveApp
+    | Seal
     | Barrier
 )
 

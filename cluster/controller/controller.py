@@ -25,15 +25,16 @@ from cluster.controller.commands import (
     Proposal,
     RegisterNode,
     RemoveApp,
+    Seal,
     SetNodeState,
     SetPaused,
     decode_answer,
-    decode_proposal,
     encode,
 )
+from cluster.controller.folding import Folding
 from cluster.controller.placement import place
-from cluster.controller.quorum import Quorum
-from cluster.controller.state import MetadataState
+from cluster.controller.quorum import Fold, Quorum
+from cluster.controller.seats import plan_seats, seal
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.metadata import App, Delta, Node, NodeState, Report, Topic, TopicConfig
@@ -46,27 +47,26 @@ WAIT_AGAIN_S = 0.05
 
 
 class Controller:
-    """One node's part in deciding. `make_quorum` gets the function that applies a command."""
+    """One node's part in deciding. `make_quorum` gets what commands fold into."""
 
     def __init__(
         self,
         *,
         me: NodeId,
-        make_quorum: Callable[[Callable[[bytes], bytes]], Quorum],
+        make_quorum: Callable[[Fold], Quorum],
         clock: Clock,
         random: Random,
         options: ControllerOptions,
     ) -> None:
-        self.state = MetadataState()
+        self._folding = Folding()
+        self.state = self._folding.state
         self._me = me
         self._clock = clock
         self._random = random
         self._options = options
-        self._quorum = make_quorum(self._apply)
+        self._quorum = make_quorum(self._folding)
         self._client = random.randbytes(CLIENT_BYTES)
         self._numbers = count(1)
-        self._subscribers: list[Callable[[Delta], None]] = []
-        self._applied = asyncio.Event()
         self._up: dict[NodeId, float] = {}
         self._down: dict[NodeId, float] = {}
         self._initialised: dict[ReplicaId, None] = {}
@@ -95,13 +95,12 @@ class Controller:
 
     def subscribe(self, subscriber: Callable[[Delta], None]) -> None:
         """Everything there is, now, and every change from now on."""
-        self._subscribers.append(subscriber)
-        subscriber(self.state.everything())
+        self._folding.subscribe(subscriber)
 
-    def receive(self, node: NodeId, body: bytes) -> None:
-        """A message of the quorum."""
+    def receive(self, node: NodeId, number: int, body: bytes) -> None:
+        """A message of the quorum, or about it."""
         try:
-            self._quorum.receive(node, body)
+            self._quorum.receive(node, number, body)
         except InvalidRequest as error:
             log_event.warning("quorum_message_refused", peer=node, detail=error.message)
 
@@ -230,6 +229,7 @@ class Controller:
                 peer_address=node.peer_address,
                 version=node.version,
                 rack=node.rack,
+                directory=node.directory,
             )
         )
         await self._wait_version(answer.version)
@@ -248,15 +248,6 @@ class Controller:
         return moves
 
     # --- the quorum's side
-
-    def _apply(self, data: bytes) -> bytes:
-        answer, delta = self.state.apply(decode_proposal(data))
-        if delta is not None:
-            for subscriber in self._subscribers:
-                subscriber(delta)
-        applied, self._applied = self._applied, asyncio.Event()
-        applied.set()
-        return encode(answer)
 
     async def _decide(self, command: Command) -> Answer:
         """Propose until the outcome is known; the same number all the time, so that it is done once.
@@ -287,7 +278,7 @@ class Controller:
         try:
             async with asyncio.timeout(self._options.command_timeout_s):
                 while self.state.version < version:
-                    await self._applied.wait()
+                    await self._folding.changed.wait()
         except TimeoutError:
             raise OutcomeUnknown("it was decided, but this node has not heard of it yet") from None
 
@@ -300,6 +291,8 @@ class Controller:
                 continue
             for command in self._noticed():
                 try:
+                    if isinstance(command, Seal):
+                        log_event.info("quorum_changes", configuration=command.number, seats=command.seats)
                     await self._decide(command)
                 except RiverrunError as error:
                     log_event.info("notice_again", command=type(command).__name__, reason=error.reason)
@@ -318,7 +311,24 @@ class Controller:
         pending = self._unrecorded()
         if pending:
             commands.append(MarkInitialised(replicas=pending))
+        if not commands and (sealing := self._seal()) is not None:
+            commands.append(sealing)
         return commands
+
+    def _seal(self) -> Seal | None:
+        """The next change of the quorum, or its journal's compaction; None: neither is due."""
+        options, now, state = self._options, self._clock.monotonic_s(), self.state
+        lost = {node for node, since_s in self._down.items() if now - since_s > options.seat_lost_after_s}
+        deciding = self._quorum.members()
+        planned = plan_seats(state.nodes, state.quorum, deciding, lost=lost)
+        reached = {self._me, *self._up, *deciding}
+        if planned is not None and all(node in reached for node, _ in planned.seats):
+            return planned
+        entries, size = self._quorum.weight()
+        whole = all(node in state.nodes and state.nodes[node].directory for node in deciding)
+        if whole and (entries > options.seal_after_commands or size > options.seal_after_bytes):
+            return seal(state.nodes, state.quorum, deciding)
+        return None
 
     def _unrecorded(self) -> list[int]:
         if not self._initialised:

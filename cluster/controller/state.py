@@ -25,10 +25,23 @@ from cluster.controller.commands import (
     Proposal,
     RegisterNode,
     RemoveApp,
+    Seal,
     SetNodeState,
     SetPaused,
 )
-from cluster.metadata import CONFIG_NAMES, App, Delta, Node, NodeState, Placement, Replica, Topic, TopicConfig
+from cluster.metadata import (
+    CONFIG_NAMES,
+    App,
+    Delta,
+    Node,
+    NodeState,
+    Placement,
+    QuorumConfiguration,
+    Replica,
+    Seat,
+    Topic,
+    TopicConfig,
+)
 from cluster.types import NodeId, ReplicaId, TopicId
 
 FORMAT = 1
@@ -41,6 +54,9 @@ class MetadataState:
 
     def __init__(self) -> None:
         self.version = 0
+        self.applied = 0
+        """How many proposals this is the fold of, from the first one of the cluster on."""
+        self.quorum = QuorumConfiguration(number=1)
         self.nodes: dict[NodeId, Node] = {}
         self.topics: dict[TopicId, Topic] = {}
         self.by_name: dict[str, TopicId] = {}
@@ -53,6 +69,7 @@ class MetadataState:
 
     def apply(self, proposal: Proposal) -> tuple[Answer, Delta | None]:
         """One command further; the delta if metadata changed."""
+        self.applied += 1
         key = (proposal.client, proposal.number)
         known = self._answers.get(key)
         if known is not None:
@@ -71,6 +88,7 @@ class MetadataState:
             deleted=tuple(self.deleted),
             nodes=tuple(self.nodes.values()),
             apps=tuple(self.apps.values()),
+            quorum=self.quorum,
             resync=True,
         )
 
@@ -100,6 +118,8 @@ class MetadataState:
                 return self._set_paused(command)
             case RemoveApp():
                 return self._remove(command)
+            case Seal():
+                return self._seal(command)
             case Barrier():
                 return self._done([]), None
 
@@ -117,20 +137,36 @@ class MetadataState:
         nodes: tuple[Node, ...] = (),
         changed: tuple[App, ...] = (),
         removed: tuple[str, ...] = (),
+        quorum: QuorumConfiguration | None = None,
         about: bytes = b"",
     ) -> tuple[Answer, Delta]:
         self.version += 1
         return self._done([], about), Delta(
-            version=self.version, topics=topics, deleted=deleted, nodes=nodes, apps=changed, removed=removed
+            version=self.version,
+            topics=topics,
+            deleted=deleted,
+            nodes=nodes,
+            apps=changed,
+            removed=removed,
+            quorum=quorum,
         )
 
     def _register(self, command: RegisterNode) -> tuple[Answer, Delta | None]:
+        known = self.nodes.get(NodeId(command.node))
+        if known is not None and known.directory and command.directory not in {b"", known.directory}:
+            return self._refused(
+                "REFUSED_TO_START",
+                f"node {command.node} registered with another data directory: this one was wiped or exchanged. Start "
+                f"it with the data that it had, or replace it: riverrun cluster replace {command.node} --with NEW",
+            )
         node = Node(
             node=NodeId(command.node),
             client_address=command.client_address,
             peer_address=command.peer_address,
             version=command.version,
             rack=command.rack,
+            draining=known is not None and known.draining,
+            directory=command.directory or (known.directory if known is not None else b""),
         )
         if self.nodes.get(node.node) == node:
             return self._done([]), None
@@ -230,6 +266,17 @@ class MetadataState:
         self.producers[name] = (producer, epoch)
         return self._done([producer, epoch])
 
+    def _seal(self, command: Seal) -> tuple[Answer, Delta | None]:
+        if command.number != self.quorum.number + 1:
+            return self._refused("UNAVAILABLE", f"the quorum is in configuration {self.quorum.number} by now")
+        seats = tuple(Seat(node=NodeId(node), directory=directory) for node, directory in command.seats)
+        known = {node.node: node.directory for node in self.nodes.values() if node.directory}
+        strange = next((seat.node for seat in seats if known.get(seat.node) != seat.directory), None)
+        if strange is not None or not seats or len({seat.node for seat in seats}) < len(seats):
+            return self._refused("INVALID_REQUEST", f"no quorum: {strange or 'a seat is doubled or none is there'}")
+        self.quorum = QuorumConfiguration(number=command.number, seats=seats)
+        return self._changed(quorum=self.quorum)
+
     # --- apps
 
     def _deploy(self, command: DeployApp) -> tuple[Answer, Delta | None]:
@@ -278,6 +325,8 @@ class MetadataState:
     def _plain(self) -> dict[str, Any]:
         return {
             "version": self.version,
+            "applied": self.applied,
+            "quorum": self.quorum,
             "nodes": list(self.nodes.values()),
             "topics": list(self.topics.values()),
             "deleted": self.deleted,
@@ -292,7 +341,7 @@ class MetadataState:
         """Become what was encoded."""
         version, plain = msgspec.msgpack.decode(data, type=tuple[int, _Plain])
         assert version == FORMAT, f"a state of format {version}"
-        self.version = plain.version
+        self.version, self.applied, self.quorum = plain.version, plain.applied, plain.quorum
         self.nodes = {node.node: node for node in plain.nodes}
         self.topics = {topic.id: topic for topic in plain.topics}
         self.by_name = {topic.name: topic.id for topic in plain.topics}
@@ -313,17 +362,12 @@ class _Plain(msgspec.Struct):
     next_producer: int
     answers: list[tuple[bytes, int, Answer]]
     apps: list[App] = []
+    applied: int = 0
+    quorum: QuorumConfiguration = QuorumConfiguration(number=1)
 
 
 def _with_state(node: Node, state: NodeState) -> Node:
-    return Node(
-        node=node.node,
-        client_address=node.client_address,
-        peer_address=node.peer_address,
-        state=state,
-        version=node.version,
-        rack=node.rack,
-    )
+    return replace(node, state=state)
 
 
 def _mark(placement: Placement, initialised: set[ReplicaId]) -> Placement:

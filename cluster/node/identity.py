@@ -1,34 +1,43 @@
-"""Whose data directory it is: one node's of one cluster, or nobody's."""
+"""Whose data directory it is: one node's of one cluster, or nobody's.
+
+A directory has an identity of its own, minted with it. The cluster knows a node by both, so a node that comes back with
+an empty disk is not taken for the one that has voted and stored.
+"""
 
 from cluster.errors import RefusedToStart
 from cluster.types import ClusterId, NodeId
-from cluster.world import Disk
+from cluster.world import Disk, Random
 
 VERSION = "0.1.0"
 IDENTITY_FILE = "node"
+DIRECTORY_BYTES = 8
 
 
-def claim_directory(disk: Disk, cluster: ClusterId, me: NodeId) -> None:
-    """Make the data directory this node's, or refuse one that is another's."""
+def claim_directory(disk: Disk, random: Random, cluster: ClusterId, me: NodeId) -> bytes:
+    """Make the data directory this node's, or refuse one that is another's; the directory's own identity."""
     expected = f"riverrun data 1\ncluster {cluster.hex()}\nnode {me}\n".encode()
     disk.make_directory(".")
+    new = IDENTITY_FILE + ".new"  # may be there already: half-made by a start that the power ended
     if IDENTITY_FILE in disk.list("."):
         file = disk.open(IDENTITY_FILE)
         found = file.read(0, 4096)
         file.close()
-        if found != expected:
+        own, _, directory = found.partition(b"directory ")
+        if own != expected:
             raise RefusedToStart(
                 f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace')!r}); "
                 f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
             )
-        return
-    new = IDENTITY_FILE + ".new"  # may be there already: half-made by a start that the power ended
-    if set(disk.list(".")) - {new}:
+        if directory:
+            return bytes.fromhex(directory.decode())  # one of an earlier version has none yet
+    elif set(disk.list(".")) - {new}:
         raise RefusedToStart("the data directory holds files that are not riverrun's: choose an empty data_dir")
+    identity = random.randbytes(DIRECTORY_BYTES)
     file = disk.open(new, create=True)
     file.truncate(0)
-    file.write(0, [expected])
+    file.write(0, [expected + b"directory " + identity.hex().encode() + b"\n"])
     file.sync()
     file.close()
     disk.rename(new, IDENTITY_FILE)
     disk.sync_directory(".")
+    return identity

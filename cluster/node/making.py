@@ -1,6 +1,6 @@
 """The parts of a node, each made from what the node has by then; in the order in which they are needed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from cluster.broker.admin_service import AdminService
@@ -15,7 +15,7 @@ from cluster.broker.routes import public_routes
 from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX
-from cluster.controller import Controller, PySyncObjQuorum
+from cluster.controller import Controller, Fold, Quorums
 from cluster.processing.assembly import Apps
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.around import Around
@@ -55,16 +55,17 @@ def make_controller(node: "Node") -> Controller:
     """Its part in deciding."""
     members = quorum_members(node)
 
-    def make_quorum(apply: Callable[[bytes], bytes]) -> PySyncObjQuorum:
-        return PySyncObjQuorum(
+    def make_quorum(fold: Fold) -> Quorums:
+        return Quorums(
             me=node.me,
-            members=members,
+            directory=lambda: node.directory,
+            first=() if node.config.joins else members,
             disk=node.world.disk,
             clock=node.world.clock,
             random=node.world.random,
             options=node.config.controller,
             send=node.send_quorum,
-            apply=apply,
+            fold=fold,
         )
 
     return Controller(
@@ -130,6 +131,7 @@ def make_apps(node: "Node", processing: Processing | None) -> Apps:
         outlets=node.outlets,
         clock=node.world.clock,
         hosts=processing.hosts if processing is not None else None,
+        nodes=lambda: len(node.neighbours),
     )
     if node.tasks is not None:
         apps.run_by(node.tasks)
@@ -144,7 +146,7 @@ def make_subscribing(node: "Node") -> SubscribeService:
         links=node.links,
         network=node.world.network,
         random=node.world.random,
-        peers=node.peer_addresses(),
+        peers=node.neighbours,
         make_topic=node.make_groups_topic,
         options=node.config.broker,
     )

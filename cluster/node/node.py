@@ -20,10 +20,11 @@ from cluster.broker.replica import Replica
 from cluster.config import NodeConfig
 from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import MachineOf, Writer
-from cluster.metadata import Code, Report, TopicConfig
+from cluster.metadata import Code, Delta, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
 from cluster.node import making
 from cluster.node.identity import VERSION, claim_directory
+from cluster.node.neighbours import Neighbours
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
@@ -36,8 +37,6 @@ from cluster.world import HttpApp, Listener, Route, World
 
 log_event = structlog.get_logger()
 
-QUORUM_CONFIGURATION = 1
-"""Membership of the controller's quorum is fixed in this version: every message carries this number."""
 GRACE_S = 2.0
 
 
@@ -66,6 +65,9 @@ class Node:
         self._listeners: list[Listener] = []
         self.supervisor = Supervisor(on_fatal=on_fatal)
         self.writer = Writer(world.disk)
+        self.directory = b""
+        """Of the data directory, once it is claimed."""
+        self.neighbours = Neighbours(config, world.disk)
         self.links = making.make_links(self)
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
@@ -75,7 +77,7 @@ class Node:
         self.publishing = PublishService(
             broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
         )
-        self.channels = PeerChannels(world.network, self.peer_addresses())
+        self.channels = PeerChannels(world.network, self.neighbours)
         self.outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels)
         self.tasks = making.make_tasks(self, processing) if processing is not None else None
         self.apps = making.make_apps(self, processing)
@@ -87,7 +89,9 @@ class Node:
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
         disk = self.world.disk
-        await disk.run(lambda: claim_directory(disk, self.cluster, self.me))
+        random = self.world.random
+        self.directory = await disk.run(lambda: claim_directory(disk, random, self.cluster, self.me))
+        await disk.run(self.neighbours.load)
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
         self.broker.start()
@@ -98,7 +102,7 @@ class Node:
         if self.config.tls is not None:
             routes |= self._routes  # of nodes that pass requests on, which prove here that they are nodes
         await self._listen(self.config.peer.bind, routes, public=False)
-        self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
+        self.links.set_peers(self.neighbours.others())
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
         self.supervisor.spawn_task(self.looking.run(), name="looking")
@@ -134,14 +138,10 @@ class Node:
         """A deployed file."""
         return await self.apps.store.read(code)
 
-    def peer_addresses(self) -> Mapping[NodeId, str]:
-        """Where the others are, as this node sees them."""
-        return {NodeId(peer.node): peer.peer for peer in self.config.peers}
-
     async def make_groups_topic(self, name: str) -> None:
         """With as many replicas as the cluster can have for good: so the first group waits for its nodes."""
         options = self.config.broker
-        replicas = min(options.group_replicas_max, len(self.config.peers))
+        replicas = min(options.group_replicas_max, len(self.neighbours))
         try:
             await self.controller.create_topic(
                 name, partitions=options.group_partitions, replicas=replicas, if_absent=True, config=TopicConfig()
@@ -186,15 +186,14 @@ class Node:
         """To another node; False if it is lost at once."""
         return self.links.send(to, message, lane_of(message))
 
-    def send_quorum(self, to: NodeId, body: bytes) -> bool:
-        """To another member of the controller's quorum."""
-        return self.links.send(to, QuorumEnvelope(configuration=QUORUM_CONFIGURATION, body=body), Lane.CONTROL)
+    def send_quorum(self, to: NodeId, number: int, body: bytes) -> bool:
+        """To another node, of that configuration of the controller's quorum, or (0) about it."""
+        return self.links.send(to, QuorumEnvelope(configuration=number, body=body), Lane.CONTROL)
 
     def tell_all(self, report: Report) -> None:
         """To every node, this one included."""
-        for peer in self.config.peers:
-            if peer.node != self.me:
-                self.send(NodeId(peer.node), report)
+        for node in self.links.peers():
+            self.send(node, report)
         self.controller.on_report(report)
 
     def on_message(self, node: NodeId, message: PeerMessage) -> None:
@@ -203,8 +202,7 @@ class Node:
             case ReplicaEnvelope():
                 self.broker.on_peer_message(message, node)
             case QuorumEnvelope(configuration=number, body=body):
-                if number == QUORUM_CONFIGURATION:
-                    self.controller.receive(node, body)
+                self.controller.receive(node, number, body)
             case Report():
                 self.broker.on_report(message)
                 self.controller.on_report(message)
@@ -235,16 +233,29 @@ class Node:
             peer_address=self.config.peer.address,
             rack=self.config.rack,
             version=VERSION,
+            directory=self.directory,
         )
         while True:
             try:
                 await self.controller.register_node(me)
+            except RefusedToStart:
+                raise  # another data directory is this node's: it must not run
             except RiverrunError as error:
                 log_event.debug("register_again", reason=error.reason)
                 await asyncio.sleep(self.config.broker.tick_s * 4)
             else:
-                self.controller.subscribe(self.broker.apply)
+                self.controller.subscribe(self._on_metadata)
                 return
+
+    def _on_metadata(self, delta: Delta) -> None:
+        """A decision: links first, so that whoever it names can be reached."""
+        if delta.nodes or delta.resync:
+            self._look_at_nodes()
+        self.broker.apply(delta)
+
+    def _look_at_nodes(self) -> None:
+        if self.neighbours.record(self.controller.state.nodes):
+            self.links.set_peers(self.neighbours.others())
 
     async def _balance(self) -> None:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""

@@ -1,6 +1,6 @@
 """What a node needs for apps, put together: the store of code, the service, and how it asks tasks."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from cluster.broker.broker import Broker
 from cluster.broker.forwarding import Forwarding
@@ -35,10 +35,13 @@ class Apps:
         outlets: Outlets,
         clock: Clock,
         hosts: Hosts | None,
+        nodes: Callable[[], int],
     ) -> None:
+        """`nodes`: how many there are."""
         options = config.processing
         self._decisions = decisions
-        self._replicas = min(config.broker.group_replicas_max, len(config.peers))
+        self._replicas = config.broker.group_replicas_max
+        self._nodes = nodes
         self.store = CodeStore(
             broker=broker,
             outlets=outlets,
@@ -80,6 +83,10 @@ class Apps:
     async def _make_code_topic(self, name: str) -> PartitionId:
         """With as many replicas as the cluster can have for good."""
         topic = await self._decisions.create_topic(
-            name, partitions=1, replicas=self._replicas, if_absent=True, config=TopicConfig(compacted=True)
+            name,
+            partitions=1,
+            replicas=min(self._replicas, self._nodes()),
+            if_absent=True,
+            config=TopicConfig(compacted=True),
         )
         return PartitionId(topic.id, 0)

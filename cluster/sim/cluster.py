@@ -9,6 +9,7 @@ from functools import partial
 from cluster.client.client import Client
 from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
 from cluster.errors import RiverrunError
+from cluster.metadata import Node as NodeInfo
 from cluster.node import Node
 from cluster.processing.surroundings import Processing
 from cluster.sim.clock import Host, SimClock, SimLoop
@@ -18,6 +19,7 @@ from cluster.sim.hosts import SimHosts
 from cluster.sim.network import Fabric, SimNetwork
 from cluster.sim.stores import SimStores
 from cluster.sim.world import sim_world
+from cluster.types import NodeId
 
 CLUSTER_ID = "5eed" * 8
 
@@ -31,6 +33,8 @@ class SimCluster:
     def __init__(self, loop: SimLoop, *, nodes: int = 3, latency_s: Sequence[float] = ()) -> None:
         self.loop = loop
         self.nodes = list(range(1, nodes + 1))
+        self._first = list(self.nodes)
+        """Who forms the cluster; the others join it."""
         self.fabric = Fabric(random.Random(loop.random.getrandbits(64)))
         self.disks = {
             node: SimDisk(
@@ -94,6 +98,31 @@ class SimCluster:
             return False
         self.running[number] = node
         return True
+
+    async def add(self, *, rack: str = "") -> int:
+        """Record one more node with the cluster, as an operator does, and start it; which it is."""
+        number = max(self.nodes) + 1
+        info = NodeInfo(
+            node=NodeId(number),
+            client_address=self._address(number),
+            peer_address=f"node-{number}:7271",
+            rack=rack,
+        )
+        await next(iter(self.running.values())).controller.register_node(info)
+        self.nodes.append(number)
+        self._give_disk(number)
+        await self.start(number)
+        return number
+
+    def wipe(self, number: int) -> None:
+        """A node's disk is exchanged for an empty one, while it does not run."""
+        assert number not in self.running
+        self._give_disk(number)
+
+    def _give_disk(self, number: int) -> None:
+        self.disks[number] = SimDisk(random.Random(self.loop.random.getrandbits(64)), latency_s=0.001)
+        self.disks[number].on_crash = partial(self._power_failed, number)
+        self.stores[number] = SimStores(random.Random(number))
 
     def crash(self, number: int) -> None:
         """The power of one node goes."""
@@ -168,9 +197,8 @@ class SimCluster:
         return f"node-{node}:7171"
 
     def _config(self, number: int) -> NodeConfig:
-        peers = tuple(
-            PeerConfig(node=node, peer=f"node-{node}:7271", client=self._address(node)) for node in self.nodes
-        )
+        named = self._first if number in self._first else self.nodes
+        peers = tuple(PeerConfig(node=node, peer=f"node-{node}:7271", client=self._address(node)) for node in named)
         return NodeConfig(
             cluster_id=CLUSTER_ID,
             node=number,
@@ -178,4 +206,5 @@ class SimCluster:
             client=ListenerConfig(bind=self._address(number)),
             peer=ListenerConfig(bind=f"node-{number}:7271"),
             peers=peers,
+            joins=number not in self._first,
         )

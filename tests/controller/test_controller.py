@@ -10,6 +10,7 @@ import pytest
 from cluster.config import ControllerOptions
 from cluster.controller.commands import AlterTopic, CreateTopic, DeleteTopic, Proposal, decode_proposal, encode
 from cluster.controller.controller import Controller
+from cluster.controller.quorum import Fold
 from cluster.errors import OutcomeUnknown, TopicExists, Unavailable
 from cluster.metadata import Node, Topic, TopicConfig
 from cluster.sim.clock import SimClock, SimLoop, simulate
@@ -22,8 +23,8 @@ Fate = Callable[["Known", bytes], bytes]
 class Known:
     """A quorum of one, which meets each proposal as it is told to; the last fate is that of all that follow."""
 
-    def __init__(self, apply: Callable[[bytes], bytes]) -> None:
-        self.apply = apply
+    def __init__(self, fold: Fold) -> None:
+        self.apply = fold.apply
         self.fates: list[Fate] = [Known.apply_it]
 
     def apply_it(self, command: bytes) -> bytes:
@@ -54,8 +55,8 @@ def with_controller(body: Callable[[Controller, Known], object]) -> Callable[[],
         assert isinstance(loop, SimLoop)
         made: list[Known] = []
 
-        def make(apply: Callable[[bytes], bytes]) -> Known:
-            made.append(Known(apply))
+        def make(fold: Fold) -> Known:
+            made.append(Known(fold))
             return made[0]
 
         controller = Controller(

@@ -1,12 +1,14 @@
 """PySyncObj, driven by us: its clock and chance handed in, its log on our journal, its messages on our links.
 
 It keeps its clock and randomness in module globals; they are set to this member's around every entry into it, so that
-several members can live in one process. It ticks when we say. No snapshot is ever made: the controller's commands are
-few, so the journal keeps them all, and the two holes of its snapshot transfer cannot be reached.
+several members can live in one process. It ticks when we say. One instance is one configuration of the quorum, with
+fixed members and a journal of its own. No snapshot is ever made: what bounds a journal is a seal, after which the next
+instance begins with the state so far (`configurations.py`); so the holes of its snapshot transfer cannot be reached.
 """
 
 import asyncio
 import functools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +20,6 @@ from pysyncobj import syncobj as module
 from pysyncobj.node import Node
 
 from cluster.config import ControllerOptions
-from cluster.controller.quorum import Apply
 from cluster.controller.quorum.guards import wrap
 from cluster.controller.quorum.journal import DurableJournal
 from cluster.controller.quorum.transport import LinkTransport, Send
@@ -37,6 +38,8 @@ TOLD_STATES = {
 }
 """In a node's log."""
 SURELY_NOT = {FAIL_REASON.QUEUE_FULL, FAIL_REASON.MISSING_LEADER, FAIL_REASON.NOT_LEADER, FAIL_REASON.REQUEST_DENIED}
+
+Apply = Callable[[bytes], bytes]
 
 _create_journal = module.createJournal
 module.createJournal = lambda journal: journal if isinstance(journal, DurableJournal) else _create_journal(journal)
@@ -71,7 +74,10 @@ class PySyncObjQuorum:
         options: ControllerOptions,
         send: Send,
         apply: Apply,
+        number: int = 1,
+        journal: DurableJournal | None = None,
     ) -> None:
+        self.number = number
         found = pysyncobj.__version__ if hasattr(pysyncobj, "__version__") else VERSION
         assert found == VERSION, f"the guards were proved for PySyncObj {VERSION}, not {found}"
         self._me = me
@@ -84,12 +90,15 @@ class PySyncObjQuorum:
         self._apply = apply
         self._core: _Machine | None = None
         self._transport: LinkTransport | None = None
-        self._journal: DurableJournal | None = None
+        self._journal = journal
         self._full = False
+        self._ended = False
 
     def start(self) -> None:
         """See Quorum."""
-        journal = self._journal = DurableJournal(self._disk, JOURNAL)
+        if self._journal is None:
+            self._journal = DurableJournal(self._disk, JOURNAL)
+        journal = self._journal
         options = self._options
         conf = SyncObjConf(
             autoTick=False,
@@ -111,7 +120,14 @@ class PySyncObjQuorum:
 
         def make_transport(core: SyncObj, self_node: Node, other_nodes: list[Node]) -> LinkTransport:
             self._transport = LinkTransport(
-                journal, self._send, self._clock, options.election_s_min, core, self_node, other_nodes
+                journal,
+                self._send,
+                self._clock,
+                options.election_s_min,
+                core,
+                self_node,
+                other_nodes,
+                forming=self.number == 1,
             )
             return self._transport
 
@@ -124,7 +140,7 @@ class PySyncObjQuorum:
                 nodeClass=Node,
                 transportClass=functools.partial(make_transport),
             )
-        log_event.info("controller_started", node=self._me, term=self._core.raftCurrentTerm)
+        log_event.info("controller_started", node=self._me, term=self._core.raftCurrentTerm, configuration=self.number)
 
     def tick(self) -> None:
         """See Quorum."""
@@ -140,6 +156,8 @@ class PySyncObjQuorum:
             raise InvalidRequest(
                 f"a controller's command takes {len(command)} bytes; {self._options.command_bytes_max} are allowed"
             )
+        if self._ended:
+            raise Unavailable("this configuration of the quorum has ended")
         core, _, _ = self._parts()
         done: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
 
@@ -154,8 +172,10 @@ class PySyncObjQuorum:
                 result, reason = await done
         except TimeoutError:
             raise OutcomeUnknown("the controller did not answer in time") from None
-        if reason == FAIL_REASON.SUCCESS:
+        if reason == FAIL_REASON.SUCCESS and result:
             return bytes(result)
+        if reason == FAIL_REASON.SUCCESS:  # it stands behind the seal, or another configuration's member took it
+            raise OutcomeUnknown("the quorum's configuration ended meanwhile")
         if reason in SURELY_NOT:
             raise Unavailable("the controller has no leader now")
         raise OutcomeUnknown("the controller's leader changed before the command was applied")
@@ -168,6 +188,26 @@ class PySyncObjQuorum:
     def is_leader(self) -> bool:
         """See Quorum."""
         return bool(self._parts()[0]._isLeader())  # noqa: SLF001
+
+    def is_formed(self) -> bool:
+        """Whether a majority of this configuration has agreed on anything: then those before it are not needed."""
+        return bool(self._parts()[0].raftCommitIndex > 1)
+
+    def weight(self) -> tuple[int, int]:
+        """How many entries its journal holds, in how many bytes."""
+        journal = self._parts()[2]
+        return len(journal), journal.size_bytes()
+
+    def end(self) -> None:
+        """Its configuration is over: it says nothing any more, and its journal is closed."""
+        core = self._parts()[0]
+        self._ended = True
+        with self._entered():
+            core.destroy()
+        notifier = core._SyncObj__pipeNotifier  # noqa: SLF001  it has no way to close its pipe
+        core._poller.unsubscribe(notifier._PipeNotifier__pipeR)  # noqa: SLF001
+        os.close(notifier._PipeNotifier__pipeR)  # noqa: SLF001
+        os.close(notifier._PipeNotifier__pipeW)  # noqa: SLF001
 
     def receive(self, node: NodeId, body: bytes) -> None:
         """See Quorum."""
@@ -193,7 +233,9 @@ class PySyncObjQuorum:
     def _tell_state(self, _: int, state: int) -> None:
         """For whoever looks for two leaders in one term, or for a term that fell."""
         if self._core is not None:
-            log_event.info(TOLD_STATES[state], node=self._me, term=self._core.raftCurrentTerm)
+            log_event.info(
+                TOLD_STATES[state], node=self._me, term=self._core.raftCurrentTerm, configuration=self.number
+            )
 
     def _with_transport(self, act: Callable[[LinkTransport], None]) -> None:
         if self._transport is not None:

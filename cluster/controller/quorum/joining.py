@@ -58,8 +58,8 @@ class Joining:
         if self._known_to:
             raise RefusedToStart(
                 f"this node's data directory is empty, but node {self._known_to} knows node {self._me} as one that has "
-                f"voted: it would break its promises if it began anew. Start it with the data that it had; replacing a "
-                f"node that lost its disk is not possible yet"
+                f"voted: it would break its promises if it began anew. Start it with the data that it had, or "
+                f"replace it: riverrun cluster replace {self._me} --with NEW"
             )
 
 

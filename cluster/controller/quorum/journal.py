@@ -10,6 +10,9 @@ record that cannot be read is damage if a later one knows that it was whole, whi
 torn by a power loss in mid-sync, was never acknowledged, and is wiped out. So that the last group is known to have been
 whole, too, a small record follows it, unsynced, as soon as there is nothing else to write.
 
+The journal of a later configuration of the quorum begins with the state that the seal of the one before it left: the
+file has its name only when that is on disk.
+
 Room is reserved ahead, durably, and records say how much: a file that is shorter has been cut, which is damage. A file
 begins its life with such a record; one of an earlier version gets it with its first group.
 """
@@ -30,7 +33,7 @@ _HEAD = struct.Struct("<IIQB")
 """Length, CRC32C over all the rest, up to where the file was synced before, kind."""
 _ENTRY = struct.Struct("<QQ")
 _ROOM = struct.Struct("<Q")
-ENTRY, TRUNCATE, META, ROOM = 1, 2, 3, 4
+ENTRY, TRUNCATE, META, ROOM, BEGINNING = 1, 2, 3, 4, 5
 NEW = ".new"
 RESERVE_BYTES = 8 * 1024
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -42,8 +45,11 @@ RawEntry = tuple[bytes, int, int]
 class DurableJournal(Journal):  # type: ignore[misc]
     """Behind PySyncObj's Journal interface, whose names are not ours."""
 
-    def __init__(self, disk: Disk, path: str) -> None:
+    def __init__(self, disk: Disk, path: str, beginning: bytes = b"") -> None:
+        """Open it; one that is not there is made, with `beginning` in it. DiskFull if there is no room for it."""
         self._path = path
+        self.beginning = b""
+        """What it was made with."""
         self._memory: list[RawEntry] = []
         self._on_disk: list[tuple[int, int]] = []
         self._meta: dict[str, Any] = {"term": 0, "vote": None, "commit": 1}
@@ -58,7 +64,7 @@ class DurableJournal(Journal):  # type: ignore[misc]
         self._failed = ""
         """How the disk failed."""
         self.syncs = 0
-        self._file = self._open(disk)
+        self._file = self._open(disk, beginning)
         self._load()
 
     # --- PySyncObj's interface
@@ -106,6 +112,10 @@ class DurableJournal(Journal):  # type: ignore[misc]
         """Whom this node voted for in it."""
         vote: str | None = self._meta["vote"]
         return vote
+
+    def size_bytes(self) -> int:
+        """What the file holds."""
+        return self._end
 
     def is_new(self) -> bool:
         """Whether this member has neither promised nor stored anything: PySyncObj's own first entry is no word."""
@@ -205,18 +215,28 @@ class DurableJournal(Journal):  # type: ignore[misc]
         """What stands there was never acknowledged. The file keeps its length, or it would seem to have been cut."""
         self._file.write(position, [bytes(max(self._file.size() - position, 0))])
 
-    def _open(self, disk: Disk) -> File:
+    def _open(self, disk: Disk, beginning: bytes) -> File:
         directory, name = self._path.rsplit("/", 1)
         if name in disk.list(directory):
             return disk.open(self._path)
         disk.make_directory(directory)
         disk.sync_directory(".")
         file = disk.open(self._path + NEW, create=True)
-        file.truncate(0)
-        file.allocate(RESERVE_BYTES)
-        file.write(0, [self._record(ROOM, _ROOM.pack(RESERVE_BYTES))])
-        file.sync()
-        file.close()
+        try:
+            file.truncate(0)
+            room = -(-(len(beginning) + RESERVE_BYTES) // RESERVE_BYTES) * RESERVE_BYTES
+            file.allocate(room)
+            records = [self._record(ROOM, _ROOM.pack(room))]
+            if beginning:
+                records.append(self._record(BEGINNING, beginning))
+            file.write(0, records)
+            file.sync()
+        except OSError as error:
+            if error.errno in FULL:
+                raise DiskFull(NO_ROOM) from error
+            raise
+        finally:
+            file.close()
         disk.rename(self._path + NEW, self._path)
         disk.sync_directory(directory)
         return disk.open(self._path)
@@ -257,6 +277,8 @@ class DurableJournal(Journal):  # type: ignore[misc]
             (index,) = struct.unpack("<Q", body)
             while self._memory and self._memory[-1][1] >= index:
                 self._memory.pop()
+        elif kind == BEGINNING:
+            self.beginning = body
         elif kind == ROOM:
             self._room_told = max(self._room_told, *_ROOM.unpack(body))
         else:
@@ -270,7 +292,7 @@ def _whole_record(data: bytes, position: int) -> tuple[int, int, bytes] | None:
     if start > len(data):
         return None
     length, crc, synced, kind = _HEAD.unpack_from(data, position)
-    if kind not in {ENTRY, TRUNCATE, META, ROOM} or start + length > len(data):
+    if kind not in {ENTRY, TRUNCATE, META, ROOM, BEGINNING} or start + length > len(data):
         return None
     body = data[start : start + length]
     return (synced, kind, body) if crc == _crc(synced, kind, body) else None

@@ -38,6 +38,8 @@ class LinkTransport(Transport):  # type: ignore[misc]
         core: SyncObj,
         self_node: Node,
         other_nodes: list[Node],
+        *,
+        forming: bool,
     ) -> None:
         super().__init__(core, self_node, other_nodes)
         self._core = core
@@ -48,7 +50,7 @@ class LinkTransport(Transport):  # type: ignore[misc]
         """How long without a leader before this member helps another into office."""
         self._members = len(other_nodes) + 1
         self._guards = Guards(core, journal)
-        self._joining = Joining(journal, self_node.id, other_nodes)
+        self._joining = Joining(journal, self_node.id, other_nodes if forming else ())  # later, seats say who is new
         self._linked: set[str] = set()
         self._gate_open = False
         self._heard_s = float("-inf")

@@ -1,0 +1,97 @@
+"""A cluster grows under load: nodes join, the controller's quorum with them, a member that is gone loses its seat."""
+
+import asyncio
+
+import pytest
+
+from cluster.errors import RiverrunError
+from cluster.sim.clock import SimLoop, simulate
+from cluster.sim.cluster import SimCluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+def _seats(cluster: SimCluster) -> set[tuple[int, ...]]:
+    """Who decides, as each running node sees it."""
+    return {tuple(node.controller.state.quorum.members) for node in cluster.running.values()}
+
+
+async def _until_seats(cluster: SimCluster, members: tuple[int, ...], within_s: float = 30.0) -> None:
+    for _ in range(int(within_s * 10)):
+        if _seats(cluster) == {members}:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"the seats are {_seats(cluster)}, not {members}")
+
+
+async def _make_topics(cluster: SimCluster, made: list[str], stop: asyncio.Event) -> None:
+    client = cluster.client("maker")
+    number = 0
+    while not stop.is_set():
+        number += 1
+        try:
+            await client.create_topic(f"t{number}", partitions=1, replicas=3)
+        except RiverrunError:
+            continue
+        made.append(f"t{number}")
+        await client.publish(f"t{number}", b"x")
+        await asyncio.sleep(1)
+    await client.abandon()
+
+
+async def _grows() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    made: list[str] = []
+    stop = asyncio.Event()
+    making = asyncio.create_task(_make_topics(cluster, made, stop))
+    for _ in range(3):
+        await cluster.add()
+        await asyncio.sleep(3)
+    await _until_seats(cluster, (1, 2, 3, 4, 5))
+    before = len(made)
+    cluster.crash(2)
+    await _until_seats(cluster, (1, 3, 4, 5, 6), within_s=120)
+    assert len(made) > before
+    await cluster.start(2)
+    await asyncio.sleep(5)
+    stop.set()
+    await making
+    await asyncio.sleep(3)
+    assert [] == cluster.fatal
+    assert {(1, 3, 4, 5, 6)} == _seats(cluster)
+    assert len(made) > 20
+    for node in cluster.running.values():
+        assert set() == set(made) - set(node.controller.state.by_name)
+        assert 6 == len(node.broker.directory.nodes)
+        assert 5 == len(node.links.peers())
+    assert 1 == len({node.controller.state.version for node in cluster.running.values()})
+
+
+def test_a_cluster_of_three_grows_to_six_and_loses_a_member_under_load() -> None:
+    """Three seats become five; the dead member's goes to the sixth node; no topic that was made is missing anywhere."""
+    simulate(_grows(), 1)
+
+
+async def _wiped() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    four = await cluster.add()
+    await asyncio.sleep(3)
+    cluster.crash(four)
+    cluster.wipe(four)
+    await cluster.start(four)
+    await asyncio.sleep(5)
+    assert [4] == [node for node, _ in cluster.fatal]
+    assert "riverrun cluster replace 4 --with NEW" in str(cluster.fatal[0][1])
+
+
+def test_a_wiped_node_under_its_old_id_is_told_how_to_replace_it() -> None:
+    """It has another data directory than the one that registered, and ends with a sentence."""
+    simulate(_wiped(), 1)
