@@ -131,6 +131,10 @@ class Controller:
         """Where decisions are made now, if that is known."""
         return self._quorum.leader()
 
+    def quorum_members(self) -> tuple[NodeId, ...]:
+        """The nodes that decide."""
+        return self._quorum.members()
+
     # --- decisions
 
     async def create_topic(

@@ -46,14 +46,9 @@ def make_links(node: "Node") -> Links:
     )
 
 
-def quorum_members(node: "Node") -> tuple[NodeId, ...]:
-    """The nodes that decide."""
-    return tuple(sorted(NodeId(peer.node) for peer in node.config.peers))[:QUORUM_NODES_MAX]
-
-
 def make_controller(node: "Node") -> Controller:
     """Its part in deciding."""
-    members = quorum_members(node)
+    members = tuple(sorted(NodeId(peer.node) for peer in node.config.peers))[:QUORUM_NODES_MAX]
 
     def make_quorum(fold: Fold) -> Quorums:
         return Quorums(
@@ -161,7 +156,7 @@ def make_looking(node: "Node") -> Looking:
         clock=node.world.clock,
         is_up=node.links.is_up,
         controller=node.controller.controller_node,
-        quorum=lambda: quorum_members(node),
+        quorum=node.controller.quorum_members,
         options=node.config.explain,
     )
 
