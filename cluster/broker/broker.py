@@ -33,7 +33,8 @@ from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import Closed, DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report, Topic
-from cluster.raft import Member, Membership
+from cluster.meters import Meters
+from cluster.raft import Member, Membership, Role
 from cluster.types import ClusterId, NodeId, PartitionId, TopicId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import World
@@ -48,6 +49,9 @@ TICK = Tick()
 
 class Broker:
     """Runs the replicas of one node. All its methods are called on the node's own loop."""
+
+    reconciled = False
+    """Whether what was assigned here when this node heard of it first was opened, or was looked for."""
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Broker:
         options: BrokerOptions,
         replica_class: type[Replica] = Replica,
         machine_of_topic: Callable[[str], MachineOf | None] = lambda _: None,
+        meters: Meters,
     ) -> None:
         self.me = me
         self.directory = Directory()
@@ -81,6 +86,7 @@ class Broker:
         self._options = options
         self._replica_class = replica_class
         self._machine_of_topic = machine_of_topic
+        self._meters = meters
         self.on_started: list[Callable[[Running], None]] = []
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
@@ -106,7 +112,6 @@ class Broker:
             raft=raft,
             broker=options,
         )
-
         self._compactor = Compactor(running=self.running, disk=world.disk, options=options, log=log)
 
     # --- from the node
@@ -164,7 +169,9 @@ class Broker:
 
     def _on_leader(self, replica: Replica) -> None:
         partition, raft = replica.partition, replica.raft
+        self._meters.elections += raft.role is Role.CANDIDATE
         if raft.is_leader:
+            self._meters.leader_changes += 1
             log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me, replica=raft.me)
             self.reports.leads(partition, raft.term)
             self.leaders.note(partition, self.me, raft.term)
@@ -233,6 +240,7 @@ class Broker:
             else:
                 self.directory.apply(delta)
                 for topic_id in delta.deleted:
+                    self._meters.forget(topic_id)
                     self.leaders.forget_topic(topic_id)
                     for listener in self.on_deleted:
                         await listener(topic_id)
@@ -247,6 +255,7 @@ class Broker:
                 for told in self.on_metadata:
                     told()
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
+            self.reconciled = True
             self._leader_changed.set()
 
     async def _reconcile(self, partition: PartitionId, placement: Placement, topic: Topic) -> Missing | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -13,6 +14,7 @@ from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, InvalidRequest, NotLeader, RiverrunError
 from cluster.metadata import Topic
+from cluster.meters import Meters
 from cluster.records import Batch, Receipt, Record
 from cluster.types import Durability, Offset, PartitionId, ProducerId
 from cluster.wire import api
@@ -23,14 +25,26 @@ from cluster.world import Call, Clock
 PUBLISH = "/riverrun.v1.StreamService/Publish"
 
 
+class Entered(NamedTuple):
+    """A batch on its way: where it went, how large it is, and since when, by the monotonic clock."""
+
+    reply: "asyncio.Future[Receipt]"
+    partition: PartitionId
+    size_bytes: int
+    began_s: float
+
+
 class PublishService:
     """Handlers of Publish and PublishStream."""
 
-    def __init__(self, *, broker: Broker, forwarding: Forwarding, clock: Clock, options: BrokerOptions) -> None:
+    def __init__(
+        self, *, broker: Broker, forwarding: Forwarding, clock: Clock, options: BrokerOptions, meters: Meters
+    ) -> None:
         self._broker = broker
         self._forwarding = forwarding
         self._clock = clock
         self._options = options
+        self._meters = meters
         self._next_keyless = 0
 
     # --- Publish
@@ -99,11 +113,13 @@ class PublishService:
             base_sequence=request.base_sequence,
         )
         check_batch(batch, self._options)
+        began_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._wait_s(call)):
                 receipt = await (await self._enter(running, partition, batch, durability, _expected_end(request)))
         except TimeoutError:
             raise DeadlineExceeded("the records were not acknowledged in time; they may still be") from None
+        self._acknowledged(receipt, partition, len(batch.payload), began_s)
         answer = api.receipt_to_pb(receipt, number)
         answer.checksum_by_node = True
         return answer
@@ -162,37 +178,62 @@ class PublishService:
         window: asyncio.Semaphore,
     ) -> None:
         under_way: set[asyncio.Future[Receipt]] = set()
+
+        def finished(entered: Entered, correlation: int) -> None:
+            under_way.discard(entered.reply)
+            answers.put_nowait(self._answer(correlation, entered))
+
         name = ""
         async for data in requests:
             await window.acquire()
             request = api.parse(stream_pb2.PublishStreamRequest, data)
             name = request.topic or name
             try:
-                reply, number = await self._begin(topic_of(name, request.topic_id), request)
+                entered = await self._begin(topic_of(name, request.topic_id), request)
             except RiverrunError as error:
-                answers.put_nowait(_failed(request.correlation, error))
+                answers.put_nowait(self._failed(request.correlation, error))
                 continue
-            under_way.add(reply)
-
-            def finished(
-                reply: "asyncio.Future[Receipt]", correlation: int = request.correlation, number: int = number
-            ) -> None:
-                under_way.discard(reply)
-                answers.put_nowait(_answer(correlation, number, reply))
-
-            reply.add_done_callback(finished)
+            under_way.add(entered.reply)
+            entered.reply.add_done_callback(
+                lambda _, entered=entered, correlation=request.correlation: finished(entered, correlation)  # type: ignore[misc]
+            )
         if under_way:
             await asyncio.wait(under_way)
 
-    async def _begin(
-        self, topic: Topic, request: stream_pb2.PublishStreamRequest
-    ) -> "tuple[asyncio.Future[Receipt], int]":
+    async def _begin(self, topic: Topic, request: stream_pb2.PublishStreamRequest) -> Entered:
+        began_s = self._clock.monotonic_s()
         partition = self._broker.directory.partition(topic, request.partition)
         batch = api.batch_from_pb(request.batch)
         check_batch(batch, self._options)
         durability = api.durability_from_pb(request.durability)
         running = self._broker.running.get(partition)
-        return await self._enter(running, partition, batch, durability, _expected_end(request)), request.partition
+        reply = await self._enter(running, partition, batch, durability, _expected_end(request))
+        return Entered(reply, partition, len(batch.payload), began_s)
+
+    def _answer(self, correlation: int, entered: Entered) -> bytes:
+        """A request's answer: its reply is done."""
+        reply, partition, size_bytes, began_s = entered
+        if reply.cancelled():
+            return self._failed(correlation, DeadlineExceeded("the request was cancelled"))
+        error = reply.exception()
+        if error is None:
+            self._acknowledged(reply.result(), partition, size_bytes, began_s)
+            return stream_pb2.PublishStreamResponse(
+                correlation=correlation, receipt=api.receipt_to_pb(reply.result(), partition.number)
+            ).SerializeToString()
+        assert isinstance(error, RiverrunError), error
+        return self._failed(correlation, error)
+
+    def _failed(self, correlation: int, error: RiverrunError) -> bytes:
+        self._meters.failed(error.reason)
+        return stream_pb2.PublishStreamResponse(
+            correlation=correlation, error=api.error_to_pb(error)
+        ).SerializeToString()
+
+    def _acknowledged(self, receipt: Receipt, partition: PartitionId, size_bytes: int, began_s: float) -> None:
+        self._meters.publish.observe(self._clock.monotonic_s() - began_s)
+        if not receipt.duplicate:
+            self._meters.traffic(partition.topic).published(size_bytes, receipt.record_count)
 
     # --- to the replica
 
@@ -238,19 +279,3 @@ def _expected_end(request: stream_pb2.PublishRequest | stream_pb2.PublishStreamR
     if request.expected_end < 0:
         raise InvalidRequest(f"a partition's end is 0 or more; {request.expected_end} cannot be expected")
     return Offset(request.expected_end)
-
-
-def _answer(correlation: int, number: int, reply: "asyncio.Future[Receipt]") -> bytes:
-    if reply.cancelled():
-        return _failed(correlation, DeadlineExceeded("the request was cancelled"))
-    error = reply.exception()
-    if error is None:
-        return stream_pb2.PublishStreamResponse(
-            correlation=correlation, receipt=api.receipt_to_pb(reply.result(), number)
-        ).SerializeToString()
-    assert isinstance(error, RiverrunError), error
-    return _failed(correlation, error)
-
-
-def _failed(correlation: int, error: RiverrunError) -> bytes:
-    return stream_pb2.PublishStreamResponse(correlation=correlation, error=api.error_to_pb(error)).SerializeToString()

@@ -66,6 +66,7 @@ async def _run(config: NodeConfig) -> int:
                 raise error  # it learnt from its peers that it must not run: the last line says why
             return 1
         log_event.info("node_stopping", node=config.node)
+        await node.drain()
     finally:
         await node.stop()
     return 0
