@@ -7,7 +7,7 @@ Source: https://www.w3.org/TR/trace-context/ (level 1, and what it says about ve
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from cluster.records import Header
 
@@ -45,3 +45,10 @@ def trace_headers(given: Mapping[str, str]) -> tuple[Header, ...]:
     if state and len(state) <= STATE_LENGTH_MAX and _STATE.fullmatch(state):
         headers += (Header(name=STATE, value=state.encode()),)
     return headers
+
+
+def traced(headers: Sequence[Header], trace: Sequence[Header]) -> Sequence[Header]:
+    """A record's headers with that trace, unless they have one."""
+    if not trace or any(header.name == PARENT for header in headers):
+        return headers
+    return (*headers, *trace)

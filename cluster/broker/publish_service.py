@@ -15,7 +15,8 @@ from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, InvalidRequest, NotLeader, RiverrunError
 from cluster.metadata import Topic
 from cluster.meters import Meters
-from cluster.records import Batch, Receipt, Record
+from cluster.records import Batch, Header, Receipt, Record
+from cluster.trace import trace_headers, traced
 from cluster.types import Durability, Offset, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import records_pb2, stream_pb2
@@ -50,7 +51,10 @@ class PublishService:
     # --- Publish
 
     async def publish(self, data: bytes, call: Call) -> bytes:
-        """Typed records from a thin client; the node encodes them and says so in the receipt."""
+        """Typed records from a thin client; the node encodes them and says so in the receipt.
+
+        A trace that came with the request (`traceparent`, `tracestate`) becomes that of the records that have none.
+        """
         request = api.parse(stream_pb2.PublishRequest, data)
         topic = self._broker.directory.topic_to_write(request.topic)
         durability = api.durability_from_pb(request.durability)
@@ -58,7 +62,8 @@ class PublishService:
         expected_end = _expected_end(request)
         if expected_end is not None and not request.HasField("partition"):
             raise InvalidRequest("a publish with an expected end names its partition")
-        groups = self._spread(topic, request, now)
+        trace = () if is_forwarded(call) else trace_headers(call.metadata())
+        groups = self._spread(topic, request, now, trace)
         if request.producer_id and len(groups) != 1:
             raise InvalidRequest("a publish with a producer id names its partition")
         answers = await asyncio.gather(
@@ -72,7 +77,9 @@ class PublishService:
             response.receipts.append(answer)
         return response.SerializeToString()
 
-    def _spread(self, topic: Topic, request: stream_pb2.PublishRequest, now: int) -> dict[int, list[Record]]:
+    def _spread(
+        self, topic: Topic, request: stream_pb2.PublishRequest, now: int, trace: tuple[Header, ...]
+    ) -> dict[int, list[Record]]:
         """The records by partition: as asked, by key, or all of those without a key to the next one in turn."""
         if not request.records:
             raise InvalidRequest("a publish holds at least one record")
@@ -81,9 +88,14 @@ class PublishService:
         groups: dict[int, list[Record]] = {}
         for item in request.records:
             record = api.record_from_pb(item, Offset(0))
+            if trace or not record.timestamp_ns:
+                record = Record(
+                    value=record.value,
+                    key=record.key,
+                    headers=traced(record.headers, trace),
+                    timestamp_ns=record.timestamp_ns or now,
+                )
             check_record(record, self._options)
-            if not record.timestamp_ns:
-                record = Record(value=record.value, key=record.key, headers=record.headers, timestamp_ns=now)
             if request.HasField("partition"):
                 number = request.partition
             elif record.key is None:
@@ -241,8 +253,15 @@ class PublishService:
         self, partition: PartitionId, batch: Batch, expected_end: Offset | None = None
     ) -> "asyncio.Future[Receipt]":
         """A batch that this node has sealed; NotLeader if the partition is not led here."""
-        running = self._broker.running.get(partition)
-        return await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, expected_end)
+        running, began_s = self._broker.running.get(partition), self._clock.monotonic_s()
+        reply = await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, expected_end)
+
+        def count(reply: "asyncio.Future[Receipt]") -> None:
+            if not reply.cancelled() and reply.exception() is None:
+                self._acknowledged(reply.result(), partition, len(batch.payload), began_s)
+
+        reply.add_done_callback(count)
+        return reply
 
     async def _enter(
         self,

@@ -14,20 +14,35 @@ if TYPE_CHECKING:
 log_event = structlog.get_logger()
 
 
+AGAIN_S = 0.25
+"""Who has not taken over may have been made only now, and not vote yet: it, or another one, is asked again."""
+
+
 async def hand_over(node: "Node") -> None:
     """Ask each partition's most current follower to lead; return when all do, or after `hand_over_s_max`.
 
-    Each is asked once: where all nodes stop together, nobody hands back what it was given.
+    What is led here at the beginning is meant: where all nodes stop together, nobody hands back what it was given.
     """
-    asked = {partition: to for partition in node.broker.running if (to := _successor(node, partition)) is not None}
-    for partition, to in asked.items():
-        node.broker.transfer(partition, to)
+    left = [partition for partition in node.broker.running if _successor(node, partition) is not None]
+    count = len(left)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(node.config.seeing.hand_over_s_max):
-            while left := [partition for partition in asked if _is_led(node, partition)]:
+            while left:
+                for partition in left:
+                    to = _successor(node, partition)
+                    if to is not None:
+                        node.broker.transfer(partition, to)
+                left = await _wait_handed_over(node, left)
+    log_event.info("leaders_handed_over", partitions=count - len(left), left=len(left))
+
+
+async def _wait_handed_over(node: "Node", partitions: list[PartitionId]) -> list[PartitionId]:
+    """Those that are led here still when all are not, or after a while."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(AGAIN_S):
+            while any(_is_led(node, partition) for partition in partitions):
                 await node.broker.wait_leader_change()
-    left = [partition for partition in asked if _is_led(node, partition)]
-    log_event.info("leaders_handed_over", partitions=len(asked) - len(left), left=len(left))
+    return [partition for partition in partitions if _is_led(node, partition)]
 
 
 def _is_led(node: "Node", partition: PartitionId) -> bool:

@@ -101,7 +101,7 @@ class _App:
             await answer(scope, receive, send)
 
     async def _records(self, request: Request) -> ASGIApp:
-        call = WebCall(_peer(request))
+        call = WebCall(_peer(request), headers=request.headers)
         if request.method == "POST":
             return await self._publishing.answer(request, call)
         if TYPE in (media_type(part) for part in request.headers.get("accept", "").split(",")):
