@@ -300,7 +300,7 @@ class Replica(Actor):
             "follower_forgot",
             partition=str(self.partition),
             replica=message.sender,
-            node=self._nodes[message.sender],
+            peer=self._nodes[message.sender],
             acknowledged=known,
             has=self.raft.match(message.sender),
             recovering=message.recovering,
