@@ -21,6 +21,7 @@ COMMANDS = {
     "app": ("cluster.cli.app", "Deploy apps, look at them, pause, remove and redrive them."),
     "route": ("cluster.cli.route", "Check, test and deploy route files."),
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
+    "explain": ("cluster.cli.explain", "Say who waits for whom, why, and what to do."),
     "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
     "cluster": ("cluster.cli.status", "Look at the cluster."),
 }

@@ -11,6 +11,7 @@ from cluster.client.app_admin import AppAdmin
 from cluster.client.appending import Appender, record_of
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
+from cluster.client.explaining import Explaining
 from cluster.client.group_admin import GroupAdmin
 from cluster.client.offsets import PartitionOffsets, get_offsets
 from cluster.client.positions import Place, Places
@@ -34,7 +35,7 @@ class Client:
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
     Topics and the cluster: see `Admin`, whose methods are the client's; groups: see `GroupAdmin`, apps:
-    `AppAdmin`, in the same way.
+    `AppAdmin`, and what is wrong: `Explaining`, in the same way.
     Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
@@ -67,6 +68,11 @@ class Client:
         self.resume_app = apps.resume_app
         self.remove_app = apps.remove_app
         self.redrive_app = apps.redrive_app
+        explaining = Explaining(self._calls, self._options)
+        self.explain_partition = explaining.explain_partition
+        self.explain_group = explaining.explain_group
+        self.explain_task = explaining.explain_task
+        self.explain_node = explaining.explain_node
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
         self._subscriptions: list[Subscription] = []

@@ -7,7 +7,7 @@ from cluster.config.clients import ClientOptions
 from cluster.config.node import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig
 from cluster.config.processing import ProcessingOptions, WorkerOptions
 from cluster.config.seeing import SeeingOptions
-from cluster.config.serving import BrokerOptions, ControllerOptions, HttpOptions, LinkOptions
+from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.sizes import KIB, MIB
 from cluster.config.storage import LogOptions, RaftOptions
 
@@ -18,6 +18,7 @@ __all__ = [
     "BrokerOptions",
     "ClientOptions",
     "ControllerOptions",
+    "ExplainOptions",
     "HttpOptions",
     "LinkOptions",
     "ListenerConfig",

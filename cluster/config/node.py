@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from cluster.config.processing import ProcessingOptions
 from cluster.config.seeing import SeeingOptions
-from cluster.config.serving import BrokerOptions, ControllerOptions, HttpOptions, LinkOptions
+from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.storage import LogOptions, RaftOptions
 
 QUORUM_NODES_MAX = 5
@@ -55,6 +55,7 @@ class NodeConfig:
     raft: RaftOptions = field(default_factory=RaftOptions)
     log: LogOptions = field(default_factory=LogOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
     links: LinkOptions = field(default_factory=LinkOptions)
     http_options: HttpOptions = field(default_factory=HttpOptions)
     controller: ControllerOptions = field(default_factory=ControllerOptions)

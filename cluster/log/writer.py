@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cluster.errors import DiskFailed, DiskFull, RiverrunError
 from cluster.log.log import Log
+from cluster.log.timing import Timing
 from cluster.log.write import Write, perform
 from cluster.meters import Meters
 from cluster.world import Clock, Disk
@@ -29,6 +30,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self.groups = 0
         """Groups written so far: each cost one sync."""
+        self.timing = Timing()
         self.busy_since_s: float | None = None
         """Since when the group that is under way is, by the monotonic clock; None: there is none."""
 
@@ -63,6 +65,7 @@ class Writer:
         try:
             if writes:
                 began_s = self.busy_since_s = self._clock.monotonic_s()
+                self.timing.begins(asyncio.get_running_loop().time())
                 full = await self._disk.run(
                     lambda: perform(self._disk, {key: write for key, (_, write) in writes.items()})
                 )
@@ -70,6 +73,7 @@ class Writer:
                 self.groups += 1
                 self._meters.fsync.observe(self._clock.monotonic_s() - began_s)
                 self._meters.written_bytes += sum(write.bytes for _, write in writes.values())
+                self.timing.ends(asyncio.get_running_loop().time(), wrote=writes, full=full)
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error
         for key, (log, write) in writes.items():

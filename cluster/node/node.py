@@ -101,6 +101,8 @@ class Node:
         self.apps = making.make_apps(self, processing)
         self.subscribing = making.make_subscribing(self)
         routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
+        self.looking = making.make_looking(self)
+        routes |= making.make_explaining(self, dict(routes)).routes()
         self._routes = timed(routes, self.meters, world.clock)
         self.seeing = Seeing(self)
 
@@ -120,6 +122,7 @@ class Node:
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
         self.supervisor.spawn_task(self.seeing.run(), name="seeing")
+        self.supervisor.spawn_task(self.looking.run(), name="looking")
         self.supervisor.spawn_task(self.apps.sweeping.run(), name="apps/sweep")
         app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
         await self._listen(self.config.client.bind, self._routes, public=True)

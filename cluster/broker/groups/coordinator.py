@@ -55,6 +55,16 @@ class Coordinator:
         """Whether the member's stream is there now."""
         return self._session(home, (group, member)) is not None
 
+    def grace_left_s(self, home: PartitionId, group: str, member: int) -> float | None:
+        """Until a member without a stream loses what it holds; None: it has one."""
+        timer = self._graces[home].get((group, member))
+        return None if timer is None else max(timer.when() - asyncio.get_running_loop().time(), 0.0)
+
+    def quiet_s(self, home: PartitionId, group: str, member: int, partition: PartitionId) -> float | None:
+        """For how long a member has committed nothing new of what it holds; None: its stream is not there."""
+        session = self._session(home, (group, member))
+        return None if session is None else session.quiet_s(partition)
+
     def _session(self, home: PartitionId, who: Who) -> Session | None:
         group, member = who
         return self._sessions[home].get(group, {}).get(member)
@@ -142,6 +152,7 @@ class Coordinator:
                 case "commit":
                     positions = [(*held_from_pb(held), Offset(held.position)) for held in request.commit.positions]
                     await session.room()
+                    session.commits(positions)
                     reply = await propose(running, commands.Commit(group, member, positions))
                     session.answer_when_done(request.commit.correlation, reply)
                 case "release":
