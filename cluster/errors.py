@@ -191,6 +191,12 @@ class OffsetConflict(RiverrunError):
     reason, code, fault = "OFFSET_CONFLICT", "ABORTED", Fault.CALLER
 
 
+class UnknownService(RiverrunError):
+    """No service of that name is at the listener whose health was asked for."""
+
+    reason, code, fault = "UNKNOWN_SERVICE", "NOT_FOUND", Fault.CALLER
+
+
 class UnknownGroup(RiverrunError):
     """No group of that name."""
 

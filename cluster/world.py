@@ -102,6 +102,9 @@ class Disk(Protocol):
     def free_bytes(self) -> int:
         """Room left for data."""
 
+    def total_bytes(self) -> int:
+        """Room that there is in all, used or not."""
+
     async def run(self, work: Callable[[], T]) -> T:
         """Run blocking disk work off the event loop, one at a time per node, in the order asked."""
 
@@ -194,7 +197,7 @@ class Network(Protocol):
     """gRPC's shape without gRPC: methods are full names such as `/riverrun.v1.StreamService/Publish`."""
 
     async def listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> Listener:
-        """Serve `routes` at `host:port`. `public` adds health and reflection. RefusedToStart if the port is taken."""
+        """Serve `routes` at `host:port`. `public` adds reflection. RefusedToStart if the port is taken."""
 
     def channel(self, address: str) -> Channel:
         """A channel to `host:port`; no I/O happens before its first use."""

@@ -7,6 +7,7 @@ tasks are escalated at once. `stop` ends everything in the opposite order of its
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,13 @@ class Supervisor:
         self._tasks[task] = None
         task.add_done_callback(self._task_ended)
         return task
+
+    def waiting(self) -> Counter[str]:
+        """Messages that wait in mailboxes, by the first part of their actors' names."""
+        counts: Counter[str] = Counter()
+        for name, (ref, _) in self._actors.items():
+            counts[name.partition("/")[0]] += ref.waiting
+        return counts
 
     async def stop(self) -> None:
         """Stop actors, the youngest first, then background tasks."""

@@ -34,7 +34,8 @@ from cluster.config import BrokerOptions, LogOptions, RaftOptions
 from cluster.errors import Closed, DiskFull, Overloaded, RiverrunError
 from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
 from cluster.metadata import Delta, Placement, Report, Topic
-from cluster.raft import Member, Membership
+from cluster.meters import Meters
+from cluster.raft import Member, Membership, Role
 from cluster.types import ClusterId, NodeId, PartitionId, TopicId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import World
@@ -49,6 +50,9 @@ TICK = Tick()
 
 class Broker:
     """Runs the replicas of one node. All its methods are called on the node's own loop."""
+
+    reconciled = False
+    """Whether what was assigned here when this node heard of it first was opened, or was looked for."""
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Broker:
         options: BrokerOptions,
         replica_class: type[Replica] = Replica,
         machine_of_topic: Callable[[str], MachineOf | None] = lambda _: None,
+        meters: Meters,
     ) -> None:
         self.me = me
         self.directory = Directory()
@@ -76,8 +81,7 @@ class Broker:
         self._deltas: asyncio.Queue[Delta] = asyncio.Queue()
         self._cluster, self._world = cluster, world
         self._supervisor, self._tell_all = supervisor, tell_all
-        self._log_options = log
-        self._options = options
+        self._log_options, self._options, self._meters = log, options, meters
         self._replica_class = replica_class
         self._machine_of_topic = machine_of_topic
         self.on_started: list[Callable[[Running], None]] = []
@@ -166,7 +170,9 @@ class Broker:
 
     def _on_leader(self, replica: Replica) -> None:
         partition, raft = replica.partition, replica.raft
+        self._meters.elections += raft.role is Role.CANDIDATE
         if raft.is_leader:
+            self._meters.leader_changes += 1
             log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me, replica=raft.me)
             self.reports.leads(partition, raft.term)
             self.leaders.note(partition, self.me, raft.term)
@@ -239,6 +245,7 @@ class Broker:
             else:
                 self.directory.apply(delta)
                 for topic_id in delta.deleted:
+                    self._meters.forget(topic_id)
                     self.leaders.forget_topic(topic_id)
                     for listener in self.on_deleted:
                         await listener(topic_id)
@@ -253,6 +260,7 @@ class Broker:
                 for told in self.on_metadata:
                     told()
             missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
+            self.reconciled = True
             self._leader_changed.set()
 
     async def _reconcile(self, partition: PartitionId, placement: Placement, topic: Topic) -> Missing | None:

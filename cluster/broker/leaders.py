@@ -21,6 +21,10 @@ class LeaderTable:
     def __init__(self) -> None:
         self._leaders: dict[PartitionId, Leader] = {}
 
+    def __len__(self) -> int:
+        """Partitions whose leader is known."""
+        return len(self._leaders)
+
     def get(self, partition: PartitionId) -> Leader | None:
         """The believed leader."""
         return self._leaders.get(partition)

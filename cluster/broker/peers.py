@@ -95,7 +95,7 @@ class Peers:
                 "follower_forgot",
                 partition=str(self._partition),
                 replica=message.sender,
-                node=node,
+                peer=node,
                 acknowledged=known,
                 has=raft.match(message.sender),
                 recovering=message.recovering,

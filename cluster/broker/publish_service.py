@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -13,7 +14,9 @@ from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, InvalidRequest, NotLeader, RiverrunError
 from cluster.metadata import Topic
-from cluster.records import Batch, Receipt, Record
+from cluster.meters import Meters
+from cluster.records import Batch, Header, Receipt, Record
+from cluster.trace import trace_headers, traced
 from cluster.types import Durability, Offset, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import records_pb2, stream_pb2
@@ -23,20 +26,35 @@ from cluster.world import Call, Clock
 PUBLISH = "/riverrun.v1.StreamService/Publish"
 
 
+class Entered(NamedTuple):
+    """A batch on its way: where it went, how large it is, and since when, by the monotonic clock."""
+
+    reply: "asyncio.Future[Receipt]"
+    partition: PartitionId
+    size_bytes: int
+    began_s: float
+
+
 class PublishService:
     """Handlers of Publish and PublishStream."""
 
-    def __init__(self, *, broker: Broker, forwarding: Forwarding, clock: Clock, options: BrokerOptions) -> None:
+    def __init__(
+        self, *, broker: Broker, forwarding: Forwarding, clock: Clock, options: BrokerOptions, meters: Meters
+    ) -> None:
         self._broker = broker
         self._forwarding = forwarding
         self._clock = clock
         self._options = options
+        self._meters = meters
         self._next_keyless = 0
 
     # --- Publish
 
     async def publish(self, data: bytes, call: Call) -> bytes:
-        """Typed records from a thin client; the node encodes them and says so in the receipt."""
+        """Typed records from a thin client; the node encodes them and says so in the receipt.
+
+        A trace that came with the request (`traceparent`, `tracestate`) becomes that of the records that have none.
+        """
         request = api.parse(stream_pb2.PublishRequest, data)
         topic = self._broker.directory.topic_to_write(request.topic)
         durability = api.durability_from_pb(request.durability)
@@ -44,7 +62,8 @@ class PublishService:
         expected_end = _expected_end(request)
         if expected_end is not None and not request.HasField("partition"):
             raise InvalidRequest("a publish with an expected end names its partition")
-        groups = self._spread(topic, request, now)
+        trace = () if is_forwarded(call) else trace_headers(call.metadata())
+        groups = self._spread(topic, request, now, trace)
         if request.producer_id and len(groups) != 1:
             raise InvalidRequest("a publish with a producer id names its partition")
         answers = await asyncio.gather(
@@ -58,7 +77,9 @@ class PublishService:
             response.receipts.append(answer)
         return response.SerializeToString()
 
-    def _spread(self, topic: Topic, request: stream_pb2.PublishRequest, now: int) -> dict[int, list[Record]]:
+    def _spread(
+        self, topic: Topic, request: stream_pb2.PublishRequest, now: int, trace: tuple[Header, ...]
+    ) -> dict[int, list[Record]]:
         """The records by partition: as asked, by key, or all of those without a key to the next one in turn."""
         if not request.records:
             raise InvalidRequest("a publish holds at least one record")
@@ -67,9 +88,14 @@ class PublishService:
         groups: dict[int, list[Record]] = {}
         for item in request.records:
             record = api.record_from_pb(item, Offset(0))
+            if trace or not record.timestamp_ns:
+                record = Record(
+                    value=record.value,
+                    key=record.key,
+                    headers=traced(record.headers, trace),
+                    timestamp_ns=record.timestamp_ns or now,
+                )
             check_record(record, self._options)
-            if not record.timestamp_ns:
-                record = Record(value=record.value, key=record.key, headers=record.headers, timestamp_ns=now)
             if request.HasField("partition"):
                 number = request.partition
             elif record.key is None:
@@ -99,11 +125,13 @@ class PublishService:
             base_sequence=request.base_sequence,
         )
         check_batch(batch, self._options)
+        began_s = self._clock.monotonic_s()
         try:
             async with asyncio.timeout(self._wait_s(call)):
                 receipt = await (await self._enter(running, partition, batch, durability, _expected_end(request)))
         except TimeoutError:
             raise DeadlineExceeded("the records were not acknowledged in time; they may still be") from None
+        self._acknowledged(receipt, partition, len(batch.payload), began_s)
         answer = api.receipt_to_pb(receipt, number)
         answer.checksum_by_node = True
         return answer
@@ -162,37 +190,62 @@ class PublishService:
         window: asyncio.Semaphore,
     ) -> None:
         under_way: set[asyncio.Future[Receipt]] = set()
+
+        def finished(entered: Entered, correlation: int) -> None:
+            under_way.discard(entered.reply)
+            answers.put_nowait(self._answer(correlation, entered))
+
         name = ""
         async for data in requests:
             await window.acquire()
             request = api.parse(stream_pb2.PublishStreamRequest, data)
             name = request.topic or name
             try:
-                reply, number = await self._begin(topic_of(name, request.topic_id), request)
+                entered = await self._begin(topic_of(name, request.topic_id), request)
             except RiverrunError as error:
-                answers.put_nowait(_failed(request.correlation, error))
+                answers.put_nowait(self._failed(request.correlation, error))
                 continue
-            under_way.add(reply)
-
-            def finished(
-                reply: "asyncio.Future[Receipt]", correlation: int = request.correlation, number: int = number
-            ) -> None:
-                under_way.discard(reply)
-                answers.put_nowait(_answer(correlation, number, reply))
-
-            reply.add_done_callback(finished)
+            under_way.add(entered.reply)
+            entered.reply.add_done_callback(
+                lambda _, entered=entered, correlation=request.correlation: finished(entered, correlation)  # type: ignore[misc]
+            )
         if under_way:
             await asyncio.wait(under_way)
 
-    async def _begin(
-        self, topic: Topic, request: stream_pb2.PublishStreamRequest
-    ) -> "tuple[asyncio.Future[Receipt], int]":
+    async def _begin(self, topic: Topic, request: stream_pb2.PublishStreamRequest) -> Entered:
+        began_s = self._clock.monotonic_s()
         partition = self._broker.directory.partition(topic, request.partition)
         batch = api.batch_from_pb(request.batch)
         check_batch(batch, self._options)
         durability = api.durability_from_pb(request.durability)
         running = self._broker.running.get(partition)
-        return await self._enter(running, partition, batch, durability, _expected_end(request)), request.partition
+        reply = await self._enter(running, partition, batch, durability, _expected_end(request))
+        return Entered(reply, partition, len(batch.payload), began_s)
+
+    def _answer(self, correlation: int, entered: Entered) -> bytes:
+        """A request's answer: its reply is done."""
+        reply, partition, size_bytes, began_s = entered
+        if reply.cancelled():
+            return self._failed(correlation, DeadlineExceeded("the request was cancelled"))
+        error = reply.exception()
+        if error is None:
+            self._acknowledged(reply.result(), partition, size_bytes, began_s)
+            return stream_pb2.PublishStreamResponse(
+                correlation=correlation, receipt=api.receipt_to_pb(reply.result(), partition.number)
+            ).SerializeToString()
+        assert isinstance(error, RiverrunError), error
+        return self._failed(correlation, error)
+
+    def _failed(self, correlation: int, error: RiverrunError) -> bytes:
+        self._meters.failed(error.reason)
+        return stream_pb2.PublishStreamResponse(
+            correlation=correlation, error=api.error_to_pb(error)
+        ).SerializeToString()
+
+    def _acknowledged(self, receipt: Receipt, partition: PartitionId, size_bytes: int, began_s: float) -> None:
+        self._meters.publish.observe(self._clock.monotonic_s() - began_s)
+        if not receipt.duplicate:
+            self._meters.traffic(partition.topic).published(size_bytes, receipt.record_count)
 
     # --- to the replica
 
@@ -200,8 +253,15 @@ class PublishService:
         self, partition: PartitionId, batch: Batch, expected_end: Offset | None = None
     ) -> "asyncio.Future[Receipt]":
         """A batch that this node has sealed; NotLeader if the partition is not led here."""
-        running = self._broker.running.get(partition)
-        return await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, expected_end)
+        running, began_s = self._broker.running.get(partition), self._clock.monotonic_s()
+        reply = await self._enter(running, partition, batch, Durability.MAJORITY_SYNCED, expected_end)
+
+        def count(reply: "asyncio.Future[Receipt]") -> None:
+            if not reply.cancelled() and reply.exception() is None:
+                self._acknowledged(reply.result(), partition, len(batch.payload), began_s)
+
+        reply.add_done_callback(count)
+        return reply
 
     async def _enter(
         self,
@@ -238,19 +298,3 @@ def _expected_end(request: stream_pb2.PublishRequest | stream_pb2.PublishStreamR
     if request.expected_end < 0:
         raise InvalidRequest(f"a partition's end is 0 or more; {request.expected_end} cannot be expected")
     return Offset(request.expected_end)
-
-
-def _answer(correlation: int, number: int, reply: "asyncio.Future[Receipt]") -> bytes:
-    if reply.cancelled():
-        return _failed(correlation, DeadlineExceeded("the request was cancelled"))
-    error = reply.exception()
-    if error is None:
-        return stream_pb2.PublishStreamResponse(
-            correlation=correlation, receipt=api.receipt_to_pb(reply.result(), number)
-        ).SerializeToString()
-    assert isinstance(error, RiverrunError), error
-    return _failed(correlation, error)
-
-
-def _failed(correlation: int, error: RiverrunError) -> bytes:
-    return stream_pb2.PublishStreamResponse(correlation=correlation, error=api.error_to_pb(error)).SerializeToString()

@@ -16,10 +16,11 @@ from cluster.broker.running import Running
 from cluster.config import BrokerOptions
 from cluster.errors import DeadlineExceeded, NotLeader, RiverrunError
 from cluster.metadata import Topic
+from cluster.meters import Meters
 from cluster.types import Offset, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
-from cluster.world import Call
+from cluster.world import Call, Clock
 
 READ = "/riverrun.v1.StreamService/Read"
 GET_OFFSETS = "/riverrun.v1.StreamService/GetOffsets"
@@ -28,24 +29,34 @@ GET_OFFSETS = "/riverrun.v1.StreamService/GetOffsets"
 class ReadService:
     """Handlers of Read and GetOffsets."""
 
-    def __init__(self, *, broker: Broker, forwarding: Forwarding, options: BrokerOptions) -> None:
+    def __init__(
+        self, *, broker: Broker, forwarding: Forwarding, options: BrokerOptions, clock: Clock, meters: Meters
+    ) -> None:
+        self.clock = clock
+        self.meters = meters
+        self.open = 0
+        """Read calls that are under way."""
         self._broker = broker
         self._forwarding = forwarding
         self._options = options
 
     async def read(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """See the proto."""
-        request = api.parse(stream_pb2.ReadRequest, await anext(requests, b""))
-        topic = self._broker.directory.topic(request.topic, request.topic_id)
-        partitions = [self._broker.directory.partition(topic, number) for number in _numbers(request, topic)]
-        forwarded = is_forwarded(call)
-        loops = [PartitionRead(self, topic, partition, request, forwarded=forwarded) for partition in partitions]
-        if len(loops) == 1:
-            async for message in loops[0].messages():
+        self.open += 1
+        try:
+            request = api.parse(stream_pb2.ReadRequest, await anext(requests, b""))
+            topic = self._broker.directory.topic(request.topic, request.topic_id)
+            partitions = [self._broker.directory.partition(topic, number) for number in _numbers(request, topic)]
+            forwarded = is_forwarded(call)
+            loops = [PartitionRead(self, topic, partition, request, forwarded=forwarded) for partition in partitions]
+            streams = [loop.messages() for loop in loops]
+            async for message in streams[0] if len(streams) == 1 else merged(streams):
                 yield message
-            return
-        async for message in merged([loop.messages() for loop in loops]):
-            yield message
+        except RiverrunError as error:
+            self.meters.failed(error.reason)
+            raise
+        finally:
+            self.open -= 1
 
     async def get_offsets(self, data: bytes, call: Call) -> bytes:
         """See the proto. Every partition is asked at its leader."""
@@ -197,12 +208,19 @@ class PartitionRead:
             yield delivery.standing(position, end)  # the reader learns where it stands before anything comes
         bytes_max = self._service.options.read_chunk_bytes_max
         bytes_max = min(self._request.window_bytes or bytes_max, bytes_max)
+        clock, meters, traffic = self._service.clock, self._service.meters, None
         while True:
             await replica.readers.wait_beyond(position)
             if not replica.raft.is_leader:
                 raise replica.not_leader()
+            began_s = clock.monotonic_s()
+            traffic = traffic or meters.traffic(self._partition.topic)
             entries = replica.log.read(position, last=replica.raft.commit, bytes_max=bytes_max)
             for answer in delivery.answers(entries, position, replica.readers.end):
+                if began_s:
+                    meters.fetch.observe(clock.monotonic_s() - began_s)
+                    began_s = 0.0  # from here on the time is the reader's
+                traffic.fetched(len(answer.message), answer.position - position)
                 position = answer.position
                 yield answer.message
                 if answer.done:

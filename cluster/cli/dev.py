@@ -52,7 +52,7 @@ LOOK_S = 0.5
     "speaks",
     is_flag=False,
     flag_value="tls",
-    default="plain",
+    default=None,
     type=click.Choice(["tls", "mutual"]),
     metavar="[tls|mutual]",
     help="Speak TLS, with throw-away certificates; mutual: and take only clients that show one.",
@@ -64,14 +64,14 @@ def command(
     apps: tuple[Path, ...],
     routes: tuple[Path, ...],
     partitions: int,
-    speaks: Speaks,
+    speaks: Speaks | None,
 ) -> None:
     """Run a local cluster in the foreground.
 
     Ctrl-C stops it; its data stays and the next start continues with it. What apps and routes find in the environment
     (secrets, such as ${PASSWORD}) is that of this command.
     """
-    local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",), speaks=speaks)
+    local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",), speaks=speaks or "plain")
     look_after = DevApps((*apps, *routes), local.address(1), partitions, local.tls)
     raise SystemExit(asyncio.run(_run(local, look_after)))
 

@@ -89,12 +89,17 @@ class LocalCluster:
         assert self.pid(node) is None, f"node {node} runs already"
         with self.log_path(node).open("ab") as log:
             self._processes[node] = subprocess.Popen(  # noqa: S603  our own interpreter and our own file
-                [sys.executable, *self.program, "node", "--config", str(self.config_path(node))],
+                [*self._command(node)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for whoever runs the cluster, not for its nodes
             )
+
+    def _command(self, node: int) -> list[str]:
+        """Its log says everything: this is a developer's cluster."""
+        path = str(self.config_path(node))
+        return [sys.executable, *self.program, "node", "--config", path, "--log-level", "debug"]
 
     def start_all(self) -> None:
         """Start every node that does not run."""

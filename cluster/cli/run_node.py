@@ -10,6 +10,7 @@ import structlog
 import uvloop
 
 from cluster.cli.config_file import in_the_clear, read_config
+from cluster.cli.logs import Logs
 from cluster.config import NodeConfig
 from cluster.errors import DiskFailed, RefusedToStart, RiverrunError
 from cluster.node import Node
@@ -21,28 +22,20 @@ from cluster.types import ClusterId, NodeId
 log_event = structlog.get_logger()
 
 
-def run_node(path: Path) -> int:
+def run_node(path: Path, *, log_format: str = "json", log_level: str = "info") -> int:
     """Run until stopped; the exit code."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(),
-        ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
-        cache_logger_on_first_use=True,
-    )
+    logs = Logs(log_format, log_level)
     try:
         config = read_config(path)
-        return uvloop.run(_run(config))
+        logs.node = config.node
+        return uvloop.run(_run(config, logs))
     except RiverrunError as error:
         log_event.critical("node_refused", reason=error.reason, detail=error.message)
         print(f"riverrun: {error.message}", file=sys.stderr)  # noqa: T201  the last line that a person reads
         return 1
 
 
-async def _run(config: NodeConfig) -> int:
+async def _run(config: NodeConfig, logs: Logs) -> int:
     ended: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
     def end(error: BaseException | None = None) -> None:
@@ -58,6 +51,7 @@ async def _run(config: NodeConfig) -> int:
     world = real_world(directory, _tls(config))
     processing = real_processing(directory, config.processing)
     node = Node(config, world, secret=secret, on_fatal=end, processing=processing)
+    logs.meters = node.meters
     try:
         await node.start()
         log_event.info("node_ready", node=config.node, client=config.client.address, peer=config.peer.address)
@@ -71,6 +65,7 @@ async def _run(config: NodeConfig) -> int:
                 raise error  # it learnt from its peers that it must not run: the last line says why
             return 1
         log_event.info("node_stopping", node=config.node)
+        await node.drain()
     finally:
         await node.stop()
     return 0

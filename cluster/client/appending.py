@@ -20,6 +20,7 @@ from cluster.client.directory import Directory
 from cluster.client.identities import Identities
 from cluster.client.outgoing import size_of
 from cluster.client.routing import TopicRoute
+from cluster.client.tracing import current_trace
 from cluster.client.window import Identity
 from cluster.config import ClientOptions
 from cluster.errors import (
@@ -35,6 +36,7 @@ from cluster.errors import (
     UnknownTopic,
 )
 from cluster.records import Header, Receipt, Record
+from cluster.trace import traced
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
 from cluster.wire.encoding import Headers
@@ -111,11 +113,18 @@ class Appender:
             for record in records:
                 if size_of(record.value, record.key, record.headers) > limit_bytes + size_of(b"", None, ()):
                     raise RecordTooLarge(f"a record takes more than {limit_bytes} bytes", limit_bytes=str(limit_bytes))
+            trace = current_trace()
             return stream_pb2.PublishRequest(
                 topic=topic,
                 partition=partition,
                 records=[
-                    api.record_to_pb(record if record.timestamp_ns else replace(record, timestamp_ns=now_ns))
+                    api.record_to_pb(
+                        replace(
+                            record,
+                            timestamp_ns=record.timestamp_ns or now_ns,
+                            headers=traced(record.headers, trace),
+                        )
+                    )
                     for record in records
                 ],
                 expected_end=expected_end,

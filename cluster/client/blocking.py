@@ -18,6 +18,7 @@ from cluster.client.delivery import Delivery
 from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
 from cluster.client.reader import Reader
+from cluster.client.tracing import with_trace
 from cluster.config import ClientOptions
 from cluster.errors import Closed, Overloaded, Unavailable
 from cluster.records import Receipt
@@ -74,6 +75,7 @@ class _Producing:
     ) -> BlockingDelivery:
         """Put one record on its way; waits only while the buffer is full. See `Producer.produce`."""
         background = self._background
+        headers = with_trace(headers)  # of this thread: the loop in the background has none
         try:
             delivery = background.ask_now(
                 lambda: self._put_now(

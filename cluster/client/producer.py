@@ -10,6 +10,7 @@ Promises:
 
 import asyncio
 import copy
+import sys
 from collections import deque
 from dataclasses import dataclass
 from functools import partial as bind
@@ -24,6 +25,7 @@ from cluster.client.identities import Identities
 from cluster.client.outgoing import RECORD_OVERHEAD_BYTES, OutgoingBatch, size_of
 from cluster.client.outlets import Outlet, TopicOutlets
 from cluster.client.routing import partition_of_key
+from cluster.client.tracing import API, with_trace
 from cluster.client.window import Settled
 from cluster.config import ClientOptions
 from cluster.errors import Closed, Fenced, InvalidRequest, Overloaded, RecordTooLarge, RiverrunError, Unavailable
@@ -36,6 +38,8 @@ FAILURES_KEPT_MAX = 1_000
 """Failed batches remembered until the next flush, which raises the first that nobody has seen."""
 BREATH_MASK = 255
 """Every 256 records of a batch `produce` lets the event loop run, so that a tight loop cannot starve the sending."""
+
+_MODULES = sys.modules
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +179,8 @@ class Producer:
     ) -> Delivery:
         """The path of every record: nothing is done here that can be done once per batch."""
         try:
+            if API in _MODULES:
+                headers = with_trace(headers)
             size_bytes = (
                 len(value) + RECORD_OVERHEAD_BYTES if key is None else len(value) + len(key) + RECORD_OVERHEAD_BYTES
             )

@@ -6,6 +6,7 @@ A mailbox, batch, window, retry or wait without a maximum here is a bug.
 from cluster.config.clients import ClientOptions
 from cluster.config.node import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig
 from cluster.config.processing import ProcessingOptions, WorkerOptions
+from cluster.config.seeing import SeeingOptions
 from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.sizes import KIB, MIB
 from cluster.config.storage import LogOptions, RaftOptions
@@ -27,6 +28,7 @@ __all__ = [
     "PeerConfig",
     "ProcessingOptions",
     "RaftOptions",
+    "SeeingOptions",
     "Speaks",
     "TlsConfig",
     "TlsOptions",

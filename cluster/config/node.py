@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from cluster.config.processing import ProcessingOptions
+from cluster.config.seeing import SeeingOptions
 from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.storage import LogOptions, RaftOptions
 from cluster.config.tls import TlsConfig
@@ -67,3 +68,4 @@ class NodeConfig:
     http_options: HttpOptions = field(default_factory=HttpOptions)
     controller: ControllerOptions = field(default_factory=ControllerOptions)
     processing: ProcessingOptions = field(default_factory=ProcessingOptions)
+    seeing: SeeingOptions = field(default_factory=SeeingOptions)

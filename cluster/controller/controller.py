@@ -121,7 +121,7 @@ class Controller:
         for replica in report.initialised:
             self._initialised[replica] = None
         for replica in report.lost:
-            log_event.warning("replica_reported_lost", node=report.node, replica=replica)
+            log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
 
     def metadata_version(self) -> int:
         """See AppDecisions."""

@@ -12,7 +12,8 @@ from cluster.errors import DiskFailed, DiskFull, RiverrunError
 from cluster.log.log import Log
 from cluster.log.timing import Timing
 from cluster.log.write import Write, perform
-from cluster.world import Disk
+from cluster.meters import Meters
+from cluster.world import Clock, Disk
 
 RETRY_FULL_S = 1.0
 Done = Callable[[RiverrunError | None], None]
@@ -21,13 +22,22 @@ Done = Callable[[RiverrunError | None], None]
 class Writer:
     """Takes logs with work queued; calls back when it is on disk."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, clock: Clock, meters: Meters) -> None:
         self._disk = disk
+        self._clock = clock
+        self._meters = meters
         self._submitted: list[tuple[Log, Done]] = []
         self._arrived = asyncio.Event()
         self.groups = 0
         """Groups written so far: each cost one sync."""
         self.timing = Timing()
+        self.busy_since_s: float | None = None
+        """Since when the group that is under way is, by the monotonic clock; None: there is none."""
+
+    @property
+    def waiting(self) -> int:
+        """Logs that wait for the next group."""
+        return len(self._submitted)
 
     def submit(self, log: Log, done: Done) -> None:
         """Write what `log` has queued with the next group; then `done(None)`, or `done(DiskFull)` and it waits."""
@@ -54,11 +64,15 @@ class Writer:
         full: set[int] = set()
         try:
             if writes:
+                began_s = self.busy_since_s = self._clock.monotonic_s()
                 self.timing.begins(asyncio.get_running_loop().time())
                 full = await self._disk.run(
                     lambda: perform(self._disk, {key: write for key, (_, write) in writes.items()})
                 )
+                self.busy_since_s = None
                 self.groups += 1
+                self._meters.fsync.observe(self._clock.monotonic_s() - began_s)
+                self._meters.written_bytes += sum(write.bytes for _, write in writes.values())
                 self.timing.ends(asyncio.get_running_loop().time(), wrote=writes, full=full)
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error

@@ -16,6 +16,7 @@ from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX
 from cluster.controller import Controller, Fold, Quorums
+from cluster.node.counting import counted
 from cluster.processing.assembly import Apps
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.around import Around
@@ -80,13 +81,14 @@ def make_broker(node: "Node") -> Broker:
         world=node.world,
         supervisor=node.supervisor,
         writer=node.writer,
-        send=node.send,
+        send=counted(node.send, node.meters),
         tell_all=node.tell_all,
         raft=node.config.raft,
         log=node.config.log,
         options=node.config.broker,
         replica_class=node.replica_class,
         machine_of_topic=node.machine_of_topic,
+        meters=node.meters,
     )
 
 

@@ -22,9 +22,13 @@ from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavai
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Code, Delta, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
+from cluster.meters import Meters
 from cluster.node import making
+from cluster.node.counting import timed
 from cluster.node.identity import VERSION, claim_directory
+from cluster.node.leaving import hand_over
 from cluster.node.neighbours import Neighbours
+from cluster.node.seeing import Seeing
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
@@ -38,6 +42,8 @@ from cluster.world import HttpApp, Listener, Route, World
 log_event = structlog.get_logger()
 
 GRACE_S = 2.0
+PEER_GRACE_S = 0.5
+"""The streams of other nodes have no end of their own: what they bring is sent again, to others."""
 
 
 class Node:
@@ -64,7 +70,8 @@ class Node:
         self.secret = secret
         self._listeners: list[Listener] = []
         self.supervisor = Supervisor(on_fatal=on_fatal)
-        self.writer = Writer(world.disk)
+        self.meters = Meters(config.seeing.metric_topics_max)
+        self.writer = Writer(world.disk, world.clock, self.meters)
         self.directory = b""
         """Of the data directory, once it is claimed."""
         self.neighbours = Neighbours(config, world.disk)
@@ -73,18 +80,30 @@ class Node:
         self.broker = making.make_broker(self)
         self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
-        self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
+        self.reading = ReadService(
+            broker=self.broker,
+            forwarding=self.forwarding,
+            options=config.broker,
+            clock=world.clock,
+            meters=self.meters,
+        )
         self.publishing = PublishService(
-            broker=self.broker, forwarding=self.forwarding, clock=world.clock, options=config.broker
+            broker=self.broker,
+            forwarding=self.forwarding,
+            clock=world.clock,
+            options=config.broker,
+            meters=self.meters,
         )
         self.channels = PeerChannels(world.network, self.neighbours)
         self.outlets = Outlets(broker=self.broker, publishing=self.publishing, links=self.links, channel=self.channels)
         self.tasks = making.make_tasks(self, processing) if processing is not None else None
         self.apps = making.make_apps(self, processing)
         self.subscribing = making.make_subscribing(self)
-        self._routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
+        routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
         self.looking = making.make_looking(self)
-        self._routes |= making.make_explaining(self, dict(self._routes)).routes()
+        routes |= making.make_explaining(self, dict(routes)).routes()
+        self._routes = timed(routes, self.meters, world.clock)
+        self.seeing = Seeing(self)
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -105,6 +124,7 @@ class Node:
         self.links.set_peers(self.neighbours.others())
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
+        self.supervisor.spawn_task(self.seeing.run(), name="seeing")
         self.supervisor.spawn_task(self.looking.run(), name="looking")
         self.supervisor.spawn_task(self.apps.sweeping.run(), name="apps/sweep")
         app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
@@ -112,12 +132,22 @@ class Node:
         if app is not None:
             await self._serve_http(app)
 
+    async def drain(self) -> None:
+        """Before a stop that nothing forces: say that it is not ready, and let others lead what it leads."""
+        self.seeing.stop()
+        await asyncio.sleep(self.config.seeing.stop_notice_s)
+        await hand_over(self)
+
     async def stop(self) -> None:
         """End tasks, refuse new requests, end what runs, leave the disk as it is promised."""
         if self.tasks is not None:
             await self.tasks.close()  # before the listeners, whose workers' streams have no end of their own
-        for listener in reversed(self._listeners):
-            await listener.close(GRACE_S)
+        self.seeing.stop()
+        self.seeing.health.close()
+        peers, fronts = self._listeners[:1], self._listeners[1:]
+        await asyncio.gather(*(listener.close(GRACE_S) for listener in fronts))
+        for listener in peers:
+            await listener.close(PEER_GRACE_S)
         self.coordinator.stop()
         self.apps.close()
         await self.subscribing.close()
@@ -150,6 +180,7 @@ class Node:
             raise Unavailable(f"the first group of a cluster needs {replicas} nodes: {error}") from error
 
     async def _listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> None:
+        routes = self.seeing.health.routes(routes)
         self._listeners.append(await self.world.network.listen(address, routes, public=public))
 
     # --- HTTP
@@ -165,7 +196,7 @@ class Node:
             options=self.config.http_options,
             clock=self.world.clock,
             names=names,
-            waiting_for=self._waiting_for,
+            seen=self.seeing,
         )
 
     async def _serve_http(self, app: HttpApp) -> None:
@@ -173,12 +204,6 @@ class Node:
         if listener is None or web is None:
             raise RefusedToStart("there is an http listener in the configuration, and nothing here that serves HTTP")
         self._listeners.append(await web.serve(app, listener.bind, self.config.http_options))
-
-    def _waiting_for(self) -> str:
-        """What keeps this node from answering for the cluster; empty: nothing."""
-        if not self.broker.directory.version:
-            return "the controller's first word"
-        return "" if self.controller.controller_node() else "a controller"
 
     # --- between nodes
 

@@ -1,7 +1,8 @@
 """Effects in the making, and where in the work we are: what an attempt adds can be taken back.
 
 Every output says where it comes from, in its headers: `rr-source: <topic>/<partition>@<offset>` of the record (through
-re-keyed topics and dead letters, that of the first), or `rr-timer: <name>@<ns>`.
+re-keyed topics and dead letters, that of the first), or `rr-timer: <name>@<ns>`. One that comes of a record carries
+that record's trace (`cluster.trace`); what a window or a timer puts out comes of many, and carries none.
 """
 
 from collections import Counter
@@ -21,10 +22,12 @@ from cluster.processing.work import (
     TimerChange,
     TimerClock,
 )
+from cluster.trace import PARENT, STATE
 from cluster.wire.columns import Columns
 
 SOURCE_HEADER = "rr-source"
 TIMER_HEADER = "rr-timer"
+TRACE = frozenset((PARENT, STATE))
 _MANY = (list, tuple, set, frozenset)
 
 
@@ -214,18 +217,22 @@ class Draft:
         if part is not None:  # as `current_key`, `time_ns` and `source` have it, in one step: this is done often
             encoded, time_ns, source = part.keys[place], part.times[place], part.source(place)
             header = (SOURCE_HEADER, source.encode())
+            traced = part.columns.traced
         else:
-            encoded, time_ns, header = self.current_key, self.time_ns, self.source()
+            encoded, time_ns, header, traced = self.current_key, self.time_ns, self.source(), False
         if key is not None:
             encoded = encode_key(key)
         elif form.key_of is not None and not deletes:
             encoded = encode_key(form.key_of(value))
         if deletes and encoded is None:
             raise TypeError(f"a tombstone for {form.topic} has no key to delete: give it one, with `ctx.emit(…, key=)`")
+        headers = [header]
         if self.stamp_ns is not None:
             time_ns = self.stamp_ns
+        elif traced and part is not None:
+            headers = [*(pair for pair in part.columns.headers(place) if pair[0] in TRACE), header]
         self.outputs.append(
-            Output(output=number, key=encoded, value=encode_value(value), headers=[header], timestamp_ns=time_ns)
+            Output(output=number, key=encoded, value=encode_value(value), headers=headers, timestamp_ns=time_ns)
         )
 
     def emit_result(self, result: Any) -> None:

@@ -35,6 +35,7 @@ class Mixed(Part):
             self._mix(part.columns.values for part in parts),
             self._mix(part.columns.times_ns for part in parts),
             _Records(self),
+            traced=any(part.columns.traced for part in parts),
         )
         super().__init__(parts[0].input, parts[0].spec, parts[0].partition, columns)
         self.times = self._mix(part.times for part in parts)

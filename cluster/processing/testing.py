@@ -13,7 +13,7 @@ so that retries (`on_error`) wait for nothing either.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ from cluster.processing.processor import ALL, Processor
 from cluster.processing.rehearsal import CRASHES, RehearsedTask, RehearsedTopic
 from cluster.processing.spec import InputKind, Kind
 from cluster.processing.topics import TableTopic, Topic
-from cluster.records import Record
+from cluster.records import Header, Record
 
 if TYPE_CHECKING:
     from cluster.processing.app import App
@@ -85,9 +85,14 @@ class Rehearsal:
         return ns_datetime(self._now_ns)
 
     def send(
-        self, topic: Topic | TableTopic | str, *values: Any, key: object = None, time: dt.datetime | None = None
+        self,
+        topic: Topic | TableTopic | str,
+        *values: Any,
+        key: object = None,
+        time: dt.datetime | None = None,
+        headers: Mapping[str, bytes] | None = None,
     ) -> None:
-        """Publish events (or bytes, as they are).
+        """Publish events (or bytes, as they are), all with the same headers.
 
         The key is the topic's field, unless `key` is given; the time is the topic's field, else `time`, else now.
         """
@@ -100,7 +105,12 @@ class Rehearsal:
                     encoded_key = encode_key(attrgetter(known.key)(value))
                 if isinstance(known, Topic) and known.time:
                     time_ns = time_reader(known.event, known.time, known.name)(getattr(value, known.time))
-            record = Record(value=encode_value(value), key=encoded_key, timestamp_ns=time_ns)
+            record = Record(
+                value=encode_value(value),
+                key=encoded_key,
+                headers=tuple(Header(name=name, value=content) for name, content in (headers or {}).items()),
+                timestamp_ns=time_ns,
+            )
             self._topic(_name(topic)).append(record, self._now_ns)
 
     def arrive(

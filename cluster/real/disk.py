@@ -162,6 +162,11 @@ class RealDisk:
         status = os.statvfs(self._root)
         return status.f_bavail * status.f_frsize
 
+    def total_bytes(self) -> int:
+        """See World."""
+        status = os.statvfs(self._root)
+        return status.f_blocks * status.f_frsize
+
     async def run(self, work: Callable[[], T]) -> T:
         """See World."""
         return await self._worker.run(work)

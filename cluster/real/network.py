@@ -10,7 +10,6 @@ from typing import Any
 
 import grpc
 from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from cluster.errors import (
@@ -67,14 +66,9 @@ class RealNetwork:
         server = aio.server(options=SERVER_OPTIONS)
         tls = self._tls if isinstance(self._tls, NodeTls) else None
         server.add_generic_rpc_handlers((_Routes(routes, _Door(tls, public=public)),))
-        checks = None
         if public:
             names = sorted({method.split("/")[1] for method in routes})
-            checks = health.aio.HealthServicer()
-            health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-            for name in ["", *names]:
-                await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-            reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+            reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], server)
         try:
             credentials = None if tls is None else tls.server_credentials(public=public)
             if credentials is None:
@@ -85,7 +79,7 @@ class RealNetwork:
             raise RefusedToStart(f"cannot listen on {address}: is another process using the port?") from error
         await server.start()
         host = address.rsplit(":", 1)[0]
-        return RealListener(f"{host}:{port}", server, checks)
+        return RealListener(f"{host}:{port}", server)
 
     def channel(self, address: str) -> "RealChannel":
         """See World."""
@@ -95,15 +89,12 @@ class RealNetwork:
 class RealListener:
     """See World."""
 
-    def __init__(self, address: str, server: aio.Server, checks: "health.aio.HealthServicer | None") -> None:
+    def __init__(self, address: str, server: aio.Server) -> None:
         self.address = address
         self._server = server
-        self._checks = checks
 
     async def close(self, grace_s: float) -> None:
         """See World."""
-        if self._checks is not None:
-            await self._checks.enter_graceful_shutdown()
         await self._server.stop(grace_s)
 
 

@@ -116,6 +116,10 @@ class SimDisk:
         """See World."""
         return self.capacity_bytes - sum(len(content.now) for _, content in self._root.files())
 
+    def total_bytes(self) -> int:
+        """See World."""
+        return self.capacity_bytes
+
     async def run(self, work: Callable[[], T]) -> T:
         """See World. Takes virtual time before and after, so that a crash can come at either."""
         async with self._lock:

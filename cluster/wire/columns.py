@@ -16,10 +16,13 @@ from google.protobuf.message import DecodeError
 
 from cluster.errors import CorruptBatch
 from cluster.records import Batch
+from cluster.trace import PARENT
 from cluster.types import Offset
 from cluster.wire.pb.riverrun.internal.v1 import columns_pb2
 from cluster.wire.pb.riverrun.v1 import records_pb2
 from cluster.wire.records import decompress
+
+_TRACE = PARENT.encode()
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +36,8 @@ class Columns:
     _records: Any
     _first: int = 0
     """Where the first one stands among those."""
+    traced: bool = False
+    """Some of them may carry a trace: where this is False nobody needs to look."""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -56,6 +61,7 @@ class Columns:
             self.times_ns[first:end],
             self._records,
             self._first + first,
+            self.traced,
         )
 
     def between(self, begin: int, end: int) -> "Columns":
@@ -67,9 +73,11 @@ def decode_columns(batch: Batch, base_offset: Offset) -> Columns:
     """The records of a batch whose checksum was looked at before; CorruptBatch if it contradicts itself."""
     encoded = decompress(batch)
     try:
-        return _whole(encoded, batch.record_count, base_offset) or _one_by_one(encoded, batch, base_offset)
+        found = _whole(encoded, batch.record_count, base_offset) or _one_by_one(encoded, batch, base_offset)
     except DecodeError as error:
         raise CorruptBatch(f"the batch at offset {base_offset} is not a Records message") from error
+    found.traced = _TRACE in encoded
+    return found
 
 
 def _whole(encoded: bytes, count: int, base_offset: int) -> Columns | None:

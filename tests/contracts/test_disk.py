@@ -212,6 +212,7 @@ async def test_syncing_many(place):
 async def test_room_is_told(place):
     """There is some; what is reserved is gone from it."""
     before = place.disk.free_bytes()
+    assert 0 < before <= place.disk.total_bytes()
     place.disk.open("a", create=True).allocate(1 << 24)
 
     assert before > 1 << 24

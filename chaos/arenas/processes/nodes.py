@@ -78,7 +78,7 @@ class ProcessNodes:
         launch.folder.mkdir(parents=True, exist_ok=True)
         path = launch.folder / "node.toml"
         write_config(launch.config, path)
-        command = [*launch.before, sys.executable, *self.program, "node", "--config", str(path)]
+        command = [*launch.before, sys.executable, *self.program, "node", "--config", str(path), "--log-level", "debug"]
         with self.log_path(node).open("ab") as log:
             self.restarts += node in self._processes
             self._expected.discard(node)

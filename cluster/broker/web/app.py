@@ -4,15 +4,14 @@ POST /topics/{topic}/records                publish            (`publishing`)
 GET  /topics/{topic}/records                read               (`reading`)
 GET  /topics/{topic}/events                 follow             (`events`); also with Accept: text/event-stream
 POST /riverrun.v1.{Service}/{Method}        any unary method   (`connect`)
-GET  /healthz   /readyz                     this process lives; it can take requests
+GET  /healthz   /readyz   /metrics          it lives; it takes requests; what it counts (`seen`)
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as Url
 from starlette.routing import Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,8 +24,9 @@ from cluster.broker.web.failures import Refused, failed
 from cluster.broker.web.guard import Guard, host_of
 from cluster.broker.web.publishing import Publishing
 from cluster.broker.web.reading import Reading
+from cluster.broker.web.seen import Looking, Seen
 from cluster.config import HttpOptions
-from cluster.errors import RiverrunError, Unavailable, Unsupported
+from cluster.errors import RiverrunError, Unsupported
 from cluster.world import Clock, HttpApp, Route
 
 __all__ = ["host_of", "make_app"]
@@ -40,32 +40,33 @@ def make_app(
     options: HttpOptions,
     clock: Clock,
     names: Collection[str],
-    waiting_for: Callable[[], str],
+    seen: Seen,
 ) -> HttpApp:
     """The application.
 
-    `routes` are what the gRPC listener serves, `names` those by which this listener may be called, and `waiting_for`
-    says what keeps the node from being ready (empty: nothing).
+    `routes` are what the gRPC listener serves, `names` those by which this listener may be called, and `seen` is what
+    the node says of itself.
     """
-    return Guard(_App(routes, options, waiting_for), names=names, options=options, wall_ns=clock.wall_ns)
+    return Guard(_App(routes, options, seen), names=names, options=options, wall_ns=clock.wall_ns)
 
 
 class _App:
     """Finds the URL; a failure of whatever kind becomes a JSON answer, if none has begun."""
 
-    def __init__(self, routes: Mapping[str, Route], options: HttpOptions, waiting_for: Callable[[], str]) -> None:
+    def __init__(self, routes: Mapping[str, Route], options: HttpOptions, seen: Seen) -> None:
         handlers = Handlers(routes)
         self._publishing = Publishing(handlers, options)
         self._reading = Reading(handlers, options)
         self._events = Events(self._reading, options)
         self._connect = Connect(handlers, options)
-        self._waiting_for = waiting_for
+        looking = Looking(seen)
         self._router = Router(
             [
                 Url("/topics/{topic}/records", self._records, methods=["GET", "POST"]),
                 Url("/topics/{topic}/events", self._follow, methods=["GET"]),
-                Url("/healthz", self._healthz, methods=["GET"]),
-                Url("/readyz", self._readyz, methods=["GET"]),
+                Url("/healthz", looking.healthz, methods=["GET"]),
+                Url("/readyz", looking.readyz, methods=["GET"]),
+                Url("/metrics", looking.metrics, methods=["GET"]),
                 Url("/riverrun.v1.{service}/{method}", self._method, methods=["POST"]),
             ],
             redirect_slashes=False,
@@ -100,7 +101,7 @@ class _App:
             await answer(scope, receive, send)
 
     async def _records(self, request: Request) -> ASGIApp:
-        call = WebCall(_peer(request))
+        call = WebCall(_peer(request), headers=request.headers)
         if request.method == "POST":
             return await self._publishing.answer(request, call)
         if TYPE in (media_type(part) for part in request.headers.get("accept", "").split(",")):
@@ -112,17 +113,6 @@ class _App:
 
     async def _method(self, request: Request) -> ASGIApp:
         return await self._connect.answer(request, _peer(request))
-
-    async def _healthz(self, request: Request) -> Response:
-        del request
-        return JSONResponse({"alive": True})
-
-    async def _readyz(self, request: Request) -> Response:
-        del request
-        waiting_for = self._waiting_for()
-        if waiting_for:
-            return failed(Unavailable(f"this node waits for {waiting_for}", waiting_for=waiting_for))
-        return JSONResponse({"ready": True})
 
 
 def _peer(request: Request) -> str:

@@ -5,18 +5,24 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TypeVar
 
 from google.protobuf.message import Message
+from starlette.datastructures import Headers
 
 from cluster.errors import DeadlineExceeded
+from cluster.trace import PARENT, STATE
 from cluster.world import Route
 
 M = TypeVar("M", bound=Message)
 
 
 class WebCall:
-    """See World: the server's side of one request. What an HTTP client sends along is never a node's word."""
+    """See World: the server's side of one request. What an HTTP client sends along is never a node's word.
 
-    def __init__(self, peer: str, *, timeout_s: float | None = None) -> None:
+    But for its trace: `headers` are the request's, of which nothing else is looked at.
+    """
+
+    def __init__(self, peer: str, *, headers: Headers | None = None, timeout_s: float | None = None) -> None:
         self._peer = peer
+        self._trace = _trace_of(headers) if headers is not None else {}
         self._deadline_s = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
 
     def peer(self) -> str:
@@ -28,12 +34,18 @@ class WebCall:
         return None if self._deadline_s is None else self._deadline_s - asyncio.get_running_loop().time()
 
     def metadata(self) -> Mapping[str, str]:
-        """Nothing."""
-        return {}
+        """The trace that it belongs to, if it says one."""
+        return self._trace
 
     def certified(self) -> frozenset[str]:
         """Nobody here is a node."""
         return frozenset()
+
+
+def _trace_of(headers: Headers) -> dict[str, str]:
+    """Two parents are none, and states in several headers are one list, as the specification says."""
+    parents = headers.getlist(PARENT)
+    return {PARENT: parents[0], STATE: ",".join(headers.getlist(STATE))} if len(parents) == 1 else {}
 
 
 class Handlers:

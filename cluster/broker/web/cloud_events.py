@@ -5,6 +5,9 @@ Each attribute becomes a header of the record (`ce_id`, `ce_source`, …; text i
 So a consumer that knows the Kafka binding reads these records, and an event comes out as it went in, but for the type
 of an extension that was a number or a boolean: it comes out as text, as it does from Kafka.
 
+The extension of distributed tracing (`traceparent`, `tracestate`) is the record's trace as well, under those names, as
+for every record; and a trace that a record got otherwise (from its request, from a processor) is told as the extension.
+
 Sources: CloudEvents 1.0.2 core, JSON event format, HTTP and Kafka protocol bindings (https://github.com/cloudevents/spec).
 """
 
@@ -21,6 +24,7 @@ from cluster.broker.web.content import as_text, compact, is_json, json_text, med
 from cluster.broker.web.records import CONTENT_TYPE
 from cluster.broker.web.times import parse_time
 from cluster.errors import InvalidRequest
+from cluster.trace import PARENT, STATE, trace_headers
 from cluster.wire.api import records_pb2
 
 VERSION = "1.0"
@@ -82,6 +86,8 @@ def to_structured(record: records_pb2.Record) -> dict[str, Any]:
             event[header.name.removeprefix(HEADER_PREFIX)] = text
         elif text is not None and header.name.lower() == CONTENT_TYPE:
             content_type = event["datacontenttype"] = text
+        elif text is not None and header.name in {PARENT, STATE}:
+            event.setdefault(header.name, text)
     if not record.value:
         return event
     says_json = content_type is not None and is_json(content_type)
@@ -101,6 +107,8 @@ def _record(attributes: Mapping[str, str], content_type: str | None, value: byte
     record = records_pb2.Record(value=value, timestamp_ns=time_ns)
     for name, text in attributes.items():
         record.headers.add(name=HEADER_PREFIX + name, value=text.encode())
+    for header in trace_headers(attributes):
+        record.headers.add(name=header.name, value=header.value)
     if content_type is not None:
         record.headers.add(name=CONTENT_TYPE, value=content_type.encode())
     if KEY in attributes:

@@ -62,7 +62,7 @@ class Connect:
             raise Unsupported(
                 f"{method} streams: over HTTP there are POST and GET /topics/TOPIC/records and GET /topics/TOPIC/events"
             )
-        call = WebCall(peer, timeout_s=_timeout_s(request))
+        call = WebCall(peer, headers=request.headers, timeout_s=_timeout_s(request))
         asked, told = self._messages[method]
         body = await read_body(request, self._options)
         answer = told.FromString(await self._handlers.unary(method, _message(body, asked), call))

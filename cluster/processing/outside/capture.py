@@ -20,6 +20,7 @@ from cluster.processing.runner import Runner
 from cluster.processing.spec import InputSpec
 from cluster.processing.state import ReadState, Store
 from cluster.processing.work import BEFORE_ALL_TIME_NS, Effects, Fired, Output, TimerClock, Work
+from cluster.trace import PARENT
 from cluster.wire.columns import Columns
 
 PLACE_STORE = "~source"
@@ -159,6 +160,7 @@ class Capture(Runner):
             values=[encode_value(record.value) for record in records],
             times_ns=[record.timestamp_ns or now_ns for record in records],
             _records=[_Headers(record.headers) for record in records],
+            traced=any(name == PARENT for record in records for name, _ in record.headers),
         )
         part = Part(0, self._spec, self._share, columns)
         if not self.stage.raw:

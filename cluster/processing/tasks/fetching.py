@@ -69,7 +69,7 @@ class Fetching:
                 error = Unavailable(f"node {node} did not go on with the state of {replica.partition}")
             else:
                 self.fetched += 1
-                log_event.info("task_state_fetched", task=str(replica.partition), node=node, n=store.applied.n)
+                log_event.info("task_state_fetched", task=str(replica.partition), peer=node, n=store.applied.n)
                 return
         raise error
 

@@ -137,6 +137,10 @@ class Tasks:
             raise Unavailable("the task's state is not here yet")
         raise running.replica.not_leader()
 
+    def led(self) -> list[PartitionId]:
+        """The tasks that are led here."""
+        return list(self._leading)
+
     def leading(self, partition: PartitionId) -> Leading | None:
         """Whoever leads that task here."""
         found = self._leading.get(partition)

@@ -172,7 +172,7 @@ def app_of(node: Node, **options: Any) -> Any:
         options=HttpOptions(**options),
         clock=node.world.clock,
         names={NAME},
-        waiting_for=node._waiting_for,
+        seen=node.seeing,
     )
 
 

@@ -134,7 +134,7 @@ class DamageAtRest:
                 for event in log.new():
                     name, partition = event.get("event"), event.get("partition")
                     by_itself = whose == node and name in NOTICES and (partition == kept.partition or "task" in event)
-                    if by_itself or (name == FORGOT and (event.get("node"), partition) == (node, kept.partition)):
+                    if by_itself or (name == FORGOT and (event.get("peer"), partition) == (node, kept.partition)):
                         return event
             await asyncio.sleep(LOOK_S)
         return None
