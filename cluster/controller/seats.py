@@ -32,7 +32,8 @@ def plan_seats(
     alive = {node.node for node in nodes.values() if node.state is NodeState.ALIVE and node.directory}
     fit = {node for node in alive if not nodes[node].draining}
     staying = [node for node in sorted(deciding) if node in nodes and not nodes[node].draining and node not in lost]
-    size = _size(len(fit | set(staying)), len(deciding), len(fit))
+    there = sum(bool(node.directory) and not node.draining for node in nodes.values())  # the dead, too: they may return
+    size = _size(there, len(deciding), len(fit))
     free = sorted(fit - set(staying))
     chosen = staying[:]
     while len(chosen) > size:  # who is dead goes first, then who shares its rack
