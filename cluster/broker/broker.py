@@ -103,6 +103,7 @@ class Broker:
             pulse=self._pulse,
             on_folded=self._on_folded,
             producer_lives=self.directory.is_task_producer,
+            on_membership=self.reports.membership,
             raft=raft,
             broker=options,
         )

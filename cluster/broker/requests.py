@@ -7,8 +7,9 @@ from typing import Any
 from cluster.errors import RiverrunError
 from cluster.log import Segment
 from cluster.metadata import TopicConfig
+from cluster.raft import Member
 from cluster.records import Batch, Receipt
-from cluster.types import Durability, Index, NodeId, Offset, Ticket
+from cluster.types import Durability, Index, NodeId, Offset, ReplicaId, Ticket
 from cluster.wire.peer import ReplicaEnvelope
 
 
@@ -111,6 +112,19 @@ class TransferLeadership:
     node: NodeId
 
 
+@dataclass(frozen=True, slots=True)
+class Reassign:
+    """What the controller wants: the members that are to vote (None: those that do), and who may by its record.
+
+    `version`: of the metadata with which that target was set; what the replica says of its membership names it.
+    Whoever leads moves the membership there, and takes out learners that nobody wants.
+    """
+
+    target: tuple[Member, ...] | None
+    initialised: frozenset[ReplicaId]
+    version: int
+
+
 Request = (
     Publish
     | Command
@@ -125,4 +139,5 @@ Request = (
     | Compacted
     | AllowVote
     | TransferLeadership
+    | Reassign
 )

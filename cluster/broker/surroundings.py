@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from cluster.broker.publishing import Publishing
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.log import Writer
+from cluster.metadata import ReportedMembership
 from cluster.raft import Raft
-from cluster.types import NodeId, ProducerId
+from cluster.types import NodeId, PartitionId, ProducerId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import Clock, Random
 
@@ -39,6 +40,8 @@ class Surroundings:
     """The commit, or who leads, has changed in a partition that folds into a state."""
     producer_lives: Callable[[ProducerId], bool]
     """Whether a producer must not be forgotten, however quiet it is."""
+    on_membership: Callable[[PartitionId, ReportedMembership], None]
+    """Told by a leader, once it leads: its committed membership, or a learner's distance, has changed noticeably."""
     raft: RaftOptions
     broker: BrokerOptions
     raft_class: type[Raft] = Raft
