@@ -151,7 +151,10 @@ class NodeState(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that has registered, or is expected to. `draining`: it is to hold nothing, so that it can be removed."""
+    """A node that has registered, or is expected to.
+
+    `draining`: it is to hold nothing, so that it can be removed. `replaced_by`: that node gets what it holds (0: any).
+    """
 
     node: NodeId
     client_address: str
@@ -160,6 +163,12 @@ class Node:
     version: str = ""
     rack: str = ""
     draining: bool = False
+    replaced_by: NodeId = NodeId(0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether replicas may be put there."""
+        return self.state is NodeState.ALIVE and not self.draining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
