@@ -18,6 +18,7 @@ from chaos.arenas.arena import Arena
 from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.fittings import fittings_for
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
+from chaos.checkers.node_logs import FORGOT, TOLD_OF_THE_END
 from chaos.history import History
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
@@ -29,6 +30,8 @@ from cluster.sim.clock import simulate
 ARENAS = ("sim", "processes")
 ENDING = {"disk", "damage", "resource"}
 """Families of faults that may end a node by itself: it must not go on."""
+FORGETTING = {"lying_sync", "damaged_log", "damaged_state"}
+"""Faults after which a node may be without what it had acknowledged, and not know it."""
 Watch = Callable[[Run], None]
 """Is told of a run when it begins."""
 
@@ -71,8 +74,15 @@ def _in_processes(
 
     async def work() -> Verdict:
         may_end = any(CATALOGUE[fault].family in ENDING for fault in possible)
+        may_forget = any(fault in FORGETTING for fault in possible)
         arena = ProcessArena(
-            folder, nodes=scenario.nodes, seed=seed, fittings=fittings, history=history, may_end=may_end
+            folder,
+            nodes=scenario.nodes,
+            seed=seed,
+            fittings=fittings,
+            history=history,
+            allowed=(TOLD_OF_THE_END if may_end else frozenset())
+            | (frozenset({FORGOT}) if may_forget else frozenset()),
         )
         return await _run(scenario, arena, history, drawn, watch)
 

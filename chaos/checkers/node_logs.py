@@ -13,6 +13,9 @@ from chaos.checkers.traces import parsed
 SEVERE = {"critical", "error"}
 TOLD_OF_DAMAGE = frozenset({"copy_damaged", "replica_lost", "log_damaged", "vote_damaged", "task_state_damaged"})
 """Events of the level error that say that something was found which was done to the node's disk."""
+FORGOT = "follower_forgot"
+"""A leader says that a follower is without what it had acknowledged. Right of one that recovers, for it has found
+damage; of any other only where files are replaced by older ones, or syncs do nothing."""
 TOLD_OF_THE_END = frozenset({"failed", "node_failed", "node_refused"})
 """Critical events of a node that ends by itself, for which there has to be a reason: its disk fails, say."""
 PRINTED = (
@@ -48,7 +51,7 @@ def _printed(line: str) -> str:
 def _traced(told: dict[str, object], line: str, allowed: Collection[str]) -> str:
     if "AssertionError" in line and (told.get("level") in SEVERE or "exception" in told):
         return "failed assertion"
-    if told["event"] in allowed:
+    if told["event"] in allowed or (told["event"] == FORGOT and told.get("recovering") is True):
         return ""
     if told.get("level") in SEVERE:
         return UNEXPECTED

@@ -5,6 +5,9 @@ process and the line's number as operation. Judged are those that name a term, o
 `leader_followed`, `replica_started`) or of the controller's quorum (`controller_…`). Each node's lines are in its own
 order; times of nodes are not compared, for clocks are among the things that go wrong.
 
+A node says whom it follows as soon as it does, and may be killed before that term is on its disk; nothing that it
+promised rests on it then. So a term that was only followed, shortly before a start, may be gone.
+
 A replica that begins anew on an empty disk has another id, and with it another history of terms; a node whose disk was
 wiped has another one in the controller's quorum, from its next start on.
 """
@@ -21,6 +24,9 @@ SCOPE = "trace"
 CONTROLLER = "controller"
 LEADS = {"leader_elected", "controller_elected"}
 STARTED = "controller_started"
+REPLICA_STARTED = "replica_started"
+UNSYNCED_S_MAX = 20.0
+"""Between what a node heard last and its next start."""
 
 
 def trace_events(node: int, lines: Iterable[str], *, began_s: float = 0.0) -> Iterator[Event]:
@@ -65,6 +71,8 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
     """Everything that is wrong. `wiped`: nodes whose disks were emptied at some time."""
     leaders: dict[tuple[str, int], dict[tuple[int, int], str]] = defaultdict(dict)
     terms: dict[tuple[str, int, int], tuple[int, str]] = {}
+    heard: dict[tuple[str, int, int], tuple[int, str, float]] = {}
+    """The term before one that a replica has only followed so far, and when it began to."""
     found = []
     for event in events:
         if event.scope != SCOPE or "term" not in event.value:
@@ -84,6 +92,11 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
         if event.name == STARTED and node in wiped:
             terms.pop(mine, None)
         before, before_line = terms.get(mine, (0, ""))
+        unsynced = heard.pop(mine, None)
+        if event.name == "leader_followed" and term > before:
+            heard[mine] = before, before_line, event.time_s
+        elif event.name == REPLICA_STARTED and unsynced and event.time_s - unsynced[2] <= UNSYNCED_S_MAX:
+            before, before_line = unsynced[:2]
         if term < before:
             found.append(
                 Anomaly("term fell", f"{group} on node {node}: term {term} ({line}) after {before} ({before_line})")

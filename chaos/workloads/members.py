@@ -15,6 +15,7 @@ from cluster.config import ClientOptions
 from cluster.errors import OffsetOutOfRange, RiverrunError, StaleGeneration, UnknownMember
 
 FINISH_S_MAX = 60.0
+"""So long the last member may get no further; as long as it does, it is waited for."""
 LOOK_S = 0.1
 CUT_OFF_S = (3.0, 16.0)
 LATE_S_MAX = 40.0
@@ -58,12 +59,15 @@ async def finish_group(load: Load, group: str) -> None:
     await subscription.open()
     working: asyncio.Task[None] | None = None
     behind = dict(ends)
-    for _ in range(int(FINISH_S_MAX / LOOK_S)):
+    reached, looks = -1, 0
+    while looks < FINISH_S_MAX / LOOK_S:
         await asyncio.sleep(LOOK_S)
         positions = {number: position for (_, number), position in subscription.positions.items()}
+        looks = looks + 1 if sum(positions.values()) <= reached else 0
+        reached = max(reached, sum(positions.values()))
         behind = {number: there for number, there in ends.items() if positions.get(number, -1) < there.end - 1}
         if len(positions) == len(ends) and working is None:
-            work = _Member(load, subscription, "last").work()
+            work = _Member(load, subscription, "last").work(dawdles=False)
             working = asyncio.create_task(work)  # not before all are its own
         if working is not None and working.done():
             working.result()
@@ -94,7 +98,7 @@ class _Member:
         self._process = process
         self._given: dict[int, tuple[int, int]] = {}
 
-    async def work(self, *, cut_off: bool = False) -> None:
+    async def work(self, *, cut_off: bool = False, dawdles: bool = True) -> None:
         """Process for ever; now and then dawdle, commit, or (once) be cut off."""
         load, subscription, chance = self._load, self._subscription, self._load.random
         while True:
@@ -105,7 +109,7 @@ class _Member:
                     load.ok(0, self._process, "give", **place)
                     load.counts["given"] += 1
                     self._given[record.partition] = generation, record.offset + 1
-                    if chance.random() < 0.05:
+                    if dawdles and chance.random() < 0.05:
                         await load.think(0.0, 0.5)
                     if chance.random() < 0.05:
                         await self._commit()

@@ -6,8 +6,8 @@ from typing import Any
 
 from cluster.errors import RiverrunError
 from cluster.log import Segment
+from cluster.membership import Member
 from cluster.metadata import TopicConfig
-from cluster.raft import Member
 from cluster.records import Batch, Receipt
 from cluster.types import Durability, Index, NodeId, Offset, ReplicaId, Ticket
 from cluster.wire.peer import ReplicaEnvelope
@@ -33,9 +33,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class FromPeer:
-    """A Raft message from another replica, with its content."""
+    """A Raft message from another replica, with its content, and the node that it came from."""
 
     envelope: ReplicaEnvelope
+    node: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +115,15 @@ class TransferLeadership:
 
 @dataclass(frozen=True, slots=True)
 class Reassign:
-    """What the controller wants: the members that are to vote (None: those that do), and who may by its record.
+    """The controller would have exactly these belong to the partition; None: whoever does. Told to each replica of it.
 
-    `version`: of the metadata with which that target was set; what the replica says of its membership names it.
-    Whoever leads moves the membership there, and takes out learners that nobody wants.
+    `initialised`: those whose logs are recorded to exist, so that they may vote. `version`: of the metadata with which
+    that was decided; what the replica then says of its membership names it.
     """
 
     target: tuple[Member, ...] | None
     initialised: frozenset[ReplicaId]
-    version: int
+    version: int = 0
 
 
 Request = (

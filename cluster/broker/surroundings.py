@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cluster.broker.catch_up import CatchUp
 from cluster.broker.publishing import Publishing
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.log import Writer
-from cluster.metadata import ReportedMembership
 from cluster.raft import Raft
-from cluster.types import NodeId, PartitionId, ProducerId
+from cluster.types import NodeId, ProducerId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import Clock, Random
 
@@ -38,10 +38,11 @@ class Surroundings:
     pulse: Pulse
     on_folded: "Callable[[Replica], None]"
     """The commit, or who leads, has changed in a partition that folds into a state."""
+    on_membership: "Callable[[Replica], None]"
+    """The committed membership of a partition that is led here, or how far its learners are, has changed noticeably."""
+    catch_up: CatchUp
     producer_lives: Callable[[ProducerId], bool]
     """Whether a producer must not be forgotten, however quiet it is."""
-    on_membership: Callable[[PartitionId, ReportedMembership], None]
-    """Told by a leader, once it leads: its committed membership, or a learner's distance, has changed noticeably."""
     raft: RaftOptions
     broker: BrokerOptions
     raft_class: type[Raft] = Raft

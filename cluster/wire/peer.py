@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from cluster.errors import InvalidRequest
 from cluster.holes import decode_hole
+from cluster.membership import decode_membership
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -230,7 +231,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     VoteReply: ("vote_reply", ("granted", "pre")),
     AppendReply: (
         "append_reply",
-        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning"),
+        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning", "blank"),
     ),
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
@@ -269,7 +270,8 @@ def _decode_entry(source: peer_pb2.Entry) -> Entry:
 def headers_of(entry: Entry) -> Iterator[EntryHeader]:
     """What the core knows of an entry: one header for each index that it stands for."""
     if entry.hole is None:
-        yield EntryHeader(entry.index, entry.term, entry.size_bytes)
+        membership = decode_membership(entry.control) if entry.kind is EntryKind.MEMBERSHIP else None
+        yield EntryHeader(entry.index, entry.term, entry.size_bytes, membership)
         return
     starts = dict(entry.hole.term_starts)
     term, size = entry.term, entry.size_bytes

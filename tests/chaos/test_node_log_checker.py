@@ -25,6 +25,7 @@ def _names(*lines: str, allowed: frozenset[str] = TOLD_OF_DAMAGE) -> list[str]:
         _traced("host_output", "info", line="AssertionError: what user code prints is its own"),
         _traced("task_host_failed", "warning", detail="AssertionError: of a user's function"),
         _traced("replica_lost", "error", reason="CORRUPT_STORAGE"),
+        _traced("follower_forgot", "error", replica=2, recovering=True),
         "riverrun: the disk is full",
         "",
         "an assertion about something",
@@ -38,6 +39,7 @@ def test_what_a_node_may_print(line: str) -> None:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
+        ("unexpected event", _traced("follower_forgot", "error", replica=2, recovering=False)),
         ("failed assertion", "AssertionError: not a request of a replica"),
         ("failed assertion", "E0000 call.cc:12] ASSERTION FAILED: refs == 0"),
         ("failed assertion", _traced("failed", "critical", what="replica", exception=RAISED)),

@@ -77,6 +77,23 @@ def test_a_term_that_falls_is_caught() -> None:
     assert [] == _names([_led(3, replica=1), _line("replica_started", partition="aa/0", term=0, replica=9)])
 
 
+def test_a_term_that_was_only_followed_may_be_gone_after_a_kill() -> None:
+    """It was told before it was on the disk; but not what was known before it, nor after a long time."""
+
+    def at(line: str, second: int) -> str:
+        return json.dumps(json.loads(line) | {"timestamp": f"2026-11-28T03:43:{second:02}Z"})
+
+    def started(term: int, second: int) -> str:
+        return at(_line("replica_started", partition="aa/0", term=term, replica=1), second)
+
+    led = _led(2, replica=1)
+    followed = at(_followed(3, replica=1, leader=2), 10)
+    assert [] == _names([led, followed, started(2, 12)])
+    assert ["term fell"] == _names([led, followed, started(1, 12)])
+    assert ["term fell"] == _names([led, followed, started(2, 50)])
+    assert ["term fell"] == _names([led, followed, followed, started(2, 12)]), "it was heard before, and is older"
+
+
 def test_the_quorum_of_the_controller_is_judged_alike() -> None:
     """One leader in a term; terms that do not fall, but on a disk that was wiped, and only from its next start on."""
     elected, started = _line("controller_elected", term=2), _line("controller_started", term=0)

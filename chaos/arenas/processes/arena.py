@@ -18,7 +18,7 @@ from chaos.arenas.processes.stopped import copies_on
 from chaos.arenas.processes.ways import Ways
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.node_logs import TOLD_OF_DAMAGE, TOLD_OF_THE_END, check_node_log
+from chaos.checkers.node_logs import TOLD_OF_DAMAGE, check_node_log
 from chaos.checkers.replicas import Copy
 from chaos.checkers.traces import trace_events
 from chaos.history import History, Kind
@@ -46,16 +46,16 @@ class ProcessArena:
         seed: int,
         history: History,
         fittings: Sequence[Fitting] = (),
-        may_end: bool = False,
+        allowed: frozenset[str] = frozenset(),
     ) -> None:
-        """`may_end`: some of the faults may end nodes by themselves, and what they say then is no anomaly."""
+        """`allowed`: severe events that are no anomaly here, for some of the faults make nodes say them."""
         self.nodes = list(range(1, nodes + 1))
         self.random = random.Random(f"arena/{seed}")
         self.injectors: dict[str, Injector] = {}
         self._history = history.scoped("run")
         self._began_s = time.monotonic()  # noqa: TID251  here time is real
         self._began_wall_s = time.time()  # noqa: TID251
-        self._allowed = TOLD_OF_DAMAGE | TOLD_OF_THE_END if may_end else TOLD_OF_DAMAGE
+        self._allowed = TOLD_OF_DAMAGE | allowed
         self._fittings = fittings
         self._fitted: list[Fitting] = []
         self._end = contextlib.ExitStack()

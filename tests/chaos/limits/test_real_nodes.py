@@ -11,6 +11,7 @@ import pytest
 from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.fittings import fittings_for
+from chaos.checkers.node_logs import TOLD_OF_THE_END
 from chaos.history import History
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.limits import FEW
@@ -50,7 +51,14 @@ async def _running(folder: Path, faults: Sequence[str], *, may_end: bool = False
     if set(faults) - set(possible):
         pytest.skip("; ".join(why))
     fittings: list[Fitting] = fitted
-    arena = ProcessArena(folder, nodes=3, seed=1, fittings=fittings, history=History(), may_end=may_end)
+    arena = ProcessArena(
+        folder,
+        nodes=3,
+        seed=1,
+        fittings=fittings,
+        history=History(),
+        allowed=TOLD_OF_THE_END if may_end else frozenset(),
+    )
     try:
         await arena.start()
         cluster = Cluster(arena)

@@ -394,6 +394,7 @@ class AppendReply(message.Message):
     HINT_TERM_FIELD_NUMBER: builtins.int
     RECOVERING_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
+    BLANK_FIELD_NUMBER: builtins.int
     match: builtins.int
     """Equal and synced up to here."""
     rejected: builtins.bool
@@ -408,6 +409,8 @@ class AppendReply(message.Message):
     """The sender lost acknowledged entries."""
     beginning: builtins.int
     """The last that the sender has obeyed."""
+    blank: builtins.bool
+    """The sender does not know yet whose it is: it takes nothing but a fold."""
     def __init__(
         self,
         *,
@@ -418,10 +421,11 @@ class AppendReply(message.Message):
         hint_term: builtins.int = ...,
         recovering: builtins.bool = ...,
         beginning: builtins.int = ...,
+        blank: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
