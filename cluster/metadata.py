@@ -28,7 +28,7 @@ class Placement:
     empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
     yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
-    before it acts on that version confirms nothing.
+    before it acts on that version confirms nothing. `pinned`: somebody chose its nodes, and balance leaves it there.
     """
 
     number: int
@@ -38,6 +38,7 @@ class Placement:
     abandoned: tuple[Replica, ...] = ()
     removed: tuple[Replica, ...] = ()
     since: int = 0
+    pinned: bool = False
 
     @property
     def running(self) -> tuple[Replica, ...]:
@@ -226,3 +227,30 @@ class Report:
     dropped: tuple[ReplicaId, ...] = ()
     unknown: int = 0
     full: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reassignment:
+    """A partition on its way from nodes to others. `back`: it was cancelled, and returns.
+
+    `behind_bytes`: what the slowest of the new replicas lacks; None: nobody has said it, or all of them vote. `joint`:
+    the new ones vote already, and the old ones still do.
+    """
+
+    topic: str
+    number: int
+    replicas: tuple[NodeId, ...]
+    target: tuple[NodeId, ...]
+    back: bool
+    behind_bytes: int | None
+    joint: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A partition that would move if it could, and why it does not."""
+
+    topic: str
+    number: int
+    replicas: tuple[NodeId, ...]
+    why: str

@@ -45,6 +45,8 @@ class NodeConfig:
     peer: ListenerConfig
     peers: tuple[PeerConfig, ...]
     """Every node of the cluster, this one included: the first cluster is formed by all of them."""
+    rack: str = ""
+    """Where the node stands; the replicas of a partition are spread over racks."""
     http: ListenerConfig | None = None
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""

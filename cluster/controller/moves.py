@@ -31,13 +31,14 @@ def targeted(
             target.append(newest[node])
     preferred = NodeId(nodes[0]) if nodes[0] in {item.node for item in placement.replicas} else None
     if not placement.target and ids_of(target) == ids_of(placement.replicas):
-        return replace(placement, replicas=tuple(target), preferred_leader=NodeId(nodes[0]))
+        return replace(placement, replicas=tuple(target), preferred_leader=NodeId(nodes[0]), pinned=False)
     return replace(
         placement,
         target=tuple(target),
         abandoned=_without((*placement.abandoned, *placement.target), (*target, *placement.replicas)),
         preferred_leader=preferred or placement.preferred_leader,
         since=version,
+        pinned=False,
     )
 
 
@@ -68,8 +69,9 @@ def wished(
             return objection
         if not _established(placement):
             return Refusal("UNAVAILABLE", f"{where} is being made; try again in a moment")
-        partitions[number] = targeted(placement, wanted, version=version, next_replica=next_replica)
-        next_replica += minted(placement, partitions[number])
+        moved = targeted(placement, wanted, version=version, next_replica=next_replica)
+        next_replica += minted(placement, moved)
+        partitions[number] = replace(moved, pinned=True)
     return replace(topic, partitions=tuple(partitions)), next_replica
 
 
@@ -148,6 +150,7 @@ def cancelled(placement: Placement, *, version: int) -> Placement:
         target=tuple(sorted(placement.replicas, key=lambda item: item.node != placement.preferred_leader)),
         abandoned=_without((*placement.abandoned, *placement.target), placement.replicas),
         since=version,
+        pinned=False,
     )
 
 

@@ -19,7 +19,7 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.config import NodeConfig
-from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
+from cluster.errors import InvalidRequest, NodeRemoved, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Code, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
@@ -70,6 +70,7 @@ class Node:
         self.links = making.make_links(self)
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
+        self.controller.operations.leading = self.broker.leaders.snapshot
         self.forwarding = Forwarding(
             self.broker, world.network, config.broker, {NodeId(peer.node): peer.client for peer in config.peers}
         )
@@ -232,10 +233,13 @@ class Node:
             client_address=self.config.client.address,
             peer_address=self.config.peer.address,
             version=VERSION,
+            rack=self.config.rack,
         )
         while True:
             try:
                 await self.controller.register_node(me)
+            except NodeRemoved as error:
+                raise RefusedToStart(error.message) from error
             except RiverrunError as error:
                 log_event.debug("register_again", reason=error.reason)
                 await asyncio.sleep(self.config.broker.tick_s * 4)
@@ -247,5 +251,5 @@ class Node:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""
         while True:
             await asyncio.sleep(self.config.controller.balance_interval_s)
-            for partition, node in self.controller.preferred_moves(self.broker.leaders.snapshot()):
+            for partition, node in self.controller.operations.transfers():
                 self.broker.transfer(partition, node)
