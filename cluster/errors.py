@@ -59,6 +59,12 @@ class Unavailable(RiverrunError):
     reason, code, retry = "UNAVAILABLE", "UNAVAILABLE", True
 
 
+class Untrusted(RiverrunError):
+    """TLS fails between the two sides, or one does without it: nothing was sent; the message says what to mend."""
+
+    reason, code, fault, retry = "UNTRUSTED", "UNAVAILABLE", Fault.CALLER, True
+
+
 class OutcomeUnknown(RiverrunError):
     """The answer was lost or leadership changed on the way: ask again with the same sequence."""
 

@@ -9,6 +9,10 @@ some of a hole's indices, the follower does not learn which offset lies between 
 ended already, until the piece with the hole's end comes. There are no records in between, so nobody can tell. If the
 rest comes from another leader, who has no hole there, the next entry says where it begins: behind a hole that may be
 further on (`Fold.open_end`), and the offsets between belong to nobody.
+
+Nor is it known when the entries in a piece were appended, but for its hole's last one: a piece that does not end its
+hole takes the time of what stands before it. With the hole's time, what follows from a leader with another hole would
+have been appended before it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -92,17 +96,18 @@ def piece(entry: Entry, first: Index, last: Index) -> Entry:
         producers=tuple(producers),
         tombstones_upto=hole.tombstones_upto if end else Index(0),
     )
-    return _entry(part, first, entry.base_offset, entry.append_time_ns)
+    return _entry(part, first, entry.base_offset, entry.append_time_ns if end else 0)
 
 
-def placed(entry: Entry, base_offset: Offset) -> Entry:
-    """A hole, or a piece of one, in a log that ends at `base_offset`: it takes the offsets from there to its end."""
+def placed(entry: Entry, base_offset: Offset, last_append_time_ns: int) -> Entry:
+    """A hole, or a part of one, at a log's end: it takes the offsets from there to its end, and no earlier time."""
     hole = entry.hole
     assert hole is not None, "only holes are placed"
-    if entry.base_offset == base_offset:
+    append_time_ns = max(entry.append_time_ns, last_append_time_ns)
+    if (entry.base_offset, entry.append_time_ns) == (base_offset, append_time_ns):
         return entry
     count = max(entry.end_offset - base_offset, 0)
-    return _entry(replace(hole, record_count=count), entry.index, base_offset, entry.append_time_ns)
+    return _entry(replace(hole, record_count=count), entry.index, base_offset, append_time_ns)
 
 
 def _entry(hole: Hole, index: Index, base_offset: Offset, append_time_ns: int) -> Entry:

@@ -140,18 +140,26 @@ class InstallFold(RaftMessage):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailQuery(RaftMessage):
-    """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery)."""
+    """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery).
+
+    `after`: the last entry that it can read, so that it can be told of a membership that it cannot know.
+    """
 
     index: Index
+    after: Index = Index(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TailReply(RaftMessage):
-    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew)."""
+    """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew).
+
+    `membership`: the sender's, if it is newer than what the asking log holds.
+    """
 
     index: Index
     state: int
     entry_term: Term = Term(0)
+    membership: Membership | None = None
 
 
 type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

@@ -118,6 +118,12 @@ class Call(Protocol):
     def metadata(self) -> Mapping[str, str]:
         """What the caller sent along."""
 
+    def certified(self) -> frozenset[str] | None:
+        """The URIs that the caller's certificate names it by, if it has one; None where nodes have no certificates.
+
+        A node's are told only where nodes talk to each other.
+        """
+
 
 Unary = Callable[[bytes, Call], Awaitable[bytes]]
 """A handler of one request and one answer, both encoded messages. Raises RiverrunError for typed failures."""

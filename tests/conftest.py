@@ -13,6 +13,11 @@ if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--tls`: what the clusters of process tests speak to clients; see `spoken.py`."""
+    parser.addoption("--tls", choices=["plain", "tls", "mutual"], default="plain", help="what test clusters speak")
+
+
 def require_tool(name: str) -> str:
     """The tool's path; where it is missing the test is skipped, visibly, and fails in CI."""
     found = shutil.which(name)

@@ -90,13 +90,26 @@ def test_pieces_of_a_hole_bring_a_follower_to_the_same_end(seed: int, count: int
     log = entries[:had]
     for a, b in pairwise(cuts):
         end = log[-1].end_offset if log else Offset(0)
-        part = placed(piece(hole, Index(a + 1), Index(b)), end)
+        before_ns = log[-1].append_time_ns if log else 0
+        part = placed(piece(hole, Index(a + 1), Index(b)), end, before_ns)
+        assert part.append_time_ns == (entries[-1].append_time_ns if b == count else before_ns)
         assert (part.index, part.last_index, part.base_offset) == (a + 1, b, end)
         assert part.term == entries[a].term
         assert part.last_term == entries[b - 1].term
         log.append(part)
 
     assert folded(entries) == folded(log)
+
+
+def test_pieces_of_two_leaders_holes_do_not_go_back_in_time() -> None:
+    """The first one's hole goes further than the other's, so its time is later (cluster seed 30009)."""
+    entries = written(1, 40)
+    first, second = hole_of(entries), hole_of(entries[:24])
+    begin = placed(piece(first, Index(1), Index(4)), Offset(0), 0)
+    rest = placed(piece(second, Index(5), Index(24)), begin.end_offset, begin.append_time_ns)
+
+    assert begin.append_time_ns <= entries[3].append_time_ns
+    assert entries[23].append_time_ns == rest.append_time_ns
 
 
 def test_what_still_holds_something_is_no_hole() -> None:

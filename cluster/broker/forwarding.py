@@ -9,6 +9,7 @@ from cluster.broker.broker import Broker
 from cluster.config import BrokerOptions
 from cluster.errors import NotLeader
 from cluster.types import NodeId, PartitionId
+from cluster.wire.certified import is_of_a_node
 from cluster.world import Call, Channel, Network
 
 FORWARDED = "riverrun-forwarded"
@@ -33,22 +34,33 @@ class OwnCall:
         """None."""
         return {}
 
+    def certified(self) -> None:
+        """It needs no proof."""
+
 
 def is_forwarded(call: Call) -> bool:
-    """Whether another node sent this on a client's behalf."""
-    return FORWARDED in call.metadata()
+    """Whether another node sent this on a client's behalf; where there is TLS, whoever says so has to be one."""
+    names = call.certified()
+    return FORWARDED in call.metadata() and (names is None or is_of_a_node(names))
 
 
 class Forwarding:
-    """Channels to the other nodes' client listeners.
+    """Channels to the other nodes' client listeners, or `to_peers`, to their peer listeners.
 
     `addresses`: where this node reaches them, which need not be where clients do; of others what they advertise counts.
     """
 
     def __init__(
-        self, broker: Broker, network: Network, options: BrokerOptions, addresses: Mapping[NodeId, str]
+        self,
+        broker: Broker,
+        network: Network,
+        options: BrokerOptions,
+        addresses: Mapping[NodeId, str],
+        *,
+        to_peers: bool = False,
     ) -> None:
         self._addresses = addresses
+        self._to_peers = to_peers
         self._broker = broker
         self._network = network
         self._options = options
@@ -56,7 +68,8 @@ class Forwarding:
 
     def address(self, node: NodeId) -> str:
         """Where another node takes requests from this one; empty if it is not known."""
-        return self._addresses.get(node) or self._broker.directory.client_address(node)
+        known, directory = self._addresses.get(node), self._broker.directory
+        return known or (directory.peer_address(node) if self._to_peers else directory.client_address(node))
 
     def leader_address(self, partition: PartitionId) -> str:
         """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""

@@ -53,7 +53,7 @@ class Peers:
             self._seen = self._raft.membership
             members = [member for said in self._raft.memberships.all() for member in said.everybody()]
             self._homes = {member.replica: member.node for member in members}
-        return self._homes.get(replica) or self._strangers.get(replica)
+        return self._homes.get(replica) or self._raft.tail_members.get(replica) or self._strangers.get(replica)
 
     def nodes(self) -> dict[ReplicaId, NodeId]:
         """Of all members but this one."""

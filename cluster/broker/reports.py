@@ -66,6 +66,10 @@ class Reports:
             self._unknown = directories
             self.on_change()
 
+    def is_lost(self, replica: ReplicaId) -> bool:
+        """Whether it was reported as lost."""
+        return replica in self._lost
+
     def recorded(self, replica: ReplicaId) -> None:
         """The controller knows: no need to say it again."""
         self._initialised.pop(replica, None)

@@ -81,7 +81,8 @@ class Storing:
             if entry.hole is None:
                 self.store([entry])
             elif header.index > self._log.last_index:
-                self.store([placed(piece(entry, header.index, missing[-1].index), self._log.end_offset)])
+                part = piece(entry, header.index, missing[-1].index)
+                self.store([placed(part, self._log.end_offset, self._log.fold.last_append_time_ns)])
 
     def _content(self, header: EntryHeader) -> Entry:
         """One that nobody proposed or sent is a leader's no-op, or the final membership after a joint one."""

@@ -5,6 +5,7 @@ refused or could not do it (the message says why and what next); 2 the command l
 """
 
 import importlib
+import os
 import sys
 
 import click
@@ -14,6 +15,7 @@ from cluster.errors import RiverrunError
 COMMANDS = {
     "dev": ("cluster.cli.dev", "Run a local cluster in the foreground."),
     "node": ("cluster.cli.node", "Run one node from a configuration file."),
+    "health": ("cluster.cli.health", "Ask the node that runs here whether it lives, or is ready."),
     "topic": ("cluster.cli.topic", "Create, list, describe, change, move and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
     "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),
@@ -21,6 +23,7 @@ COMMANDS = {
     "app": ("cluster.cli.app", "Deploy apps, look at them, pause, remove and redrive them."),
     "route": ("cluster.cli.route", "Check, test and deploy route files."),
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
+    "explain": ("cluster.cli.explain", "Say who waits for whom, why, and what to do."),
     "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
     "cluster": ("cluster.cli.cluster", "Look at the cluster, add, drain, replace and remove nodes."),
 }
@@ -55,6 +58,7 @@ def riverrun() -> None:
 
 def main() -> None:
     """The command's entry."""
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it tells of each failed handshake, in lines of its own kind
     try:
         riverrun(standalone_mode=False)
     except click.exceptions.Abort:

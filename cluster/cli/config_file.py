@@ -1,20 +1,22 @@
 """A node's configuration file: TOML in, `NodeConfig` out, and every mistake named with its place."""
 
 import dataclasses
+import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast, get_args, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from cluster.config import QUORUM_NODES_MAX, NodeConfig
+from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, TlsConfig
 from cluster.errors import RefusedToStart
 
-LOOPBACK = ("127.", "localhost:", "[::1]:")
 ENVIRONMENT = "RIVERRUN_"
-"""`RIVERRUN_DATA_DIR` overrides `data_dir`, and so on for every field that is not a table."""
+"""`RIVERRUN_DATA_DIR` overrides `data_dir`, `RIVERRUN_CLIENT_ADVERTISE` what the table [client] says, and so on
+for every field that is one text, number or switch; lists are said in the file only. So all nodes can share a file.
+"""
 
 
 def read_config(path: Path) -> NodeConfig:
@@ -78,11 +80,35 @@ def _refuse_unknown(values: Mapping[str, Any], cls: type, *, where: str, inside:
                 _refuse_unknown(value, cast("type", table), where=where, inside=f"{inside}{name}.")
 
 
+def settings(cls: type = NodeConfig, inside: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The place in the file of each field that a variable in the environment can override."""
+    for name, kind in get_type_hints(cls).items():
+        tables = [table for table in (kind, *get_args(kind)) if dataclasses.is_dataclass(table)]
+        if kind in {str, int, float, bool} or any(get_origin(part) is Literal for part in (kind, *get_args(kind))):
+            yield (*inside, name)
+        elif tables and get_origin(kind) is not tuple:
+            yield from settings(cast("type", tables[0]), (*inside, name))
+
+
+def variable(place: tuple[str, ...]) -> str:
+    """Its name.
+
+    >>> variable(("http", "bind"))
+    'RIVERRUN_HTTP_BIND'
+    """
+    return ENVIRONMENT + "_".join(place).upper()
+
+
 def _override(values: dict[str, Any]) -> None:
-    for field in dataclasses.fields(NodeConfig):
-        setting = os.environ.get(ENVIRONMENT + field.name.upper())
-        if setting is not None and field.type in {str, int, bool, "str", "int", "bool"}:
-            values[field.name] = setting
+    for place in settings():
+        setting = os.environ.get(variable(place))
+        if setting is None:
+            continue
+        table: Any = values
+        for name in place[:-1]:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else table
+        if isinstance(table, dict):  # if not, the file is wrong, and is told so
+            table[place[-1]] = setting
 
 
 def _check(config: NodeConfig, path: Path) -> None:
@@ -97,10 +123,44 @@ def _check(config: NodeConfig, path: Path) -> None:
             f"the configuration {path} lists {len(config.peers)} nodes; this version runs clusters of up to "
             f"{QUORUM_NODES_MAX}"
         )
-    if not config.insecure:
-        for name, listener in (("client", config.client), ("peer", config.peer), ("http", config.http)):
-            if listener is not None and not listener.bind.startswith(LOOPBACK):
-                raise RefusedToStart(
-                    f"the {name} listener {listener.bind} is beyond loopback and there is no TLS yet; "
-                    "bind it to 127.0.0.1 or set insecure = true"
-                )
+    if config.tls is not None:
+        _check_tls(config.tls, path)
+    for name, listener in in_the_clear(config):
+        if not config.insecure:
+            way = "configure [tls]" if config.tls is None else f'set tls.{name} = "tls"'
+            raise RefusedToStart(
+                f"the {name} listener {listener.bind} is beyond loopback and speaks plain text; {way}, bind it to "
+                "127.0.0.1, or set insecure = true"
+            )
+
+
+def in_the_clear(config: NodeConfig) -> list[tuple[str, ListenerConfig]]:
+    """The listeners, by their names, that speak plain text beyond loopback."""
+    tls = config.tls
+    plain = {
+        "client": config.client if tls is None or tls.client == "plain" else None,
+        "peer": config.peer if tls is None else None,
+        "http": config.http if tls is None or tls.http_speaks == "plain" else None,
+    }
+    return [(name, one) for name, one in plain.items() if one is not None and not _is_loopback(one.bind)]
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_tls(tls: TlsConfig, path: Path) -> None:
+    missing = [name for name in ("cert_file", "key_file", "ca_file") if not getattr(tls, name)]
+    if missing:
+        raise RefusedToStart(
+            f"the configuration {path} has [tls] without {' and '.join(missing)}: a node needs its certificate, the "
+            "certificate's key and the CAs of the other nodes"
+        )
+    if bool(tls.client_cert_file) != bool(tls.client_key_file):
+        raise RefusedToStart(
+            f"the configuration {path} has only one of tls.client_cert_file and tls.client_key_file: both are needed"
+        )

@@ -9,6 +9,7 @@ import click
 from cluster.cli.dev_apps import DevApps
 from cluster.cli.local import LocalCluster
 from cluster.cli.shared import counted
+from cluster.config import Speaks, TlsOptions
 from cluster.errors import RiverrunError, Unavailable
 
 READY_S_MAX = 30.0
@@ -46,16 +47,33 @@ LOOK_S = 0.5
     help="Run the routes in FILE (TOML), in the same way. Can be repeated.",
 )
 @click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app and --routes.")
+@click.option(
+    "--tls",
+    "speaks",
+    is_flag=False,
+    flag_value="tls",
+    default="plain",
+    type=click.Choice(["tls", "mutual"]),
+    metavar="[tls|mutual]",
+    help="Speak TLS, with throw-away certificates; mutual: and take only clients that show one.",
+)
 def command(
-    nodes: int, data_dir: Path, port: int, apps: tuple[Path, ...], routes: tuple[Path, ...], partitions: int
+    nodes: int,
+    data_dir: Path,
+    port: int,
+    apps: tuple[Path, ...],
+    routes: tuple[Path, ...],
+    partitions: int,
+    speaks: Speaks,
 ) -> None:
     """Run a local cluster in the foreground.
 
     Ctrl-C stops it; its data stays and the next start continues with it. What apps and routes find in the environment
     (secrets, such as ${PASSWORD}) is that of this command.
     """
-    local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",))
-    raise SystemExit(asyncio.run(_run(local, DevApps((*apps, *routes), local.address(1), partitions))))
+    local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",), speaks=speaks)
+    look_after = DevApps((*apps, *routes), local.address(1), partitions, local.tls)
+    raise SystemExit(asyncio.run(_run(local, look_after)))
 
 
 async def _run(local: LocalCluster, apps: DevApps) -> int:
@@ -70,15 +88,27 @@ async def _run(local: LocalCluster, apps: DevApps) -> int:
             return 1
         for node in local.nodes:
             click.echo(
-                f"  node {node}   {local.address(node)}   http://{local.http_address(node)}   pid {local.pid(node)}   "
-                f"log {local.log_path(node)}"
+                f"  node {node}   {local.address(node)}   {local.http_url(node)}   "
+                f"pid {local.pid(node)}   log {local.log_path(node)}"
             )
         click.echo(f"ready: clients connect to {local.address(1)} (any node will do); Ctrl-C stops the cluster")
+        if local.tls is not None:
+            _tell_tls(local, local.tls)
         return await _watch(local, apps, stop)
     finally:
         click.echo("stopping …")
         codes = local.stop()
         click.echo("stopped" if not any(codes.values()) else f"stopped; exit codes {codes}")
+
+
+def _tell_tls(local: LocalCluster, tls: TlsOptions) -> None:
+    """How to connect."""
+    click.echo(
+        "TLS, for riverrun …, connect(…) and connect_blocking(…) in another shell:\n"
+        f"  export RIVERRUN_TLS_CA={tls.ca_file} RIVERRUN_TLS_CERT={tls.cert_file} RIVERRUN_TLS_KEY={tls.key_file}\n"
+        f"  curl --cacert {tls.ca_file} --cert {tls.cert_file} --key {tls.key_file} "
+        f"{local.http_url(1)}/readyz"
+    )
 
 
 async def _started(local: LocalCluster, stop: asyncio.Event) -> bool:
@@ -112,7 +142,7 @@ async def wait_ready(local: LocalCluster, *, nodes: list[int] | None = None, wit
         try:
             alive = set()
             for node in wanted:
-                async with await connect(local.address(node)) as client:
+                async with await connect(local.address(node), tls=local.tls) as client:
                     status = await client.cluster_status()
                     alive = {item.node for item in status.nodes if item.alive}
                     if status.controller is None or not alive.issuperset(wanted):

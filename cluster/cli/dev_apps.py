@@ -6,14 +6,16 @@ from pathlib import Path
 import click
 
 from cluster.cli.app_report import print_deployment
+from cluster.config import TlsOptions
 from cluster.errors import RiverrunError
 
 
 class DevApps:
     """The files of `riverrun dev --app` and `--routes`. Topics that they read or write are made where they are not."""
 
-    def __init__(self, files: Sequence[Path], server: str, partitions: int) -> None:
+    def __init__(self, files: Sequence[Path], server: str, partitions: int, tls: TlsOptions | None = None) -> None:
         self._server = server
+        self._tls = tls
         self._partitions = partitions
         self._seen: dict[Path, int] = dict.fromkeys(files, 0)
 
@@ -32,7 +34,7 @@ class DevApps:
         from cluster import connect  # noqa: PLC0415  gRPC only when it is needed
 
         try:
-            async with await connect(self._server) as client:
+            async with await connect(self._server, tls=self._tls) as client:
                 deployed = await client.deploy_app(
                     content, file_name=file.name, create_topics=True, partitions=self._partitions
                 )

@@ -14,11 +14,22 @@ import time
 from pathlib import Path
 
 from cluster.cli.config_file import read_config, write_config
-from cluster.config import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
+from cluster.config import (
+    QUORUM_NODES_MAX,
+    ListenerConfig,
+    NodeConfig,
+    PeerConfig,
+    ProcessingOptions,
+    Speaks,
+    TlsConfig,
+    TlsOptions,
+)
 from cluster.errors import RefusedToStart
+from cluster.types import ClusterId
 
 PEER_PORT_STEP = 100
 HTTP_PORT_STEP = 200
+TLS_DIRECTORY = "tls"
 STOP_S_MAX = 10.0
 
 
@@ -26,15 +37,24 @@ class LocalCluster:
     """Configurations below `data_dir`, and the processes started from them."""
 
     def __init__(
-        self, data_dir: Path, *, nodes: int = 3, port: int = 7171, host_environment: tuple[str, ...] = ()
+        self,
+        data_dir: Path,
+        *,
+        nodes: int = 3,
+        port: int = 7171,
+        host_environment: tuple[str, ...] = (),
+        speaks: Speaks = "plain",
     ) -> None:
-        """`host_environment`: see ProcessingOptions."""
+        """`host_environment`: see ProcessingOptions. `speaks`: to clients; but for plain text, nodes have TLS, too."""
         if not 1 <= nodes <= QUORUM_NODES_MAX:
             raise RefusedToStart(f"a local cluster has 1 to {QUORUM_NODES_MAX} nodes, not {nodes}")
         self.data_dir = data_dir.resolve()
         self.nodes = list(range(1, nodes + 1))
         self.port = port
         self._host_environment = host_environment
+        self._speaks = speaks
+        self.tls: TlsOptions | None = None
+        """What clients connect with; None: plain text."""
         self.program: tuple[str, ...] = ("-m", "cluster.cli")
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._prepare()
@@ -51,6 +71,10 @@ class LocalCluster:
     def http_address(self, node: int) -> str:
         """Where one node takes HTTP."""
         return f"127.0.0.1:{self.port + HTTP_PORT_STEP + node - 1}"
+
+    def http_url(self, node: int) -> str:
+        """The same, as a URL."""
+        return f"{'http' if self.tls is None else 'https'}://{self.http_address(node)}"
 
     def log_path(self, node: int) -> Path:
         """Where a node's log goes."""
@@ -134,12 +158,18 @@ class LocalCluster:
             cluster_id = known.cluster_id
         else:
             cluster_id = secrets.token_hex(16)
+        if self._speaks != "plain":
+            from cluster.cli.certificates import make_certificates  # noqa: PLC0415  most clusters do without
+
+            self.tls = make_certificates(
+                self.data_dir / TLS_DIRECTORY, ClusterId(bytes.fromhex(cluster_id)), self.nodes
+            )
         for node in self.nodes:
             path = self.config_path(node)
             path.parent.mkdir(parents=True, exist_ok=True)
             config = self._config(node, cluster_id)
             if path.exists():  # what somebody has written there besides, such as limits, stays
-                where = {name: getattr(config, name) for name in ("data_dir", "client", "peer", "http", "peers")}
+                where = {name: getattr(config, name) for name in ("data_dir", "client", "peer", "http", "peers", "tls")}
                 config = dataclasses.replace(read_config(path), **where)
             write_config(config, path)
             path.chmod(0o600)
@@ -152,11 +182,21 @@ class LocalCluster:
             client=ListenerConfig(bind=self.address(node)),
             peer=ListenerConfig(bind=self._peer_address(node)),
             http=ListenerConfig(bind=self.http_address(node)),
+            tls=None if self.tls is None else self._tls(node),
             processing=ProcessingOptions(host_environment=self._host_environment),
             peers=tuple(
                 PeerConfig(node=other, peer=self._peer_address(other), client=self.address(other))
                 for other in self.nodes
             ),
+        )
+
+    def _tls(self, node: int) -> TlsConfig:
+        files = self.data_dir / TLS_DIRECTORY
+        return TlsConfig(
+            cert_file=str(files / f"node-{node}.crt"),
+            key_file=str(files / f"node-{node}.key"),
+            ca_file=str(files / "ca.crt"),
+            client=self._speaks,
         )
 
     def _peer_address(self, node: int) -> str:

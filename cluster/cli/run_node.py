@@ -9,11 +9,14 @@ from pathlib import Path
 import structlog
 import uvloop
 
-from cluster.cli.config_file import read_config
+from cluster.cli.config_file import in_the_clear, read_config
 from cluster.config import NodeConfig
 from cluster.errors import DiskFailed, RefusedToStart, RiverrunError
 from cluster.node import Node
+from cluster.real.clock import RealClock
+from cluster.real.tls import NodeTls
 from cluster.real.world import real_processing, real_world
+from cluster.types import ClusterId, NodeId
 
 log_event = structlog.get_logger()
 
@@ -50,7 +53,9 @@ async def _run(config: NodeConfig) -> int:
         asyncio.get_running_loop().add_signal_handler(number, end)
     secret = _secret(config)
     directory = Path(config.data_dir)
-    world = real_world(directory)
+    for name, listener in in_the_clear(config):
+        log_event.warning("listener_without_tls", listener=name, address=listener.bind, detail="insecure = true")
+    world = real_world(directory, _tls(config))
     processing = real_processing(directory, config.processing)
     node = Node(config, world, secret=secret, on_fatal=end, processing=processing)
     try:
@@ -69,6 +74,13 @@ async def _run(config: NodeConfig) -> int:
     finally:
         await node.stop()
     return 0
+
+
+def _tls(config: NodeConfig) -> NodeTls | None:
+    if config.tls is None:
+        return None
+    cluster = ClusterId(bytes.fromhex(config.cluster_id))
+    return NodeTls(config.tls, cluster, NodeId(config.node), wall_ns=RealClock().wall_ns)
 
 
 def _secret(config: NodeConfig) -> bytes:

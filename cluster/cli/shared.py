@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cluster.client.client import Client
-    from cluster.config import ClientOptions
+    from cluster.config import ClientOptions, TlsOptions
 
-server_option = click.option(
+_server = click.option(
     "--server",
     "servers",
     envvar="RIVERRUN_SERVER",
@@ -23,6 +23,46 @@ server_option = click.option(
     help="Nodes to ask; any one of them will do. RIVERRUN_SERVER says it, too.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="For programs: one JSON document.")
+Command = TypeVar("Command", bound=Callable[..., Any])
+_TLS_FILES = "riverrun.tls"
+_TLS = {
+    "ca": "The CAs (PEM) that the nodes' certificates are signed by: speak TLS. RIVERRUN_TLS_CA says it, too.",
+    "cert": "The certificate to show, where nodes want one. RIVERRUN_TLS_CERT says it, too.",
+    "key": "The certificate's private key. RIVERRUN_TLS_KEY says it, too.",
+}
+
+
+def tls_options(command: Command) -> Command:
+    """`--tls-ca`, `--tls-cert` and `--tls-key`: `tls_given` tells what they say."""
+    for name, text in reversed(_TLS.items()):
+        command = click.option(
+            f"--tls-{name}",
+            envvar=f"RIVERRUN_TLS_{name.upper()}",
+            metavar="FILE",
+            help=text,
+            expose_value=False,
+            callback=_keep,
+        )(command)
+    return command
+
+
+def server_option(command: Command) -> Command:
+    """`--server`, and how TLS is spoken with it."""
+    return _server(tls_options(command))
+
+
+def tls_given() -> "TlsOptions | None":
+    """What the running command's options, or the environment, say of TLS; None: nothing."""
+    from cluster.config import TlsOptions  # noqa: PLC0415
+
+    files = click.get_current_context().meta.get(_TLS_FILES, {})
+    return TlsOptions(**files) if files else None
+
+
+def _keep(context: click.Context, option: click.Parameter, value: str | None) -> None:
+    if value:
+        assert option.name is not None
+        context.meta.setdefault(_TLS_FILES, {})[option.name.removeprefix("tls_") + "_file"] = value
 
 
 LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "TOPICS"} | {
@@ -51,8 +91,10 @@ def with_client(
     """Run `work` with a connected client; its result is the exit code."""
     from cluster import connect  # noqa: PLC0415  gRPC only when it is needed
 
+    tls = tls_given()
+
     async def run() -> int:
-        async with connect(servers, options=options) as client:
+        async with connect(servers, options=options, tls=tls) as client:
             return await work(client) or 0
 
     code = asyncio.run(run())

@@ -10,6 +10,8 @@ from contextlib import suppress
 
 import click
 
+from cluster.cli.shared import tls_given, tls_options
+
 
 @click.command(name="worker")
 @click.argument("code", metavar="FILE[:APP]|MODULE:APP")
@@ -22,6 +24,7 @@ import click
     metavar="HOST:PORT[,…]",
     help="Nodes to ask for the others: it connects to all of them. RIVERRUN_SERVER says it, too.",
 )
+@tls_options
 @click.option("--name", default="", help="What it is called in the nodes' messages.  [default: host and process]")
 @click.option(
     "--any-code", is_flag=True, help="Serve the app whatever code was deployed; else only this very file's tasks."
@@ -36,6 +39,7 @@ def command(code: str, servers: str, name: str, *, any_code: bool) -> None:
     from cluster.config import WorkerOptions  # noqa: PLC0415  what follows takes a moment to import
     from cluster.node import VERSION  # noqa: PLC0415
     from cluster.real.external import ExternalWorker, served  # noqa: PLC0415
+    from cluster.real.tls import client_tls  # noqa: PLC0415
 
     worker = ExternalWorker(
         served(code),
@@ -44,6 +48,7 @@ def command(code: str, servers: str, name: str, *, any_code: bool) -> None:
         name=name or f"{socket.gethostname()}/{os.getpid()}",
         version=VERSION,
         any_code=any_code,
+        tls=client_tls(tls_given()),
         say=click.echo,
         log=lambda stream, line: click.echo(line, err=stream == "stderr"),
     )

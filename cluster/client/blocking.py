@@ -210,6 +210,10 @@ class BlockingClient(_Producing):
         self.resume_app = blocking(client.resume_app)
         self.remove_app = blocking(client.remove_app)
         self.redrive_app = blocking(client.redrive_app)
+        self.explain_partition = blocking(client.explain_partition)
+        self.explain_group = blocking(client.explain_group)
+        self.explain_task = blocking(client.explain_task)
+        self.explain_node = blocking(client.explain_node)
         self.publish = blocking(client.publish)
         """Produce one record and wait for its receipt: see `Client.publish`."""
         self.append = blocking(client.append)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cluster.client.backoff import Backoff
 from cluster.config import ClientOptions
-from cluster.errors import Outcome, OutcomeUnknown, RiverrunError
+from cluster.errors import Outcome, OutcomeUnknown, RiverrunError, Untrusted
 from cluster.world import Channel, Network, Random
 
 TRIES_PER_TIMEOUT = 3
@@ -65,7 +65,8 @@ class Calls:
 
         `changes`: a refusal that follows a lost answer is OutcomeUnknown, for what was lost may have been done.
         `timeout_s` None: `ClientOptions.request_timeout_s`. An error of class `doubt` is believed only after every
-        node that could be asked has said it: news of a new topic may not have reached all of them yet.
+        node that could be asked has said it: news of a new topic may not have reached all of them yet. Nor is Untrusted
+        believed of one node, whose certificate alone may be amiss.
         """
         loop = asyncio.get_running_loop()
         total_s = self._options.request_timeout_s if timeout_s is None else timeout_s
@@ -80,7 +81,7 @@ class Calls:
             try:
                 return await self.channel(address).call(method, request, timeout_s=min(left_s, share_s))
             except RiverrunError as error:
-                doubted = doubt is not None and isinstance(error, doubt)
+                doubted = isinstance(error, Untrusted if doubt is None else (doubt, Untrusted))
                 if doubted:
                     doubters.add(address)
                     final = doubters.issuperset(self._servers)

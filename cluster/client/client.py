@@ -11,6 +11,7 @@ from cluster.client.app_admin import AppAdmin
 from cluster.client.appending import Appender, record_of
 from cluster.client.calls import Calls
 from cluster.client.directory import Directory
+from cluster.client.explaining import Explaining
 from cluster.client.group_admin import GroupAdmin
 from cluster.client.node_admin import NodeAdmin
 from cluster.client.offsets import PartitionOffsets, get_offsets
@@ -20,7 +21,7 @@ from cluster.client.reader import Reader
 from cluster.client.subscription import OnMoved, Subscription
 from cluster.client.verifying import Verification, verify
 from cluster.config import ClientOptions
-from cluster.errors import InvalidRequest, RiverrunError, Unavailable
+from cluster.errors import InvalidRequest, RiverrunError, Unavailable, Untrusted
 from cluster.records import Receipt
 from cluster.types import Durability
 from cluster.wire.encoding import Headers
@@ -35,7 +36,7 @@ class Client:
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
     Topics and the cluster: see `Admin`, whose methods are the client's; nodes and moves: `NodeAdmin`, groups:
-    `GroupAdmin`, apps: `AppAdmin`, in the same way.
+    `GroupAdmin`, apps: `AppAdmin`, and what is wrong: `Explaining`, in the same way.
     Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
@@ -76,6 +77,11 @@ class Client:
         self.resume_app = apps.resume_app
         self.remove_app = apps.remove_app
         self.redrive_app = apps.redrive_app
+        explaining = Explaining(self._calls, self._options)
+        self.explain_partition = explaining.explain_partition
+        self.explain_group = explaining.explain_group
+        self.explain_task = explaining.explain_task
+        self.explain_node = explaining.explain_node
         self._producers: list[Producer] = []
         self._readers: list[Reader] = []
         self._subscriptions: list[Subscription] = []
@@ -95,11 +101,11 @@ class Client:
         """What became of the records: see `Producer.report`."""
 
     async def open(self) -> Self:
-        """Reach a node and learn the others. Unavailable if none of the given servers answers."""
+        """Reach a node and learn the others. Unavailable if none of the servers answers, Untrusted if TLS fails."""
         try:
             await self.cluster_status(timeout_s=self._options.connect_timeout_s)
         except RiverrunError as error:
-            if not error.retry:
+            if not error.retry or isinstance(error, Untrusted):
                 raise
             tried = ", ".join(self._calls.servers)
             raise Unavailable(f"none of {tried} answers ({error}); is the cluster running there?") from error

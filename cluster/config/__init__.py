@@ -6,9 +6,10 @@ A mailbox, batch, window, retry or wait without a maximum here is a bug.
 from cluster.config.clients import ClientOptions
 from cluster.config.node import QUORUM_NODES_MAX, ListenerConfig, NodeConfig, PeerConfig
 from cluster.config.processing import ProcessingOptions, WorkerOptions
-from cluster.config.serving import BrokerOptions, ControllerOptions, HttpOptions, LinkOptions
+from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.sizes import KIB, MIB
 from cluster.config.storage import LogOptions, RaftOptions
+from cluster.config.tls import Speaks, TlsConfig, TlsOptions
 
 __all__ = [
     "KIB",
@@ -17,6 +18,7 @@ __all__ = [
     "BrokerOptions",
     "ClientOptions",
     "ControllerOptions",
+    "ExplainOptions",
     "HttpOptions",
     "LinkOptions",
     "ListenerConfig",
@@ -25,5 +27,8 @@ __all__ = [
     "PeerConfig",
     "ProcessingOptions",
     "RaftOptions",
+    "Speaks",
+    "TlsConfig",
+    "TlsOptions",
     "WorkerOptions",
 ]

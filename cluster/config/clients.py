@@ -23,6 +23,8 @@ class ClientOptions:
     connect_timeout_s: float = 3.0
     """Until one of the given servers has answered."""
     request_timeout_s: float = 10.0
+    explain_timeout_s: float = 30.0
+    """For an explanation: the node that is asked waits for those that do not answer."""
     delivery_timeout_s: float = 120.0
     """A record not acknowledged so long after `produce` fails; at most an hour, so that its sequence is still known."""
     retry_s_min: float = 0.02

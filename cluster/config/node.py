@@ -3,8 +3,9 @@
 from dataclasses import dataclass, field
 
 from cluster.config.processing import ProcessingOptions
-from cluster.config.serving import BrokerOptions, ControllerOptions, HttpOptions, LinkOptions
+from cluster.config.serving import BrokerOptions, ControllerOptions, ExplainOptions, HttpOptions, LinkOptions
 from cluster.config.storage import LogOptions, RaftOptions
+from cluster.config.tls import TlsConfig
 
 QUORUM_NODES_MAX = 5
 """The controller's quorum, and for now the cluster: nodes outside of it do not hear of metadata yet."""
@@ -45,17 +46,20 @@ class NodeConfig:
     peer: ListenerConfig
     peers: tuple[PeerConfig, ...]
     """Every node of the cluster, this one included: the first cluster is formed by all of them."""
-    rack: str = ""
-    """Where the node stands; the replicas of a partition are spread over racks."""
     http: ListenerConfig | None = None
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""
     """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    rack: str = ""
+    """What fails together with this node, such as a zone or a rack: replicas are spread over them. Empty: unknown."""
     insecure: bool = False
-    """Allow listeners beyond loopback without TLS."""
+    """Allow listeners beyond loopback without TLS; it is warned about at each start."""
+    tls: TlsConfig | None = None
+    """Absent: plain text everywhere."""
     raft: RaftOptions = field(default_factory=RaftOptions)
     log: LogOptions = field(default_factory=LogOptions)
     broker: BrokerOptions = field(default_factory=BrokerOptions)
+    explain: ExplainOptions = field(default_factory=ExplainOptions)
     links: LinkOptions = field(default_factory=LinkOptions)
     http_options: HttpOptions = field(default_factory=HttpOptions)
     controller: ControllerOptions = field(default_factory=ControllerOptions)

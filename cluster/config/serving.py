@@ -70,6 +70,33 @@ class BrokerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainOptions:
+    """`riverrun explain`: how long it asks, and from where on something is worth a word."""
+
+    answer_wait_s_max: float = 2.0
+    """For another node's answer: one that takes longer is told as silent."""
+    describe_wait_s_max: float = 7.0
+    """For what a group is, or what an app's tasks do: its answer says itself whom it could not ask."""
+    look_again_s: float = 1.0
+    """A follower that is behind is looked at again after so long: does it get further?"""
+    slow_write_ms_min: int = 200
+    """A disk whose writes, with their syncs, usually take so long is slow."""
+    hanging_write_ms_min: int = 1_000
+    """Or one on which a single write has been under way for so long."""
+    behind_ms_min: int = 2_000
+    """A follower that lacks for so long what its leader has is behind; so are entries that are not committed."""
+    stuck_ms_min: int = 10_000
+    """A member of a group that commits nothing for so long, of a partition with records that have waited as long."""
+    clocks_apart_ms_min: int = 1_000
+    loop_late_ms_min: int = 500
+    """A node whose loop is late by so much has too much to do."""
+    parts_max: int = 3
+    """So many partitions that something else waits for are explained with it."""
+    looks_max: int = 200
+    """Replicas of one node that wait for something, and are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkOptions:
     """The streams between nodes."""
 

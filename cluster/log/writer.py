@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from cluster.errors import DiskFailed, DiskFull, RiverrunError
 from cluster.log.log import Log
+from cluster.log.timing import Timing
 from cluster.log.write import Write, perform
 from cluster.world import Disk
 
@@ -26,6 +27,7 @@ class Writer:
         self._arrived = asyncio.Event()
         self.groups = 0
         """Groups written so far: each cost one sync."""
+        self.timing = Timing()
 
     def submit(self, log: Log, done: Done) -> None:
         """Write what `log` has queued with the next group; then `done(None)`, or `done(DiskFull)` and it waits."""
@@ -52,10 +54,12 @@ class Writer:
         full: set[int] = set()
         try:
             if writes:
+                self.timing.begins(asyncio.get_running_loop().time())
                 full = await self._disk.run(
                     lambda: perform(self._disk, {key: write for key, (_, write) in writes.items()})
                 )
                 self.groups += 1
+                self.timing.ends(asyncio.get_running_loop().time(), wrote=writes, full=full)
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error
         for key, (log, write) in writes.items():

@@ -5,6 +5,10 @@ from typing import TYPE_CHECKING
 
 from cluster.broker.admin_service import AdminService
 from cluster.broker.broker import Broker
+from cluster.broker.explaining.asking import Asking
+from cluster.broker.explaining.looking import Looking
+from cluster.broker.explaining.service import ExplainService
+from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.operations_service import OperationsService
@@ -43,9 +47,14 @@ def make_links(node: "Node") -> Links:
     )
 
 
+def quorum_members(node: "Node") -> tuple[NodeId, ...]:
+    """The nodes that decide."""
+    return tuple(sorted(NodeId(peer.node) for peer in node.config.peers))[:QUORUM_NODES_MAX]
+
+
 def make_controller(node: "Node") -> Controller:
     """Its part in deciding."""
-    members = tuple(sorted(NodeId(peer.node) for peer in node.config.peers))[:QUORUM_NODES_MAX]
+    members = quorum_members(node)
 
     def make_quorum(apply: Callable[[bytes], bytes]) -> PySyncObjQuorum:
         return PySyncObjQuorum(
@@ -84,6 +93,13 @@ def make_broker(node: "Node") -> Broker:
         replica_class=node.replica_class,
         machine_of_topic=node.machine_of_topic,
     )
+
+
+def make_forwarding(node: "Node") -> Forwarding:
+    """The way of clients' requests to the nodes that lead. With TLS, nodes talk at their peer listeners only."""
+    secured, peers = node.config.tls is not None, node.config.peers
+    addresses = {NodeId(peer.node): peer.peer if secured else peer.client for peer in peers}
+    return Forwarding(node.broker, node.world.network, node.config.broker, addresses, to_peers=secured)
 
 
 def make_tasks(node: "Node", processing: Processing) -> Tasks:
@@ -133,6 +149,33 @@ def make_subscribing(node: "Node") -> SubscribeService:
         make_topic=node.make_groups_topic,
         options=node.config.broker,
     )
+
+
+def make_looking(node: "Node") -> Looking:
+    """What looks at it for whoever wants to know."""
+    return Looking(
+        broker=node.broker,
+        writer=node.writer,
+        disk=node.world.disk,
+        clock=node.world.clock,
+        is_up=node.links.is_up,
+        controller=node.controller.controller_node,
+        quorum=lambda: quorum_members(node),
+        options=node.config.explain,
+    )
+
+
+def make_explaining(node: "Node", others: Mapping[str, Route]) -> ExplainService:
+    """What says who waits for whom."""
+    options = node.config.explain
+    asking = Asking(
+        broker=node.broker,
+        forwarding=node.forwarding,
+        looking=node.looking,
+        clock=node.world.clock,
+        options=options,
+    )
+    return ExplainService(broker=node.broker, looking=node.looking, asking=asking, others=others, options=options)
 
 
 def client_routes(node: "Node") -> Mapping[str, Route]:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from cluster.actor import Supervisor
-from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.coordinator import Coordinator
 from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
@@ -71,9 +70,7 @@ class Node:
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
         self.controller.operations.leading = self.broker.leaders.snapshot
-        self.forwarding = Forwarding(
-            self.broker, world.network, config.broker, {NodeId(peer.node): peer.client for peer in config.peers}
-        )
+        self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(broker=self.broker, forwarding=self.forwarding, options=config.broker)
         self.publishing = PublishService(
@@ -85,6 +82,8 @@ class Node:
         self.apps = making.make_apps(self, processing)
         self.subscribing = making.make_subscribing(self)
         self._routes = {**making.client_routes(self), **self.apps.routes(), **(processing.routes if processing else {})}
+        self.looking = making.make_looking(self)
+        self._routes |= making.make_explaining(self, dict(self._routes)).routes()
 
     async def start(self) -> None:
         """Start in order; RefusedToStart or CorruptStorage if this node must not run."""
@@ -97,10 +96,13 @@ class Node:
         routes = {**self.links.routes(), ATTACH: Route(streaming=self.coordinator.attach)}
         if self.tasks is not None:
             routes |= self.tasks.routes()
+        if self.config.tls is not None:
+            routes |= self._routes  # of nodes that pass requests on, which prove here that they are nodes
         await self._listen(self.config.peer.bind, routes, public=False)
         self.links.set_peers({NodeId(peer.node): peer.peer for peer in self.config.peers if peer.node != self.me})
         self.supervisor.spawn_task(self._register(), name="register")
         self.supervisor.spawn_task(self._balance(), name="balance")
+        self.supervisor.spawn_task(self.looking.run(), name="looking")
         self.supervisor.spawn_task(self.apps.sweeping.run(), name="apps/sweep")
         app = self.http_app() if self.config.http is not None else None  # its import takes a moment: not while serving
         await self._listen(self.config.client.bind, self._routes, public=True)
@@ -232,8 +234,8 @@ class Node:
             node=self.me,
             client_address=self.config.client.address,
             peer_address=self.config.peer.address,
-            version=VERSION,
             rack=self.config.rack,
+            version=VERSION,
         )
         while True:
             try:

@@ -166,6 +166,6 @@ def _leave(core: "Raft") -> None:
 
 
 def is_caught_up(core: "Raft", replica: ReplicaId) -> bool:
-    """Whether a follower is being sent what is new, and is without nothing that it should have."""
+    """See `Raft.is_caught_up`."""
     progress = core.progress.get(replica)
     return progress is not None and progress.state is State.REPLICATE and progress.known and not progress.lacks_upto

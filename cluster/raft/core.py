@@ -22,7 +22,7 @@ from cluster.raft.ready import LogState, Ready, Role, Vote
 from cluster.raft.sizes import Sizes
 from cluster.raft.terms import TermRuns
 from cluster.raft.writes import Writes
-from cluster.types import NO_TERM, Index, ReplicaId, Term, Ticket
+from cluster.types import NO_TERM, Index, NodeId, ReplicaId, Term, Ticket
 
 SOON_TICKS = 2
 """Until the preferred replica of a new group campaigns: the others hear of the group meanwhile."""
@@ -76,8 +76,7 @@ class Raft:
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
-        self.leaving = False
-        """As a leader: it is not among the voters any more, and hands over."""
+        self.leaving = False  # as a leader that is not among the voters any more: it hands over
         self.catch_up_bytes = NO_LIMIT
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)
@@ -85,6 +84,7 @@ class Raft:
         self.doubts_held = 0
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
+        self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
         self.asleep = False
         self.away: frozenset[ReplicaId] = frozenset()
         self.elapsed = 0
@@ -265,7 +265,7 @@ class Raft:
         return not self.membership.voters
 
     def is_caught_up(self, replica: ReplicaId) -> bool:
-        """Whether a follower has what there was, as far as this leader knows, and is sent what comes."""
+        """Whether a follower is being sent what comes, and has again what it had lost; `match` says how far it is."""
         return configuration.is_caught_up(self, replica)
 
     @property

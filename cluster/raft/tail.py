@@ -23,6 +23,10 @@ doubt (`doubts`, oldest first, with their terms; the first one's may have been l
 found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). The first of a leader's
 entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest).
 
+What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
+asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
+membership of one voter that is this replica nobody else has to: that one's disk is all that there is.)
+
 A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
 believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.
 """
@@ -31,7 +35,7 @@ from typing import TYPE_CHECKING
 
 from cluster.messages import TailQuery, TailReply
 from cluster.raft import election
-from cluster.types import Index, Term
+from cluster.types import Index, ReplicaId, Term
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -43,9 +47,16 @@ def tick(core: "Raft") -> None:
     """Ask again, as often as heartbeats go."""
     if core.elapsed % core.options.heartbeat_ticks == 0:
         indices = {Index(core.last_index + 1), *([core.doubts[asked(core)][0]] if core.doubts else [])}
-        for replica in core.electors:
+        for replica in others(core):
             for index in sorted(indices):
-                core.send_free(TailQuery(sender=core.me, to=replica, term=core.term, index=index))
+                core.send_free(
+                    TailQuery(sender=core.me, to=replica, term=core.term, index=index, after=core.last_index)
+                )
+
+
+def others(core: "Raft") -> list[ReplicaId]:
+    """Who is asked: those that count, as far as is known here or was told since."""
+    return [*core.electors, *(replica for replica in core.tail_members if replica not in core.electors)]
 
 
 def asked(core: "Raft") -> int:
@@ -76,6 +87,7 @@ def query(core: "Raft", message: TailQuery) -> None:
         state, entry_term = DOUBTFUL, Term(0)
     else:
         state, entry_term = ABSENT, Term(0)
+    newer = max(core.memberships.index, core.terms.fold_index) > message.after
     core.send_free(
         TailReply(
             sender=core.me,
@@ -84,12 +96,13 @@ def query(core: "Raft", message: TailQuery) -> None:
             index=message.index,
             state=state,
             entry_term=entry_term,
+            membership=core.membership if newer else None,
         )
     )
 
 
 def reply(core: "Raft", message: TailReply) -> None:
-    """When all others have answered, the doubt is as high as the highest term among them, or over.
+    """When all the others have answered, the doubt is as high as the highest term among them, or over.
 
     Of all but the first the term is known: if nobody has one as high there, it was never on a majority, and neither was
     what followed it.
@@ -97,11 +110,14 @@ def reply(core: "Raft", message: TailReply) -> None:
     if not core.doubts or message.index != core.doubts[asked(core)][0]:
         return
     core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
-    if any(replica not in core.tail_answers for replica in core.electors):
+    if message.membership is not None:
+        more = (*message.membership.voters, *message.membership.outgoing)
+        core.tail_members.update({member.replica: member.node for member in more if member.replica != core.me})
+    if any(replica not in core.tail_answers for replica in others(core)):
         return
     place = asked(core)
     index, term = core.doubts[place]
-    highest = max(core.tail_answers[replica] for replica in core.electors)
+    highest = max(core.tail_answers[replica] for replica in others(core))
     if not highest or (place and highest < term):
         del core.doubts[place:]
         core.doubts_held = 0

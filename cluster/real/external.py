@@ -21,6 +21,7 @@ from cluster.processing.hosting.restarts import Restarts
 from cluster.real.clock import RealClock, real_random
 from cluster.real.host_process import HostProcess, end_of
 from cluster.real.network import RealNetwork
+from cluster.real.tls import ClientTls
 from cluster.wire.work import WORK, Pieces, hello, pieces_of, request
 from cluster.world import Stream
 
@@ -68,6 +69,7 @@ class ExternalWorker:
         name: str,
         version: str,
         any_code: bool,
+        tls: ClientTls | None = None,
         say: Callable[[str], None],
         log: Callable[[str, str], None],
     ) -> None:
@@ -79,7 +81,7 @@ class ExternalWorker:
         self._any_code = any_code
         self._say = say
         self._log = log
-        self._network = RealNetwork()
+        self._network = RealNetwork(tls)
         self._nodes: dict[str, asyncio.Task[None]] = {}
         self._app = ""
 

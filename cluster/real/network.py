@@ -13,7 +13,19 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from cluster.errors import Closed, DeadlineExceeded, OutcomeUnknown, RefusedToStart, RiverrunError, Unavailable
+from cluster.errors import (
+    Closed,
+    DeadlineExceeded,
+    OutcomeUnknown,
+    RefusedToStart,
+    RiverrunError,
+    Unavailable,
+    Untrusted,
+)
+from cluster.real.connections import Connections
+from cluster.real.tls import ClientTls, NodeTls
+from cluster.real.tls_trouble import Trouble
+from cluster.wire.certified import is_of_a_node
 from cluster.wire.status import STATUS_KEY, error_of, error_of_code, refuse_oversized, status_of
 from cluster.world import MESSAGE_BYTES_MAX, Route
 
@@ -38,17 +50,23 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+URIS_KEY = "peer_uri"
+"""What gRPC calls the URIs in the caller's certificate."""
 BREAK_NOTICED_S = 0.02
 """Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
 
 class RealNetwork:
-    """See World."""
+    """See World. With a node's or a client's `tls`, what that says is spoken; without, plain text."""
+
+    def __init__(self, tls: NodeTls | ClientTls | None = None) -> None:
+        self._tls = tls
 
     async def listen(self, address: str, routes: Mapping[str, Route], *, public: bool) -> "RealListener":
         """See World."""
         server = aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((_Routes(routes),))
+        tls = self._tls if isinstance(self._tls, NodeTls) else None
+        server.add_generic_rpc_handlers((_Routes(routes, _Door(tls, public=public)),))
         checks = None
         if public:
             names = sorted({method.split("/")[1] for method in routes})
@@ -58,7 +76,11 @@ class RealNetwork:
                 await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
             reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
         try:
-            port = server.add_insecure_port(address)
+            credentials = None if tls is None else tls.server_credentials(public=public)
+            if credentials is None:
+                port = server.add_insecure_port(address)
+            else:
+                port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise RefusedToStart(f"cannot listen on {address}: is another process using the port?") from error
         await server.start()
@@ -67,7 +89,7 @@ class RealNetwork:
 
     def channel(self, address: str) -> "RealChannel":
         """See World."""
-        return RealChannel(address)
+        return RealChannel(address, self._tls)
 
 
 class RealListener:
@@ -85,9 +107,32 @@ class RealListener:
         await self._server.stop(grace_s)
 
 
+class _Door:
+    """Who may come in at a listener, and what is believed of them."""
+
+    def __init__(self, tls: NodeTls | None, *, public: bool) -> None:
+        self._tls = tls
+        self._public = public
+
+    def call(self, context: aio.ServicerContext[bytes, bytes]) -> "_Call":
+        """Forbidden if this caller may call nothing here."""
+        call = _Call(context, self)
+        if self._tls is not None and not self._public:
+            self._tls.refuse_strangers(call)
+        return call
+
+    def names(self, context: aio.ServicerContext[bytes, bytes]) -> frozenset[str] | None:
+        """See Call.certified."""
+        if self._tls is None:
+            return None
+        names = (name.decode(errors="replace") for name in context.auth_context().get(URIS_KEY, ()))
+        return frozenset(name for name in names if not (self._public and is_of_a_node([name])))
+
+
 class _Call:
-    def __init__(self, context: aio.ServicerContext[bytes, bytes]) -> None:
+    def __init__(self, context: aio.ServicerContext[bytes, bytes], door: _Door) -> None:
         self._context = context
+        self._door = door
 
     def peer(self) -> str:
         return self._context.peer()
@@ -99,29 +144,32 @@ class _Call:
         pairs = self._context.invocation_metadata() or ()
         return {str(key): value if isinstance(value, str) else "" for key, value in pairs}
 
+    def certified(self) -> frozenset[str] | None:
+        return self._door.names(self._context)
+
 
 class _Routes(grpc.GenericRpcHandler):
     """Methods by full name; a name that is not UTF-8 finds none."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], door: _Door) -> None:
+        self._door = door
         self._handlers = {method: self._handler(route) for method, route in routes.items()}
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Find the handler."""
         return self._handlers.get(handler_call_details.method)
 
-    @staticmethod
-    def _handler(route: Route) -> Any:
+    def _handler(self, route: Route) -> Any:
         if route.unary is not None:
-            return grpc.unary_unary_rpc_method_handler(_unary(route.unary))
+            return grpc.unary_unary_rpc_method_handler(_unary(route.unary, self._door))
         assert route.streaming is not None
-        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming))
+        return grpc.stream_stream_rpc_method_handler(_streaming(route.streaming, self._door))
 
 
-def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
+def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]], door: _Door) -> Any:
     async def answer(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
         try:
-            response = await handler(request, _Call(context))
+            response = await handler(request, door.call(context))
             refuse_oversized(response)
         except RiverrunError as error:
             await _abort(context, error)
@@ -131,9 +179,14 @@ def _unary(handler: Callable[[bytes, Any], Awaitable[bytes]]) -> Any:
     return answer
 
 
-def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]]) -> Any:
+def _streaming(handler: Callable[[AsyncIterator[bytes], Any], AsyncIterator[bytes]], door: _Door) -> Any:
     async def answer(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
-        answers = handler(_until_finished(requests, context), _Call(context))
+        try:
+            call = door.call(context)
+        except RiverrunError as error:
+            await _abort(context, error)
+            return
+        answers = handler(_until_finished(requests, context), call)
         try:
             async for message in answers:
                 refuse_oversized(message)
@@ -166,10 +219,11 @@ async def _abort(context: aio.ServicerContext[bytes, bytes], error: RiverrunErro
 class RealChannel:
     """See World."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, tls: NodeTls | ClientTls | None = None) -> None:
+        channels = None if tls is None else tls.channels
         self._address = address
-        self._channel = aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        self._unary: dict[str, Any] = {}
+        self._trouble = Trouble(address, channels)
+        self._connections = Connections(address, channels, CHANNEL_OPTIONS)
         self._closed = False
 
     async def call(
@@ -181,37 +235,43 @@ class RealChannel:
             raise Closed(f"the channel to {self._address} was closed")
         if timeout_s <= 0:
             raise DeadlineExceeded(f"no time was left to ask {self._address}")
-        callable_ = self._unary.get(method)
-        if callable_ is None:
-            callable_ = self._unary[method] = self._channel.unary_unary(method)
+        connection = self._connections.current()
         pairs = tuple((metadata or {}).items())
+        connection.begin()
         try:
-            answer: bytes = await callable_(request, timeout=timeout_s, metadata=pairs)
+            answer: bytes = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
+            raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.CancelledError:
             if _is_own_cancellation() or not self._closed:
                 raise
             raise OutcomeUnknown(f"the channel to {self._address} was closed") from None
+        finally:
+            connection.end()
         return answer
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> "RealStream":
         """See World."""
         if self._closed:
             raise Closed(f"the channel to {self._address} was closed")
-        return RealStream(self._channel.stream_stream(method)(metadata=tuple((metadata or {}).items())), self._address)
+        connection = self._connections.current()
+        call: Any = connection.channel.stream_stream(method)(metadata=tuple((metadata or {}).items()))
+        connection.begin()
+        call.add_done_callback(lambda _: connection.end())
+        return RealStream(call, self._address, self._trouble)
 
     async def close(self) -> None:
         """See World."""
         self._closed = True
-        await self._channel.close()
+        await self._connections.close()
 
 
 class RealStream:
     """See World."""
 
-    def __init__(self, call: Any, address: str) -> None:
+    def __init__(self, call: Any, address: str, trouble: Trouble) -> None:
         self._call = call
+        self._trouble = trouble
         self._address = address
         self._finished = False
 
@@ -225,7 +285,12 @@ class RealStream:
             # Not `write`: where that meets a stream which the server has ended, it makes INTERNAL the call's status,
             # and what the server said before (messages, its error) can never be read.
             await self._call._cython_call.send_serialized_message(message)  # noqa: SLF001
-        except (aio.AioRpcError, aio.InternalError) as error:
+        except aio.AioRpcError as error:
+            found = await _error_of(error, self._address, self._trouble)
+            if isinstance(found, Untrusted):
+                raise found from error
+            raise Unavailable(f"the stream to {self._address} has ended") from error
+        except aio.InternalError as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
             self._call.cancel()
@@ -240,11 +305,10 @@ class RealStream:
             code = await self._call.code()
             if code is grpc.StatusCode.OK:
                 return None
-            raise _error_of_call(
-                code, await self._call.details() or "", await self._call.trailing_metadata(), self._address
-            )
+            details, trailing = await self._call.details() or "", await self._call.trailing_metadata()
+            raise await _error_of_call(code, details, trailing, self._address, self._trouble)
         except aio.AioRpcError as error:
-            raise _error_of(error, self._address) from error
+            raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
         except asyncio.CancelledError:
@@ -277,11 +341,13 @@ def _is_own_cancellation() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _error_of(error: aio.AioRpcError, address: str) -> RiverrunError:
-    return _error_of_call(error.code(), error.details() or "", error.trailing_metadata(), address)
+async def _error_of(error: aio.AioRpcError, address: str, trouble: Trouble) -> RiverrunError:
+    return await _error_of_call(error.code(), error.details() or "", error.trailing_metadata(), address, trouble)
 
 
-def _error_of_call(code: grpc.StatusCode, details: str, trailing: Any, address: str) -> RiverrunError:
+async def _error_of_call(
+    code: grpc.StatusCode, details: str, trailing: Any, address: str, trouble: Trouble
+) -> RiverrunError:
     for key, value in trailing or ():
         if key == STATUS_KEY:
             found = error_of(value if isinstance(value, bytes) else value.encode())
@@ -291,5 +357,7 @@ def _error_of_call(code: grpc.StatusCode, details: str, trailing: Any, address: 
     sent = not ("failed to connect" in details or "Connection refused" in details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{address} did not answer in time")
+    if not sent and (untrusted := await trouble.of(details)) is not None:
+        return untrusted
     message = f"{address}: {details}" if sent else f"no node answers at {address}"
     return error_of_code(code.name, message, sent=sent)

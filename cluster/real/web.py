@@ -7,6 +7,8 @@ accesses, no lifespan, and no timer, so that an idle port costs nothing.
 import asyncio
 import errno
 import socket
+import ssl
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,7 +26,10 @@ CUT_S_MAX = 1.0
 
 
 class RealWeb:
-    """See World."""
+    """See World. `context`: makes that of TLS; None from it: plain text."""
+
+    def __init__(self, context: Callable[[], ssl.SSLContext | None] = lambda: None) -> None:
+        self._context = context
 
     async def serve(self, app: HttpApp, address: str, options: HttpOptions) -> "WebListener":
         """See World."""
@@ -46,6 +51,7 @@ class RealWeb:
             timeout_keep_alive=options.idle_s_max,
         )
         config.load()
+        config.ssl = self._context()
         server = uvicorn.Server(config)
         server.lifespan = config.lifespan_class(config)
         server.lifespan.state["closing"] = closing = asyncio.Event()

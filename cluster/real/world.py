@@ -11,18 +11,19 @@ from cluster.real.disk import RealDisk
 from cluster.real.hosts import RealHosts
 from cluster.real.network import RealNetwork
 from cluster.real.stores import RealStores
+from cluster.real.tls import NodeTls
 from cluster.real.web import RealWeb
 from cluster.world import World
 
 
-def real_world(data_dir: Path) -> World:
+def real_world(data_dir: Path, tls: NodeTls | None = None) -> World:
     """Clock, randomness, the data directory, gRPC and HTTP. RefusedToStart if the directory is in use."""
     return World(
         clock=RealClock(),
         random=real_random(),
         disk=RealDisk(data_dir),
-        network=RealNetwork(),
-        web=RealWeb(),
+        network=RealNetwork(tls),
+        web=RealWeb() if tls is None else RealWeb(tls.http_context),
     )
 
 

@@ -43,6 +43,9 @@ class SimCall:
         """See World."""
         return self.sent
 
+    def certified(self) -> None:
+        """See World: there is no TLS here."""
+
 
 class _Pipe:
     """One direction. `on_end` is told when the end has come out, or nothing more can."""

@@ -11,7 +11,15 @@ from google.protobuf.message import DecodeError, Message
 from cluster.errors import InvalidRequest, RiverrunError, UnknownCodec
 from cluster.records import Batch, Entry, Header, Receipt, Record
 from cluster.types import Codec, Durability, Offset, ProducerId, Term
-from cluster.wire.pb.riverrun.v1 import app_pb2, cluster_pb2, group_pb2, records_pb2, stream_pb2, topic_pb2
+from cluster.wire.pb.riverrun.v1 import (
+    app_pb2,
+    cluster_pb2,
+    explain_pb2,
+    group_pb2,
+    records_pb2,
+    stream_pb2,
+    topic_pb2,
+)
 
 __all__ = [
     "add_record",
@@ -23,6 +31,7 @@ __all__ = [
     "codec_to_pb",
     "durability_from_pb",
     "error_to_pb",
+    "explain_pb2",
     "group_pb2",
     "parse",
     "receipt_from_pb",

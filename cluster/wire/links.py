@@ -8,7 +8,8 @@ Rules:
    dropped: nothing of an earlier connection, or an earlier run of the peer, can arrive after it.
 4. A peer that was not heard for `lost_after_s` is down; silence is broken by keepalives. A peer with a new incarnation
    has gone down and come up.
-5. The first message proves who speaks: cluster id, node, protocol range, and an HMAC with the cluster's secret.
+5. The first message proves who speaks: cluster id, node, protocol range, and an HMAC with the cluster's secret. Where
+   there is TLS, the caller's certificate has to be that node's, too (`certified.py`).
 6. A message that was damaged on its way ends its stream, and nothing of it is taken (`checking.py`): a damaged hello
    is refused, too, for no single bit makes a node of protocol 2 look like one of protocol 1.
 """
@@ -22,8 +23,9 @@ from typing import Any
 import structlog
 
 from cluster.config import LinkOptions
-from cluster.errors import ChecksumMismatch, InvalidRequest, RefusedToStart, RiverrunError
+from cluster.errors import ChecksumMismatch, Forbidden, InvalidRequest, RefusedToStart, RiverrunError, Untrusted
 from cluster.types import ClusterId, Lane, NodeId
+from cluster.wire.certified import refuse_others
 from cluster.wire.checking import CHECKED_PROTOCOL, is_whole, sealed
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
 from cluster.wire.peer import Hello, PeerMessage, decode_exchange, encode_exchange, size_of
@@ -103,7 +105,7 @@ class Links:
             raise InvalidRequest("the first message of a peer must be a hello")
         if first.hello.protocol_max >= CHECKED_PROTOCOL and not is_whole(data):
             raise ChecksumMismatch(DAMAGED)
-        protocol = self.check(first.hello, first.incarnation)
+        protocol = self.check(first.hello, first.incarnation, call)
         peer = self._peers.get(first.hello.node)
         if peer is None:
             raise InvalidRequest(f"node {first.hello.node} is no peer of node {self.me} ({call.peer()})")
@@ -143,14 +145,20 @@ class Links:
         """Who we are, for a stream that is not one of the two lanes; to this node itself, too."""
         return self.hello(to, Lane.CONTROL)
 
-    def check(self, hello: Hello, incarnation: int) -> int:
-        """The protocol to speak with whoever says this; RefusedToStart if nobody of this cluster may have said it."""
+    def check(self, hello: Hello, incarnation: int, call: Call) -> int:
+        """The protocol to speak with whoever says this.
+
+        RefusedToStart if nobody of this cluster may have said it; Forbidden if its certificate is not that node's.
+        """
         if hello.cluster != self._cluster:
             raise RefusedToStart(f"node {hello.node} belongs to another cluster than node {self.me}")
         if hello.to != self.me:
             raise RefusedToStart(f"node {hello.node} means to reach node {hello.to}; this is node {self.me}")
         if not hmac.compare_digest(hello.proof, self._proof(hello.node, self.me, incarnation)):
             raise RefusedToStart(f"node {hello.node} does not know this cluster's secret")
+        names = call.certified()
+        if names is not None:
+            refuse_others(names, self._cluster, hello.node)
         protocol = min(hello.protocol_max, self.options.protocol_max)
         if protocol < max(hello.protocol_min, self.options.protocol_min):
             raise RefusedToStart(
@@ -289,7 +297,7 @@ class _Outgoing:
                 wait_s = options.reconnect_s_min
                 refused = ""
                 await self._send_all()
-            except (RefusedToStart, InvalidRequest) as error:
+            except (RefusedToStart, InvalidRequest, Forbidden, Untrusted) as error:
                 if error.message != refused:  # once: it does not get better by itself
                     refused = error.message
                     log_event.warning("peer_refuses", peer=self._peer.node, lane=self._lane.name, detail=refused)

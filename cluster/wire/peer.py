@@ -4,14 +4,14 @@ Every kind of message has one pair of functions in a table. Entries carry their 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from cluster.errors import InvalidRequest
 from cluster.holes import decode_hole
-from cluster.membership import decode_membership
+from cluster.membership import decode_membership, encode_membership
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -183,6 +183,8 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
             value = getattr(message, field)
             if value:
                 setattr(body_of, field, value)
+        if isinstance(message, TailReply) and message.membership is not None:
+            target.tail_reply.membership = encode_membership(message.membership)
 
 
 def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
@@ -223,6 +225,8 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
             cls, fields = _PLAIN_BY_NAME[kind]
             body_of = getattr(source, kind)
             message = cls(**common, **{field: getattr(body_of, field) for field in fields})
+            if isinstance(message, TailReply) and body_of.membership:
+                message = replace(message, membership=decode_membership(body_of.membership))
     return ReplicaEnvelope(partition=partition, message=message, entries=entries, fold=fold)
 
 
@@ -236,7 +240,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
-    TailQuery: ("tail_query", ("index",)),
+    TailQuery: ("tail_query", ("index", "after")),
     TailReply: ("tail_reply", ("index", "state", "entry_term")),
 }
 """Messages whose fields have the same names on the wire."""

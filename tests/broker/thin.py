@@ -14,7 +14,7 @@ RECORDS = 60
 Body = Callable[[SimCluster], Awaitable[None]]
 
 
-def in_a_cluster(body: Body) -> Callable[[], None]:
+def in_a_cluster(body: Body, *, seeds: int = 3) -> Callable[[], None]:
     """A test on three nodes with a topic of some records, for several seeds; no handler may break on the way."""
 
     async def run() -> None:
@@ -32,7 +32,7 @@ def in_a_cluster(body: Body) -> Callable[[], None]:
         assert [] == cluster.fabric.failed
 
     def test() -> None:
-        for seed in range(1, 4):
+        for seed in range(1, seeds + 1):
             simulate(run(), seed)
 
     test.__doc__ = body.__doc__

@@ -12,19 +12,22 @@ import pytest
 from chaos.arenas.processes.ports import claimed_ports
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
+from tests.spoken import in_environment, spoken
 
 Riverrun = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[str]:
     """The address of a node that runs."""
+    speaks = spoken(pytestconfig)
     with claimed_ports(1) as port:
-        cluster = LocalCluster(tmp_path_factory.mktemp("node"), nodes=1, port=port)
+        cluster = LocalCluster(tmp_path_factory.mktemp("node"), nodes=1, port=port, speaks=speaks)
         cluster.start_all()
         try:
             asyncio.run(wait_ready(cluster))
-            yield cluster.address(1)
+            with in_environment(cluster.tls):
+                yield cluster.address(1)
         finally:
             codes = cluster.stop()
     assert {1: 0} == codes

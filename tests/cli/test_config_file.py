@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster.cli.config_file import read_config, write_config
+from cluster.cli.config_file import in_the_clear, read_config, settings, variable, write_config
 from cluster.cli.local import LocalCluster
-from cluster.config import HttpOptions
+from cluster.config import HttpOptions, ListenerConfig, TlsConfig
 from cluster.errors import RefusedToStart
 
 
@@ -47,13 +47,75 @@ def test_a_wrong_http_table_is_named(path: Path, text: str, says: str) -> None:
         read_config(path)
 
 
+TLS = "[tls]\ncert_file = 'a'\nkey_file = 'b'\nca_file = 'c'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[tls]", r"has \[tls\] without cert_file and key_file and ca_file: a node needs"),
+        ("[tls]\ncert_file = 'a'\nkey_file = 'b'", r"has \[tls\] without ca_file"),
+        (TLS + "client_key_file = 'x'", "has only one of tls.client_cert_file and tls.client_key_file"),
+        (TLS + "client = 'maybe'", "tls.client"),
+        (TLS + "cert = 'x'", r"unknown field 'tls\.cert'"),
+    ],
+)
+def test_a_wrong_tls_table_is_named(path: Path, text: str, says: str) -> None:
+    """By its field; what is missing is said with what it is for."""
+    path.write_text(path.read_text() + text + "\n")
+    with pytest.raises(RefusedToStart, match=says):
+        read_config(path)
+
+
+def test_tls_survives_the_file_and_the_environment_adds_to_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it may come from there."""
+    config = replace(read_config(path), tls=TlsConfig(cert_file="a", key_file="b", ca_file="c", client="mutual"))
+    write_config(config, path)
+    assert config == read_config(path)
+    write_config(replace(config, tls=None), path)
+    for name in ("cert_file", "key_file", "ca_file"):
+        monkeypatch.setenv(f"RIVERRUN_TLS_{name.upper()}", name)
+    monkeypatch.setenv("RIVERRUN_TLS_HTTP", "plain")
+    assert (
+        TlsConfig(cert_file="cert_file", key_file="key_file", ca_file="ca_file", http="plain") == read_config(path).tls
+    )
+
+
+@pytest.mark.parametrize(
+    ("tls", "in_clear"),
+    [
+        (None, ["client", "peer", "http"]),
+        (TlsConfig(cert_file="a", key_file="b", ca_file="c"), []),
+        (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="plain"), ["client", "http"]),
+        (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="plain", http="mutual"), ["client"]),
+        (TlsConfig(cert_file="a", key_file="b", ca_file="c", client="mutual", http="plain"), ["http"]),
+    ],
+)
+def test_plain_text_beyond_loopback_is_refused_or_insecure(
+    path: Path, tls: TlsConfig | None, in_clear: list[str]
+) -> None:
+    """Each listener by its name; names that only look like loopback are none."""
+    beyond = ListenerConfig(bind="127.0.0.1.example.com:1")
+    config = replace(read_config(path), client=beyond, peer=beyond, http=ListenerConfig(bind="0.0.0.0:2"), tls=tls)
+    write_config(config, path)
+    if in_clear:
+        with pytest.raises(RefusedToStart, match=f"the {in_clear[0]} listener .* is beyond loopback and speaks plain"):
+            read_config(path)
+    write_config(replace(config, insecure=True), path)
+    assert in_clear == [name for name, _ in in_the_clear(read_config(path))]
+
+
 @pytest.mark.slow
-def test_commands_load_nothing_of_http() -> None:
-    """Clients and the command line start as fast as ever: only a node with an http listener needs it."""
-    names = "sys, cluster, cluster.cli, cluster.client.client, cluster.real.network, cluster.node"
-    look = f"import {names}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
-    assert set() == {"starlette", "uvicorn", "httptools", "anyio"} & set(done.stdout.split())
+def test_commands_load_nothing_of_http_or_tls() -> None:
+    """Clients and the command line start as fast as ever: only a node with an http listener, or TLS, needs it."""
+    of_clients = "sys, cluster, cluster.cli, cluster.client.client, cluster.real.network"
+    for names, unwanted in (
+        (of_clients, {"starlette", "uvicorn", "httptools", "anyio", "cryptography"}),
+        (of_clients + ", cluster.node", {"starlette", "uvicorn", "httptools", "anyio"}),
+    ):
+        look = f"import {names}; print(*sys.modules)"
+        done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+        assert set() == unwanted & set(done.stdout.split())
 
 
 def test_what_was_added_to_a_local_nodes_file_stays(tmp_path: Path) -> None:
@@ -68,3 +130,61 @@ def test_what_was_added_to_a_local_nodes_file_stays(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "work_s = 1\n")
     with pytest.raises(RefusedToStart, match=r"unknown field 'processing\.work_s'"):
         read_config(path)
+
+
+def test_the_environment_overrides_texts_numbers_and_switches(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At any depth, of tables that the file lacks, too; so nodes can share one file."""
+    told = {
+        "RIVERRUN_DATA_DIR": "/data",
+        "RIVERRUN_INSECURE": "true",
+        "RIVERRUN_CLIENT_ADVERTISE": "riverrun-1.internal:7171",
+        "RIVERRUN_LINKS_LOST_AFTER_S": "2.5",
+        "RIVERRUN_HTTP_OPTIONS_CONNECTIONS_MAX": "7",
+        "RIVERRUN_PROCESSING_STORE": "lmdb",
+        "RIVERRUN_SERVER": "is for clients",
+    }
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    config = read_config(path)
+
+    assert ("/data", True, "riverrun-1.internal:7171") == (config.data_dir, config.insecure, config.client.advertise)
+    assert (2.5, 7, "lmdb") == (
+        config.links.lost_after_s,
+        config.http_options.connections_max,
+        config.processing.store,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("RIVERRUN_NODE", "first", r"\$\.node"),
+        ("RIVERRUN_NODE", "7", "without node 7 itself"),
+        ("RIVERRUN_INSECURE", "perhaps", r"\$\.insecure"),
+        ("RIVERRUN_PROCESSING_STORE", "paper", r"\$\.processing\.store"),
+        ("RIVERRUN_PEER_BIND", "0.0.0.0:7271", "beyond loopback"),
+    ],
+)
+def test_a_wrong_override_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
+    """As what is wrong in the file is, by its field."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(RefusedToStart, match=says):
+        read_config(path)
+
+
+def test_an_override_of_a_table_that_is_none_is_no_crash(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is wrong, and that is said."""
+    path.write_text("links = 3\n" + path.read_text())
+    monkeypatch.setenv("RIVERRUN_LINKS_LOST_AFTER_S", "2.5")
+    with pytest.raises(RefusedToStart, match=r"\$\.links"):
+        read_config(path)
+
+
+def test_no_two_fields_have_one_variable() -> None:
+    """The names of tables and fields are joined by what is in both; a new field may not make two of them one."""
+    names = [variable(place) for place in settings()]
+    assert len(names) == len(set(names))
+    assert {"RIVERRUN_NODE", "RIVERRUN_HTTP_BIND", "RIVERRUN_HTTP_OPTIONS_IDLE_S_MAX"} <= set(names)
+    assert "RIVERRUN_SERVER" not in names, "clients have it"

@@ -25,6 +25,9 @@ class MemoryCall:
     def metadata(self):
         return {}
 
+    def certified(self):
+        return None
+
 
 class MemoryNetwork:
     """Addresses with routes. `down` refuses, `frozen` swallows; answers of calls are lost by chance `loss`."""

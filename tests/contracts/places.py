@@ -16,10 +16,12 @@ import pytest
 from cluster.real.clock import RealClock
 from cluster.real.disk import RealDisk
 from cluster.real.network import RealNetwork
+from cluster.real.tls import NodeTls
 from cluster.sim.clock import Host, SimClock, simulate
 from cluster.sim.disk import SimDisk
 from cluster.sim.network import Fabric, SimNetwork
 from cluster.world import Channel, Clock, Disk, Listener, Network, Route, Stream
+from tests.certificates import node_tls, shared_authority
 
 SEEDS = range(1, 4)
 PATIENCE_S = 10.0
@@ -117,24 +119,32 @@ async def still(number: Callable[[], int], turns: int = 50) -> int:
 
 def in_both_worlds(test: Callable[[Place], Awaitable[None]]) -> Callable[..., None]:
     """One test for each world."""
+    return _in_worlds(test, "real", "sim")
 
-    @pytest.mark.parametrize("world", ["real", "sim"])
+
+def on_all_networks(test: Callable[[Place], Awaitable[None]]) -> Callable[..., None]:
+    """One test for each network: the real one in plain text and with TLS as between nodes, and the simulated one."""
+    return _in_worlds(test, "real", "tls", "sim")
+
+
+def _in_worlds(test: Callable[[Place], Awaitable[None]], *worlds: str) -> Callable[..., None]:
+    @pytest.mark.parametrize("world", worlds)
     def run(world: str, tmp_path) -> None:
         if world == "sim":
             for seed in SEEDS:
                 simulate(_in_sim(test, seed), seed)
         else:
             with asyncio.Runner() as runner:
-                runner.run(_in_real(test, tmp_path))
+                runner.run(_in_real(test, tmp_path, node_tls(shared_authority(), None) if world == "tls" else None))
 
     functools.update_wrapper(run, test, assigned=("__module__", "__name__", "__qualname__", "__doc__"))
     del run.__wrapped__
     return run
 
 
-async def _in_real(test: Callable[[Place], Awaitable[None]], root) -> None:
+async def _in_real(test: Callable[[Place], Awaitable[None]], root, tls: NodeTls | None) -> None:
     disk = RealDisk(root / "data")
-    network = RealNetwork()
+    network = RealNetwork(tls)
     place = Place(
         name="real",
         server=network,

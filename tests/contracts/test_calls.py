@@ -18,7 +18,7 @@ from cluster.errors import (
     Unsupported,
 )
 from cluster.world import MESSAGE_BYTES_MAX
-from tests.contracts.places import in_both_worlds, method, routes, until, within
+from tests.contracts.places import method, on_all_networks, routes, until, within
 
 
 async def echo(request, call):
@@ -44,7 +44,7 @@ def held():
     return handler, told
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_answer_comes_back(place):
     """Any bytes, also none at all."""
     channel = await place.serve(echo=echo)
@@ -53,7 +53,7 @@ async def test_an_answer_comes_back(place):
     assert sent == [await channel.call(method("echo"), request, timeout_s=5) for request in sent]
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_slow_call_holds_nobody_up(place):
     """Calls on one channel are under way at the same time, and each gets its own answer."""
     slow, told = held()
@@ -67,7 +67,7 @@ async def test_a_slow_call_holds_nobody_up(place):
     assert [b"%d" % n for n in range(20)] == await within(asyncio.gather(*waiting))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_the_handler_knows_its_caller(place):
     """Metadata, the time that is left, and somebody's name."""
     seen = []
@@ -86,7 +86,7 @@ async def test_the_handler_knows_its_caller(place):
     assert 400 < seen[1][1] < 600
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_error_arrives_as_it_was_raised(place):
     """Its class, its message in any script, and its metadata."""
 
@@ -102,7 +102,7 @@ async def test_an_error_arrives_as_it_was_raised(place):
     assert {"first": "3", "end": "5"} == caught.value.metadata
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_error_that_is_too_long_to_travel_is_still_the_same_error(place):
     """What programs act on arrives; a text of many pages may be cut."""
 
@@ -117,7 +117,7 @@ async def test_an_error_that_is_too_long_to_travel_is_still_the_same_error(place
     assert {"leader": "node-2:7171"} == caught.value.metadata
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_handler_that_breaks_leaves_the_outcome_unknown(place):
     """A bug in a handler ends the call, not the caller's patience; the next call is answered."""
 
@@ -133,7 +133,7 @@ async def test_a_handler_that_breaks_leaves_the_outcome_unknown(place):
     assert b"next" == await channel.call(method("echo"), b"next", timeout_s=5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_unknown_method_is_unsupported(place):
     """Nothing was done, and no retry will help."""
     channel = await place.serve(echo=echo)
@@ -143,7 +143,7 @@ async def test_an_unknown_method_is_unsupported(place):
     assert not caught.value.retry
 
 
-@in_both_worlds
+@on_all_networks
 async def test_the_deadline_ends_the_wait_and_the_work(place):
     """DeadlineExceeded for the caller, a cancellation for the handler."""
     handler, told = held()
@@ -155,7 +155,7 @@ async def test_the_deadline_ends_the_wait_and_the_work(place):
     assert 1 == told["begun"]
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_deadline_that_has_passed(place):
     """Refused at once, the same way."""
     channel = await place.serve(echo=echo)
@@ -164,7 +164,7 @@ async def test_a_deadline_that_has_passed(place):
             await within(channel.call(method("echo"), b"", timeout_s=timeout_s), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_caller_who_gives_up_cancels_the_handler(place):
     """Cancelling the waiting task reaches the other side."""
     handler, told = held()
@@ -178,7 +178,7 @@ async def test_a_caller_who_gives_up_cancels_the_handler(place):
     assert caller.cancelled()
 
 
-@in_both_worlds
+@on_all_networks
 async def test_nobody_there(place):
     """Unavailable, soon: nothing was done, a retry may help."""
     listener = await place.listen(routes(echo=echo))
@@ -188,7 +188,7 @@ async def test_nobody_there(place):
         await within(channel.call(method("echo"), b"", timeout_s=60), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_server_that_goes_leaves_the_outcome_unknown(place):
     """The request was there, the answer never came: that is not the same as Unavailable."""
     handler, told = held()
@@ -204,7 +204,7 @@ async def test_a_server_that_goes_leaves_the_outcome_unknown(place):
     assert told["begun"] == 1
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_channel_finds_a_server_that_came_back(place):
     """The same channel, the same address, a new listener: within seconds."""
     first = await place.listen(routes(echo=echo))
@@ -225,7 +225,7 @@ async def test_a_channel_finds_a_server_that_came_back(place):
     assert (b"1", b"3") == (before, after)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_closing_lets_running_calls_end(place):
     """Within the grace they are answered; whoever comes now is refused."""
     handler, told = held()
@@ -244,7 +244,7 @@ async def test_closing_lets_running_calls_end(place):
     await within(closing, 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_closing_cuts_what_outlasts_the_grace(place):
     """The caller learns that the outcome is unknown, the handler is cancelled, the close ends."""
     handler, told = held()
@@ -259,7 +259,7 @@ async def test_closing_cuts_what_outlasts_the_grace(place):
     assert 1 == told["cancelled"]
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_closed_channel_ends_what_is_under_way(place):
     """With a typed error, not with a cancellation that nobody asked for; the handler is cancelled."""
     handler, told = held()
@@ -274,7 +274,7 @@ async def test_a_closed_channel_ends_what_is_under_way(place):
     assert 1 == told["begun"]
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_closed_channel_stays_closed(place):
     """Closed for every use; closing again is fine."""
     channel = await place.serve(echo=echo)
@@ -288,7 +288,7 @@ async def test_a_closed_channel_stays_closed(place):
 
 
 @pytest.mark.slow
-@in_both_worlds
+@on_all_networks
 async def test_the_largest_message_and_one_byte_more(place):
     """Up to the limit both ways; beyond it a refusal that says so, before anything is sent, and life goes on."""
     begun = []
@@ -310,7 +310,7 @@ async def test_the_largest_message_and_one_byte_more(place):
     assert b"yx" == await channel.call(method("grow"), b"y", timeout_s=5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_port_is_listened_on_once(place):
     """The second one is refused in one sentence; after the first is closed the address is free."""
     first = await place.listen(routes(echo=echo))
@@ -322,7 +322,7 @@ async def test_a_port_is_listened_on_once(place):
     assert first.address == second.address
 
 
-@in_both_worlds
+@on_all_networks
 async def test_port_0_is_any_free_port(place):
     """Each listener has its own, and says which."""
     one, other = await place.listen(routes(echo=echo)), await place.listen(routes(echo=echo))

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.errors import InvalidRequest, NotLeader, Outcome, OutcomeUnknown, RiverrunError, Unavailable, Unsupported
 from cluster.world import MESSAGE_BYTES_MAX
-from tests.contracts.places import all_of, in_both_worlds, method, routes, still, until, within
+from tests.contracts.places import all_of, method, on_all_networks, routes, still, until, within
 
 MANY = 300
 
@@ -34,7 +34,7 @@ def silent():
     return handler, told
 
 
-@in_both_worlds
+@on_all_networks
 async def test_both_ways_at_once_in_order(place):
     """Hundreds of messages, sent while answers come: each once, none overtakes another."""
     channel = await place.serve(mirror=mirror)
@@ -52,7 +52,7 @@ async def test_both_ways_at_once_in_order(place):
     await sending
 
 
-@in_both_worlds
+@on_all_networks
 async def test_one_request_many_answers(place):
     """The shape of a read: any bytes are a message, also none, and none of them is the end."""
 
@@ -71,7 +71,7 @@ async def test_one_request_many_answers(place):
     assert [b"", *(b"n=%d" % n for n in range(MANY))] == await within(all_of(stream))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_many_requests_one_answer(place):
     """The server sees the end of the requests and may still speak."""
 
@@ -88,7 +88,7 @@ async def test_many_requests_one_answer(place):
     assert [b"%d" % MANY] == await within(all_of(stream))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_streams_do_not_know_each_other(place):
     """Ten on one channel: one that nobody reads holds none of the others up."""
     stuck, told = silent()
@@ -107,7 +107,7 @@ async def test_streams_do_not_know_each_other(place):
     assert [[b"%d" % n] for n in range(10)] == got
 
 
-@in_both_worlds
+@on_all_networks
 async def test_metadata_comes_along(place):
     """With the stream, before its first message; a stream without a deadline has all the time."""
 
@@ -120,7 +120,7 @@ async def test_metadata_comes_along(place):
     assert [b"1 None"] == await within(all_of(channel.stream(method("look"), metadata={"x-forwarded": "1"})))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_error_comes_after_what_was_said_before_it(place):
     """No message is lost to the error behind it, however late it is read; then it is raised, and again if asked."""
 
@@ -142,7 +142,7 @@ async def test_an_error_comes_after_what_was_said_before_it(place):
     assert [b"%d" % n for n in range(10)] == got
 
 
-@in_both_worlds
+@on_all_networks
 async def test_the_end_stays_the_end(place):
     """None, each time it is asked for; and nothing can be sent into it."""
 
@@ -160,7 +160,7 @@ async def test_the_end_stays_the_end(place):
     await within(stream.finish())
 
 
-@in_both_worlds
+@on_all_networks
 async def test_nothing_is_sent_after_the_finish(place):
     """Unavailable, and what was said before is answered."""
     channel = await place.serve(mirror=mirror)
@@ -174,7 +174,7 @@ async def test_nothing_is_sent_after_the_finish(place):
     assert [b"first"] == await within(all_of(stream))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_handler_that_breaks_leaves_the_outcome_unknown(place):
     """A bug in a handler ends the stream; whoever waits is told."""
 
@@ -193,7 +193,7 @@ async def test_a_handler_that_breaks_leaves_the_outcome_unknown(place):
     assert Outcome.UNKNOWN is caught.value.outcome
 
 
-@in_both_worlds
+@on_all_networks
 async def test_an_unknown_method_is_unsupported(place):
     """As for calls."""
     channel = await place.serve(mirror=mirror)
@@ -202,7 +202,7 @@ async def test_an_unknown_method_is_unsupported(place):
         await within(stream.receive(), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_nobody_there(place):
     """Opening is no I/O; Unavailable comes with the first use, soon."""
     listener = await place.listen(routes(mirror=mirror))
@@ -214,7 +214,7 @@ async def test_nobody_there(place):
         await within(stream.send(b""), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_dropped_stream_ends_the_handler(place):
     """Its `finally` runs, wherever it stood; the one who dropped it can neither send nor receive."""
     handler, told = silent()
@@ -232,7 +232,7 @@ async def test_a_dropped_stream_ends_the_handler(place):
     await within(stream.finish(), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_dropped_stream_is_no_finish(place):
     """Whoever reads the requests beside the handler never takes the break for the client's last word."""
     told = {"begun": 0, "finished": 0, "ended": 0}
@@ -268,7 +268,7 @@ async def test_a_dropped_stream_is_no_finish(place):
     assert [b"all"] == await within(all_of(stream))
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_dropped_stream_frees_who_waits_on_it(place):
     """The tasks that send and receive get an error; they are not cancelled themselves."""
     handler, told = silent()
@@ -285,7 +285,7 @@ async def test_a_dropped_stream_frees_who_waits_on_it(place):
             await within(task, 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_handler_that_waits_for_room_is_ended(place):
     """Dropping a stream that one never read closes the generator behind it."""
     told = {"ended": 0}
@@ -308,7 +308,7 @@ async def test_a_handler_that_waits_for_room_is_ended(place):
     assert 1 == told["ended"]
 
 
-@in_both_worlds
+@on_all_networks
 async def test_giving_up_a_wait_drops_the_stream(place):
     """What a cancelled receive may have taken cannot come again, so the stream ends, for both sides."""
     handler, told = silent()
@@ -323,7 +323,7 @@ async def test_giving_up_a_wait_drops_the_stream(place):
         await within(stream.receive(), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_server_that_goes_breaks_its_streams(place):
     """Both the reader and the writer who waits for room are told; the handler is cancelled."""
     handler, told = silent()
@@ -341,7 +341,7 @@ async def test_a_server_that_goes_breaks_its_streams(place):
     await until(lambda: told["ended"] == 1)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_server_that_ends_frees_a_waiting_writer(place):
     """The handler is done and has not taken everything: the writer is told instead of waiting for ever."""
     go = asyncio.Event()
@@ -362,7 +362,7 @@ async def test_a_server_that_ends_frees_a_waiting_writer(place):
         await within(sending, 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_refusal_reaches_a_reader_whose_writer_waits(place):
     """The handler says something and refuses: both are read, whatever the writer met in the meantime."""
     go = asyncio.Event()
@@ -386,7 +386,7 @@ async def test_a_refusal_reaches_a_reader_whose_writer_waits(place):
         await within(stream.receive(), 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_stream_ends_within_the_grace(place):
     """A listener that closes waits for a stream that is about to end."""
     listener = await place.listen(routes(mirror=mirror))
@@ -403,7 +403,7 @@ async def test_a_stream_ends_within_the_grace(place):
     await within(closing, 5)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_closed_channel_breaks_its_streams(place):
     """Both sides learn of it."""
     handler, told = silent()
@@ -440,21 +440,21 @@ async def held_back(place, *, many, size):
 
 
 @pytest.mark.slow
-@in_both_worlds
+@on_all_networks
 async def test_a_slow_handler_holds_the_writer_back(place):
     """What a writer can have under way is bounded, and goes on when the reader does; nothing is lost."""
     assert 0 < await held_back(place, many=MANY, size=65_536) < MANY
 
 
 @pytest.mark.slow
-@in_both_worlds
+@on_all_networks
 async def test_large_messages_are_held_back_too(place):
     """Of messages of a mebibyte no more than a few are under way."""
     assert 0 < await held_back(place, many=40, size=1 << 20) <= 20
 
 
 @pytest.mark.slow
-@in_both_worlds
+@on_all_networks
 async def test_a_slow_reader_holds_the_handler_back(place):
     """The same in the other direction."""
     written = []
@@ -475,7 +475,7 @@ async def test_a_slow_reader_holds_the_handler_back(place):
 
 
 @pytest.mark.slow
-@in_both_worlds
+@on_all_networks
 async def test_a_message_that_is_too_large(place):
     """Refused before anything is sent; the stream goes on. An answer that is too large ends it with an error."""
 

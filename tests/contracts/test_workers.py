@@ -23,7 +23,7 @@ from cluster.processing.hosting.workers import Workers
 from cluster.processing.hosts import Seat
 from cluster.processing.work import Effects, StateChange
 from cluster.wire.work import WORK, Pieces, hello, pieces_of, request
-from tests.contracts.places import in_both_worlds, until
+from tests.contracts.places import on_all_networks, until
 from tests.processing.apps import shop as app
 from tests.processing.hosting.works import Kept, shop, work
 
@@ -89,7 +89,7 @@ async def opened(workers: Workers, kept: Kept):
     return await workers.open(shop(), seat, kept.read)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_frames_of_any_size_go_both_ways(place) -> None:
     """State of more than a message goes there, and comes back changed."""
     workers, kept = Workers(ProcessingOptions(), version="1"), Kept()
@@ -105,7 +105,7 @@ async def test_frames_of_any_size_go_both_ways(place) -> None:
         await speaking
 
 
-@in_both_worlds
+@on_all_networks
 async def test_what_a_worker_has_need_not_be_imported_here(place) -> None:
     """It has said what is in its code, and says nothing of other code, or of another app in it."""
     workers, code = Workers(ProcessingOptions(), version="1"), shop()
@@ -120,7 +120,7 @@ async def test_what_a_worker_has_need_not_be_imported_here(place) -> None:
     assert workers.described(code) is None
 
 
-@in_both_worlds
+@on_all_networks
 async def test_the_last_words_of_a_worker_are_the_reason(place) -> None:
     """What it says of its own end is what whoever waits hears."""
     workers = Workers(ProcessingOptions(), version="1")
@@ -135,7 +135,7 @@ async def test_the_last_words_of_a_worker_are_the_reason(place) -> None:
     await asyncio.wait({speaking})
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_stream_that_breaks_is_a_worker_that_is_lost(place) -> None:
     """In the middle of a work, and no work is to blame."""
     workers = Workers(ProcessingOptions(), version="1")
@@ -152,7 +152,7 @@ async def test_a_stream_that_breaks_is_a_worker_that_is_lost(place) -> None:
     await asyncio.wait({speaking})
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_worker_that_hangs_is_told_so(place) -> None:
     """Its stream ends with the reason."""
     workers = Workers(ProcessingOptions(work_s_max=0.2), version="1")

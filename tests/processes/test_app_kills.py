@@ -17,6 +17,7 @@ from cluster.client.client import Client
 from cluster.wire.api import app_pb2
 from tests.processes import apps
 from tests.processes.apps import code, counted, counts, deploy, look, sale, sell, states, stopped, why
+from tests.spoken import thin_channel
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 MakeCluster = Callable[[int], LocalCluster]
@@ -253,7 +254,7 @@ async def _deploy_from(address: str, name: str) -> None:
     request = app_pb2.DeployAppRequest(
         file_name=f"{name}.py", content=code(name), create_inputs=True, partitions_default=1
     )
-    async with aio.insecure_channel(address) as channel:
+    async with thin_channel(address) as channel:
         call = channel.unary_unary("/riverrun.v1.AppService/DeployApp")
         await call(request.SerializeToString(), timeout=30)
 

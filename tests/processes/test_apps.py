@@ -17,6 +17,7 @@ from cluster.client.client import Client
 from cluster.errors import InvalidApp, InvalidRequest, UnknownApp, UnknownTopic
 from tests.processes import apps
 from tests.processes.apps import Probe, code, counted, counts, deploy, look, mended, sale, sell, states, stopped, why
+from tests.spoken import in_environment, spoken
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 VERSIONS, PARTITIONS, REPLICAS = 2, 3, 3
@@ -29,10 +30,11 @@ RAISES = ["raise", "files"]
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[LocalCluster]:
     """Three nodes for all tests here, which end well whatever was done to them."""
-    with claimed_ports(3) as port:
-        cluster = LocalCluster(tmp_path_factory.mktemp("apps"), nodes=3, port=port)
+    with claimed_ports(3) as port, contextlib.ExitStack() as end:
+        cluster = LocalCluster(tmp_path_factory.mktemp("apps"), nodes=3, port=port, speaks=spoken(pytestconfig))
+        end.enter_context(in_environment(cluster.tls))
         apps.limit(cluster)
         cluster.start_all()
         try:

@@ -14,6 +14,7 @@ from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
 from tests.conftest import require_tool
 from tests.processes.test_nodes import _run
+from tests.spoken import spoken, web_context
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(60)]
 EVENT = {"specversion": "1.0", "id": "1", "source": "/till/7", "type": "example.sold"}
@@ -53,7 +54,7 @@ async def test_events_go_in_and_come_out_with_curl(make_cluster: Callable[[int],
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
-    urls = [f"http://{cluster.http_address(node)}" for node in cluster.nodes]
+    urls = [cluster.http_url(node) for node in cluster.nodes]
     is_json = ("-H", "Content-Type: application/json")
     status, made = await curl(
         f"{urls[0]}/riverrun.v1.TopicService/CreateTopic", *is_json, "-d", '{"name": "sold", "partitions": 1}'
@@ -95,6 +96,7 @@ async def test_a_taken_http_port_is_one_sentence(make_cluster: Callable[[int], L
     assert f"cannot listen on {cluster.http_address(1)}" in refused.stderr
 
 
+@pytest.mark.usefixtures("plain_text")
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
@@ -116,7 +118,9 @@ async def test_a_wrong_http_configuration_is_refused(
     assert says in refused.stderr
 
 
-async def test_a_configuration_without_http_keeps_working(make_cluster: Callable[[int], LocalCluster]) -> None:
+async def test_a_configuration_without_http_keeps_working(
+    make_cluster: Callable[[int], LocalCluster], pytestconfig: pytest.Config
+) -> None:
     """As an earlier version wrote it: no such port, and nothing else is different; `dev` gives it one."""
     cluster = make_cluster(1)
     config = cluster.config_path(1)
@@ -124,13 +128,14 @@ async def test_a_configuration_without_http_keeps_working(make_cluster: Callable
     cluster.start_all()
     await wait_ready(cluster)
     with pytest.raises(OSError, match="refused"):
-        await asyncio.to_thread(urllib.request.urlopen, f"http://{cluster.http_address(1)}/healthz", None, 5)
+        await asyncio.to_thread(urllib.request.urlopen, f"{cluster.http_url(1)}/healthz", None, 5)
     cluster.stop()
-    cluster = LocalCluster(cluster.data_dir, nodes=1, port=cluster.port)
+    cluster = LocalCluster(cluster.data_dir, nodes=1, port=cluster.port, speaks=spoken(pytestconfig))
     try:
         cluster.start_all()
         await wait_ready(cluster)
-        answer = await asyncio.to_thread(urllib.request.urlopen, f"http://{cluster.http_address(1)}/readyz", None, 5)
+        url = f"{cluster.http_url(1)}/readyz"
+        answer = await asyncio.to_thread(urllib.request.urlopen, url, None, 5, context=web_context())
         with answer:
             assert 200 == answer.status
     finally:

@@ -18,6 +18,7 @@ from cluster.types import Codec, Offset
 from cluster.wire import api
 from cluster.wire.api import group_pb2, stream_pb2
 from cluster.wire.records import decode_batch, make_batch
+from tests.spoken import thin_channel, web_context
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(120)]
 TOPIC = "large"
@@ -104,11 +105,12 @@ async def _offsets(responses: AsyncIterator[stream_pb2.ReadResponse]) -> list[in
     return found
 
 
-def _pages(address: str) -> list[int]:
+def _pages(url: str) -> list[int]:
     """The offsets that HTTP lists, up to behind the batches that are large."""
     found: list[int] = []
     while len(found) < LARGEST + GROWING:
-        with urllib.request.urlopen(f"http://{address}/topics/{TOPIC}/records?from={len(found)}&limit=10") as answer:
+        page = f"{url}/topics/{TOPIC}/records?from={len(found)}&limit=10"
+        with urllib.request.urlopen(page, context=web_context()) as answer:
             found += [record["offset"] for record in json.load(answer)["records"]]
     return found
 
@@ -125,13 +127,13 @@ async def test_a_client_without_limits_of_its_own_publishes_and_reads_the_larges
         leader = (await client.describe_topic(TOPIC)).partitions[0].leader
     growing = _sealed([b"%d" % number * (MIB // 2 - HEAD_BYTES) for number in range(10, 10 + GROWING)], Codec.ZSTD)
     many = _sealed([b"%d" % number for number in range(MANY)], Codec.LZ4)
-    async with grpc.aio.insecure_channel(cluster.address(leader)) as channel:
+    async with thin_channel(cluster.address(leader)) as channel:
         assert END == await _publish(channel, [_largest(), growing, many])
     for node in (leader, leader % 3 + 1):
-        async with grpc.aio.insecure_channel(cluster.address(node)) as channel:
+        async with thin_channel(cluster.address(node)) as channel:
             for how in (stream_pb2.READ_FORMAT_RECORDS, stream_pb2.READ_FORMAT_BATCHES):
                 assert list(range(END)) == await _offsets(_reads(channel, how))
             for how in (group_pb2.DELIVERY_RECORDS, group_pb2.DELIVERY_BATCHES):
                 assert list(range(END)) == await _offsets(_deliveries(channel, how))
-    pages = await asyncio.to_thread(_pages, cluster.http_address(leader))
+    pages = await asyncio.to_thread(_pages, cluster.http_url(leader))
     assert list(range(len(pages))) == pages

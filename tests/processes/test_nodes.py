@@ -24,10 +24,12 @@ from cluster.errors import (
     UnknownTopic,
 )
 from cluster.real.network import RealNetwork
+from cluster.real.tls import client_tls
 from cluster.records import Record
 from cluster.wire import api
 from cluster.wire.api import records_pb2, stream_pb2
 from cluster.wire.records import make_batch
+from tests.spoken import thin_channel
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -50,7 +52,7 @@ async def test_a_request_with_a_path_that_is_no_text_does_not_kill_the_server(
     cluster = make_cluster(1)
     cluster.start_all()
     await wait_ready(cluster)
-    async with aio.insecure_channel(cluster.address(1)) as channel:
+    async with thin_channel(cluster.address(1)) as channel:
         with pytest.raises((aio.AioRpcError, UnicodeDecodeError)):
             await channel.unary_unary(b"/riverrun.v1.StreamService/Publis\xed")(b"x", timeout=2)
     async with connect(cluster.address(1)) as client:
@@ -93,7 +95,7 @@ async def _reason(address: str, batch: records_pb2.Batch, different: dict[str, A
     for name, value in different.items():
         setattr(wrong, name, value)
     request = stream_pb2.PublishStreamRequest(correlation=1, topic="orders", partition=0, batch=wrong)
-    channel = RealNetwork().channel(address)
+    channel = RealNetwork(client_tls(None)).channel(address)
     stream = channel.stream("/riverrun.v1.StreamService/PublishStream")
     await stream.send(request.SerializeToString())
     answer = stream_pb2.PublishStreamResponse.FromString(await stream.receive() or b"")
@@ -111,7 +113,7 @@ async def test_a_thin_client_publishes_and_reads_typed_records(make_cluster: Cal
         await client.create_topic("orders", partitions=4)
     records = [api.records_pb2.Record(value=b"v%d" % number, key=b"k%d" % number) for number in range(40)]
     for node in cluster.nodes:
-        async with aio.insecure_channel(cluster.address(node)) as channel:
+        async with thin_channel(cluster.address(node)) as channel:
             publish = channel.unary_unary(
                 "/riverrun.v1.StreamService/Publish",
                 request_serializer=stream_pb2.PublishRequest.SerializeToString,
@@ -120,7 +122,7 @@ async def test_a_thin_client_publishes_and_reads_typed_records(make_cluster: Cal
             answer = await publish(stream_pb2.PublishRequest(topic="orders", records=records), timeout=10)
             assert 40 == sum(receipt.record_count for receipt in answer.receipts)
             assert all(receipt.replicas_synced >= 2 and receipt.checksum_by_node for receipt in answer.receipts)
-    async with aio.insecure_channel(cluster.address(2)) as channel:
+    async with thin_channel(cluster.address(2)) as channel:
         read = channel.unary_stream(
             "/riverrun.v1.StreamService/Read",
             request_serializer=stream_pb2.ReadRequest.SerializeToString,
@@ -137,7 +139,7 @@ async def test_an_unknown_topic_travels_as_a_rich_status(make_cluster: Callable[
     cluster = make_cluster(1)
     cluster.start_all()
     await wait_ready(cluster)
-    async with aio.insecure_channel(cluster.address(1)) as channel:
+    async with thin_channel(cluster.address(1)) as channel:
         with pytest.raises(aio.AioRpcError) as caught:
             await channel.unary_unary("/riverrun.v1.StreamService/Publish")(
                 stream_pb2.PublishRequest(topic="nothing").SerializeToString(), timeout=5
@@ -159,6 +161,7 @@ async def test_a_second_process_on_one_directory_is_refused(make_cluster: Callab
         assert 1 == (await client.cluster_status()).controller
 
 
+@pytest.mark.usefixtures("plain_text")
 async def test_a_directory_of_another_cluster_is_refused(make_cluster: Callable[[int], LocalCluster]) -> None:
     """A wrong cluster id does not touch what is there."""
     cluster = make_cluster(1)

@@ -10,6 +10,7 @@ from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
 from cluster.real.network import RealNetwork
+from cluster.real.tls import client_tls
 from cluster.wire.api import group_pb2, stream_pb2
 from cluster.world import Channel, Stream
 
@@ -52,7 +53,7 @@ async def test_ten_thousand_idle_streams(make_cluster: Callable[[int], LocalClus
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
-    network = RealNetwork()
+    network = RealNetwork(client_tls(None))
     async with connect(cluster.addresses) as client:
         for topic in (TOPIC, "busy"):
             await client.create_topic(topic, partitions=1)

@@ -1,5 +1,7 @@
 """Get the servers that tests of connectors talk to, and nft, which cuts networks: `python -m tests.servers.install`.
 
+With names, only those: `… promtool`, which checks alert rules (`make manifests`).
+
 Those that are on this machine are used as they are. Others come as Debian's packages, with what they need and what is
 not here, unpacked into `.servers`: nothing is installed, and nothing is started. The S3 server is a module of Go's, and
 is built where Go is (a minute of two cores, once); its checksums are Go's own. Apache Kafka comes as jars
@@ -11,18 +13,26 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 
 from tests.servers import JARS, JARS_POM, PROGRAMS, ROOT, find_program
 
-PACKAGES = {"postgres": "postgresql", "mosquitto": "mosquitto", "redis-server": "redis-server", "nft": "nftables"}
+PACKAGES = {
+    "postgres": "postgresql",
+    "mosquitto": "mosquitto",
+    "redis-server": "redis-server",
+    "nft": "nftables",
+    "promtool": "prometheus",
+}
 MODULES = {"versitygw": "github.com/versity/versitygw/cmd/versitygw@v1.8.0"}
 
 
-def main() -> int:
+def main(names: Sequence[str]) -> int:
     """Fetch what is missing; say what is not to be had."""
-    missing = [name for name in PROGRAMS if find_program(name) is None]
+    missing = [name for name in names or PROGRAMS if find_program(name) is None]
     modules = [name for name in missing if name in MODULES]
-    _copy_jars()
+    if not names:
+        _copy_jars()
     return max(_unpack([name for name in missing if name in PACKAGES]), *map(_build, modules), 0)
 
 
@@ -88,4 +98,4 @@ def _unpack(missing: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

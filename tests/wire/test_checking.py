@@ -12,7 +12,7 @@ from cluster.wire.checking import is_whole, sealed
 from cluster.wire.links import EXCHANGE
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
 from cluster.wire.peer import PeerMessage, ReplicaEnvelope, decode_exchange, encode_exchange
-from tests.contracts.places import Place, in_both_worlds, until, within
+from tests.contracts.places import Place, on_all_networks, until, within
 from tests.wire.test_links import ONE, OPTIONS, TWO, both_up, said, two
 
 COMMON: dict[str, Any] = {"sender": ReplicaId(11), "to": ReplicaId(12), "term": Term(7)}
@@ -50,7 +50,7 @@ def test_the_checksum_is_a_field_that_others_pass_over() -> None:
     assert plain == read.SerializeToString()
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_damaged_message_ends_its_stream_and_is_not_taken(place: Place) -> None:
     """What came before it is kept; the link comes back by itself, for the next stream is a new one."""
     one, other = await two(place)
@@ -69,7 +69,7 @@ async def test_a_damaged_message_ends_its_stream_and_is_not_taken(place: Place) 
     assert [said(b"good")] == one.received
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_damaged_hello_is_refused(place: Place) -> None:
     """And so is one without a checksum from a node that says that it makes them."""
     one, other = await two(place)
@@ -82,7 +82,7 @@ async def test_a_damaged_hello_is_refused(place: Place) -> None:
         stream.cancel()
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_node_of_protocol_1_is_understood_and_understands(place: Place) -> None:
     """While a cluster is upgraded node by node, both kinds talk to each other, in both directions."""
     one, other = await two(place, options=replace(OPTIONS, protocol_max=1))

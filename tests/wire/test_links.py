@@ -12,13 +12,16 @@ from structlog.testing import capture_logs
 
 from cluster.config import LinkOptions
 from cluster.errors import InvalidRequest, RefusedToStart
+from cluster.real.clock import RealClock
+from cluster.real.disk import RealDisk
+from cluster.real.network import RealNetwork
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.links import EXCHANGE, Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope
 from cluster.world import Listener, Network
-from tests.contracts.places import Place, in_both_worlds, until, within
+from tests.certificates import CLUSTER, node_tls, shared_authority
+from tests.contracts.places import Place, on_all_networks, until, within
 
-CLUSTER = ClusterId(b"c" * 16)
 ONE, TWO = NodeId(1), NodeId(2)
 OPTIONS = LinkOptions(keepalive_s=0.02, lost_after_s=0.2, reconnect_s_min=0.01, reconnect_s_max=0.02)
 
@@ -97,7 +100,7 @@ def both_up(*parties: Party) -> Callable[[], bool]:
     return lambda: all(party.happened[-1:] and party.happened[-1][0] == "up" for party in parties)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_link_is_up_when_both_directions_work(place: Place) -> None:
     """Each side hears of it once, with the other's incarnation; before, nothing can be sent."""
     one = await make_party(place, place.server, ONE)
@@ -113,7 +116,7 @@ async def test_a_link_is_up_when_both_directions_work(place: Place) -> None:
     assert other.links.is_up(ONE)
 
 
-@in_both_worlds
+@on_all_networks
 async def test_messages_arrive_once_and_in_order(place: Place) -> None:
     """A thousand on one lane, with pauses of a turn between them."""
     one, other = await two(place)
@@ -127,7 +130,7 @@ async def test_messages_arrive_once_and_in_order(place: Place) -> None:
     assert [said(b"%d" % number) for number in range(1000)] == one.received
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_full_queue_refuses(place: Place) -> None:
     """What is not sent yet is bounded; Raft sends again what was refused."""
     one, other = await two(place, options=replace(OPTIONS, queue_bytes_max=1000))
@@ -154,23 +157,61 @@ async def test_a_full_queue_refuses(place: Place) -> None:
 def test_who_does_not_belong_here_gets_no_link(tmp_path: Path, different: dict[str, Any], says: str) -> None:
     """Each side says why in one warning, however often it tries; nothing is ever sent."""
 
-    @in_both_worlds
+    @on_all_networks
     async def refused(place: Place) -> None:
-        one, other = await two(place, **different)
+        await check_refused(await two(place, **different), says)
+
+    for world in ("sim", "real", "tls"):
+        refused(world, tmp_path)
+
+
+async def check_refused(parties: tuple[Party, Party], says: str) -> None:
+    """Neither gets through, and each says so once for each lane."""
+    one, other = parties
+    with capture_logs() as logs:
+        await until(lambda: min(party.links.random.count for party in parties) >= 10)
+
+    assert says in {entry.get("detail") for entry in logs}
+    warnings = sorted((entry["peer"], entry["lane"]) for entry in logs if entry["log_level"] == "warning")
+    assert [(ONE, "BULK"), (ONE, "CONTROL"), (TWO, "BULK"), (TWO, "CONTROL")] == warnings
+    assert [] == one.happened + other.happened
+    assert not other.links.send(ONE, said(b"x"), Lane.CONTROL)
+
+
+@pytest.mark.parametrize(
+    ("tls", "says"),
+    [
+        (lambda: node_tls(shared_authority(), 3), "who says to be node 2 shows a certificate of somebody else: "),
+        (lambda: None, "speaks TLS, and was spoken to in plain text"),
+    ],
+    ids=["a certificate of node 3", "no TLS"],
+)
+async def test_who_shows_a_wrong_certificate_gets_no_link(tmp_path: Path, tls: Callable, says: str) -> None:
+    """Whatever it says, and though it knows the secret. What node one meets at the other is wrong as well."""
+    disk = RealDisk(tmp_path / "data")
+    first = RealNetwork(node_tls(shared_authority(), 1))
+    place = Place(
+        name="real",
+        server=first,
+        client=RealNetwork(tls()),
+        clock=RealClock(),
+        disk=disk,
+        any_port="127.0.0.1:0",
+        short_s=0.05,
+    )
+    try:
+        one, other = await two(place)
         with capture_logs() as logs:
-            await until(lambda: min(party.links.random.count for party in (one, other)) >= 10)
-
-        assert says in {entry.get("detail") for entry in logs}
-        warnings = sorted((entry["peer"], entry["lane"]) for entry in logs if entry["log_level"] == "warning")
-        assert [(ONE, "BULK"), (ONE, "CONTROL"), (TWO, "BULK"), (TWO, "CONTROL")] == warnings
+            await until(lambda: other.links.random.count >= 10)
+        said_of_one = [entry["detail"] for entry in logs if entry.get("peer") == ONE and "detail" in entry]
+        assert 2 == len([detail for detail in said_of_one if says in detail])
         assert [] == one.happened + other.happened
-        assert not other.links.send(ONE, said(b"x"), Lane.CONTROL)
+    finally:
+        await place.close()
+        disk.close()
 
-    refused("sim", tmp_path)
-    refused("real", tmp_path)
 
-
-@in_both_worlds
+@on_all_networks
 async def test_the_first_message_says_who_speaks(place: Place) -> None:
     """Without a hello, with one for another node, or from a node that is no peer: a typed error."""
     one, _ = await two(place)
@@ -188,7 +229,7 @@ async def test_the_first_message_says_who_speaks(place: Place) -> None:
         stream.cancel()
 
 
-@in_both_worlds
+@on_all_networks
 async def test_a_peer_that_was_started_again_goes_down_and_comes_up(place: Place) -> None:
     """A new incarnation at the same address: nothing of the earlier one can arrive after it."""
     one, other = await two(place)

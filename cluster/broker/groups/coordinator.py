@@ -35,7 +35,7 @@ Who = tuple[str, int]
 class Coordinator:
     """Serves Attach. `check` refuses whoever is no node of this cluster."""
 
-    def __init__(self, *, broker: Broker, check: Callable[[Hello, int], object], options: BrokerOptions) -> None:
+    def __init__(self, *, broker: Broker, check: Callable[[Hello, int, Call], object], options: BrokerOptions) -> None:
         self._broker = broker
         self._check = check
         self._options = options
@@ -55,6 +55,16 @@ class Coordinator:
         """Whether the member's stream is there now."""
         return self._session(home, (group, member)) is not None
 
+    def grace_left_s(self, home: PartitionId, group: str, member: int) -> float | None:
+        """Until a member without a stream loses what it holds; None: it has one."""
+        timer = self._graces[home].get((group, member))
+        return None if timer is None else max(timer.when() - asyncio.get_running_loop().time(), 0.0)
+
+    def quiet_s(self, home: PartitionId, group: str, member: int, partition: PartitionId) -> float | None:
+        """For how long a member has committed nothing new of what it holds; None: its stream is not there."""
+        session = self._session(home, (group, member))
+        return None if session is None else session.quiet_s(partition)
+
     def _session(self, home: PartitionId, who: Who) -> Session | None:
         group, member = who
         return self._sessions[home].get(group, {}).get(member)
@@ -63,12 +73,11 @@ class Coordinator:
 
     async def attach(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """See the proto."""
-        del call
         first = api.parse(coordinator_pb2.AttachRequest, await anext(requests, b""))
         if not first.HasField("attach"):
             raise InvalidRequest("the first message of a member's stream must be attach")
         attach = first.attach
-        self._check(*introduction(attach))
+        self._check(*introduction(attach), call)
         check_name(attach.group)
         running = home_here(self._broker, attach.group)
         if attach.leaving:
@@ -142,6 +151,7 @@ class Coordinator:
                 case "commit":
                     positions = [(*held_from_pb(held), Offset(held.position)) for held in request.commit.positions]
                     await session.room()
+                    session.commits(positions)
                     reply = await propose(running, commands.Commit(group, member, positions))
                     session.answer_when_done(request.commit.correlation, reply)
                 case "release":

@@ -29,6 +29,7 @@ PAGE_GROUPS_MAX = 1_000
 PAGE_BYTES_MAX = 4 * MIB
 """The group that reaches it is the last one of its page."""
 NS_PER_MS = 1_000_000
+MS_PER_S = 1_000
 
 
 class GroupAdmin:
@@ -114,6 +115,8 @@ class GroupAdmin:
         topics = self._broker.directory.topics
         found = [(topics[p.topic], p) for p in sorted({*group.positions, *group.holdings}) if p.topic in topics]
         described.partitions.extend(await asyncio.gather(*(self._partition(group, topic, p) for topic, p in found)))
+        for (_, partition), part in zip(found, described.partitions, strict=True):
+            self._tell_holder(home, request.group, group, partition, part)
         return group_pb2.DescribeGroupResponse(group=described).SerializeToString()
 
     async def reset_group(self, data: bytes, call: Call) -> bytes:
@@ -175,10 +178,23 @@ class GroupAdmin:
                     client=member.client,
                     topics=sorted(names[topic] for topic in member.topics if topic in names),
                     connected=self._coordinator.is_connected(home, name, number),
+                    grace_left_ms=_ms(self._coordinator.grace_left_s(home, name, number)),
                 )
                 for number, member in group.members.items()
             ],
         )
+
+    def _tell_holder(
+        self, home: PartitionId, name: str, group: Group, partition: PartitionId, part: group_pb2.GroupPartition
+    ) -> None:
+        """How its holder does: one that has taken over meanwhile is another one."""
+        holding = group.holdings.get(partition)
+        if holding is None or (holding.member, holding.generation) != (part.member, part.generation):
+            return
+        part.asked_back = holding.asked_back
+        quiet_ms = _ms(self._coordinator.quiet_s(home, name, holding.member, partition))
+        if quiet_ms is not None:
+            part.quiet_ms = quiet_ms
 
     async def _partition(self, group: Group, topic: Topic, partition: PartitionId) -> group_pb2.GroupPartition:
         """`topic` as it was when it was looked up: it may be gone by the time that this is carried out."""
@@ -223,6 +239,10 @@ def merged(pages: Sequence[group_pb2.ListGroupsResponse], count_max: int) -> gro
     if ends and not answer.next_page_token:
         answer.next_page_token = min(ends)
     return answer
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * MS_PER_S)
 
 
 def _count_max(request: group_pb2.ListGroupsRequest) -> int:

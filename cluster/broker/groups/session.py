@@ -5,11 +5,11 @@ end nothing, and the member would wait for ever.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 from cluster.broker.groups.commands import Answer
 from cluster.broker.groups.home import refusal
-from cluster.types import Index
+from cluster.types import Index, Offset, PartitionId, TopicId
 from cluster.wire import api
 from cluster.wire.attach import coordinator_pb2
 
@@ -31,6 +31,8 @@ class Session:
         self._room = asyncio.Semaphore(commits_max)
         self._told: Index | None = None
         self._held: list[tuple[bytes, int, int, bool]] | None = None
+        self._moved_s: dict[PartitionId, tuple[Offset, float]] = {}
+        """The last position that it has committed, or -1, and since when: the loop's time."""
 
     async def messages(self) -> AsyncIterator[bytes]:
         """What to send, until the end; raises the error that ends it."""
@@ -48,9 +50,26 @@ class Session:
             return
         self._told = changed
         known, self._held = self._held, [(h.topic_id, h.partition, h.generation, h.asked_back) for h in held]
+        self._hold([PartitionId(TopicId(h.topic_id), h.partition) for h in held])
         if self._held != known:
             holdings = coordinator_pb2.Holdings(member=self.who[1], held=held)
             self._out.put_nowait(coordinator_pb2.AttachResponse(holdings=holdings).SerializeToString())
+
+    def _hold(self, held: Sequence[PartitionId]) -> None:
+        now_s = asyncio.get_running_loop().time()
+        self._moved_s = {partition: self._moved_s.get(partition, (Offset(-1), now_s)) for partition in held}
+
+    def commits(self, positions: Iterable[tuple[PartitionId, int, Offset]]) -> None:
+        """The member says how far it is."""
+        now_s = asyncio.get_running_loop().time()
+        for partition, _, position in positions:
+            if self._moved_s.get(partition, (position,))[0] != position:
+                self._moved_s[partition] = position, now_s
+
+    def quiet_s(self, partition: PartitionId) -> float | None:
+        """For how long it has committed nothing new of a partition; None: it does not know that it holds it."""
+        moved = self._moved_s.get(partition)
+        return None if moved is None else asyncio.get_running_loop().time() - moved[1]
 
     async def room(self) -> None:
         """Wait while too many commits and releases are under way."""

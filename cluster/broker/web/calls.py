@@ -31,6 +31,10 @@ class WebCall:
         """Nothing."""
         return {}
 
+    def certified(self) -> frozenset[str]:
+        """Nobody here is a node."""
+        return frozenset()
+
 
 class Handlers:
     """Public methods by their full names."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cluster.config import TlsOptions
 from cluster.connectors.contract import Guarantee
 from cluster.errors import InvalidRoute
 
@@ -15,17 +16,34 @@ if TYPE_CHECKING:
 SHARES_MAX = 1_000
 
 
-class RiverrunTopic(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="riverrun"
-):
-    """Capture a topic of another cluster.
-
-    `servers`: `host:port`, several with commas between. `start`: earliest or latest. `tasks`: readers side by side,
-    each of its share of the partitions.
-    """
+class _There(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the other cluster is, and how TLS is spoken with it."""
 
     servers: str
     topic: str
+    ca: str = ""
+    cert: str = ""
+    key_file: str = ""
+
+    @property
+    def tls(self) -> TlsOptions | None:
+        """None: nothing is said of TLS."""
+        if not (self.ca or self.cert):
+            return None
+        return TlsOptions(ca_file=self.ca, cert_file=self.cert, key_file=self.key_file)
+
+    def _check_tls(self) -> None:
+        if bool(self.cert) != bool(self.key_file):
+            raise InvalidRoute("cert and key_file belong together: one is missing")
+
+
+class RiverrunTopic(_There, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="riverrun"):
+    """Capture a topic of another cluster.
+
+    `servers`: `host:port`, several with commas between. `ca`, `cert`, `key_file`: paths of PEM files, for TLS.
+    `start`: earliest or latest. `tasks`: readers side by side, each of its share of the partitions.
+    """
+
     start: str = "earliest"
     tasks: int = 1
 
@@ -45,6 +63,7 @@ class RiverrunTopic(
             raise InvalidRoute(f'start is {self.start!r}; "earliest" or "latest"')
         if not 1 <= self.tasks <= SHARES_MAX:
             raise InvalidRoute(f"tasks is {self.tasks}; from 1 to {SHARES_MAX}")
+        self._check_tls()
 
     def shares(self) -> Sequence[str]:
         """See SourceOptions."""
@@ -58,12 +77,12 @@ class RiverrunTopic(
 
 
 class RiverrunTopicSink(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="riverrun"
+    _There, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="riverrun"
 ):
-    """Write to a topic of another cluster, and be the only one that does. It has as many partitions as the input."""
+    """Write to a topic of another cluster, and be the only one that does. It has as many partitions as the input.
 
-    servers: str
-    topic: str
+    `ca`, `cert`, `key_file`: paths of PEM files, for TLS.
+    """
 
     @property
     def summary(self) -> str:
@@ -94,6 +113,7 @@ class RiverrunTopicSink(
         """See SinkOptions."""
         if not self.topic:
             raise InvalidRoute("topic is empty")
+        self._check_tls()
 
     def open(self, identity: str) -> "TopicSink":  # noqa: ARG002  lanes are its names there
         """See SinkOptions."""

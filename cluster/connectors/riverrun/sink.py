@@ -78,7 +78,7 @@ class TopicSink:
 
     async def _connected(self) -> Client:
         if self._client is None:
-            self._client = await connect(self._options.servers)
+            self._client = await connect(self._options.servers, tls=self._options.tls)
         return self._client
 
     async def _look(self, lane: str) -> int | None:

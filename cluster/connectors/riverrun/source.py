@@ -69,7 +69,7 @@ class TopicSource:
 
     async def _begin(self, cursor: bytes | None) -> None:
         await self.close()
-        self._client = await connect(self._options.servers)
+        self._client = await connect(self._options.servers, tls=self._options.tls)
         places = await self._client.offsets(self._options.topic, at=self._options.start)
         mine = [number for number in places if number % self._options.tasks == self._share]
         if not mine:

@@ -38,7 +38,7 @@ class Fetching:
         broker: Broker,
         links: Links,
         channel: Callable[[NodeId], Channel],
-        check: Callable[[Hello, int], object],
+        check: Callable[[Hello, int, Call], object],
         keepers: Mapping[PartitionId, Keeper],
         stores: Stores,
         options: ProcessingOptions,
@@ -94,9 +94,8 @@ class Fetching:
 
     async def serve(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """Handler of FetchState."""
-        del call
         request = api.parse(task_pb2.FetchStateRequest, await anext(requests, b""))
-        self._check(*introduction_of(request.introduction))
+        self._check(*introduction_of(request.introduction), call)
         keeper = self._keepers.get(PartitionId(TopicId(request.topic_id), request.partition))
         store = keeper.store if keeper is not None else None
         if keeper is None or keeper.applying is None or store is None or store.applied.n < request.n_min:

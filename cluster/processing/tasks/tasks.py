@@ -216,11 +216,10 @@ class Tasks:
     # --- what others ship to here
 
     async def _take_shipped(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
-        del call
         first = api.parse(task_pb2.ShipRequest, await anext(requests, b""))
         if not first.HasField("introduction"):
             raise InvalidRequest("a stream of outputs must say who speaks, first")
-        self._links.check(*introduction_of(first.introduction))
+        self._links.check(*introduction_of(first.introduction), call)
         publishes = (publish_of(data) async for data in requests)
         async for answer in self._publishing.answers(publishes, self._around.broker.directory.topic):
             yield ship_response(answer)

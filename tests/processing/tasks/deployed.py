@@ -56,7 +56,14 @@ class AppCluster(SimCluster):
 
 
 async def deploy(
-    cluster: SimCluster, app: App, module: str, partitions: int, *, name: str = "app", tasks: int = 0
+    cluster: SimCluster,
+    app: App,
+    module: str,
+    partitions: int,
+    *,
+    name: str = "app",
+    tasks: int = 0,
+    external: bool = False,
 ) -> None:
     """All of its topics with so many partitions, a task for each or `tasks`; and the app of that name in the module."""
     tasks = tasks or partitions
@@ -80,6 +87,7 @@ async def deploy(
                 topic=topic,
                 tasks=tasks,
                 replaces=replaced.get((spec.name, spec.version), b""),
+                external=external,
             )
         )
     deployed = await until(lambda: a_node(cluster).controller.deploy_app(app.name, stages))

@@ -58,6 +58,8 @@ class Faults:
         if not host.up:
             return
         world.count("crashes")
+        if host.core.is_leader and (host.core.membership.joint or not host.core.membership_is_committed):
+            world.count("changes_cut")
         if host.core.is_leader and host.core.durable_index < host.core.last_index:
             world.count("leaders_crashed_before_sync")
         host.crash()
@@ -72,7 +74,7 @@ class Faults:
         world.after(delay, self._restart, host, host.incarnation)
 
     def _restart(self, host: Host, incarnation: int) -> None:
-        if host.incarnation == incarnation and not host.up:
+        if host.incarnation == incarnation and not host.up and not host.stopped:
             self._world.boot(host)
 
     def _damage(self, host: Host) -> None:
@@ -81,23 +83,23 @@ class Faults:
             return
         others = [other.disk for other in world.hosts if other is not host]
         damaged = sum(disk.is_damaged for disk in others)
-        if host.disk.is_damaged or host.disk.doubts or damaged >= world.minority:
+        if host.disk.is_damaged or host.disk.doubts or damaged >= world.damaged_max:
             return
         recovering = sum(disk.has_lost for disk in others)
         flipped = any(disk.flipped for disk in others)
         doubtful = any(bool(disk.doubts) for disk in others)
         if random.random() < mix.flip:
-            if not flipped and recovering + 1 <= world.minority and host.disk.flip_last(random):
+            if not flipped and recovering + 1 <= world.damaged_max and host.disk.flip_last(random):
                 world.count("tails_flipped")
         elif random.random() < mix.corrupt:
             asked = recovering + 1 + doubtful
-            if asked <= world.minority and host.disk.corrupt(random):
+            if asked <= world.damaged_max and host.disk.corrupt(random):
                 world.count("corruptions")
 
     def _may_doubt(self, host: Host) -> bool:
         """Whether a torn tail can be decided by asking: enough others must be able to answer."""
         others = [other.disk for other in self._world.hosts if other is not host]
-        return sum(disk.has_lost for disk in others) < self._world.minority
+        return sum(disk.has_lost for disk in others) < self._world.damaged_max
 
     # --- cuts
 
@@ -127,7 +129,9 @@ class Faults:
 
     def _sides(self, ids: list[ReplicaId]) -> set[Pair]:
         random = self._random
-        side = {self._victim().me, *random.sample(ids, random.randint(0, self._world.minority - 1))}
+        world = self._world
+        most = len(ids) // 2 if world.mix.change_us_mean else world.minority - 1  # whoever counts: that changes
+        side = {self._victim().me, *random.sample(ids, random.randint(0, most))}
         return {(a, b) for a in ids for b in ids if (a in side) != (b in side)}
 
     def _ring(self, ids: list[ReplicaId]) -> set[Pair]:

@@ -5,14 +5,14 @@ send the promises, tell producers. The disk answers later, with a turn of its ow
 """
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, RequestVote, TimeoutNow, VoteReply
-from cluster.raft import Raft, Ready, Role
+from cluster.raft import Membership, Raft, Ready, Role
 from cluster.types import Index, ReplicaId, Term, Ticket
 from tests.raft.sim.disk import Disk, Write
-from tests.raft.sim.stored import NO_OP, Command, Content, Fold, StoredLog
+from tests.raft.sim.stored import NO_OP, Command, Content, Fold, StoredLog, saying
 
 if TYPE_CHECKING:
     from tests.raft.sim.world import World
@@ -52,7 +52,7 @@ class Host:
         self.me = me
         self.disk = disk
         self.may_vote = may_vote
-        self.up = False
+        self.up = self.stopped = False
         self.incarnation = 0
         self.paused_until = 0
         self.inbox: deque[Packet | Publish | Ticket] = deque()
@@ -72,7 +72,7 @@ class Host:
         self.log = disk.image.copy()
         self.core = world.core_class(
             me=self.me,
-            membership=world.membership,
+            membership=self.log.fold.membership,
             vote=disk.vote,
             log=self.log.state(),
             options=world.mix.options,
@@ -151,6 +151,7 @@ class Host:
         elif isinstance(message, InstallFold):
             assert packet.fold is not None, "a fold travels with its bytes"
             self.incoming_folds[message.index, message.last_term] = packet.fold
+            message = replace(message, membership=packet.fold.membership)
         elif isinstance(message, TimeoutNow):
             world.transfer_target = self.me
         elif isinstance(message, AppendReply):
@@ -160,6 +161,7 @@ class Host:
             if message.pre and not message.granted:
                 world.count("pre_votes_refused")
         elif isinstance(message, RequestVote) and not message.pre:
+            world.asked_for_vote(message.sender)
             ours, theirs = (self.core.last_term, self.core.last_index), (message.last_term, message.last_index)
             if message.term >= self.core.term and theirs < ours:
                 world.count("votes_refused_for_the_log")
@@ -229,12 +231,14 @@ class Host:
         if ready.truncate_from is not None:
             self.world.invariants.truncating(self, ready.truncate_from)
             self.world.count("conflicts_truncated")
+            if any(index >= ready.truncate_from for index, _ in self.log.memberships):
+                self.world.count("memberships_truncated")
             self.log.truncate_from(ready.truncate_from)
             self.core.floor = self.log.floor_at(self.log.last_index)
         if ready.fold is not None:
             fold = self.incoming_folds[ready.fold.index, ready.fold.last_term]
             self.world.invariants.folded(self, fold)
-            self.world.count("folds_installed")
+            self.world.count("folds_installed" if self.log.membership.voters else "blanks_told")
             self.log.install(fold)
             self.core.floor = fold.floor
             write.fold, write.recovering, write.owes = fold, self.core.recovering, self.core.owes
@@ -244,7 +248,7 @@ class Host:
                 if content is None:
                     # It may have won and lost office in one turn: that it leads now is not to be asked.
                     assert not header.size_bytes, f"{self.me} was never sent the content of {header}"
-                    content = NO_OP, True
+                    content = NO_OP if header.membership is None else saying(header.membership), True
                 self._append(header.index, header.term, content[0], whole=content[1])
             assert self.log.term_at(header.index) == header.term, f"{self.me} holds another entry than {header}"
             content = self.log.contents_between(header.index, header.index)[0]
@@ -305,6 +309,7 @@ class Host:
         world, core = self.world, self.core
         first = world.invariants.commit + 1
         world.invariants.committed(self, commit)
+        world.changes.look()
         if core.is_leader:
             if first <= commit and (self.log.term_at(first) or core.term) < core.term:
                 world.count("old_terms_committed_with_a_new_one")
@@ -353,6 +358,17 @@ class Host:
         if header is not None:
             self.world.count("floors_raised")
             self._append(header.index, header.term, (0, floor))
+        self.finish_turn()
+
+    def change(self, membership: Membership) -> None:
+        """As a leader: this is the membership now."""
+        self._carry_out()
+        if not self.core.may_change_membership:
+            self.world.count("changes_refused")
+            return
+        header = self.core.propose_membership(membership, 20)
+        assert header is not None, "it may"
+        self._append(header.index, header.term, saying(header.membership or membership))
         self.finish_turn()
 
     def _notice(self) -> None:

@@ -7,13 +7,15 @@ Of the paper (figure 3), over all hosts and all of time:
   two logs that share an entry share everything before it;
 - leader completeness: a new leader has every entry that was committed in an *earlier* term (a late leader of an old
   term may miss newer ones, and that is right);
-- state-machine safety: `chosen[index]` never changes, and nobody drops an entry that was chosen.
+- state-machine safety: `chosen[index]` never changes, and nobody drops an entry that was chosen. That is over all
+  memberships: two majorities that do not know of each other would choose twice.
 And: term and commit never fall, terms not even over a restart; a confirmed read barrier sees every commit from before
 it was asked; folds add up to what was chosen; each producer's commands are there once and in order; and nobody has a
 record whose tombstone it has without content.
 
 Of our own contract (`obligations`): nothing is said before it is durable; the leader commits what a majority has on
-its disks; the core never believes in a copy that the disk does not hold. A planted bug must be found even without
+its disks, or both while its membership is joint; memberships follow one another in the steps that there are; the core
+never believes in a copy that the disk does not hold. A planted bug must be found even without
 these: they see the cause, the others see the harm.
 """
 
@@ -21,10 +23,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from cluster.messages import AppendReply, HeartbeatReply, RaftMessage, RequestVote, TailQuery, TailReply, VoteReply
-from cluster.raft import Raft, Vote
+from cluster.raft import Membership, Raft, Vote
 from cluster.types import Index, ReplicaId, Term
 from tests.raft.sim.disk import Disk
-from tests.raft.sim.stored import Command, Fold, StoredLog, deleted_by, digest_after
+from tests.raft.sim.stored import Command, Fold, StoredLog, deleted_by, digest_after, said_by
 
 
 class Violation(Exception):
@@ -47,8 +49,7 @@ class Host(Protocol):
 class Invariants:
     """All that was ever true in one world."""
 
-    def __init__(self, *, voters: int, empty: Fold, obligations: bool = True) -> None:
-        self._majority = voters // 2 + 1
+    def __init__(self, *, empty: Fold, obligations: bool = True) -> None:
         self._obligations = obligations
         self._written: dict[tuple[Index, Term], tuple[Command, Term]] = {}
         self._leaders: dict[Term, ReplicaId] = {}
@@ -57,6 +58,8 @@ class Invariants:
         self.chosen: list[tuple[Term, Command]] = [(empty.term, (0, 0))]
         self.chosen_in: list[Term] = [Term(0)]
         self._digests: list[int] = [empty.digest]
+        self.memberships: list[tuple[Index, Membership]] = [(Index(0), empty.membership)]
+        """Those that were chosen."""
         self.acknowledged: dict[Command, Index] = {}
         self.places: dict[Command, Index] = {}
         self.disks: Sequence[Disk] = ()
@@ -77,7 +80,7 @@ class Invariants:
                 f"log matching: entry {index} of term {term} is {command} after term {before} on {host.me}, "
                 f"and was {known[0]} after term {known[1]}"
             )
-        if command[0] and host.log.expected[command[0]] != command[1]:
+        if command[0] > 0 and host.log.expected[command[0]] != command[1]:
             raise Violation(f"sequences: {command} at {index} where {host.log.expected[command[0]]} was expected")
         deleted = deleted_by(index)
         if not whole and deleted is not None and host.log.is_whole(deleted):
@@ -98,6 +101,8 @@ class Invariants:
             raise Violation(f"fold: {host.me} folds {fold.index}, beyond what was chosen, {self.commit}")
         if fold.digest != self._digests[fold.index] or fold.term != self.chosen[fold.index][0]:
             raise Violation(f"fold: at {fold.index} it is not what was chosen")
+        if fold.membership != [said for index, said in self.memberships if index <= fold.index][-1]:
+            raise Violation(f"fold: the membership at {fold.index} is not what was chosen")
 
     # --- after each turn
 
@@ -117,6 +122,8 @@ class Invariants:
         if commit != host.commit_seen:
             raise Violation(f"commit: {host.me} said {host.commit_seen} and believes in {commit}")
         if self._obligations:
+            if core.membership != host.log.membership:
+                raise Violation(f"membership: {host.me} goes by {core.membership}; its log says {host.log.membership}")
             durable = core.durable_index
             if durable > host.log.fold.index and not host.disk.holds(durable, host.log.term_at(durable)):
                 raise Violation(f"durable: {host.me} believes in its copy of {durable}; its disk does not hold it")
@@ -141,9 +148,11 @@ class Invariants:
             raise Violation(f"commit {commit} of {host.me} is beyond its last entry {host.log.last_index}")
         if self._obligations and host.core.is_leader:
             term = host.log.term_at(commit)
-            copies = sum(disk.holds(commit, term) for disk in self.disks)
-            if copies < self._majority:
-                raise Violation(f"commit: {host.me} commits {commit} of term {term} with {copies} durable copies")
+            for voters in filter(None, (host.log.membership.voters, host.log.membership.outgoing)):
+                copies = sum(self.disks[member.replica - 1].holds(commit, term) for member in voters)
+                if copies <= len(voters) // 2:
+                    of = f"{copies} durable copies among {len(voters)} voters"
+                    raise Violation(f"commit: {host.me} commits {commit} of term {term} with {of}")
         for index in range(max(before, host.log.fold.index) + 1, commit + 1):
             entry = (host.log.term_at(index) or Term(0), host.log.command_at(index))
             if index < len(self.chosen):
@@ -153,8 +162,24 @@ class Invariants:
             self.chosen.append(entry)
             self.chosen_in.append(host.core.term)
             self._digests.append(digest_after(self._digests[-1], *entry))
-            if entry[1][0]:
+            membership = said_by(entry[1])
+            if membership is not None:
+                self._changed(Index(index), membership)
+            elif entry[1][0]:
                 self.places[entry[1]] = Index(index)
+
+    def _changed(self, index: Index, new: Membership) -> None:
+        """A membership was chosen: it is a step from the one before."""
+        old = self.memberships[-1][1]
+        self.memberships.append((index, new))
+        if not self._obligations:
+            return
+        if old.outgoing:
+            right = new == Membership(voters=old.voters, learners=old.learners)
+        else:
+            right = new.outgoing == old.voters or (not new.outgoing and set(new.voters) == set(old.voters))
+        if not right:
+            raise Violation(f"membership: {new} was chosen at {index}, after {old}")
 
     # --- what is said
 

@@ -26,7 +26,7 @@ class Network:
         random, pair = self._random, (sender, to)
         if pair in self._cuts or (self._loss and random.random() < self._loss):
             return ()
-        span = self._delay_us_max[sender - 1]
+        span = self._delay_us_max[(sender - 1) % len(self._delay_us_max)]
         at = now + 100 + int(random.random() * span)
         if self._fifo:
             at = self._last[pair] = max(at, self._last.get(pair, 0) + 1)

@@ -17,6 +17,7 @@ from cluster.messages import (
 from cluster.raft import Raft, Ready, Role, Vote, replication
 from cluster.raft.writes import Writes
 from cluster.types import Index, Term, Ticket
+from tests.raft.sim.planted_changes import CHANGES
 
 
 class AcknowledgeBeforeSync(Raft):
@@ -267,4 +268,4 @@ OTHERS: dict[str, type[Raft]] = {
 }
 """Of what is ours beyond the paper."""
 
-BUGS = CLASSICS | OTHERS
+BUGS = CLASSICS | OTHERS | CHANGES

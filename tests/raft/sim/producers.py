@@ -66,7 +66,7 @@ class Producer:
         self._progress_at = self._world.now
         self._rests_until = self._world.now + BLOCKED_US
         if leader is None or self._random.random() < 0.1:
-            leader = self._random.choice(self._world.membership.ids())
+            leader = self._random.choice(self._world.hosts).me
         self._target = leader
 
     def answered(self, host: Host, publish: Publish, index: Index | None) -> None:

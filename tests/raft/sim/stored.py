@@ -4,21 +4,44 @@ A command stands for a batch: (producer, sequence), producers from 1, sequences 
 (0, 0). The fold is what the log adds up to at an index: each producer's next sequence, and a digest of everything
 before, so that two folds of one index can be compared with the entries that they stand for.
 
+(-1, …) is a membership: the ids of its voters, of its outgoing voters and of its learners.
+
 Keys and their tombstones are places: an entry in an odd block of `BLOCK` entries deletes the one that stands a block
 before it. An entry that is not *whole* has lost its content to compaction. (0, D) is the entry that says that from now
 on tombstones up to D may be dropped: the floor. Whoever has a record whole, and its tombstone not, has raised the dead.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from cluster.raft import LogState
-from cluster.types import Index, Term
+from cluster.raft import LogState, Member, Membership
+from cluster.types import Index, NodeId, ReplicaId, Term
 
-Command = tuple[int, int]
+Command = tuple[int, Any]
 Content = tuple[Command, bool]
 """A command, and whether it is whole."""
 NO_OP: Command = (0, 0)
+MEMBERSHIP = -1
 BLOCK = 8
+
+
+def saying(membership: Membership) -> Command:
+    """The command that is this membership."""
+    groups = (membership.voters, membership.outgoing, membership.learners)
+    return MEMBERSHIP, tuple(tuple(int(member.replica) for member in group) for group in groups)
+
+
+def members(*replicas: int) -> tuple[Member, ...]:
+    """Replicas, each on a node of its own."""
+    return tuple(Member(replica=ReplicaId(replica), node=NodeId(replica)) for replica in replicas)
+
+
+def said_by(command: Command) -> Membership | None:
+    """The membership that a command is."""
+    if command[0] != MEMBERSHIP:
+        return None
+    voters, outgoing, learners = command[1]
+    return Membership(voters=members(*voters), outgoing=members(*outgoing), learners=members(*learners))
 
 
 def deleted_by(index: int) -> int | None:
@@ -39,13 +62,14 @@ class Fold:
     term: Term
     digest: int
     expected: tuple[int, ...]
+    membership: Membership
     floor: Index = Index(0)
 
 
 class StoredLog:
     """Entries after a fold."""
 
-    __slots__ = ("commands", "expected", "floors", "fold", "places", "terms", "whole")
+    __slots__ = ("commands", "expected", "floors", "fold", "memberships", "places", "terms", "whole")
 
     def __init__(self, fold: Fold) -> None:
         self.install(fold)
@@ -58,6 +82,8 @@ class StoredLog:
         self.whole: list[bool] = []
         self.floors: list[tuple[Index, Index]] = []
         """(index, floor) of the entries that raised it."""
+        self.memberships: list[tuple[Index, Membership]] = []
+        """The entries that are one."""
         self.expected = list(fold.expected)
         self.places: dict[Command, Index] = {}
         """Where each command since the fold is."""
@@ -69,6 +95,7 @@ class StoredLog:
         other.commands = self.commands.copy()
         other.whole = self.whole.copy()
         other.floors = self.floors.copy()
+        other.memberships = self.memberships.copy()
         other.expected = self.expected.copy()
         other.places = self.places.copy()
         return other
@@ -104,6 +131,11 @@ class StoredLog:
         places = slice(first - self.fold.index - 1, last - self.fold.index)
         return list(zip(self.commands[places], self.whole[places], strict=True))
 
+    @property
+    def membership(self) -> Membership:
+        """The newest."""
+        return self.memberships[-1][1] if self.memberships else self.fold.membership
+
     def floor_at(self, index: int) -> Index:
         """The floor, as far as entries up to `index` have raised it."""
         return max((floor for at, floor in self.floors if at <= index), default=self.fold.floor)
@@ -126,7 +158,10 @@ class StoredLog:
         self.commands.append(command)
         self.whole.append(whole)
         producer, sequence = command
-        if producer:
+        membership = said_by(command)
+        if membership is not None:
+            self.memberships.append((self.last_index, membership))
+        elif producer:
             self.expected[producer] = sequence + 1
             self.places[command] = self.last_index
         elif sequence:
@@ -140,7 +175,9 @@ class StoredLog:
             command = self.commands.pop()
             self.whole.pop()
             producer, sequence = command
-            if producer:
+            if producer == MEMBERSHIP:
+                self.memberships.pop()
+            elif producer:
                 self.expected[producer] = sequence
                 self.places.pop(command, None)
             elif sequence:
@@ -153,11 +190,14 @@ class StoredLog:
         digest, expected = self.fold.digest, list(self.fold.expected)
         for term, command in zip(self.terms[:count], self.commands[:count], strict=True):
             digest = digest_after(digest, term, command)
-            if command[0]:
+            if command[0] > 0:
                 expected[command[0]] = command[1] + 1
                 self.places.pop(command, None)
         floor = self.floor_at(index)
-        self.fold = Fold(Index(index), self.term_at(index) or Term(0), digest, tuple(expected), floor)
+        before = [said for at, said in self.memberships if at <= index]
+        membership = before[-1] if before else self.fold.membership
+        self.fold = Fold(Index(index), self.term_at(index) or Term(0), digest, tuple(expected), membership, floor)
+        self.memberships = self.memberships[len(before) :]
         self.floors = [(at, raised) for at, raised in self.floors if at > index]
         del self.terms[:count], self.commands[:count], self.whole[:count]
 
@@ -176,4 +216,6 @@ class StoredLog:
             fold_term=self.fold.term,
             term_starts=self.runs(),
             last_index=self.last_index,
+            membership=self.fold.membership,
+            memberships=tuple(self.memberships),
         )

@@ -75,10 +75,20 @@ class Mix:
     """Up to so many entries below the commit."""
     compaction: float
     """The chance that a host compacts after a turn in which the commit moved."""
+    # membership
+    change_us_mean: int
+    """Somebody looks so often whether the members should be others. 0: never, and they are not."""
+    replicas_max: int
+    """In all, over the whole life of the group."""
+    voters_min: int
+    careless: float
+    """The chance that a new replica is taken to have caught up, whatever it has."""
+    removed_stop: float
+    """The chance that a replica that was removed is stopped; otherwise it runs on."""
 
 
-def draw(random: Random, chance: Random) -> Mix:
-    """A point in the space of everything that can be different; `chance` is for what came later than the rest."""
+def draw(random: Random, chance: Random, changes: Random) -> Mix:
+    """A point in the space of everything that can be different; `chance` and `changes` are for what came later."""
     nodes = 3 if random.random() < 0.65 else 5
     speed = random.choice((60, 100, 150)) * MS
     wild = random.random() < 0.15
@@ -120,6 +130,11 @@ def draw(random: Random, chance: Random) -> Mix:
         floor_us_mean=chance.choice((0, 500 * MS, 2 * SECOND)),
         floor_lag_max=chance.choice((0, 10, 60)),
         compaction=chance.choice((0.1, 1)),
+        change_us_mean=changes.choice((0, 0, 0, 0, 300 * MS, 2 * SECOND)),
+        replicas_max=nodes + changes.choice((1, 3, 6)),
+        voters_min=changes.choice((1, 2, 3, 3)),
+        careless=changes.choice((0, 0.2, 1)),
+        removed_stop=changes.choice((0, 0.5, 1)),
     )
 
 
@@ -181,5 +196,16 @@ SOMETIMES = (
     "groups_asleep",
     "sleepers_woken",
     "voters_allowed_late",
+    "memberships_simple",
+    "memberships_joint",
+    "memberships_truncated",
+    "learners_chosen",
+    "blanks_told",
+    "changes_refused",
+    "changes_cut",
+    "hand_overs",
+    "replicas_removed",
+    "leaders_removed",
+    "removed_ask_for_votes",
 )
 """What must have happened at least once in a batch of seeds; a batch in which it did not proves nothing about it."""

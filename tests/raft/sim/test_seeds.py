@@ -64,6 +64,12 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
         "leader_counts_unsynced",
         "old_ticket_vouches_for_new",
         "begun_anew_votes",
+        "joint_by_one_majority",
+        "effective_at_commit",
+        "learner_counted",
+        "two_changes_at_once",
+        "joint_left_early",
+        "no_roll_back",
     ],
 )
 def test_a_planted_bug_is_found(bug):

@@ -6,19 +6,22 @@ same trace, in every process. After the storm everything heals, and then there m
 
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from random import Random
 
+from cluster.membership import BLANK
 from cluster.messages import HeartbeatReply
-from cluster.raft import Member, Membership, Raft
-from cluster.types import Index, NodeId, ReplicaId, Term, Ticket
+from cluster.raft import Membership, Raft
+from cluster.types import Index, ReplicaId, Term, Ticket
+from tests.raft.sim.changes import Changes
 from tests.raft.sim.disk import Disk
 from tests.raft.sim.faults import Faults
 from tests.raft.sim.host import Host, Packet, Publish
 from tests.raft.sim.invariants import Invariants, Violation
 from tests.raft.sim.network import Network
 from tests.raft.sim.producers import Producer
-from tests.raft.sim.stored import Fold
+from tests.raft.sim.stored import Fold, members
 from tests.raft.sim.swarm import ALL_SECONDS_MAX, MS, SECOND, Mix, draw
 
 TRACE_LINES = 400
@@ -33,7 +36,7 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.chance = Random(f"{seed} compaction")
-        self.mix: Mix = draw(self.random, self.chance)
+        self.mix: Mix = draw(self.random, self.chance, Random(f"{seed} membership"))
         self.core_class = core
         self.now = 0
         self.events = 0
@@ -44,11 +47,12 @@ class World:
         self._planned = 0
         mix = self.mix
         self.minority = (mix.nodes - 1) // 2
-        self.membership = Membership(
-            voters=tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in range(1, mix.nodes + 1))
-        )
-        empty = Fold(Index(0), Term(0), 0, (0,) * (mix.producers + 1))
-        self.invariants = Invariants(voters=mix.nodes, empty=empty, obligations=obligations)
+        self.damaged_max = min(self.minority, (mix.voters_min - 1) // 2) if mix.change_us_mean else self.minority
+        """Replicas that may have lost something at once."""
+        first = Membership(voters=members(*range(1, mix.nodes + 1)))
+        empty = Fold(Index(0), Term(0), 0, (0,) * (mix.producers + 1), first)
+        self.blank = replace(empty, membership=BLANK)
+        self.invariants = Invariants(empty=empty, obligations=obligations)
         self.network = Network(mix, self.random)
         self.hosts = [
             Host(self, ReplicaId(n), Disk(empty), may_vote=self.random.random() >= mix.late_voters)
@@ -57,6 +61,7 @@ class World:
         self.invariants.disks = [host.disk for host in self.hosts]
         self.producers = [Producer(self, number) for number in range(1, mix.producers + 1)]
         self.faults = Faults(self)
+        self.changes = Changes(self)
         self.sync_us = mix.sync_us
         self.stormy = True
         self.transfer_target: ReplicaId | None = None
@@ -86,6 +91,8 @@ class World:
             self.after(mix.hint_us_mean, self._hint)
         if mix.floor_us_mean:
             self.after(mix.floor_us_mean, self._raise_floor)
+        if mix.change_us_mean:
+            self.after(mix.change_us_mean, self.changes.act)
         self.after(mix.stormy_us, self._calm)
         heap = self._heap
         while heap:
@@ -115,7 +122,26 @@ class World:
         host.boot()
         self.note(host, "boot", host.disk.vote, host.disk.doubts or "", "recovering" if host.disk.recovering else "")
         self.links_changed()
-        self.after(self.random.randint(0, self.mix.tick_us[host.me - 1]), self._tick, host, host.incarnation)
+        self.after(self.random.randint(0, self.of(host.me, self.mix.tick_us)), self._tick, host, host.incarnation)
+
+    def mint(self) -> Host:
+        """A replica more, which belongs to nobody yet."""
+        host = Host(self, ReplicaId(len(self.hosts) + 1), Disk(self.blank), may_vote=True)
+        self.hosts.append(host)
+        self.invariants.disks = [host.disk for host in self.hosts]
+        self.boot(host)
+        return host
+
+    def stop(self, host: Host) -> None:
+        """It is not needed any more, and never comes back."""
+        if host.up:
+            host.crash()
+        host.stopped = True
+
+    def asked_for_vote(self, replica: ReplicaId) -> None:
+        """Somebody campaigns."""
+        if replica in self.changes.removed:
+            self.count("removed_ask_for_votes")
 
     def _tick(self, host: Host, incarnation: int) -> None:
         if host.incarnation != incarnation:
@@ -123,7 +149,12 @@ class World:
         if host.paused_until <= self.now:
             host.tick()
             self._seen(host, 1)
-        self.after(self.mix.tick_us[host.me - 1], self._tick, host, incarnation)
+        self.after(self.of(host.me, self.mix.tick_us), self._tick, host, incarnation)
+
+    @staticmethod
+    def of(replica: ReplicaId, drawn: tuple[int, ...]) -> int:
+        """What was drawn for a replica's host; later ones share that with earlier ones."""
+        return drawn[(replica - 1) % len(drawn)]
 
     def _arrive(self, host: Host, item: Packet | Publish | Ticket) -> None:
         """Into the inbox; taken at once, with what else comes in a moment, or after a pause."""
@@ -223,7 +254,7 @@ class World:
     def sync(self, host: Host) -> None:
         """Begin to sync what waits, if the disk is free."""
         if host.disk.take_group(whole=self.mix.share_syncs):
-            delay = int(self.sync_us[host.me - 1] * self.random.uniform(0.5, 2)) + 1
+            delay = int(self.of(host.me, self.sync_us) * self.random.uniform(0.5, 2)) + 1
             self.after(delay, self._synced, host, host.incarnation)
 
     def _synced(self, host: Host, incarnation: int) -> None:
@@ -297,12 +328,19 @@ class World:
         self.sync_us = (2 * MS,) * len(self.hosts)
         for host in self.hosts:
             host.paused_until = 0
+            if not (self.mix.options.pre_vote or self.mix.options.check_quorum) and host.me in self.changes.removed:
+                self.stop(host)  # nothing else would keep it from disturbing
+            if host.stopped:
+                continue
             if not host.up:
                 self.boot(host)
             host.core.set_away(frozenset())
             host.finish_turn()
         self.healed_at = [producer.acknowledged for producer in self.producers]
         self.links_changed()
+        if self.mix.change_us_mean:
+            self.changes.target = None
+            self.changes.finish()
         self.after(200 * MS, self._look_for_progress)
 
     def _look_for_progress(self) -> None:
@@ -323,8 +361,13 @@ class World:
             host.core.commit == host.core.last_index == host.core.durable_index == commit
             and not host.core.recovering
             and not host.core.doubts
-            for host in self.hosts
-        )
+            for host in self.members
+        ) and (not self.mix.change_us_mean or self.changes.is_done)
+
+    @property
+    def members(self) -> list[Host]:
+        """Who belongs to the group, by what was chosen."""
+        return [self.hosts[member.replica - 1] for member in self.invariants.memberships[-1][1].everybody()]
 
     def _why_not_settled(self) -> str:
         states = [
@@ -332,14 +375,17 @@ class World:
             f"last {host.core.last_index}, durable {host.core.durable_index}, doubtful {host.core.doubts}, "
             f"recovering {host.core.recovering}, asleep {host.core.asleep}"
             for host in self.hosts
+            if host.up
         ]
         progress = [producer.acknowledged for producer in self.producers]
-        return f"healed at {self.healed_at}, now {progress}; " + "; ".join(states)
+        chosen = self.invariants.memberships[-1]
+        wanted = f"{chosen} was chosen, {self.changes.target} are wanted"
+        return f"healed at {self.healed_at}, now {progress}; {wanted}; " + "; ".join(states)
 
     def _compare(self) -> None:
         """All logs and disks are equal, and every acknowledged command is there once, in its producer's order."""
         invariants = self.invariants
-        for host in self.hosts:
+        for host in self.members:
             for log in (host.log, host.disk.image):
                 invariants.folded(host, log.fold)
                 rest = list(zip(log.terms, log.commands, strict=True))
@@ -347,7 +393,7 @@ class World:
                     raise Violation(f"equal logs: {host.me} ends with another log than was chosen")
         found: dict[int, int] = {}
         for _, (producer, sequence) in invariants.chosen:
-            if producer and found.setdefault(producer, -1) != sequence - 1:
+            if producer > 0 and found.setdefault(producer, -1) != sequence - 1:
                 raise Violation(f"sequences: {(producer, sequence)} was chosen after {found[producer]}")
             found[producer] = sequence
         for command in invariants.acknowledged:

@@ -93,7 +93,7 @@ class LoopDisk:
         with image.open("wb") as file:
             file.truncate(mib << 20)
         run("mkfs.ext4", "-q", "-F", "-m", "0", str(image))  # nothing kept for root: nodes may run as root
-        self._device = run("losetup", "--find", "--show", str(image)).strip()
+        self._device = ""
         atexit.register(self.remove)
         _DISKS[mount.resolve()] = self
         try:
@@ -113,7 +113,12 @@ class LoopDisk:
         return self.path.is_mount()
 
     def attach(self) -> None:
-        """Mount it; the journal is replayed."""
+        """Mount it; the journal is replayed.
+
+        On a device of its own each time: a namespace that somebody else made meanwhile has a mount of the old one,
+        which keeps the file system as it was, shut down.
+        """
+        self._device = run("losetup", "--find", "--show", str(self._image)).strip()
         run("mount", "-t", "ext4", "-o", f"commit={COMMIT_S}", self._device, str(self.path))
 
     def detach(self) -> None:
@@ -127,7 +132,13 @@ class LoopDisk:
                     raise
                 time.sleep(0.05)
             else:
+                self._detach_device()
                 return
+
+    def _detach_device(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            if _loop_devices()[0].get(Path(self._device).name, "").startswith(str(self._image.resolve())):
+                run("losetup", "--detach", self._device)
 
     def fail_power(self) -> None:
         """Everything that was not synced is gone."""
@@ -150,9 +161,7 @@ class LoopDisk:
         with contextlib.suppress(RuntimeError):
             if self.mounted:
                 run("umount", "--lazy", str(self.path))
-        with contextlib.suppress(RuntimeError):
-            if _loop_devices()[0].get(Path(self._device).name, "").startswith(str(self._image.resolve())):
-                run("losetup", "--detach", self._device)
+        self._detach_device()
         self._image.unlink(missing_ok=True)
 
 

@@ -716,12 +716,15 @@ class Member(message.Message):
     CLIENT_FIELD_NUMBER: builtins.int
     TOPICS_FIELD_NUMBER: builtins.int
     CONNECTED_FIELD_NUMBER: builtins.int
+    GRACE_LEFT_MS_FIELD_NUMBER: builtins.int
     id: builtins.int
     """Unique in the group."""
     client: builtins.str
     """From `Join.client`."""
     connected: builtins.bool
     """Whether its stream is there now; without one it keeps what it has for the grace."""
+    grace_left_ms: builtins.int
+    """How much of its grace is left; absent: its stream is there."""
     @builtins.property
     def topics(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """What it wants."""
@@ -733,12 +736,15 @@ class Member(message.Message):
         client: builtins.str = ...,
         topics: abc.Iterable[builtins.str] | None = ...,
         connected: builtins.bool = ...,
+        grace_left_ms: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_grace_left_ms", b"_grace_left_ms", "grace_left_ms", b"grace_left_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client", b"client", "connected", b"connected", "id", b"id", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_grace_left_ms", b"_grace_left_ms", "client", b"client", "connected", b"connected", "grace_left_ms", b"grace_left_ms", "id", b"id", "topics", b"topics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__grace_left_ms: _TypeAlias = typing.Literal["grace_left_ms"]  # noqa: Y015
+    _WhichOneofArgType__grace_left_ms: _TypeAlias = typing.Literal["_grace_left_ms", b"_grace_left_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__grace_left_ms) -> _WhichOneofReturnType__grace_left_ms | None: ...
 
 @typing.final
 class GroupPartition(message.Message):
@@ -753,6 +759,8 @@ class GroupPartition(message.Message):
     POSITION_FIELD_NUMBER: builtins.int
     END_FIELD_NUMBER: builtins.int
     LAG_MS_FIELD_NUMBER: builtins.int
+    QUIET_MS_FIELD_NUMBER: builtins.int
+    ASKED_BACK_FIELD_NUMBER: builtins.int
     topic: builtins.str
     """The topic's name."""
     partition: builtins.int
@@ -767,6 +775,10 @@ class GroupPartition(message.Message):
     """The partition's committed end; absent: its leader did not answer."""
     lag_ms: builtins.int
     """How long ago the record at the position was appended, in milliseconds; 0 if there is none to process."""
+    quiet_ms: builtins.int
+    """For how long its holder, on the stream that it has now, has committed nothing of it; absent: there is none."""
+    asked_back: builtins.bool
+    """Its holder was asked to give it back, and has not yet."""
     def __init__(
         self,
         *,
@@ -777,10 +789,12 @@ class GroupPartition(message.Message):
         position: builtins.int | None = ...,
         end: builtins.int | None = ...,
         lag_ms: builtins.int | None = ...,
+        quiet_ms: builtins.int | None = ...,
+        asked_back: builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_end", b"_end", "_lag_ms", b"_lag_ms", "_position", b"_position", "end", b"end", "lag_ms", b"lag_ms", "position", b"position"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_end", b"_end", "_lag_ms", b"_lag_ms", "_position", b"_position", "_quiet_ms", b"_quiet_ms", "end", b"end", "lag_ms", b"lag_ms", "position", b"position", "quiet_ms", b"quiet_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_end", b"_end", "_lag_ms", b"_lag_ms", "_position", b"_position", "end", b"end", "generation", b"generation", "lag_ms", b"lag_ms", "member", b"member", "partition", b"partition", "position", b"position", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_end", b"_end", "_lag_ms", b"_lag_ms", "_position", b"_position", "_quiet_ms", b"_quiet_ms", "asked_back", b"asked_back", "end", b"end", "generation", b"generation", "lag_ms", b"lag_ms", "member", b"member", "partition", b"partition", "position", b"position", "quiet_ms", b"quiet_ms", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__end: _TypeAlias = typing.Literal["end"]  # noqa: Y015
     _WhichOneofArgType__end: _TypeAlias = typing.Literal["_end", b"_end"]  # noqa: Y015
@@ -788,12 +802,16 @@ class GroupPartition(message.Message):
     _WhichOneofArgType__lag_ms: _TypeAlias = typing.Literal["_lag_ms", b"_lag_ms"]  # noqa: Y015
     _WhichOneofReturnType__position: _TypeAlias = typing.Literal["position"]  # noqa: Y015
     _WhichOneofArgType__position: _TypeAlias = typing.Literal["_position", b"_position"]  # noqa: Y015
+    _WhichOneofReturnType__quiet_ms: _TypeAlias = typing.Literal["quiet_ms"]  # noqa: Y015
+    _WhichOneofArgType__quiet_ms: _TypeAlias = typing.Literal["_quiet_ms", b"_quiet_ms"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__end) -> _WhichOneofReturnType__end | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lag_ms) -> _WhichOneofReturnType__lag_ms | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__position) -> _WhichOneofReturnType__position | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quiet_ms) -> _WhichOneofReturnType__quiet_ms | None: ...
 
 @typing.final
 class ResetGroupRequest(message.Message):

@@ -551,16 +551,20 @@ class TailQuery(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     INDEX_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The doubtful index."""
+    after: builtins.int
+    """The last entry that the sender can read."""
     def __init__(
         self,
         *,
         index: builtins.int = ...,
+        after: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "index", b"index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -573,22 +577,26 @@ class TailReply(message.Message):
     INDEX_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
     ENTRY_TERM_FIELD_NUMBER: builtins.int
+    MEMBERSHIP_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The index asked about."""
     state: builtins.int
     """0 absent, 1 doubtful, 2 intact."""
     entry_term: builtins.int
     """If intact."""
+    membership: builtins.bytes
+    """The sender's membership, encoded as in an entry, if it is newer than what the asking log holds."""
     def __init__(
         self,
         *,
         index: builtins.int = ...,
         state: builtins.int = ...,
         entry_term: builtins.int = ...,
+        membership: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["entry_term", b"entry_term", "index", b"index", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["entry_term", b"entry_term", "index", b"index", "membership", b"membership", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,188 @@
+"""What is wrong with nodes themselves: they do not answer, their disks are full or slow, their clocks differ. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from cluster.broker.explaining.findings import Finding, Severity
+from cluster.broker.explaining.words import listed, numbered, size, span_ms
+from cluster.config import ExplainOptions
+from cluster.wire.api import cluster_pb2, explain_pb2
+
+NodeLook = explain_pb2.NodeLook
+
+
+def explain_machines(looks: Sequence[NodeLook], limits: ExplainOptions) -> Iterator[Finding]:
+    """Each node alone, then how they are with one another."""
+    for look in looks:
+        if look.silence:
+            yield _silent(look, looks)
+        else:
+            yield from _disk(look, limits)
+            yield from _busy(look, limits)
+    yield from _cut_off(looks)
+    yield from _one_side(looks)
+    yield from _controller(looks)
+
+
+def is_dead(look: NodeLook, looks: Iterable[NodeLook]) -> bool:
+    """It does not answer, and nobody who answers is connected with it."""
+    return bool(look.silence) and not any(look.node in other.hears for other in looks if not other.silence)
+
+
+def _silent(look: NodeLook, looks: Sequence[NodeLook]) -> Finding:
+    node = look.node
+    controller = "; the controller has taken it for dead" if look.state == cluster_pb2.NODE_STATE_DEAD else ""
+    if is_dead(look, looks):
+        return Finding(
+            code="NODE_DEAD",
+            severity=Severity.WARNING,
+            about=f"node {node}",
+            nodes=(node,),
+            cause=f"node {node} does not answer, and no other node is connected with it: {look.silence}{controller}",
+            consequence="its replicas get nothing new and cannot vote; what they led is led elsewhere, where a "
+            "majority is left",
+            advice=f"on the machine of node {node}: is its process there, stopped (SIGSTOP, a debugger), or cut off? "
+            f"Look at the end of its log, then start it again (its service, or `riverrun node --config FILE`)",
+        )
+    connected = [other.node for other in looks if not other.silence and node in other.hears]
+    return Finding(
+        code="NODE_SILENT",
+        severity=Severity.WARNING,
+        about=f"node {node}",
+        nodes=(node,),
+        cause=f"node {node} does not answer, though {numbered(connected)} "
+        f"{'is' if len(connected) == 1 else 'are'} connected with it: {look.silence}{controller}",
+        consequence="whatever waits for its replicas waits",
+        advice=f"is the process of node {node} overloaded, or stopped just now? Look at its machine (`top`), and ask "
+        f"again in a few seconds: `riverrun explain node {node}`",
+    )
+
+
+def _disk(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
+    node, disk = look.node, look.disk
+    if disk.HasField("full_ms"):
+        free = f"; {size(disk.free_bytes)} are free" if disk.HasField("free_bytes") else ""
+        yield Finding(
+            code="DISK_FULL",
+            severity=Severity.CRITICAL,
+            about=f"node {node}",
+            nodes=(node,),
+            numbers={"full_ms": disk.full_ms, "free_bytes": disk.free_bytes},
+            cause=f"the disk of node {node} is full: writes have found no room for {span_ms(disk.full_ms)}{free}",
+            consequence="its replicas take nothing new and lead nothing that another one can lead; what is on the disk "
+            "stays, and can be read",
+            advice=f"make room on the data disk of node {node} (another program's files first, never files below its "
+            "data_dir), or make the disk larger; or let the cluster keep less: `riverrun topic alter TOPIC "
+            "--retention-bytes SIZE`. It goes on by itself within a second",
+        )
+    if is_slow(disk, limits):
+        usual = (
+            f"a write with its sync took {span_ms(disk.usual_write_ms)} usually in the last minute, "
+            f"{span_ms(disk.longest_write_ms)} at most"
+            if disk.HasField("usual_write_ms")
+            else "no write has ended in the last minute"
+        )
+        hangs = disk.under_way_ms >= limits.hanging_write_ms_min
+        yield Finding(
+            code="SLOW_DISK",
+            severity=Severity.WARNING,
+            about=f"node {node}",
+            nodes=(node,),
+            numbers={
+                "usual_write_ms": disk.usual_write_ms,
+                "longest_write_ms": disk.longest_write_ms,
+                "under_way_ms": disk.under_way_ms,
+            },
+            cause=f"the disk of node {node} is slow: {usual}"
+            + (f"; one has been under way for {span_ms(disk.under_way_ms)}" if hangs else ""),
+            consequence="each receipt that needs this disk waits for as long; one for which a majority of other "
+            "replicas is enough does not",
+            advice=f"on the machine of node {node}: `iostat -x 1` (is another program writing, is the disk failing?), "
+            "`dmesg` for errors of the disk. If it stays so, move what it holds to another disk or node",
+        )
+
+
+def is_slow(disk: explain_pb2.DiskLook, limits: ExplainOptions) -> bool:
+    """Its writes usually take long, or one hangs."""
+    return disk.usual_write_ms >= limits.slow_write_ms_min or disk.under_way_ms >= limits.hanging_write_ms_min
+
+
+def _busy(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
+    if look.loop_late_ms >= limits.loop_late_ms_min:
+        yield Finding(
+            code="NODE_BUSY",
+            severity=Severity.WARNING,
+            about=f"node {look.node}",
+            nodes=(look.node,),
+            numbers={"loop_late_ms": look.loop_late_ms},
+            cause=f"node {look.node} has more to do than it can, or its process stood still: within the last seconds "
+            f"it was late by {span_ms(look.loop_late_ms)}",
+            consequence="all that it leads answers as late; later than a second, and others take over",
+            advice=f"on the machine of node {look.node}: `top` (is the processor shared with somebody?). Fewer "
+            "partitions on this node, or larger batches from producers, make less work",
+        )
+    ahead_ms, known_to_ms = look.clock_ahead_ms, look.answer_ms
+    if abs(ahead_ms) - known_to_ms >= limits.clocks_apart_ms_min:
+        which = "ahead" if ahead_ms > 0 else "behind"
+        yield Finding(
+            code="CLOCKS_APART",
+            severity=Severity.WARNING,
+            about=f"node {look.node}",
+            nodes=(look.node,),
+            numbers={"clock_ahead_ms": ahead_ms, "answer_ms": known_to_ms},
+            cause=f"the clock of node {look.node} is {span_ms(abs(ahead_ms))} {which} of the clock of the node that "
+            "was asked",
+            consequence="nothing is lost; append times, lag in seconds and retention by age are wrong by as much",
+            advice=f"on the machine of node {look.node}: `timedatectl`, `chronyc tracking`; set its clock by NTP",
+        )
+
+
+def _cut_off(looks: Sequence[NodeLook]) -> Iterator[Finding]:
+    """Nodes that answer and are not connected with each other."""
+    there = {look.node: look for look in looks if not look.silence}
+    for one, look in there.items():
+        lacks = [other for other in there if other > one and not (other in look.hears and one in there[other].hears)]
+        if lacks:
+            yield Finding(
+                code="NODES_CUT_OFF",
+                severity=Severity.WARNING,
+                about=f"node {one}",
+                nodes=(one, *lacks),
+                cause=f"node {one} and {numbered(lacks)} answer, and are not connected with each other",
+                consequence="replicas on one side cannot replicate to, or vote for, those on the other",
+                advice=f"from the machine of node {one} to {listed(f'that of node {other}' for other in lacks)}: is "
+                "the peer port reachable, in both directions (firewall, route, certificate)? Their logs say why a "
+                "link ends: `link_broken`, `peer_refuses`",
+            )
+
+
+def _one_side(looks: Sequence[NodeLook]) -> Iterator[Finding]:
+    """Nobody but the node that was asked has answered."""
+    there = [look for look in looks if not look.silence]
+    if len(there) == 1 < len(looks) and not there[0].hears:
+        node = there[0].node
+        yield Finding(
+            code="SEEN_BY_ONE",
+            severity=Severity.NOTE,
+            nodes=(node,),
+            about="the cluster",
+            cause=f"all of this is what node {node} sees, which is connected with no other node",
+            consequence=f"if it is node {node} that is cut off, the others may be in order without it",
+            advice="ask another node, too, if one answers you: the same command with `--server HOST:PORT`",
+        )
+
+
+def _controller(looks: Sequence[NodeLook]) -> Iterator[Finding]:
+    there = [look for look in looks if not look.silence]
+    if there and not any(look.controller for look in there):
+        yield Finding(
+            code="NO_CONTROLLER",
+            severity=Severity.WARNING,
+            about="the cluster",
+            nodes=tuple(look.node for look in there),
+            cause=f"the cluster has no controller: {numbered(look.node for look in there)} "
+            f"{'knows' if len(there) == 1 else 'know'} of none, for a majority of its members is not there",
+            consequence="topics, apps and nodes cannot be changed, and nobody is taken for dead; records flow where "
+            "partitions have leaders",
+            advice="`riverrun cluster status` shows who is missing; when a majority of the nodes runs again it is "
+            "elected within seconds",
+        )

@@ -1,0 +1,131 @@
+"""Who is to belong to the group, and that changes: the controller of one world, wise or careless.
+
+Replicas are minted and never come back. Whoever leads is told what is wanted, and takes the step that the driver's own
+rule gives (`cluster.broker.membership.next_step`); a careless controller has blank replicas vote at once. A replica
+that a chosen membership has left out is stopped for good, or runs on without knowing it.
+"""
+
+from random import Random
+from typing import TYPE_CHECKING
+
+from cluster.broker.membership import HandOver, next_step
+from cluster.broker.requests import Reassign
+from cluster.raft import Membership
+from cluster.types import ReplicaId
+from tests.raft.sim.host import Host
+from tests.raft.sim.stored import members
+
+if TYPE_CHECKING:
+    from tests.raft.sim.world import World
+
+LOOK_AGAIN_US = 100_000
+"""After the storm."""
+
+
+class Changes:
+    """One world's."""
+
+    def __init__(self, world: "World") -> None:
+        self._world = world
+        self._random = Random(f"{world.seed} changes")
+        self.target: tuple[int, ...] | None = None
+        """Who is wanted; None: whoever is there."""
+        self.removed: set[int] = set()
+        """Left out for good."""
+        self._chosen = 1
+        """Memberships that were looked at."""
+
+    def act(self) -> None:
+        """Another wish, perhaps, and a step of whoever leads."""
+        world, random, mix = self._world, self._random, self._world.mix
+        if not world.stormy:
+            return
+        if self.target is None or random.random() < 0.25:
+            self.target = None if random.random() < 0.15 else self._draw()
+        self._step()
+        world.after(int(mix.change_us_mean * random.uniform(0.3, 2)), self.act)
+
+    def finish(self) -> None:
+        """Everything has healed: one more change, which must come to its end."""
+        if not self._world.stormy and self.target is None:
+            self.target = self._draw()
+        if not self.is_done:
+            self._step()
+        self._world.after(LOOK_AGAIN_US, self.finish)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether exactly those who are wanted are there."""
+        newest = self._world.invariants.memberships[-1][1]
+        return self.target is None or (
+            {member.replica for member in newest.voters} == set(self.target) and not (newest.joint or newest.learners)
+        )
+
+    def look(self) -> None:
+        """Something was chosen: whoever is left out by it is."""
+        world, chosen = self._world, self._world.invariants.memberships
+        if len(chosen) == self._chosen:
+            return
+        new, self._chosen = chosen[self._chosen :], len(chosen)
+        for _, membership in new:
+            world.count("memberships_joint" if membership.joint else "memberships_simple")
+            world.counts["learners_chosen"] += len(membership.learners)
+        if chosen[-1][1].joint:
+            return
+        there = {int(member.replica) for member in chosen[-1][1].everybody()}
+        known = {int(member.replica) for _, membership in chosen for member in membership.everybody()}
+        for replica in sorted(known - there - self.removed):
+            self._remove(replica)
+        if self.target is not None and self.removed & set(self.target):
+            self.target = self._draw()
+
+    def _remove(self, replica: int) -> None:
+        world = self._world
+        host = world.hosts[replica - 1]
+        self.removed.add(replica)
+        world.count("leaders_removed" if host.up and host.core.is_leader else "replicas_removed")
+        if self._random.random() < world.mix.removed_stop:
+            world.after(0, world.stop, host)
+
+    def _draw(self) -> tuple[int, ...]:
+        """Some of those there are, and some new ones."""
+        world, random, mix = self._world, self._random, self._world.mix
+        newest = world.invariants.memberships[-1][1]
+        there = [int(member.replica) for member in newest.voters if member.replica not in self.removed]
+        size = random.randint(mix.voters_min, 5)
+        kept = random.sample(there, min(len(there), random.randint(0, size)))
+        idle = [int(host.me) for host in world.hosts if host.me not in {*kept, *there, *self.removed}]
+        while len(kept) < size:
+            if idle:
+                kept.append(idle.pop())
+            elif len(world.hosts) < mix.replicas_max:
+                kept.append(int(world.mint().me))
+            else:
+                break
+        return tuple(kept) if len(kept) >= mix.voters_min else tuple(there)
+
+    def _step(self) -> None:
+        for host in list(self._world.hosts):
+            if host.up and host.core.is_leader and host.paused_until <= self._world.now:
+                self._lead(host)
+
+    def _lead(self, host: Host) -> None:
+        core, random = host.core, self._random
+        wish = Reassign(
+            members(*self.target) if self.target is not None else None,
+            frozenset(other.me for other in self._world.hosts if other.may_vote),
+        )
+        careless = random.random() < self._world.mix.careless
+
+        def is_caught_up(replica: ReplicaId) -> bool:
+            return careless or (core.is_caught_up(replica) and core.match(replica) + 3 >= core.commit)
+
+        step = next_step(core.membership, wish, me=core.me, is_caught_up=is_caught_up)
+        if isinstance(step, HandOver):
+            core.transfer(step.to)
+            self._world.count("hand_overs")
+            if random.random() < 0.5 and core.transferee is None:
+                step = Membership(voters=wish.target or (), outgoing=core.membership.voters)
+            host.finish_turn()
+        if isinstance(step, Membership):
+            host.change(step)
