@@ -100,7 +100,7 @@ def piece(entry: Entry, first: Index, last: Index) -> Entry:
 
 
 def placed(entry: Entry, base_offset: Offset, last_append_time_ns: int) -> Entry:
-    """A hole, or a piece of one, at the end of a log: it takes the offsets from there to its end, no earlier time."""
+    """A hole, or a part of one, at a log's end: it takes the offsets from there to its end, and no earlier time."""
     hole = entry.hole
     assert hole is not None, "only holes are placed"
     append_time_ns = max(entry.append_time_ns, last_append_time_ns)

@@ -11,9 +11,10 @@ from typing import Protocol
 
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
+from cluster.broker.operations_service import Operations, node_to_pb
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest
-from cluster.metadata import NodeState, Placement, Topic, TopicConfig
+from cluster.metadata import Node, NodeState, Placement, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import cluster_pb2, stream_pb2, topic_pb2
@@ -22,6 +23,7 @@ from cluster.world import Call
 
 NAME = re.compile(r"(?!__)[A-Za-z0-9._-]{1,249}")
 PAGE_TOPICS_MAX = 1_000
+UNDER_REPLICATED_TOLD_MAX = 100
 
 
 class Decisions(Protocol):
@@ -43,6 +45,10 @@ class Decisions(Protocol):
 
     async def allocate_producer_ids(self) -> range:
         """Ids that nobody else will get."""
+
+    @property
+    def operations(self) -> Operations:
+        """What is decided about nodes and placements."""
 
     def controller_node(self) -> NodeId | None:
         """Where decisions are made now, if that is known."""
@@ -90,11 +96,14 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.AlterTopicRequest, data)
-        if request.name.startswith(INTERNAL):
-            raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be altered")
-        topic = await self._decisions.alter_topic(
-            request.name, config=config_from_pb(request.config), unset=unset_from_pb(request.unset)
-        )
+        config, unset = config_from_pb(request.config), unset_from_pb(request.unset)
+        kept = config != TopicConfig() or bool(unset) or not request.replicas
+        if kept and request.name.startswith(INTERNAL):
+            raise InvalidRequest(f"{request.name!r} belongs to the cluster itself: only its replicas can be altered")
+        if request.replicas:
+            topic = await self._decisions.operations.set_replicas(request.name, request.replicas)
+        if kept:
+            topic = await self._decisions.alter_topic(request.name, config=config, unset=unset)
         return topic_pb2.AlterTopicResponse(topic=self._describe(topic)).SerializeToString()
 
     async def get_topic(self, data: bytes, call: Call) -> bytes:
@@ -188,6 +197,7 @@ class AdminService:
         api.parse(cluster_pb2.GetClusterRequest, data)
         directory, leaders = self._broker.directory, self._broker.leaders
         directory.check_informed()
+        under_replicated = self._under_replicated()
         partitions = [
             (PartitionId(topic.id, placement.number), placement)
             for topic in directory.topics.values()
@@ -196,7 +206,7 @@ class AdminService:
         leading = leaders.count_by_node(partition for partition, _ in partitions)
         replicas: dict[NodeId, int] = {}
         for _, placement in partitions:
-            for replica in placement.replicas:
+            for replica in placement.running:
                 replicas[replica.node] = replicas.get(replica.node, 0) + 1
         return cluster_pb2.GetClusterResponse(
             cluster_id=self._cluster,
@@ -207,18 +217,42 @@ class AdminService:
             partitions=len(partitions),
             partitions_without_leader=sum(1 for partition, _ in partitions if leaders.get(partition) is None),
             answered_by=self._broker.me,
+            partitions_under_replicated=len(under_replicated),
+            under_replicated=under_replicated[:UNDER_REPLICATED_TOLD_MAX],
         ).SerializeToString()
 
     def _nodes(self, leading: Mapping[NodeId, int], replicas: Mapping[NodeId, int]) -> list[cluster_pb2.Node]:
         return [
-            cluster_pb2.Node(
-                id=node.node,
-                client_address=node.client_address,
-                peer_address=node.peer_address,
-                state=cluster_pb2.NODE_STATE_ALIVE if node.state is NodeState.ALIVE else cluster_pb2.NODE_STATE_DEAD,
-                leaders=leading.get(node.node, 0),
-                replicas=replicas.get(node.node, 0),
-                version=node.version,
-            )
+            node_to_pb(node, leaders=leading.get(node.node, 0), replicas=replicas.get(node.node, 0))
             for _, node in sorted(self._broker.directory.nodes.items())
         ]
+
+    def _under_replicated(self) -> list[cluster_pb2.UnderReplicated]:
+        nodes = self._broker.directory.nodes
+        found = []
+        for topic in sorted(self._broker.directory.topics.values(), key=lambda topic: topic.name):
+            for placement in topic.partitions:
+                away = {item.node: _away(nodes.get(item.node)) for item in placement.replicas}
+                working = [item for item in placement.replicas if item.initialised and not away[item.node]]
+                if len(working) < topic.replicas:
+                    whys = [f"node {node} {why}" for node, why in away.items() if why]
+                    new = [item.node for item in placement.replicas if not item.initialised and not away[item.node]]
+                    made = [f"the replica on node {node} is being made" for node in new]
+                    fewer = topic.replicas - len(placement.replicas)
+                    more = [f"{fewer} more {'is' if fewer == 1 else 'are'} to be made"] if fewer > 0 else []
+                    found.append(
+                        cluster_pb2.UnderReplicated(
+                            topic=topic.name,
+                            partition=placement.number,
+                            asked=topic.replicas,
+                            working=len(working),
+                            why="; ".join(whys + made + more),
+                        )
+                    )
+        return found
+
+
+def _away(node: Node | None) -> str:
+    if node is None:
+        return "is not known"
+    return "is dead" if node.state is NodeState.DEAD else ""

@@ -1,11 +1,6 @@
 """The broker of a node: makes what runs here equal to what the controller assigned here, and passes messages on.
 
-Reconciling rules (absence never deletes):
-- a placement on this node whose log exists is opened; its votes wait for the controller's record;
-- one that was never recorded as initialised is created, then reported as initialised;
-- one that was recorded, but whose log is not here or lost its vote, is reported as lost (see `opening`);
-- a replica of a topic that the controller deleted is stopped and its directory removed;
-- a directory that nobody assigned stays where it is.
+`reconciling` has the rules of what runs.
 
 All ticks of a node come from one timer. A replica gets a turn for them only when they make it do something, so one
 that follows a live leader, or sleeps, costs nothing. When the link to a node comes or goes, every group with a replica
@@ -14,8 +9,7 @@ there looks again.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Callable
 
 import structlog
 
@@ -24,27 +18,24 @@ from cluster.broker.catch_up import CatchUp
 from cluster.broker.compaction.compactor import Compactor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
-from cluster.broker.opening import REPLICAS, Missing, directory_of, open_or_create
+from cluster.broker.opening import Missing
+from cluster.broker.reconciling import Reconciling
 from cluster.broker.replica import Replica
 from cluster.broker.reports import Reports
-from cluster.broker.requests import AllowVote, Configure, FromPeer, Tick, TransferLeadership
+from cluster.broker.requests import FromPeer, Tick, TransferLeadership
 from cluster.broker.running import Running
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, LogOptions, RaftOptions
-from cluster.errors import Closed, DiskFull, Overloaded, RiverrunError
-from cluster.log import Log, MachineOf, Recovery, ReplicaIdentity, Writer
-from cluster.metadata import Delta, Placement, Report, Topic
+from cluster.errors import Closed, Overloaded
+from cluster.log import Log, MachineOf, Recovery, Writer
+from cluster.metadata import Delta, Report, ReportedMembership
 from cluster.meters import Meters
-from cluster.raft import Member, Membership, Role
-from cluster.types import ClusterId, NodeId, PartitionId, TopicId
+from cluster.raft import Role
+from cluster.types import ClusterId, NodeId, PartitionId
 from cluster.wire.peer import ReplicaEnvelope
 from cluster.world import World
 
 log_event = structlog.get_logger()
-STARTED_TOGETHER_MAX = 64
-"""Replicas whose files are opened or made in one piece of disk work: others' writes wait meanwhile."""
-RETRY_S = 1.0
-"""What the disk had no room for is tried again so often."""
 TICK = Tick()
 
 
@@ -78,21 +69,19 @@ class Broker:
         self.reports = Reports(me)
         self._report_due = asyncio.Event()
         self.reports.on_change = self._report_due.set
-        self._deltas: asyncio.Queue[Delta] = asyncio.Queue()
         self._cluster, self._world = cluster, world
         self._supervisor, self._tell_all = supervisor, tell_all
-        self._log_options, self._options, self._meters = log, options, meters
+        self._log_options, self._options, self.meters = log, options, meters
         self._replica_class = replica_class
-        self._machine_of_topic = machine_of_topic
         self.on_started: list[Callable[[Running], None]] = []
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
-        self.on_membership: list[Callable[[Replica], None]] = []
-        """Told by a leader when its partition's committed membership, or how far its learners are, has changed."""
-        self.on_deleted: list[Callable[[TopicId], Awaitable[None]]] = []
-        """Told of a topic that is gone for good; its replicas' files go when they have let go of them."""
-        self.on_metadata: list[Callable[[], None]] = []
+        self._reconciling = Reconciling(self, cluster, world.disk, log, machine_of_topic, run=self._run_replica)
+        self.on_deleted = self._reconciling.on_deleted
+        """Told of a topic that is gone, or a partition that has left; its files go when they have let go of them."""
+        self.on_dropped = self._reconciling.on_dropped
+        self.on_metadata = self._reconciling.on_metadata
         """Told when the directory has changed."""
         self._leader_changed = asyncio.Event()
         self._up: set[NodeId] = set()
@@ -119,14 +108,14 @@ class Broker:
 
     def start(self) -> None:
         """Begin to reconcile, tick and report."""
-        self._supervisor.spawn_task(self._reconcile_all(), name="broker/reconcile")
+        self._supervisor.spawn_task(self._reconciling.run(), name="broker/reconcile")
         self._supervisor.spawn_task(self._tick_all(), name="broker/tick")
         self._supervisor.spawn_task(self._report_changes(), name="broker/report")
         self._supervisor.spawn_task(self._compactor.run(), name="broker/compact")
 
     def apply(self, delta: Delta) -> None:
         """The controller decided something."""
-        self._deltas.put_nowait(delta)
+        self._reconciling.deltas.put_nowait(delta)
 
     def on_peer_message(self, envelope: ReplicaEnvelope, node: NodeId) -> None:
         """A Raft message for a replica here. A full mailbox loses it, as a network would: Raft sends it again."""
@@ -166,13 +155,17 @@ class Broker:
         self._leader_changed.clear()
         await self._leader_changed.wait()
 
+    def leaders_may_have_changed(self) -> None:
+        """Whoever waits for that looks again."""
+        self._leader_changed.set()
+
     # --- replicas' side
 
     def _on_leader(self, replica: Replica) -> None:
         partition, raft = replica.partition, replica.raft
-        self._meters.elections += raft.role is Role.CANDIDATE
+        self.meters.elections += raft.role is Role.CANDIDATE
         if raft.is_leader:
-            self._meters.leader_changes += 1
+            self.meters.leader_changes += 1
             log_event.info("leader_elected", partition=str(partition), term=raft.term, node=self.me, replica=raft.me)
             self.reports.leads(partition, raft.term)
             self.leaders.note(partition, self.me, raft.term)
@@ -193,8 +186,22 @@ class Broker:
         self._leader_changed.set()
 
     def _on_membership(self, replica: Replica) -> None:
-        for listener in self.on_membership:
-            listener(replica)
+        standing = replica.changing.standing()
+        if standing is None:
+            return
+        membership = standing.membership
+        self.reports.membership(
+            replica.partition,
+            ReportedMembership(
+                index=standing.index,
+                term=replica.raft.term,
+                voters=membership.ids(),
+                learners=tuple(member.replica for member in membership.learners),
+                joint=membership.joint,
+                behind_bytes=standing.behind_bytes,
+                version=standing.version,
+            ),
+        )
 
     def _on_folded(self, replica: Replica) -> None:
         for listener in self.on_folded:
@@ -232,86 +239,7 @@ class Broker:
             self._tell_all(self.reports.take(self.directory.version))
             await asyncio.sleep(self._options.tick_s)  # what changes together is told together
 
-    # --- reconciling
-
-    async def _reconcile_all(self) -> None:
-        missing: dict[PartitionId, Missing] = {}
-        while True:
-            try:
-                async with asyncio.timeout(RETRY_S if missing else None):
-                    delta = await self._deltas.get()
-            except TimeoutError:
-                pass
-            else:
-                self.directory.apply(delta)
-                for topic_id in delta.deleted:
-                    self._meters.forget(topic_id)
-                    self.leaders.forget_topic(topic_id)
-                    for listener in self.on_deleted:
-                        await listener(topic_id)
-                    await self._remove(topic_id)
-                    missing = {key: item for key, item in missing.items() if key.topic != topic_id}
-                for topic in delta.topics:
-                    for placement in topic.partitions:
-                        partition = PartitionId(topic.id, placement.number)
-                        item = await self._reconcile(partition, placement, topic)
-                        if item is not None:
-                            missing[partition] = item
-                for told in self.on_metadata:
-                    told()
-            missing = {item.partition: item for item in await self._start_replicas(list(missing.values()))}
-            self.reconciled = True
-            self._leader_changed.set()
-
-    async def _reconcile(self, partition: PartitionId, placement: Placement, topic: Topic) -> Missing | None:
-        """Tell a replica that runs what changed for it; one that should run and does not is returned."""
-        assigned = next((replica for replica in placement.replicas if replica.node == self.me), None)
-        if assigned is None:
-            return None  # moving replicas away comes with membership changes; until then nothing is ever taken away
-        running = self.running.get(partition)
-        if running is None:
-            identity = ReplicaIdentity(cluster=self._cluster, partition=partition, replica=assigned.replica)
-            membership = Membership(
-                voters=tuple(Member(replica=item.replica, node=item.node) for item in placement.replicas)
-            )
-            preferred = placement.preferred_leader == self.me
-            return Missing(
-                assigned,
-                directory_of(partition, assigned),
-                identity,
-                membership,
-                preferred,
-                topic.config,
-                self._machine_of_topic(topic.name),
-            )
-        if assigned.initialised and not running.assigned.initialised:
-            running.assigned = assigned
-            self.reports.recorded(assigned.replica)
-            await running.ref.tell(AllowVote(soon=running.preferred))
-        if topic.config != running.config:
-            running.config = topic.config
-            await running.ref.tell(Configure(topic.config))
-        return None
-
-    async def _start_replicas(self, missing: list[Missing]) -> list[Missing]:
-        """Open or create their logs, so many together that their syncs are shared; what the disk has no room for."""
-        left: list[Missing] = []
-        for first in range(0, len(missing), STARTED_TOGETHER_MAX):
-            some = missing[first : first + STARTED_TOGETHER_MAX]
-            opened = await self._world.disk.run(partial(open_or_create, self._world.disk, some, self._log_options))
-            for item, log in zip(some, opened, strict=True):
-                if isinstance(log, DiskFull):
-                    left.append(item)
-                elif isinstance(log, RiverrunError):
-                    log_event.error(
-                        "replica_lost", partition=str(item.partition), reason=log.reason, detail=log.message
-                    )
-                    self.reports.lost(item.assigned.replica)
-                else:
-                    self._run_replica(item, log)
-        return left
-
-    def _run_replica(self, item: Missing, log: Log) -> None:
+    def _run_replica(self, item: Missing, log: Log) -> Running:
         assigned = item.assigned
         _tell_damage(item.partition, log.recovered)
         replica = self._replica_class(
@@ -332,19 +260,7 @@ class Broker:
             listener(running)
         if not assigned.initialised:
             self.reports.initialised(assigned.replica)
-
-    async def _remove(self, topic: TopicId) -> None:
-        for partition in [partition for partition in self.running if partition.topic == topic]:
-            running = self.running.pop(partition)
-            self.reports.resigns(partition)
-            await running.ref.stop()
-        await self._world.disk.run(lambda: self._remove_directories(topic))
-
-    def _remove_directories(self, topic: TopicId) -> None:
-        path = f"{REPLICAS}/{topic.hex()}"
-        if self._world.disk.list(path):
-            self._world.disk.remove(path)
-            self._world.disk.sync_directory(REPLICAS)
+        return running
 
 
 def _tell_damage(partition: PartitionId, found: Recovery) -> None:

@@ -56,13 +56,14 @@ def next_step(
 class Standing:
     """What a leader can say of its partition's membership: the newest one that is committed, by its entry.
 
-    `behind_bytes`: how far the slowest learner is behind; 0 without one.
+    `behind_bytes`: how far the slowest learner is behind; 0 without one. `version`: of the last wish that it knows.
     """
 
     index: Index
     term: Term
     membership: Membership
     behind_bytes: int
+    version: int
 
 
 class Changing:
@@ -89,7 +90,7 @@ class Changing:
         self._wish = Reassign(None, frozenset())
         self._handing_over: tuple[Term, int] | None = None
         """Since when, in which term."""
-        self._last_told: tuple[Term, Index, int] | None = None
+        self._last_told: tuple[Term, Index, int, int] | None = None
 
     def wish(self, wish: Reassign) -> None:
         """It is to be like this now."""
@@ -101,7 +102,7 @@ class Changing:
         if (self._wish.target is not None or raft.membership.learners) and raft.may_change_membership:
             self._step(now)
         if raft.membership_is_committed:
-            said = (raft.term, self._log.fold.membership_index, self._notch())
+            said = (raft.term, self._log.fold.membership_index, self._notch(), self._wish.version)
             if said != self._last_told:
                 self._last_told = said
                 self._told()
@@ -136,6 +137,7 @@ class Changing:
             term=fold.membership_term,
             membership=fold.membership,
             behind_bytes=self._behind_bytes(),
+            version=self._wish.version,
         )
 
     def _behind_bytes(self) -> int:

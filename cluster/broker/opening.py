@@ -8,6 +8,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cluster.broker.requests import Reassign
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, DiskFull, RefusedToStart, RiverrunError
 from cluster.log import Log, MachineOf, ReplicaIdentity
@@ -33,6 +34,8 @@ class Missing:
     config: TopicConfig = TopicConfig()
     machine_of: MachineOf | None = None
     """What the partition's commands fold into, if it takes commands."""
+    wish: Reassign | None = None
+    """What it is to be told of who is to belong to the partition."""
 
     @property
     def partition(self) -> PartitionId:

@@ -117,11 +117,13 @@ class TransferLeadership:
 class Reassign:
     """The controller would have exactly these belong to the partition; None: whoever does. Told to each replica of it.
 
-    `initialised`: those whose logs are recorded to exist, so that they may vote.
+    `initialised`: those whose logs are recorded to exist, so that they may vote. `version`: of the metadata with which
+    that was decided; what the replica then says of its membership names it.
     """
 
     target: tuple[Member, ...] | None
     initialised: frozenset[ReplicaId]
+    version: int = 0
 
 
 Request = (

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from cluster.broker.admin_service import AdminService
 from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
+from cluster.broker.operations_service import OperationsService
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.trim_service import TrimService
@@ -20,6 +21,7 @@ def public_routes(
     groups: GroupAdmin,
     verifying: VerifyService,
     trimming: TrimService,
+    operating: OperationsService,
 ) -> Mapping[str, Route]:
     """What the client listener serves."""
     return {
@@ -36,6 +38,13 @@ def public_routes(
         "/riverrun.v1.TopicService/DeleteTopic": Route(unary=admin.delete_topic),
         "/riverrun.v1.TopicService/DeleteRecords": Route(unary=trimming.delete_records),
         "/riverrun.v1.ClusterService/GetCluster": Route(unary=admin.get_cluster),
+        "/riverrun.v1.ClusterService/AddNode": Route(unary=operating.add_node),
+        "/riverrun.v1.ClusterService/DrainNode": Route(unary=operating.drain_node),
+        "/riverrun.v1.ClusterService/ReplaceNode": Route(unary=operating.replace_node),
+        "/riverrun.v1.ClusterService/RemoveNode": Route(unary=operating.remove_node),
+        "/riverrun.v1.ClusterService/ReassignPartitions": Route(unary=operating.reassign),
+        "/riverrun.v1.ClusterService/CancelReassignments": Route(unary=operating.cancel),
+        "/riverrun.v1.ClusterService/ListReassignments": Route(unary=operating.list_all),
         "/riverrun.v1.GroupService/Subscribe": Route(streaming=subscribing.subscribe),
         "/riverrun.v1.GroupService/ListGroups": Route(unary=groups.list_groups),
         "/riverrun.v1.GroupService/DescribeGroup": Route(unary=groups.describe_group),

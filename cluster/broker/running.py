@@ -4,7 +4,7 @@ import asyncio
 
 from cluster.actor import Ref
 from cluster.broker.replica import Replica
-from cluster.broker.requests import DeleteRecords, ReadBarrier
+from cluster.broker.requests import DeleteRecords, ReadBarrier, Reassign
 from cluster.metadata import Replica as Assigned
 from cluster.metadata import TopicConfig
 from cluster.types import Offset
@@ -13,7 +13,7 @@ from cluster.types import Offset
 class Running:
     """A replica that runs here, and its mailbox."""
 
-    __slots__ = ("assigned", "config", "preferred", "ref", "replica")
+    __slots__ = ("assigned", "config", "preferred", "ref", "replica", "wish")
 
     def __init__(self, assigned: Assigned, replica: Replica, ref: Ref, *, preferred: bool, config: TopicConfig) -> None:
         self.assigned = assigned
@@ -21,6 +21,8 @@ class Running:
         self.preferred = preferred
         self.replica = replica
         self.ref = ref
+        self.wish: Reassign | None = None
+        """What it was told last of who is to belong to its partition."""
 
     async def ask_end(self) -> Offset:
         """The committed end behind a read barrier; NotLeader if the replica does not lead."""

@@ -16,7 +16,7 @@ COMMANDS = {
     "dev": ("cluster.cli.dev", "Run a local cluster in the foreground."),
     "node": ("cluster.cli.node", "Run one node from a configuration file."),
     "health": ("cluster.cli.health", "Ask the node that runs here whether it lives, or is ready."),
-    "topic": ("cluster.cli.topic", "Create, list, describe and delete topics."),
+    "topic": ("cluster.cli.topic", "Create, list, describe, change, move and delete topics."),
     "produce": ("cluster.cli.produce", "Publish lines or CSV rows to a topic."),
     "consume": ("cluster.cli.consume", "Read a topic, alone or as a member of a group."),
     "group": ("cluster.cli.group", "Look at groups, set their positions anew, delete them."),
@@ -25,7 +25,7 @@ COMMANDS = {
     "verify": ("cluster.cli.verify", "Check on every replica's disk that a record is there."),
     "explain": ("cluster.cli.explain", "Say who waits for whom, why, and what to do."),
     "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
-    "cluster": ("cluster.cli.status", "Look at the cluster."),
+    "cluster": ("cluster.cli.cluster", "Look at the cluster, add, drain, replace and remove nodes."),
 }
 
 

@@ -78,6 +78,7 @@ LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "T
     "POSITIONS",
     "PROCESSOR",
     "PROCESSORS",
+    "RACK",
     "READS",
     "WRITES",
 }

@@ -1,6 +1,6 @@
-"""`riverrun cluster`: what the cluster says about itself."""
+"""`riverrun cluster status`: what the cluster says about itself."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -8,58 +8,88 @@ from cluster.cli.shared import counted, json_option, new_table, print_json, prin
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
+    from cluster.client.views import ClusterView, NodeView
 
 
-@click.group(name="cluster")
-def command() -> None:
-    """Look at the cluster."""
-
-
-@command.command()
+@click.command()
 @server_option
 @json_option
 def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show nodes, controller and health. Exit code 1: a node is dead or a partition has no leader."""
+    """Show nodes, controller and health.
+
+    Exit code 1: a node is dead, or a partition has no leader or fewer working replicas than were asked for.
+    """
 
     async def work(client: "Client") -> int:
         view = await client.cluster_status()
-        healthy = all(node.alive for node in view.nodes) and not view.partitions_without_leader
+        troubles = view.partitions_without_leader or view.partitions_under_replicated
+        healthy = not troubles and all(node.state != "dead" for node in view.nodes)
         if as_json:
-            print_json(
-                {
-                    "cluster": view.cluster_id.hex(),
-                    "healthy": healthy,
-                    "controller": view.controller,
-                    "metadata_version": view.metadata_version,
-                    "topics": view.topics,
-                    "partitions": view.partitions,
-                    "partitions_without_leader": view.partitions_without_leader,
-                    "nodes": [
-                        {
-                            "node": node.node,
-                            "state": "alive" if node.alive else "dead",
-                            "address": node.client_address,
-                            "leaders": node.leaders,
-                            "replicas": node.replicas,
-                            "version": node.version,
-                        }
-                        for node in view.nodes
-                    ],
-                }
-            )
+            print_json(_plain(view, healthy=healthy))
             return 0 if healthy else 1
         click.echo(
             f"cluster {view.cluster_id.hex()}   controller: node {view.controller or '-'}   "
             f"{counted(view.topics, 'topic')}, {counted(view.partitions, 'partition')}, "
-            f"{view.partitions_without_leader} without a leader"
+            f"{view.partitions_without_leader} without a leader, "
+            f"{view.partitions_under_replicated} under-replicated"
         )
-        table = new_table("NODE", "STATE", "ADDRESS", "LEADERS", "REPLICAS", "VERSION")
+        table = new_table("NODE", "STATE", "RACK", "ADDRESS", "LEADERS", "REPLICAS", "VERSION")
         for node in view.nodes:
-            state = "alive" if node.alive else "DEAD"
-            table.add_row(
-                str(node.node), state, node.client_address, str(node.leaders), str(node.replicas), node.version
-            )
+            numbers = (str(node.leaders), str(node.replicas), node.version)
+            table.add_row(str(node.node), _state(node), node.rack or "-", node.client_address, *numbers)
         print_table(table)
+        for item in view.under_replicated:
+            click.echo(
+                f"{item.topic}, partition {item.number}: {item.working} of {item.asked} replicas work: {item.why}"
+            )
+        more = view.partitions_under_replicated - len(view.under_replicated)
+        if more:
+            click.echo(f"… and {more:,} more")
         return 0 if healthy else 1
 
     with_client(servers, work)
+
+
+def _state(node: "NodeView") -> str:
+    """In a word or two."""
+    words = ["DEAD" if node.state == "dead" else "not started yet" if node.state == "added" else node.state]
+    if node.draining:
+        words.append(f"gives way to {node.replaced_by}" if node.replaced_by else "draining")
+    return ", ".join(words)
+
+
+def _plain(view: "ClusterView", *, healthy: bool) -> dict[str, Any]:
+    return {
+        "cluster": view.cluster_id.hex(),
+        "healthy": healthy,
+        "controller": view.controller,
+        "metadata_version": view.metadata_version,
+        "topics": view.topics,
+        "partitions": view.partitions,
+        "partitions_without_leader": view.partitions_without_leader,
+        "partitions_under_replicated": view.partitions_under_replicated,
+        "under_replicated": [
+            {
+                "topic": item.topic,
+                "partition": item.number,
+                "asked": item.asked,
+                "working": item.working,
+                "why": item.why,
+            }
+            for item in view.under_replicated
+        ],
+        "nodes": [
+            {
+                "node": node.node,
+                "state": node.state,
+                "draining": node.draining,
+                "rack": node.rack,
+                "replaced_by": node.replaced_by or None,
+                "address": node.client_address,
+                "leaders": node.leaders,
+                "replicas": node.replicas,
+                "version": node.version,
+            }
+            for node in view.nodes
+        ],
+    }

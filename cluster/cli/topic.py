@@ -1,4 +1,4 @@
-"""`riverrun topic`: create, alter, trim, list, describe, delete."""
+"""`riverrun topic`: create, alter, trim, list, describe, delete; `reassign` is in a file of its own."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -7,6 +7,7 @@ import click
 
 from cluster.cli.quantities import Duration, Size, as_duration, as_size
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.topic_moving import reassign
 from cluster.metadata import CONFIG_NAMES, TopicConfig
 
 if TYPE_CHECKING:
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group(name="topic")
 def command() -> None:
-    """Create, list, describe, change and delete topics."""
+    """Create, list, describe, change, move and delete topics."""
+
+
+command.add_command(reassign)
 
 
 def limit_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -111,6 +115,7 @@ def create(
     type=click.Choice(CONFIG_NAMES),
     help="Have no such limit any more; may be given again.",
 )
+@click.option("--replicas", type=click.IntRange(min=1), help="So many copies of each partition, as nodes allow.")
 @server_option
 @json_option
 def alter(
@@ -121,22 +126,28 @@ def alter(
     compacted: bool | None,  # noqa: FBT001
     tombstone: int | None,
     unset: tuple[str, ...],
+    replicas: int | None,
     servers: str,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Change what is kept of a topic; it takes effect at once, on what is there as well."""
+    """Change what is kept of a topic, which takes effect at once, on what is there as well; or how many copies.
+
+    Copies are made and dropped by and by: riverrun cluster reassignments shows how far it is.
+    """
     config = _config(retention, retention_bytes, lagging_bytes, compacted, tombstone)
-    if config == TopicConfig() and not unset:
+    if config == TopicConfig() and not unset and not replicas:
         raise click.UsageError(
-            "say what to change: --retention, --retention-bytes, --lagging-bytes, --compacted, --tombstones or --unset"
+            "say what to change: --retention, --retention-bytes, --lagging-bytes, --compacted, --tombstones, "
+            "--replicas or --unset"
         )
 
     async def work(client: "Client") -> None:
-        topic = await client.alter_topic(name, config, unset=unset)
+        topic = await client.alter_topic(name, config, unset=unset, replicas=replicas or 0)
         if as_json:
             print_json(_plain(topic))
         else:
-            click.echo(f"topic {name} {_kept(topic.config)}")
+            copies = f" and is to have {counted(topic.replicas, 'replica')}" if replicas else ""
+            click.echo(f"topic {name} {_kept(topic.config)}{copies}")
 
     with_client(servers, work)
 

@@ -67,13 +67,17 @@ class Admin:
         config: TopicConfig | None = None,
         *,
         unset: Sequence[str] = (),
+        replicas: int = 0,
         timeout_s: float | None = None,
     ) -> TopicView:
         """Change what is kept, at once: what `config` sets; `unset` names fields of it that have no limit again.
 
-        Errors: UnknownTopic, InvalidRequest.
+        `replicas`: how many copies there are to be (0: as before); they are made and dropped by and by.
+        Errors: UnknownTopic, InvalidRequest, NotEnoughNodes.
         """
-        request = topic_pb2.AlterTopicRequest(name=name, config=config_to_pb(config or TopicConfig()), unset=unset)
+        request = topic_pb2.AlterTopicRequest(
+            name=name, config=config_to_pb(config or TopicConfig()), unset=unset, replicas=replicas
+        )
         answer = await self._calls.call(
             ALTER_TOPIC,
             request.SerializeToString(),

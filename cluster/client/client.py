@@ -13,6 +13,7 @@ from cluster.client.calls import Calls
 from cluster.client.directory import Directory
 from cluster.client.explaining import Explaining
 from cluster.client.group_admin import GroupAdmin
+from cluster.client.node_admin import NodeAdmin
 from cluster.client.offsets import PartitionOffsets, get_offsets
 from cluster.client.positions import Place, Places
 from cluster.client.producer import Producer
@@ -34,8 +35,8 @@ class Client:
     """A connection to a cluster; made inside a running event loop, and of use in that one only.
 
     `produce` and `publish` belong to the client's own producer, which has no name; `producer(…)` makes others.
-    Topics and the cluster: see `Admin`, whose methods are the client's; groups: see `GroupAdmin`, apps:
-    `AppAdmin`, and what is wrong: `Explaining`, in the same way.
+    Topics and the cluster: see `Admin`, whose methods are the client's; nodes and moves: `NodeAdmin`, groups:
+    `GroupAdmin`, apps: `AppAdmin`, and what is wrong: `Explaining`, in the same way.
     Nothing here is safe to use from several threads: `connect_blocking` makes what is.
     """
 
@@ -55,6 +56,14 @@ class Client:
         self.list_topics = admin.list_topics
         self.delete_topic = admin.delete_topic
         self.cluster_status = admin.cluster_status
+        nodes = NodeAdmin(self._calls)
+        self.add_node = nodes.add_node
+        self.drain_node = nodes.drain_node
+        self.replace_node = nodes.replace_node
+        self.remove_node = nodes.remove_node
+        self.reassign_partitions = nodes.reassign_partitions
+        self.cancel_reassignments = nodes.cancel_reassignments
+        self.reassignments = nodes.reassignments
         groups = GroupAdmin(self._calls)
         self.list_groups = groups.list_groups
         self.describe_group = groups.describe_group

@@ -33,7 +33,11 @@ class TopicView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """A node; `leaders` and `replicas` count the partitions that it leads and those that it has a copy of."""
+    """A node; `leaders` and `replicas` count the partitions that it leads and those that it has a copy of.
+
+    `state`: "alive", "dead", or "added": it has not been started yet. `draining`: it is to hold nothing. `replaced_by`:
+    the node that takes its place; 0: none.
+    """
 
     node: NodeId
     alive: bool
@@ -42,6 +46,21 @@ class NodeView:
     leaders: int
     replicas: int
     version: str
+    state: str = "alive"
+    draining: bool = False
+    rack: str = ""
+    replaced_by: NodeId = NodeId(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderReplicated:
+    """A partition of whose `asked` replicas only `working` ones work, and why."""
+
+    topic: str
+    number: int
+    asked: int
+    working: int
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +75,9 @@ class ClusterView:
     partitions: int
     partitions_without_leader: int
     answered_by: NodeId
+    partitions_under_replicated: int = 0
+    under_replicated: tuple[UnderReplicated, ...] = ()
+    """The first of them."""
 
 
 def topic_view(topic: topic_pb2.Topic) -> TopicView:
@@ -86,22 +108,38 @@ def cluster_view(response: cluster_pb2.GetClusterResponse) -> ClusterView:
     """The cluster from the wire."""
     return ClusterView(
         cluster_id=ClusterId(response.cluster_id),
-        nodes=tuple(
-            NodeView(
-                node=NodeId(node.id),
-                alive=node.state == cluster_pb2.NODE_STATE_ALIVE,
-                client_address=node.client_address,
-                peer_address=node.peer_address,
-                leaders=node.leaders,
-                replicas=node.replicas,
-                version=node.version,
-            )
-            for node in response.nodes
-        ),
+        nodes=tuple(node_view(node) for node in response.nodes),
         controller=NodeId(response.controller) if response.controller else None,
         metadata_version=response.metadata_version,
         topics=response.topics,
         partitions=response.partitions,
         partitions_without_leader=response.partitions_without_leader,
         answered_by=NodeId(response.answered_by),
+        partitions_under_replicated=response.partitions_under_replicated,
+        under_replicated=tuple(
+            UnderReplicated(
+                topic=item.topic, number=item.partition, asked=item.asked, working=item.working, why=item.why
+            )
+            for item in response.under_replicated
+        ),
+    )
+
+
+STATES = {cluster_pb2.NODE_STATE_ALIVE: "alive", cluster_pb2.NODE_STATE_ADDED: "added"}
+
+
+def node_view(node: cluster_pb2.Node) -> NodeView:
+    """A node from the wire."""
+    return NodeView(
+        node=NodeId(node.id),
+        alive=node.state == cluster_pb2.NODE_STATE_ALIVE,
+        client_address=node.client_address,
+        peer_address=node.peer_address,
+        leaders=node.leaders,
+        replicas=node.replicas,
+        version=node.version,
+        state=STATES.get(node.state, "dead"),
+        draining=node.draining,
+        rack=node.rack,
+        replaced_by=NodeId(node.replaced_by),
     )

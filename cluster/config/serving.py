@@ -131,6 +131,19 @@ class ControllerOptions:
     replicas_default: int = 3
     partitions_default: int = 1
     balance_interval_s: float = 5.0
+    """A node looks so often whether others should lead what it leads."""
+    transfers_max: int = 100
+    """Leaderships that a node hands over at once."""
+    node_lost_after_s: float = 600.0
+    """A node that is dead for so long is not waited for: what it held is made anew elsewhere."""
+    plan_interval_s: float = 0.5
+    """It is looked so often whether a replica should be elsewhere."""
+    moves_max: int = 16
+    """Partitions on their way at once; whatever people move is not held up by it."""
+    moves_per_node_max: int = 4
+    """Of those that the plan sends to one node."""
+    balance_replicas: bool = True
+    """Move replicas from fuller nodes to emptier ones; leaders are balanced anyway."""
     nodes_max: int = 100
     """Of the cluster; its quorum has at most five members, and the others follow."""
     seat_lost_after_s: float = 60.0

@@ -1,11 +1,12 @@
 """The controller of a node: what it asks of the quorum, and, where the quorum's leader is, what it notices and decides.
 
 Every node has one. Requests become commands, proposed again under the same number while their outcome is unknown. The
-leader's also watches: nodes that come and go, replicas whose logs exist. Only changes of state become commands.
+leader's also watches: what reports say becomes facts (`observing`), and what should be elsewhere moves (`planning`).
+Only changes of state become commands; a plan is its state, so whoever decides next goes on with it.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 
 import structlog
@@ -20,30 +21,38 @@ from cluster.controller.commands import (
     DeleteTopic,
     DeployApp,
     DraftedStage,
-    MarkInitialised,
+    MoveReplicas,
     OpenProducer,
+    PreferLeaders,
     Proposal,
     RegisterNode,
     RemoveApp,
     Seal,
-    SetNodeState,
     SetPaused,
     decode_answer,
     encode,
 )
 from cluster.controller.folding import Folding
+from cluster.controller.leading import preferred
+from cluster.controller.observing import Observations
+from cluster.controller.operations import Operations
 from cluster.controller.placement import place
+from cluster.controller.planning import Plan
 from cluster.controller.quorum import Fold, Quorum
 from cluster.controller.seats import plan_seats, seal
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.metadata import App, Delta, Node, NodeState, Report, Topic, TopicConfig
-from cluster.types import TOPIC_ID_BYTES, NodeId, PartitionId, ProducerId, ReplicaId, TopicId
+from cluster.metadata import App, Delta, Node, Report, Topic, TopicConfig
+from cluster.types import TOPIC_ID_BYTES, NodeId, ProducerId, TopicId
 from cluster.world import Clock, Random
 
 log_event = structlog.get_logger()
 CLIENT_BYTES = 8
 WAIT_AGAIN_S = 0.05
+PLAN_ANYWAY_S = 10.0
+"""Who leads is no decision, and may let the plan go on: it looks again so often."""
+PREFERRED_AT_ONCE_MAX = 1_000
+"""Of one command."""
 
 
 class Controller:
@@ -67,9 +76,18 @@ class Controller:
         self._quorum = make_quorum(self._folding)
         self._client = random.randbytes(CLIENT_BYTES)
         self._numbers = count(1)
-        self._up: dict[NodeId, float] = {}
-        self._down: dict[NodeId, float] = {}
-        self._initialised: dict[ReplicaId, None] = {}
+        self.observed = Observations(me, options)
+        self.operations = Operations(
+            me=me,
+            state=self.state,
+            observed=self.observed,
+            decide=self._decide_and_hear,
+            clock=clock,
+            options=options,
+        )
+        self._plan_due_s = 0.0
+        self._rested: object = None
+        """What was known when there was nothing to plan."""
 
     # --- from the node
 
@@ -106,20 +124,17 @@ class Controller:
 
     def peer_up(self, node: NodeId) -> None:
         """The link to a node came up."""
-        self._down.pop(node, None)
-        self._up[node] = self._clock.monotonic_s()
+        self.observed.peer_up(node, self._clock.monotonic_s())
         self._quorum.peer_up(node)
 
     def peer_down(self, node: NodeId) -> None:
         """It was lost."""
-        self._up.pop(node, None)
-        self._down[node] = self._clock.monotonic_s()
+        self.observed.peer_down(node, self._clock.monotonic_s())
         self._quorum.peer_down(node)
 
     def on_report(self, report: Report) -> None:
         """A node tells what happened to its replicas."""
-        for replica in report.initialised:
-            self._initialised[replica] = None
+        self.observed.take(report)
         for replica in report.lost:
             log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
 
@@ -168,7 +183,7 @@ class Controller:
         held = sum(len(topic.partitions) for topic in self.state.topics.values())
         if held + partitions > options.partitions_max:
             raise InvalidRequest(f"the cluster holds at most {options.partitions_max} partitions; it has {held}")
-        alive = sum(node.state is NodeState.ALIVE for node in self.state.nodes.values())
+        alive = sum(node.usable for node in self.state.nodes.values())
         if not alive:
             raise Unavailable("the cluster is still forming")
         replicas = replicas or min(options.replicas_default, alive)
@@ -238,19 +253,6 @@ class Controller:
         )
         await self._wait_version(answer.version)
 
-    def preferred_moves(self, leading: Mapping[PartitionId, NodeId]) -> list[tuple[PartitionId, NodeId]]:
-        """Partitions that this node leads and another, alive, would better lead."""
-        moves = []
-        for partition, leader in leading.items():
-            topic = self.state.topics.get(partition.topic)
-            if leader != self._me or topic is None:
-                continue
-            preferred = topic.partitions[partition.number].preferred_leader
-            node = self.state.nodes.get(preferred)
-            if preferred != self._me and node is not None and node.state is NodeState.ALIVE and preferred in self._up:
-                moves.append((partition, preferred))
-        return moves
-
     # --- the quorum's side
 
     async def _decide(self, command: Command) -> Answer:
@@ -277,6 +279,11 @@ class Controller:
                 raise ERRORS.get(answer.reason, RiverrunError)(answer.message)
             return answer
 
+    async def _decide_and_hear(self, command: Command) -> Answer:
+        answer = await self._decide(command)
+        await self._wait_version(answer.version)
+        return answer
+
     async def _wait_version(self, version: int) -> None:
         """Return when this node has applied that version; OutcomeUnknown if that takes too long, for it was done."""
         try:
@@ -293,57 +300,51 @@ class Controller:
             await asyncio.sleep(self._options.tick_s * 5)
             if not self._quorum.is_leader():
                 continue
-            for command in self._noticed():
-                try:
-                    if isinstance(command, Seal):
-                        log_event.info("quorum_changes", configuration=command.number, seats=command.seats)
-                    await self._decide(command)
-                except RiverrunError as error:
-                    log_event.info("notice_again", command=type(command).__name__, reason=error.reason)
-                    break
+            done = await self._decide_all(list(self.observed.facts(self.state, self._clock.monotonic_s())))
+            if done and self._clock.monotonic_s() >= self._plan_due_s:
+                self._plan_due_s = self._clock.monotonic_s() + self._options.plan_interval_s
+                await self._decide_all(self._planned())
 
-    def _noticed(self) -> list[Command]:
-        now = self._clock.monotonic_s()
+    async def _decide_all(self, commands: Iterable[Command]) -> bool:
+        """In order, up to the first one that failed; whether there was none."""
+        for command in commands:
+            try:
+                await self._decide(command)
+            except RiverrunError as error:
+                log_event.info("notice_again", command=type(command).__name__, reason=error.reason)
+                return False
+        return True
+
+    def _planned(self) -> list[Command]:
+        """What is next, if anything has changed since nothing was."""
+        now_s = self._clock.monotonic_s()
+        situation = self.observed.situation(self.state, self.operations.leading(), now_s)
+        seen = (self.state.version, situation.lost, situation.gone, now_s // PLAN_ANYWAY_S)
+        if seen == self._rested:
+            return []
         commands: list[Command] = []
-        for node, known in self.state.nodes.items():
-            here = node == self._me or node in self._up
-            gone_s = now - self._down.setdefault(node, now) if not here else 0.0
-            if here and known.state is NodeState.DEAD:
-                commands.append(SetNodeState(node=node, alive=True))
-            elif known.state is NodeState.ALIVE and gone_s > self._options.node_dead_after_s:
-                commands.append(SetNodeState(node=node, alive=False))
-        pending = self._unrecorded()
-        if pending:
-            commands.append(MarkInitialised(replicas=pending))
-        if not commands and (sealing := self._seal()) is not None:
+        if leaders := preferred(situation, PREFERRED_AT_ONCE_MAX):
+            commands.append(PreferLeaders(leaders=leaders))
+        if (sealing := self._seal(now_s)) is not None:
             commands.append(sealing)
+        if moves := Plan(situation).moves:
+            commands.append(MoveReplicas(moves=moves))
+            log_event.info("replicas_moved", partitions=len(moves))
+        self._rested = None if commands else seen
         return commands
 
-    def _seal(self) -> Seal | None:
+    def _seal(self, now_s: float) -> Seal | None:
         """The next change of the quorum, or its journal's compaction; None: neither is due."""
-        options, now, state = self._options, self._clock.monotonic_s(), self.state
-        lost = {node for node, since_s in self._down.items() if now - since_s > options.seat_lost_after_s}
+        options, state = self._options, self.state
         deciding = self._quorum.members()
+        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s)
         planned = plan_seats(state.nodes, state.quorum, deciding, lost=lost)
-        reached = {self._me, *self._up, *deciding}
+        reached = {*self.observed.up(), *deciding}
         if planned is not None and all(node in reached for node, _ in planned.seats):
+            log_event.info("quorum_changes", configuration=planned.number, seats=planned.seats)
             return planned
         entries, size = self._quorum.weight()
         whole = all(node in state.nodes and state.nodes[node].directory for node in deciding)
         if whole and (entries > options.seal_after_commands or size > options.seal_after_bytes):
             return seal(state.nodes, state.quorum, deciding)
         return None
-
-    def _unrecorded(self) -> list[int]:
-        if not self._initialised:
-            return []
-        waiting = {
-            replica.replica
-            for topic in self.state.topics.values()
-            for placement in topic.partitions
-            for replica in placement.replicas
-            if not replica.initialised
-        }
-        pending = sorted(set(self._initialised) & waiting)
-        self._initialised.clear()  # whoever was not recorded reports again
-        return [int(replica) for replica in pending]

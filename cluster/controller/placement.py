@@ -9,20 +9,20 @@ from collections import Counter
 from collections.abc import Iterable
 
 from cluster.errors import InvalidRequest
-from cluster.metadata import Node, NodeState, Topic
+from cluster.metadata import Node, Topic
 from cluster.types import NodeId
 
 
 def place(nodes: Iterable[Node], topics: Iterable[Topic], *, partitions: int, replicas: int) -> list[list[int]]:
     """The nodes of each partition's replicas, preferred leader first."""
-    alive = sorted((node for node in nodes if node.state is NodeState.ALIVE), key=lambda node: node.node)
+    alive = sorted((node for node in nodes if node.usable), key=lambda node: node.node)
     if replicas > len(alive):
         raise InvalidRequest(f"{replicas} replicas need {replicas} nodes; {len(alive)} are alive")
     held: Counter[NodeId] = Counter()
     leading: Counter[NodeId] = Counter()
     for topic in topics:
         for placement in topic.partitions:
-            held.update(replica.node for replica in placement.replicas)
+            held.update(replica.node for replica in placement.target or placement.replicas)
             leading[placement.preferred_leader] += 1
     placements = []
     for number in range(partitions):

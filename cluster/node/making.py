@@ -11,6 +11,7 @@ from cluster.broker.explaining.service import ExplainService
 from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
+from cluster.broker.operations_service import OperationsService
 from cluster.broker.routes import public_routes
 from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
@@ -194,4 +195,5 @@ def client_routes(node: "Node") -> Mapping[str, Route]:
         ),
         VerifyService(broker=node.broker, forwarding=node.forwarding, disk=node.world.disk, options=options),
         TrimService(broker=node.broker, forwarding=node.forwarding, options=options),
+        OperationsService(node.controller.operations),
     )

@@ -18,7 +18,7 @@ from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
 from cluster.config import NodeConfig
-from cluster.errors import InvalidRequest, RefusedToStart, RiverrunError, Unavailable
+from cluster.errors import InvalidRequest, NodeRemoved, RefusedToStart, RiverrunError, Unavailable
 from cluster.log import MachineOf, Writer
 from cluster.metadata import Code, Delta, Report, TopicConfig
 from cluster.metadata import Node as NodeInfo
@@ -78,6 +78,7 @@ class Node:
         self.links = making.make_links(self)
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
+        self.controller.operations.leading = self.broker.leaders.snapshot
         self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(
@@ -265,6 +266,8 @@ class Node:
                 await self.controller.register_node(me)
             except RefusedToStart:
                 raise  # another data directory is this node's: it must not run
+            except NodeRemoved as error:
+                raise RefusedToStart(error.message) from error
             except RiverrunError as error:
                 log_event.debug("register_again", reason=error.reason)
                 await asyncio.sleep(self.config.broker.tick_s * 4)
@@ -274,7 +277,7 @@ class Node:
 
     def _on_metadata(self, delta: Delta) -> None:
         """A decision: links first, so that whoever it names can be reached."""
-        if delta.nodes or delta.resync:
+        if delta.nodes or delta.gone or delta.resync:
             self._look_at_nodes()
         self.broker.apply(delta)
 
@@ -286,5 +289,5 @@ class Node:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""
         while True:
             await asyncio.sleep(self.config.controller.balance_interval_s)
-            for partition, node in self.controller.preferred_moves(self.broker.leaders.snapshot()):
+            for partition, node in self.controller.operations.transfers():
                 self.broker.transfer(partition, node)

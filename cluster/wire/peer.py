@@ -31,6 +31,7 @@ from cluster.records import Entry, EntryKind
 from cluster.types import Index, Lane, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.api import batch_from_pb, batch_to_pb
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
+from cluster.wire.reports import decode_report, encode_report, size_of_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +94,7 @@ def size_of(message: PeerMessage) -> int:
         case QuorumEnvelope():
             return 16 + len(message.body)
         case Report():
-            return 64 + 40 * (len(message.leaders) + len(message.resigned)) + 8 * len(message.initialised)
+            return size_of_report(message)
 
 
 def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello: Hello | None = None) -> bytes:
@@ -108,7 +109,7 @@ def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello:
             case QuorumEnvelope():
                 request.quorum.add(configuration=message.configuration, body=message.body)
             case Report():
-                _encode_report(message, request.reports.add())
+                encode_report(message, request.reports.add())
     return request.SerializeToString()
 
 
@@ -121,7 +122,7 @@ def decode_exchange(data: bytes) -> Exchange:
     try:
         messages: list[PeerMessage] = [_decode_replica(item) for item in request.replicas]
         messages += [QuorumEnvelope(configuration=item.configuration, body=item.body) for item in request.quorum]
-        messages += [_decode_report(item) for item in request.reports]
+        messages += [decode_report(item) for item in request.reports]
         hello = hello_from_pb(request.hello) if request.HasField("hello") else None
     except (KeyError, ValueError) as error:
         raise InvalidRequest(f"a peer's message holds an unknown kind: {error}") from error
@@ -282,28 +283,3 @@ def headers_of(entry: Entry) -> Iterator[EntryHeader]:
         term = starts.get(Index(number), term)
         yield EntryHeader(Index(number), term, size)
         size = 0
-
-
-# --- reports
-
-
-def _encode_report(report: Report, target: peer_pb2.NodeReport) -> None:
-    target.node, target.metadata_version, target.full = report.node, report.metadata_version, report.full
-    for (topic, number), term in report.leaders.items():
-        target.leaders.add(topic_id=topic, partition=number, term=term)
-    for topic, number in report.resigned:
-        target.resigned.add(topic_id=topic, partition=number)
-    target.initialised.extend(report.initialised)
-    target.lost.extend(report.lost)
-
-
-def _decode_report(source: peer_pb2.NodeReport) -> Report:
-    return Report(
-        node=NodeId(source.node),
-        metadata_version=source.metadata_version,
-        leaders={PartitionId(TopicId(item.topic_id), item.partition): Term(item.term) for item in source.leaders},
-        resigned=tuple(PartitionId(TopicId(item.topic_id), item.partition) for item in source.resigned),
-        initialised=tuple(ReplicaId(replica) for replica in source.initialised),
-        lost=tuple(ReplicaId(replica) for replica in source.lost),
-        full=source.full,
-    )

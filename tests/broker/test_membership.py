@@ -101,7 +101,7 @@ class Moves(SimCluster):
         assigned = Assigned(replica=ReplicaId(1000 + node), node=NodeId(node))
         identity = ReplicaIdentity(cluster=broker._cluster, partition=partition, replica=assigned.replica)
         missing = Missing(assigned, directory_of(partition, assigned), identity, BLANK, preferred=False)
-        assert [] == await broker._start_replicas([missing])
+        assert [] == await broker._reconciling._start([missing])
         await broker.running[partition].ref.tell(AllowVote())
         return Member(replica=assigned.replica, node=assigned.node)
 

@@ -170,6 +170,7 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
 COMMANDS = (
     "|dev|node|topic|topic create|topic list|topic alter|topic trim|topic describe|topic delete"
     "|produce|consume|verify|cluster|cluster status|group|group list|group describe|group reset|group delete"
+    "|cluster add|cluster drain|cluster remove|cluster replace|cluster reassignments|topic reassign"
 )
 
 

@@ -21,7 +21,7 @@ from cluster.messages import (
     VoteReply,
     type_names,
 )
-from cluster.metadata import Report
+from cluster.metadata import Report, ReportedMembership
 from cluster.records import Entry, EntryKind, Record
 from cluster.types import Index, Lane, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
@@ -141,6 +141,19 @@ ENVELOPES: list[PeerMessage] = [
         resigned=(PARTITION,),
         initialised=(ReplicaId(4),),
         lost=(ReplicaId(5),),
+        memberships={
+            PARTITION: ReportedMembership(
+                index=Index(7),
+                term=Term(3),
+                voters=(ReplicaId(1), ReplicaId(2)),
+                learners=(ReplicaId(4),),
+                joint=True,
+                behind_bytes=1 << 40,
+                version=8,
+            )
+        },
+        dropped=(ReplicaId(6),),
+        unknown=2,
         full=True,
     ),
 ]

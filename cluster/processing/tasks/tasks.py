@@ -1,7 +1,7 @@
 """All tasks of one node: a keeper for each replica of a task's log that is here, and a leader where this node leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import structlog
 
@@ -81,6 +81,7 @@ class Tasks:
         broker.on_started.append(self._started)
         broker.on_folded.append(self._folded)
         broker.on_deleted.append(self._deleted)
+        broker.on_dropped.append(self._dropped)
         broker.on_metadata.append(self._metadata_changed)
 
     @property
@@ -191,8 +192,15 @@ class Tasks:
 
     async def _deleted(self, topic: TopicId) -> None:
         """Return when nothing is done any more with the files of its tasks: they are about to go."""
+        await self._let_go([partition for partition in self._keepers if partition.topic == topic])
+
+    async def _dropped(self, partition: PartitionId) -> None:
+        """The same of one task, which others keep."""
+        await self._let_go([partition] if partition in self._keepers else [])
+
+    async def _let_go(self, partitions: Sequence[PartitionId]) -> None:
         keeping = []
-        for partition in [partition for partition in self._keepers if partition.topic == topic]:
+        for partition in partitions:
             found = self._leading.pop(partition, None)
             if found is not None:
                 found[1].cancel()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19riverrun/v1/cluster.proto\x12\x0briverrun.v1\"\x13\n\x11GetClusterRequest\"\xd4\x01\n\x12GetClusterResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12 \n\x05nodes\x18\x02 \x03(\x0b\x32\x11.riverrun.v1.Node\x12\x12\n\ncontroller\x18\x03 \x01(\r\x12\x18\n\x10metadata_version\x18\x04 \x01(\x04\x12\x0e\n\x06topics\x18\x05 \x01(\r\x12\x12\n\npartitions\x18\x06 \x01(\r\x12!\n\x19partitions_without_leader\x18\x07 \x01(\r\x12\x13\n\x0b\x61nswered_by\x18\x08 \x01(\r\"\x9b\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_address\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.NodeState\x12\x0f\n\x07leaders\x18\x04 \x01(\r\x12\x10\n\x08replicas\x18\x05 \x01(\r\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x14\n\x0cpeer_address\x18\x07 \x01(\t*R\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10NODE_STATE_ALIVE\x10\x01\x12\x13\n\x0fNODE_STATE_DEAD\x10\x02\x32_\n\x0e\x43lusterService\x12M\n\nGetCluster\x12\x1e.riverrun.v1.GetClusterRequest\x1a\x1f.riverrun.v1.GetClusterResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19riverrun/v1/cluster.proto\x12\x0briverrun.v1\"\x13\n\x11GetClusterRequest\"\xb1\x02\n\x12GetClusterResponse\x12\x12\n\ncluster_id\x18\x01 \x01(\x0c\x12 \n\x05nodes\x18\x02 \x03(\x0b\x32\x11.riverrun.v1.Node\x12\x12\n\ncontroller\x18\x03 \x01(\r\x12\x18\n\x10metadata_version\x18\x04 \x01(\x04\x12\x0e\n\x06topics\x18\x05 \x01(\r\x12\x12\n\npartitions\x18\x06 \x01(\r\x12!\n\x19partitions_without_leader\x18\x07 \x01(\r\x12\x13\n\x0b\x61nswered_by\x18\x08 \x01(\r\x12#\n\x1bpartitions_under_replicated\x18\t \x01(\r\x12\x36\n\x10under_replicated\x18\n \x03(\x0b\x32\x1c.riverrun.v1.UnderReplicated\"`\n\x0fUnderReplicated\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\r\n\x05\x61sked\x18\x03 \x01(\r\x12\x0f\n\x07working\x18\x04 \x01(\r\x12\x0b\n\x03why\x18\x05 \x01(\t\"\xd0\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\r\x12\x16\n\x0e\x63lient_address\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.riverrun.v1.NodeState\x12\x0f\n\x07leaders\x18\x04 \x01(\r\x12\x10\n\x08replicas\x18\x05 \x01(\r\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x14\n\x0cpeer_address\x18\x07 \x01(\t\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x0c\n\x04rack\x18\t \x01(\t\x12\x13\n\x0breplaced_by\x18\n \x01(\r\"L\n\x0e\x41\x64\x64NodeRequest\x12\x16\n\x0e\x63lient_address\x18\x01 \x01(\t\x12\x14\n\x0cpeer_address\x18\x02 \x01(\t\x12\x0c\n\x04rack\x18\x03 \x01(\t\"2\n\x0f\x41\x64\x64NodeResponse\x12\x1f\n\x04node\x18\x01 \x01(\x0b\x32\x11.riverrun.v1.Node\".\n\x10\x44rainNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\r\x12\x0c\n\x04undo\x18\x02 \x01(\x08\"\x13\n\x11\x44rainNodeResponse\"7\n\x12ReplaceNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\r\x12\x13\n\x0breplacement\x18\x02 \x01(\r\"\x15\n\x13ReplaceNodeResponse\"!\n\x11RemoveNodeRequest\x12\x0c\n\x04node\x18\x01 \x01(\r\"\x14\n\x12RemoveNodeResponse\"[\n\x19ReassignPartitionsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12/\n\npartitions\x18\x02 \x03(\x0b\x32\x1b.riverrun.v1.PartitionNodes\"2\n\x0ePartitionNodes\x12\x11\n\tpartition\x18\x01 \x01(\r\x12\r\n\x05nodes\x18\x02 \x03(\r\"\x1c\n\x1aReassignPartitionsResponse\"?\n\x1a\x43\x61ncelReassignmentsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x03(\r\"\x1d\n\x1b\x43\x61ncelReassignmentsResponse\"\x1a\n\x18ListReassignmentsRequest\"}\n\x19ListReassignmentsResponse\x12\x30\n\rreassignments\x18\x01 \x03(\x0b\x32\x19.riverrun.v1.Reassignment\x12.\n\x07waiting\x18\x02 \x03(\x0b\x32\x1d.riverrun.v1.WaitingPartition\"\x9b\x01\n\x0cReassignment\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x03(\r\x12\x0e\n\x06target\x18\x04 \x03(\r\x12\x0c\n\x04\x62\x61\x63k\x18\x05 \x01(\x08\x12\x19\n\x0c\x62\x65hind_bytes\x18\x06 \x01(\x04H\x00\x88\x01\x01\x12\r\n\x05joint\x18\x07 \x01(\x08\x42\x0f\n\r_behind_bytes\"S\n\x10WaitingPartition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x03(\r\x12\x0b\n\x03why\x18\x04 \x01(\t*h\n\tNodeState\x12\x1a\n\x16NODE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10NODE_STATE_ALIVE\x10\x01\x12\x13\n\x0fNODE_STATE_DEAD\x10\x02\x12\x14\n\x10NODE_STATE_ADDED\x10\x03\x32\xc7\x05\n\x0e\x43lusterService\x12M\n\nGetCluster\x12\x1e.riverrun.v1.GetClusterRequest\x1a\x1f.riverrun.v1.GetClusterResponse\x12\x44\n\x07\x41\x64\x64Node\x12\x1b.riverrun.v1.AddNodeRequest\x1a\x1c.riverrun.v1.AddNodeResponse\x12J\n\tDrainNode\x12\x1d.riverrun.v1.DrainNodeRequest\x1a\x1e.riverrun.v1.DrainNodeResponse\x12P\n\x0bReplaceNode\x12\x1f.riverrun.v1.ReplaceNodeRequest\x1a .riverrun.v1.ReplaceNodeResponse\x12M\n\nRemoveNode\x12\x1e.riverrun.v1.RemoveNodeRequest\x1a\x1f.riverrun.v1.RemoveNodeResponse\x12\x65\n\x12ReassignPartitions\x12&.riverrun.v1.ReassignPartitionsRequest\x1a\'.riverrun.v1.ReassignPartitionsResponse\x12h\n\x13\x43\x61ncelReassignments\x12\'.riverrun.v1.CancelReassignmentsRequest\x1a(.riverrun.v1.CancelReassignmentsResponse\x12\x62\n\x11ListReassignments\x12%.riverrun.v1.ListReassignmentsRequest\x1a&.riverrun.v1.ListReassignmentsResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,14 +32,50 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'cluster.wire.pb.riverrun.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\013riverrun.v1P\001Z\026riverrun/v1;riverrunv1'
-  _globals['_NODESTATE']._serialized_start=436
-  _globals['_NODESTATE']._serialized_end=518
+  _globals['_NODESTATE']._serialized_start=1685
+  _globals['_NODESTATE']._serialized_end=1789
   _globals['_GETCLUSTERREQUEST']._serialized_start=42
   _globals['_GETCLUSTERREQUEST']._serialized_end=61
   _globals['_GETCLUSTERRESPONSE']._serialized_start=64
-  _globals['_GETCLUSTERRESPONSE']._serialized_end=276
-  _globals['_NODE']._serialized_start=279
-  _globals['_NODE']._serialized_end=434
-  _globals['_CLUSTERSERVICE']._serialized_start=520
-  _globals['_CLUSTERSERVICE']._serialized_end=615
+  _globals['_GETCLUSTERRESPONSE']._serialized_end=369
+  _globals['_UNDERREPLICATED']._serialized_start=371
+  _globals['_UNDERREPLICATED']._serialized_end=467
+  _globals['_NODE']._serialized_start=470
+  _globals['_NODE']._serialized_end=678
+  _globals['_ADDNODEREQUEST']._serialized_start=680
+  _globals['_ADDNODEREQUEST']._serialized_end=756
+  _globals['_ADDNODERESPONSE']._serialized_start=758
+  _globals['_ADDNODERESPONSE']._serialized_end=808
+  _globals['_DRAINNODEREQUEST']._serialized_start=810
+  _globals['_DRAINNODEREQUEST']._serialized_end=856
+  _globals['_DRAINNODERESPONSE']._serialized_start=858
+  _globals['_DRAINNODERESPONSE']._serialized_end=877
+  _globals['_REPLACENODEREQUEST']._serialized_start=879
+  _globals['_REPLACENODEREQUEST']._serialized_end=934
+  _globals['_REPLACENODERESPONSE']._serialized_start=936
+  _globals['_REPLACENODERESPONSE']._serialized_end=957
+  _globals['_REMOVENODEREQUEST']._serialized_start=959
+  _globals['_REMOVENODEREQUEST']._serialized_end=992
+  _globals['_REMOVENODERESPONSE']._serialized_start=994
+  _globals['_REMOVENODERESPONSE']._serialized_end=1014
+  _globals['_REASSIGNPARTITIONSREQUEST']._serialized_start=1016
+  _globals['_REASSIGNPARTITIONSREQUEST']._serialized_end=1107
+  _globals['_PARTITIONNODES']._serialized_start=1109
+  _globals['_PARTITIONNODES']._serialized_end=1159
+  _globals['_REASSIGNPARTITIONSRESPONSE']._serialized_start=1161
+  _globals['_REASSIGNPARTITIONSRESPONSE']._serialized_end=1189
+  _globals['_CANCELREASSIGNMENTSREQUEST']._serialized_start=1191
+  _globals['_CANCELREASSIGNMENTSREQUEST']._serialized_end=1254
+  _globals['_CANCELREASSIGNMENTSRESPONSE']._serialized_start=1256
+  _globals['_CANCELREASSIGNMENTSRESPONSE']._serialized_end=1285
+  _globals['_LISTREASSIGNMENTSREQUEST']._serialized_start=1287
+  _globals['_LISTREASSIGNMENTSREQUEST']._serialized_end=1313
+  _globals['_LISTREASSIGNMENTSRESPONSE']._serialized_start=1315
+  _globals['_LISTREASSIGNMENTSRESPONSE']._serialized_end=1440
+  _globals['_REASSIGNMENT']._serialized_start=1443
+  _globals['_REASSIGNMENT']._serialized_end=1598
+  _globals['_WAITINGPARTITION']._serialized_start=1600
+  _globals['_WAITINGPARTITION']._serialized_end=1683
+  _globals['_CLUSTERSERVICE']._serialized_start=1792
+  _globals['_CLUSTERSERVICE']._serialized_end=2503
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,8 @@ class _NodeStateEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_NodeState.Va
     """They arrive."""
     NODE_STATE_DEAD: _NodeState.ValueType  # 2
     """They stopped."""
+    NODE_STATE_ADDED: _NodeState.ValueType  # 3
+    """It was added, and has not been started yet."""
 
 class NodeState(_NodeState, metaclass=_NodeStateEnumTypeWrapper):
     """What the controller makes of a node's heartbeats."""
@@ -41,6 +43,8 @@ NODE_STATE_ALIVE: NodeState.ValueType  # 1
 """They arrive."""
 NODE_STATE_DEAD: NodeState.ValueType  # 2
 """They stopped."""
+NODE_STATE_ADDED: NodeState.ValueType  # 3
+"""It was added, and has not been started yet."""
 
 @typing.final
 class GetClusterRequest(message.Message):
@@ -71,6 +75,8 @@ class GetClusterResponse(message.Message):
     PARTITIONS_FIELD_NUMBER: builtins.int
     PARTITIONS_WITHOUT_LEADER_FIELD_NUMBER: builtins.int
     ANSWERED_BY_FIELD_NUMBER: builtins.int
+    PARTITIONS_UNDER_REPLICATED_FIELD_NUMBER: builtins.int
+    UNDER_REPLICATED_FIELD_NUMBER: builtins.int
     cluster_id: builtins.bytes
     """16 bytes."""
     controller: builtins.int
@@ -85,9 +91,15 @@ class GetClusterResponse(message.Message):
     """… and how many of them have no leader that the controller knows of."""
     answered_by: builtins.int
     """The node that answered."""
+    partitions_under_replicated: builtins.int
+    """How many partitions have fewer working replicas than were asked for …"""
     @builtins.property
     def nodes(self) -> containers.RepeatedCompositeFieldContainer[Node]:
         """By id."""
+
+    @builtins.property
+    def under_replicated(self) -> containers.RepeatedCompositeFieldContainer[UnderReplicated]:
+        """… and which, the first hundred of them."""
 
     def __init__(
         self,
@@ -100,10 +112,48 @@ class GetClusterResponse(message.Message):
         partitions: builtins.int = ...,
         partitions_without_leader: builtins.int = ...,
         answered_by: builtins.int = ...,
+        partitions_under_replicated: builtins.int = ...,
+        under_replicated: abc.Iterable[UnderReplicated] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["answered_by", b"answered_by", "cluster_id", b"cluster_id", "controller", b"controller", "metadata_version", b"metadata_version", "nodes", b"nodes", "partitions", b"partitions", "partitions_without_leader", b"partitions_without_leader", "topics", b"topics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["answered_by", b"answered_by", "cluster_id", b"cluster_id", "controller", b"controller", "metadata_version", b"metadata_version", "nodes", b"nodes", "partitions", b"partitions", "partitions_under_replicated", b"partitions_under_replicated", "partitions_without_leader", b"partitions_without_leader", "topics", b"topics", "under_replicated", b"under_replicated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UnderReplicated(message.Message):
+    """A partition with fewer working replicas than were asked for."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
+    WORKING_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    partition: builtins.int
+    """The partition's number."""
+    asked: builtins.int
+    """How many replicas were asked for …"""
+    working: builtins.int
+    """… and how many work."""
+    why: builtins.str
+    """In words."""
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        asked: builtins.int = ...,
+        working: builtins.int = ...,
+        why: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asked", b"asked", "partition", b"partition", "topic", b"topic", "why", b"why", "working", b"working"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -120,6 +170,9 @@ class Node(message.Message):
     REPLICAS_FIELD_NUMBER: builtins.int
     VERSION_FIELD_NUMBER: builtins.int
     PEER_ADDRESS_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
+    RACK_FIELD_NUMBER: builtins.int
+    REPLACED_BY_FIELD_NUMBER: builtins.int
     id: builtins.int
     """From its configuration."""
     client_address: builtins.str
@@ -134,6 +187,12 @@ class Node(message.Message):
     """The riverrun version that it runs."""
     peer_address: builtins.str
     """Where nodes reach it."""
+    draining: builtins.bool
+    """It is to hold nothing."""
+    rack: builtins.str
+    """Where it stands; replicas are spread over racks."""
+    replaced_by: builtins.int
+    """The node that takes its place; 0: none."""
     def __init__(
         self,
         *,
@@ -144,9 +203,410 @@ class Node(message.Message):
         replicas: builtins.int = ...,
         version: builtins.str = ...,
         peer_address: builtins.str = ...,
+        draining: builtins.bool = ...,
+        rack: builtins.str = ...,
+        replaced_by: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client_address", b"client_address", "id", b"id", "leaders", b"leaders", "peer_address", b"peer_address", "replicas", b"replicas", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client_address", b"client_address", "draining", b"draining", "id", b"id", "leaders", b"leaders", "peer_address", b"peer_address", "rack", b"rack", "replaced_by", b"replaced_by", "replicas", b"replicas", "state", b"state", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AddNodeRequest(message.Message):
+    """See ClusterService.AddNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CLIENT_ADDRESS_FIELD_NUMBER: builtins.int
+    PEER_ADDRESS_FIELD_NUMBER: builtins.int
+    RACK_FIELD_NUMBER: builtins.int
+    client_address: builtins.str
+    """Where clients will reach it, HOST:PORT."""
+    peer_address: builtins.str
+    """Where nodes will reach it."""
+    rack: builtins.str
+    """Where it stands; its configuration may say it as well."""
+    def __init__(
+        self,
+        *,
+        client_address: builtins.str = ...,
+        peer_address: builtins.str = ...,
+        rack: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client_address", b"client_address", "peer_address", b"peer_address", "rack", b"rack"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class AddNodeResponse(message.Message):
+    """See ClusterService.AddNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def node(self) -> Node:
+        """With its id."""
+
+    def __init__(
+        self,
+        *,
+        node: Node | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["node", b"node"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DrainNodeRequest(message.Message):
+    """See ClusterService.DrainNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    UNDO_FIELD_NUMBER: builtins.int
+    node: builtins.int
+    """Its id."""
+    undo: builtins.bool
+    """It may hold something again; what is on its way from it returns."""
+    def __init__(
+        self,
+        *,
+        node: builtins.int = ...,
+        undo: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["node", b"node", "undo", b"undo"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DrainNodeResponse(message.Message):
+    """See ClusterService.DrainNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplaceNodeRequest(message.Message):
+    """See ClusterService.ReplaceNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    REPLACEMENT_FIELD_NUMBER: builtins.int
+    node: builtins.int
+    """The node that goes; it may be dead."""
+    replacement: builtins.int
+    """The node that takes its place: alive, and not draining."""
+    def __init__(
+        self,
+        *,
+        node: builtins.int = ...,
+        replacement: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["node", b"node", "replacement", b"replacement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReplaceNodeResponse(message.Message):
+    """See ClusterService.ReplaceNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveNodeRequest(message.Message):
+    """See ClusterService.RemoveNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    node: builtins.int
+    """Its id."""
+    def __init__(
+        self,
+        *,
+        node: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["node", b"node"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RemoveNodeResponse(message.Message):
+    """See ClusterService.RemoveNode."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReassignPartitionsRequest(message.Message):
+    """See ClusterService.ReassignPartitions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    @builtins.property
+    def partitions(self) -> containers.RepeatedCompositeFieldContainer[PartitionNodes]:
+        """Which, and where to."""
+
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partitions: abc.Iterable[PartitionNodes] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["partitions", b"partitions", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PartitionNodes(message.Message):
+    """Where a partition is to be."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PARTITION_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
+    partition: builtins.int
+    """The partition's number."""
+    @builtins.property
+    def nodes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """As many nodes as the topic has replicas; the first one is to lead."""
+
+    def __init__(
+        self,
+        *,
+        partition: builtins.int = ...,
+        nodes: abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "partition", b"partition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ReassignPartitionsResponse(message.Message):
+    """See ClusterService.ReassignPartitions."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelReassignmentsRequest(message.Message):
+    """See ClusterService.CancelReassignments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITIONS_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    @builtins.property
+    def partitions(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Which; none: all of the topic's that move."""
+
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partitions: abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["partitions", b"partitions", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CancelReassignmentsResponse(message.Message):
+    """See ClusterService.CancelReassignments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListReassignmentsRequest(message.Message):
+    """See ClusterService.ListReassignments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ListReassignmentsResponse(message.Message):
+    """See ClusterService.ListReassignments."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    REASSIGNMENTS_FIELD_NUMBER: builtins.int
+    WAITING_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def reassignments(self) -> containers.RepeatedCompositeFieldContainer[Reassignment]:
+        """By topic and partition."""
+
+    @builtins.property
+    def waiting(self) -> containers.RepeatedCompositeFieldContainer[WaitingPartition]:
+        """What would move if it could, by topic and partition."""
+
+    def __init__(
+        self,
+        *,
+        reassignments: abc.Iterable[Reassignment] | None = ...,
+        waiting: abc.Iterable[WaitingPartition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["reassignments", b"reassignments", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Reassignment(message.Message):
+    """A partition that moves."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    REPLICAS_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    BACK_FIELD_NUMBER: builtins.int
+    BEHIND_BYTES_FIELD_NUMBER: builtins.int
+    JOINT_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    partition: builtins.int
+    """The partition's number."""
+    back: builtins.bool
+    """It was cancelled, and goes back."""
+    behind_bytes: builtins.int
+    """What the slowest of the new replicas lacks; absent: nobody has said it, or none of them learns any more."""
+    joint: builtins.bool
+    """The new replicas vote already, and the old ones still do."""
+    @builtins.property
+    def replicas(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The nodes of its replicas now …"""
+
+    @builtins.property
+    def target(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """… and those that it is on its way to."""
+
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        replicas: abc.Iterable[builtins.int] | None = ...,
+        target: abc.Iterable[builtins.int] | None = ...,
+        back: builtins.bool = ...,
+        behind_bytes: builtins.int | None = ...,
+        joint: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_behind_bytes", b"_behind_bytes", "behind_bytes", b"behind_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_behind_bytes", b"_behind_bytes", "back", b"back", "behind_bytes", b"behind_bytes", "joint", b"joint", "partition", b"partition", "replicas", b"replicas", "target", b"target", "topic", b"topic"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__behind_bytes: _TypeAlias = typing.Literal["behind_bytes"]  # noqa: Y015
+    _WhichOneofArgType__behind_bytes: _TypeAlias = typing.Literal["_behind_bytes", b"_behind_bytes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__behind_bytes) -> _WhichOneofReturnType__behind_bytes | None: ...
+
+@typing.final
+class WaitingPartition(message.Message):
+    """A partition that would move if it could."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    REPLICAS_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
+    topic: builtins.str
+    """The topic's name."""
+    partition: builtins.int
+    """The partition's number."""
+    why: builtins.str
+    """In words."""
+    @builtins.property
+    def replicas(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The nodes of its replicas."""
+
+    def __init__(
+        self,
+        *,
+        topic: builtins.str = ...,
+        partition: builtins.int = ...,
+        replicas: abc.Iterable[builtins.int] | None = ...,
+        why: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["partition", b"partition", "replicas", b"replicas", "topic", b"topic", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

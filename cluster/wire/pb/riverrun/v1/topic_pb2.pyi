@@ -319,8 +319,11 @@ class AlterTopicRequest(message.Message):
     NAME_FIELD_NUMBER: builtins.int
     CONFIG_FIELD_NUMBER: builtins.int
     UNSET_FIELD_NUMBER: builtins.int
+    REPLICAS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name."""
+    replicas: builtins.int
+    """Copies of each partition from now on; 0: as many as before. Replicas are made and dropped as nodes allow."""
     @builtins.property
     def config(self) -> TopicConfig:
         """Fields that are set take the place of what was; the others stay."""
@@ -335,10 +338,11 @@ class AlterTopicRequest(message.Message):
         name: builtins.str = ...,
         config: TopicConfig | None = ...,
         unset: abc.Iterable[builtins.str] | None = ...,
+        replicas: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["config", b"config"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["config", b"config", "name", b"name", "unset", b"unset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["config", b"config", "name", b"name", "replicas", b"replicas", "unset", b"unset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

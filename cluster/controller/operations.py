@@ -1,0 +1,137 @@
+"""What people decide about nodes and placements, and what they are told of what is on its way.
+
+See `cluster.broker.operations_service.Operations`, which this is to the broker.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from cluster.config import ControllerOptions
+from cluster.controller.commands import (
+    AddNode,
+    Answer,
+    CancelReassign,
+    Command,
+    DrainNode,
+    Reassign,
+    RemoveNode,
+    ReplaceNode,
+    SetReplicas,
+)
+from cluster.controller.leading import transfers
+from cluster.controller.moves import ids_of
+from cluster.controller.observing import Observations
+from cluster.controller.planning import Plan
+from cluster.controller.state import MetadataState
+from cluster.errors import OutcomeUnknown
+from cluster.metadata import Node, Reassignment, Topic, Waiting
+from cluster.types import NodeId, PartitionId, TopicId
+from cluster.world import Clock
+
+
+class Operations:
+    """One node's. `decide` has a command decided, and returns when this node has heard of what it changed."""
+
+    def __init__(
+        self,
+        *,
+        me: NodeId,
+        state: MetadataState,
+        observed: Observations,
+        decide: Callable[[Command], Awaitable[Answer]],
+        clock: Clock,
+        options: ControllerOptions,
+    ) -> None:
+        self.leading: Callable[[], dict[PartitionId, NodeId]] = dict
+        """Who is believed to lead what: the node says it."""
+        self._me = me
+        self._state = state
+        self._observed = observed
+        self._decide = decide
+        self._clock = clock
+        self._options = options
+
+    async def add_node(self, *, client_address: str, peer_address: str, rack: str) -> Node:
+        """The node that is expected there, with an id that nobody had."""
+        answer = await self._decide(AddNode(client_address=client_address, peer_address=peer_address, rack=rack))
+        return self._node(NodeId(answer.numbers[0]))
+
+    async def drain_node(self, node: NodeId, *, undo: bool) -> Node:
+        """The node is to hold nothing, or may again. UnknownNode, NotEnoughNodes."""
+        await self._decide(DrainNode(node=node, undo=undo))
+        return self._node(node)
+
+    async def replace_node(self, old: NodeId, new: NodeId) -> Node:
+        """What the old node holds goes to the new one, then the old one is removed. UnknownNode, InvalidRequest."""
+        await self._decide(ReplaceNode(old=old, new=new))
+        return self._node(new)
+
+    async def remove_node(self, node: NodeId) -> None:
+        """The node is none of the cluster any more. UnknownNode, NodeInUse."""
+        await self._decide(RemoveNode(node=node))
+
+    async def set_replicas(self, topic: str, replicas: int) -> Topic:
+        """So many copies of each partition from now on; the plan makes and drops them."""
+        return self._topic(topic, await self._decide(SetReplicas(name=topic, replicas=replicas)))
+
+    async def reassign(self, topic: str, nodes: Mapping[int, Sequence[NodeId]]) -> Topic:
+        """These partitions go to these nodes, the preferred leader first."""
+        chosen = {number: [int(node) for node in some] for number, some in nodes.items()}
+        return self._topic(topic, await self._decide(Reassign(topic=topic, nodes=chosen)))
+
+    async def cancel(self, topic: str, partitions: Sequence[int]) -> Topic:
+        """These moves (none named: all of the topic) go back."""
+        return self._topic(topic, await self._decide(CancelReassign(topic=topic, partitions=list(partitions))))
+
+    def _node(self, node: NodeId) -> Node:
+        known = self._state.nodes.get(node)
+        if known is None:
+            raise OutcomeUnknown(f"that was done, and node {node} was removed right after it")
+        return known
+
+    def _topic(self, name: str, answer: Answer) -> Topic:
+        topic = self._state.topics.get(TopicId(answer.topic))
+        if topic is None:
+            raise OutcomeUnknown(f"that was done, and the topic {name!r} was deleted right after it")
+        return topic
+
+    # --- what is on its way
+
+    def plan(self) -> Plan:
+        """What would be done next, as this node sees it."""
+        return Plan(self._observed.situation(self._state, self.leading(), self._clock.monotonic_s()))
+
+    def reassignments(self) -> list[Reassignment]:
+        """What moves, by topic and number."""
+        found = []
+        for partition in self._state.moving:
+            topic = self._state.topics[partition.topic]
+            placement = topic.partitions[partition.number]
+            told = self._observed.membership(partition)
+            knows = told is not None and told.version >= placement.since
+            found.append(
+                Reassignment(
+                    topic=topic.name,
+                    number=partition.number,
+                    replicas=tuple(item.node for item in placement.replicas),
+                    target=tuple(item.node for item in placement.target),
+                    back=ids_of(placement.target) == ids_of(placement.replicas),
+                    behind_bytes=told.behind_bytes if told is not None and knows and told.learners else None,
+                    joint=told is not None and knows and told.joint,
+                )
+            )
+        return sorted(found, key=lambda item: (item.topic, item.number))
+
+    def waiting(self) -> list[Waiting]:
+        """What would move if it could, by topic and number, and why it does not."""
+        found = []
+        for partition, why in self.plan().waiting.items():
+            topic = self._state.topics[partition.topic]
+            nodes = tuple(item.node for item in topic.partitions[partition.number].replicas)
+            found.append(Waiting(topic=topic.name, number=partition.number, replicas=nodes, why=why))
+        return sorted(found, key=lambda item: (item.topic, item.number))
+
+    def transfers(self) -> list[tuple[PartitionId, NodeId]]:
+        """Partitions that this node leads and another, alive, would better lead."""
+        now = self._observed.situation(self._state, self.leading(), self._clock.monotonic_s())
+        most = self._options.transfers_max
+        return transfers(now, me=self._me, up=self._observed.up(), transfers_max=most)

@@ -1,0 +1,91 @@
+"""What people ask of nodes and placements, through a client: done, refused with a reason, and told as it goes."""
+
+import asyncio
+
+import pytest
+
+from cluster.client.client import Client
+from cluster.errors import (
+    InvalidRequest,
+    NotEnoughNodes,
+    ReassignmentInProgress,
+    UnknownNode,
+    UnknownPartition,
+    UnknownTopic,
+)
+from tests.broker.test_moving import Plans, on_five_nodes
+from tests.broker.test_trimming import TOPIC
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_what_cannot_be_done_is_refused(cluster: Plans, client: Client) -> None:
+    """With an error of its own and a sentence, and nothing has changed."""
+    before = cluster.placement()
+    with pytest.raises(UnknownNode, match="has no node 9; it has 1, 2, 3, 4, 5"):
+        await client.drain_node(9)
+    with pytest.raises(UnknownNode):
+        await client.replace_node(1, replacement=7)
+    with pytest.raises(UnknownTopic):
+        await client.reassign_partitions("other", {0: [1, 2, 3]})
+    with pytest.raises(UnknownPartition):
+        await client.cancel_reassignments(TOPIC, [7])
+    with pytest.raises(InvalidRequest, match="two replicas on node 1"):
+        await client.reassign_partitions(TOPIC, {0: [1, 1, 2]})
+    with pytest.raises(InvalidRequest, match="HOST:PORT"):
+        await client.add_node(client_address="nowhere", peer_address="n:1")
+    with pytest.raises(NotEnoughNodes, match="5 are alive"):
+        await client.alter_topic(TOPIC, replicas=6)
+    assert before == cluster.placement()
+    assert () == (await client.reassignments()).moving
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_topic_gets_as_many_replicas_as_somebody_asks_for(cluster: Plans, client: Client) -> None:
+    """More, and then fewer again; meanwhile the cluster says which are missing."""
+    topic = await client.alter_topic(TOPIC, replicas=5)
+    assert 5 == topic.replicas
+    view = await client.cluster_status()
+    assert {(TOPIC, 0, 5), (TOPIC, 1, 5)} == {(item.topic, item.number, item.asked) for item in view.under_replicated}
+    assert all("more are to be made" in item.why for item in view.under_replicated)
+    await cluster.until(lambda: all(len(cluster.placement(number).replicas) == 5 for number in range(2)))
+    await asyncio.sleep(1)
+    assert 0 == (await client.cluster_status()).partitions_under_replicated
+    await client.alter_topic(TOPIC, replicas=1)
+    await cluster.until(lambda: all(len(cluster.placement(number).replicas) == 1 for number in range(2)))
+    await cluster.settled()
+    assert 2 == sum(cluster.files().values())
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_node_that_takes_another_ones_place_gets_everything(cluster: Plans, client: Client) -> None:
+    """The old one is dead, and is removed when nothing is left of it; a second move at once is refused meanwhile."""
+    old = int(cluster.placement().replicas[0].node)
+    new = next(n for n in cluster.nodes if n not in {item.node for item in cluster.placement().replicas})
+    cluster.crash(old)
+    await asyncio.sleep(6)
+    (node,) = [item for item in (await client.cluster_status()).nodes if item.node == old]
+    assert "dead" == node.state
+    await client.replace_node(old, replacement=new)
+    await cluster.until(lambda: cluster.placement().target or old not in cluster.operations()._state.nodes, 0.05)
+    if cluster.placement().target:
+        with pytest.raises(ReassignmentInProgress, match="on its way"):
+            await client.reassign_partitions(TOPIC, {0: [n for n in cluster.nodes if n != old][:3]})
+    await cluster.until(lambda: old not in cluster.operations()._state.nodes)
+    assert new in {item.node for item in cluster.placement().replicas}
+    assert old not in {item.node for number in range(2) for item in cluster.placement(number).running}
+    assert [] == [item for item in (await client.cluster_status()).nodes if item.node == old]
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_node_that_is_added_has_an_id_and_waits_to_be_started(cluster: Plans, client: Client) -> None:
+    """It is shown, holds nothing, and can be removed again; its id does not return."""
+    del cluster
+    node = await client.add_node(client_address="h:1", peer_address="h:2", rack="r")
+    assert (6, "added", "r") == (node.node, node.state, node.rack)
+    assert node in (await client.cluster_status()).nodes
+    await client.remove_node(6)
+    assert 7 == (await client.add_node(client_address="h:1", peer_address="h:2")).node
