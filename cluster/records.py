@@ -133,7 +133,7 @@ class EntryKind(IntEnum):
     """The first entry of a leader's term (Raft §8); no records."""
     BATCH = 1
     MEMBERSHIP = 2
-    """Voters as replica id → node id; the log's membership wins over the controller's intent."""
+    """Who belongs to the group (`cluster.membership`); the log's word wins over the controller's wish."""
     TRIM_TO = 3
     """The leader's proposal to drop everything below an offset."""
     EXPIRE_PRODUCERS = 4

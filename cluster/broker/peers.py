@@ -91,7 +91,8 @@ class Peers:
         known = raft.match(message.sender)
         raft.step(message)
         if isinstance(message, AppendReply) and raft.is_leader and raft.match(message.sender) < known:
-            log_event.error(  # it recovers from damage, or its disk's syncs do nothing
+            # It recovers from damage, or its disk's syncs do nothing.
+            log_event.error(
                 "follower_forgot",
                 partition=str(self._partition),
                 replica=message.sender,

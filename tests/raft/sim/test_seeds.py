@@ -91,7 +91,7 @@ def test_a_planted_bug_is_found(bug):
 )
 def test_a_planted_bug_is_found_by_its_harm(bug):
     """Without a look at disks and promises: by what Raft must never let happen."""
-    outcome, _ = find(bug, seeds_max=100, obligations=False)
+    outcome, _ = find(bug, seeds_max=300, obligations=False)
     assert outcome is not None
 
 
