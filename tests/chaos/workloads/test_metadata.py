@@ -38,5 +38,5 @@ def test_a_topic_that_was_made_and_deleted_at_once_was_made(monkeypatch: pytest.
         return controller.state.topics[topic]
 
     monkeypatch.setattr(Controller, "_decide_topic", decide_topic)
-    _, found = run_seed(MetadataWorkload, 1, seconds=20.0, every_s=2.0, names=1, clients=6)
+    _, found = run_seed(MetadataWorkload, 2, seconds=20.0, every_s=2.0, names=1, clients=6)
     assert "metadata not linearizable" in {anomaly.name for anomaly in found}
