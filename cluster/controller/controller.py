@@ -34,6 +34,7 @@ from cluster.controller.commands import (
 )
 from cluster.controller.folding import Folding
 from cluster.controller.leading import preferred
+from cluster.controller.nodes import removed
 from cluster.controller.observing import Observations
 from cluster.controller.operations import Operations
 from cluster.controller.placement import place
@@ -41,7 +42,7 @@ from cluster.controller.planning import Plan
 from cluster.controller.quorum import Fold, Quorum
 from cluster.controller.seats import plan_seats, seal
 from cluster.errors import REASONS as ERRORS
-from cluster.errors import InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.errors import InvalidRequest, NodeRemoved, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.metadata import App, Delta, Node, Report, Topic, TopicConfig
 from cluster.types import TOPIC_ID_BYTES, NodeId, ProducerId, TopicId
 from cluster.world import Clock, Random
@@ -149,6 +150,11 @@ class Controller:
     def quorum_members(self) -> tuple[NodeId, ...]:
         """The nodes that decide."""
         return self._quorum.members()
+
+    def refuse_gone(self, node: NodeId) -> None:
+        """NodeRemoved if that node was removed for good, as far as this one knows."""
+        if node in self.state.gone_nodes:
+            raise NodeRemoved(removed(node))
 
     # --- decisions
 

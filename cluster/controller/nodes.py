@@ -20,11 +20,7 @@ Topics = Mapping[TopicId, Topic]
 def registered(nodes: Nodes, gone: Collection[int], command: RegisterNode) -> Node | Refusal:
     """The node as it makes itself known now; what was decided about it stays."""
     if command.node in gone:
-        return Refusal(
-            "NODE_REMOVED",
-            f"node {command.node} was removed from this cluster, and its id does not return: add a new node "
-            "(riverrun cluster add) and start it with an empty data directory",
-        )
+        return Refusal("NODE_REMOVED", removed(command.node))
     known = nodes.get(NodeId(command.node))
     if known is not None and known.directory and command.directory not in {b"", known.directory}:
         return Refusal(
@@ -146,6 +142,14 @@ def sealed(nodes: Nodes, quorum: QuorumConfiguration, command: Seal) -> QuorumCo
 
 def _holds(topic: Topic, node: NodeId) -> int:
     return sum(any(item.node == node for item in placement.running) for placement in topic.partitions)
+
+
+def removed(node: int) -> str:
+    """What a node is told that comes under the id of one that was removed."""
+    return (
+        f"node {node} was removed from this cluster, and its id does not return: add a new node "
+        "(riverrun cluster add) and start it with an empty data directory"
+    )
 
 
 def unknown(nodes: Nodes, node: int) -> Refusal:

@@ -42,6 +42,7 @@ def make_links(node: "Node") -> Links:
         incarnation=int.from_bytes(node.world.random.randbytes(7), "big") | 1,
         options=node.config.links,
         spawn=node.supervisor.spawn_task,
+        refuse_gone=lambda gone: node.controller.refuse_gone(gone),  # noqa: PLW0108  it is made after the links
         on_message=node.on_message,
         on_up=node.on_up,
         on_down=node.on_down,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from cluster.errors import Forbidden, InvalidRequest, RefusedToStart, RiverrunError, Untrusted
+from cluster.errors import Forbidden, InvalidRequest, NodeRemoved, RefusedToStart, RiverrunError, Untrusted
 from cluster.types import Lane, NodeId
 from cluster.wire.peer import PeerMessage, size_of
 from cluster.wire.runs import Runs
@@ -173,6 +173,8 @@ class _Lane:
                 if error.message != refused:  # once: it does not get better by itself
                     refused = error.message
                     log_event.warning("peer_refuses", peer=self._link.node, lane=self._lane.name, detail=refused)
+            except NodeRemoved as error:
+                self._link.links.removed(error)
             except RiverrunError as error:
                 log_event.debug("link_broken", peer=self._link.node, lane=self._lane.name, reason=error.reason)
             except TimeoutError:

@@ -10,8 +10,9 @@ Rules:
    has gone down and come up.
 5. The first message proves who speaks: cluster id, node, protocol range, and an HMAC with the cluster's secret. Where
    there is TLS, the caller's certificate has to be that node's, too (`certified.py`).
-6. Who is a peer changes: links to new nodes are opened, those to nodes that are gone closed, and these refused. Of two
-   processes under one id the one that came later is refused, once it is sure that both run (`runs.py`).
+6. Who is a peer changes: links to new nodes are opened, those to nodes that are gone closed, and these refused. A node
+   that hears from a peer that it was removed ends: nobody else would tell it. Of two processes under one id the one
+   that came later is refused, once it is sure that both run (`runs.py`).
 7. A message that was damaged on its way ends its stream, and nothing of it is taken (`checking.py`): a damaged hello
    is refused, too, for no single bit makes a node of protocol 2 look like one of protocol 1.
 """
@@ -24,7 +25,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 import structlog
 
 from cluster.config import LinkOptions
-from cluster.errors import ChecksumMismatch, InvalidRequest, RefusedToStart
+from cluster.errors import ChecksumMismatch, InvalidRequest, NodeRemoved, RefusedToStart
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.certified import refuse_others
 from cluster.wire.checking import CHECKED_PROTOCOL, is_whole, sealed
@@ -38,7 +39,7 @@ DAMAGED = "a message between nodes was damaged on its way"
 
 
 class Links:
-    """All links of one node."""
+    """All links of one node. `refuse_gone` raises NodeRemoved for a node that was removed for good."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Links:
         incarnation: int,
         options: LinkOptions,
         spawn: Callable[..., "asyncio.Task[None]"],
+        refuse_gone: Callable[[NodeId], None],
         on_message: Callable[[NodeId, PeerMessage], None],
         on_up: Callable[[NodeId, int], None],
         on_down: Callable[[NodeId], None],
@@ -68,6 +70,8 @@ class Links:
         self._cluster = cluster_id
         self._secret = secret
         self.spawn = spawn
+        self._refuse_gone = refuse_gone
+        self._removed = False
         self._peers: dict[NodeId, Link] = {}
 
     def set_peers(self, addresses: Mapping[NodeId, str]) -> None:
@@ -106,6 +110,12 @@ class Links:
         for peer in self._peers.values():
             await peer.close()
 
+    def removed(self, error: NodeRemoved) -> None:
+        """A peer refuses this node for good: RefusedToStart, which ends it, but once, for every lane hears of it."""
+        if not self._removed:
+            self._removed = True
+            raise RefusedToStart(error.message) from error
+
     # --- what peers opened
 
     async def _exchange(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
@@ -118,6 +128,7 @@ class Links:
         protocol = self.check(first.hello, first.incarnation, call)
         peer = self._peers.get(first.hello.node)
         if peer is None:
+            self._refuse_gone(first.hello.node)
             raise InvalidRequest(
                 f"node {first.hello.node} is no peer of node {self.me} ({call.peer()}): it is not recorded in this "
                 f"cluster (`riverrun cluster add` does that), or was removed from it"

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.config import LinkOptions
-from cluster.errors import InvalidRequest, RefusedToStart
+from cluster.errors import InvalidRequest, NodeRemoved, RefusedToStart
 from cluster.real.clock import RealClock
 from cluster.real.disk import RealDisk
 from cluster.real.network import RealNetwork
@@ -65,6 +65,7 @@ async def make_party(place: Place, network: Network, me: NodeId, address: str = 
         return party.work[-1]
 
     arguments = {"cluster_id": CLUSTER, "secret": b"secret", "incarnation": 100 + me, "options": OPTIONS}
+    arguments |= {"refuse_gone": lambda _: None}
     links = Links(
         network=network,
         clock=place.clock,
@@ -227,6 +228,26 @@ async def test_the_first_message_says_who_speaks(place: Place) -> None:
         with pytest.raises(error, match=says):
             await within(stream.receive())
         stream.cancel()
+
+
+@on_all_networks
+async def test_a_node_that_was_removed_ends_once(place: Place) -> None:
+    """Both of its lanes are told; one of them fails with what the peer says, the other goes on trying."""
+
+    def refuse_gone(node: NodeId) -> None:
+        raise NodeRemoved(f"node {node} was removed")
+
+    one = await make_party(place, place.server, ONE, refuse_gone=refuse_gone)
+    other = await make_party(place, place.client, TWO)
+    other.links.set_peers({ONE: one.listener.address})
+    await until(lambda: any(task.done() for task in other.work))
+    tried = other.links.random.count
+    await until(lambda: other.links.random.count >= tried + 5)
+
+    ended = [task.exception() for task in other.work if task.done()]
+    assert ["node 2 was removed"] == [str(error) for error in ended if isinstance(error, RefusedToStart)]
+    assert 1 == len(ended)
+    assert [] == one.happened + other.happened
 
 
 @on_all_networks
