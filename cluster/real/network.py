@@ -232,6 +232,7 @@ class RealChannel:
         try:
             answer: bytes = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
+            _refuse_if_cancelled()
             raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.CancelledError:
             if _is_own_cancellation() or not self._closed:
@@ -277,6 +278,7 @@ class RealStream:
             # and what the server said before (messages, its error) can never be read.
             await self._call._cython_call.send_serialized_message(message)  # noqa: SLF001
         except aio.AioRpcError as error:
+            _refuse_if_cancelled()
             found = await _error_of(error, self._address, self._trouble)
             if isinstance(found, Untrusted):
                 raise found from error
@@ -299,6 +301,7 @@ class RealStream:
             details, trailing = await self._call.details() or "", await self._call.trailing_metadata()
             raise await _error_of_call(code, details, trailing, self._address, self._trouble)
         except aio.AioRpcError as error:
+            _refuse_if_cancelled()
             raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.InvalidStateError as error:
             raise Unavailable(f"the stream to {self._address} has ended") from error
@@ -325,6 +328,12 @@ class RealStream:
         if _is_own_cancellation():
             return asyncio.CancelledError()
         return Unavailable(f"the stream to {self._address} was dropped")
+
+
+def _refuse_if_cancelled() -> None:
+    """gRPC says how a call has ended to whoever was cancelled meanwhile: a task that is to end would go on."""
+    if _is_own_cancellation():
+        raise asyncio.CancelledError
 
 
 def _is_own_cancellation() -> bool:
