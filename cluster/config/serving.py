@@ -104,6 +104,10 @@ class LinkOptions:
     """A link that has nothing to say says so this often."""
     lost_after_s: float = 1.5
     """A peer not heard for so long is down."""
+    control_silent_s_max: float = 5.0
+    """Nor is one up of which nothing came on the lane of votes and heartbeats for so long."""
+    bulk_silent_s_max: float = 60.0
+    """The same of the other one, where one message may take long on a narrow link."""
     reconnect_s_min: float = 0.05
     reconnect_s_max: float = 0.5
     connect_timeout_s: float = 2.0

@@ -32,7 +32,7 @@ class Link:
         self._incoming: dict[Lane, int] = {}
         self._tokens = 0
         self._incarnation = 0
-        self._heard_s = float("-inf")
+        self._heard_s = dict.fromkeys(Lane, float("-inf"))
         self._runs = Runs()
         self._work: list[asyncio.Task[None]] = []
 
@@ -67,13 +67,13 @@ class Link:
             self._incarnation = incarnation
         self._tokens += 1
         self._incoming[lane] = self._tokens
-        self.heard()
+        self.heard(lane)
         self.look()
         return self._tokens
 
     def _check_run(self, incarnation: int) -> None:
         known = self._runs.refused
-        silent_s = self.links.clock.monotonic_s() - self._heard_s
+        silent_s = min(self._silent_s().values())
         welcome = self._runs.opens(incarnation, other_is_heard=silent_s <= self.links.options.lost_after_s)
         if self._runs.refused not in {0, known}:
             log_event.error("node_runs_twice", peer=self.node, address=self.address, refused=self._runs.refused)
@@ -93,9 +93,23 @@ class Link:
             del self._incoming[lane]
             self.go_down()
 
-    def heard(self) -> None:
+    def heard(self, lane: Lane) -> None:
         """Something came."""
-        self._heard_s = self.links.clock.monotonic_s()
+        self._heard_s[lane] = self.links.clock.monotonic_s()
+
+    def _silent_s(self) -> dict[Lane, float]:
+        """How long nothing came on each."""
+        now_s = self.links.clock.monotonic_s()
+        return {lane: now_s - heard_s for lane, heard_s in self._heard_s.items()}
+
+    def _is_silent(self) -> bool:
+        """The peer is, or one of its lanes by itself: a stream that was damaged on its way may swallow what follows."""
+        options, silent_s = self.links.options, self._silent_s()
+        return (
+            min(silent_s.values()) > options.lost_after_s
+            or silent_s[Lane.CONTROL] > options.control_silent_s_max
+            or silent_s[Lane.BULK] > options.bulk_silent_s_max
+        )
 
     def look(self) -> None:
         """Up, if everything is there."""
@@ -104,21 +118,21 @@ class Link:
             self.links.on_up(self.node, self._incarnation)
 
     def go_down(self) -> None:
-        """Down, if it was up."""
+        """Down, if it was up; then both of our lanes are opened anew: why it is down, only one side may know."""
         if self.up:
             self.up = False
             self.links.on_down(self.node)
+            for lane in self.lanes.values():
+                lane.drop()
 
     async def _watch(self) -> None:
         options = self.links.options
         while True:
             await asyncio.sleep(options.keepalive_s)
-            if self.up and self.links.clock.monotonic_s() - self._heard_s > options.lost_after_s:
+            if self.up and self._is_silent():
                 log_event.warning("peer_silent", peer=self.node)
                 self._incoming.clear()
                 self.go_down()
-                for lane in self.lanes.values():
-                    lane.drop()
             for lane in self.lanes.values():
                 lane.keep_alive()  # on both: a stream that the peer has given up ends only when something arrives on it
 

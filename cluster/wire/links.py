@@ -6,8 +6,9 @@ Rules:
 2. Everything that one turn of the loop has for one peer and lane leaves as one message.
 3. Order is kept and nothing comes twice within a stream. When a stream is replaced, what is left of the old one is
    dropped: nothing of an earlier connection, or an earlier run of the peer, can arrive after it.
-4. A peer that was not heard for `lost_after_s` is down; silence is broken by keepalives. A peer with a new incarnation
-   has gone down and come up.
+4. A peer that was not heard for `lost_after_s` is down; silence is broken by keepalives. So is one of which one lane
+   is silent for longer, though the other is not: a flipped bit in a length has a stream swallow all that follows. A
+   peer with a new incarnation has gone down and come up. What goes down is opened anew by both sides.
 5. The first message proves who speaks: cluster id, node, protocol range, and an HMAC with the cluster's secret. Where
    there is TLS, the caller's certificate has to be that node's, too (`certified.py`).
 6. Who is a peer changes: links to new nodes are opened, those to nodes that are gone closed, and these refused. A node
@@ -142,7 +143,7 @@ class Links:
                 if protocol >= CHECKED_PROTOCOL and not is_whole(data):
                     log_event.warning("peer_message_damaged", peer=peer.node, lane=first.hello.lane.name)
                     raise ChecksumMismatch(DAMAGED)
-                peer.heard()
+                peer.heard(first.hello.lane)
                 for message in decode_exchange(data).messages:
                     self.on_message(peer.node, message)
         finally:

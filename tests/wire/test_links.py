@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,7 +17,7 @@ from cluster.real.disk import RealDisk
 from cluster.real.network import RealNetwork
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.links import EXCHANGE, Links
-from cluster.wire.peer import PeerMessage, QuorumEnvelope
+from cluster.wire.peer import PeerMessage, QuorumEnvelope, decode_exchange
 from cluster.world import Listener, Network
 from tests.certificates import CLUSTER, node_tls, shared_authority
 from tests.contracts.places import Place, on_all_networks, until, within
@@ -262,3 +262,64 @@ async def test_a_peer_that_was_started_again_goes_down_and_comes_up(place: Place
     await until(both_up(one, again))
 
     assert [("up", 102), ("down", 0), ("up", 202)] == one.happened
+
+
+class Swallowing:
+    """A network whose streams, once told to, swallow what is sent on one lane, as one does that waits for the rest."""
+
+    def __init__(self, network: Network, lane: Lane) -> None:
+        self._network = network
+        self._lane = lane
+        self.swallows = False
+        self.opened = 0
+
+    def listen(self, address: str, routes: Any, *, public: bool) -> Any:
+        """See Network."""
+        return self._network.listen(address, routes, public=public)
+
+    def channel(self, address: str) -> Any:
+        """See Network."""
+        channel, outer = self._network.channel(address), self
+
+        class Switched:
+            """Its channel."""
+
+            close = channel.close
+
+            def stream(self, method: str) -> Any:
+                """See Channel."""
+                stream = channel.stream(method)
+                send, sent, lanes = stream.send, [0], []
+
+                async def maybe(message: bytes) -> None:
+                    if not sent[0]:
+                        hello = decode_exchange(message).hello
+                        assert hello is not None
+                        lanes.append(hello.lane)
+                        outer.opened += hello.lane is outer._lane
+                    sent[0] += 1
+                    if not (outer.swallows and lanes[0] is outer._lane and outer.opened == 1):
+                        await send(message)
+
+                stream.send = maybe  # type: ignore[method-assign]
+                return stream
+
+        return Switched()
+
+
+@on_all_networks
+async def test_a_lane_that_swallows_what_is_sent_is_opened_anew(place: Place) -> None:
+    """The other lane is heard all the time, so only that lane's silence tells (scenario packets, seed 13)."""
+    network = Swallowing(place.client, Lane.CONTROL)
+    options = replace(OPTIONS, control_silent_s_max=0.5)
+    one = await make_party(place, place.server, ONE, options=options)
+    other = await make_party(place, cast("Network", network), TWO, options=options)
+    one.links.set_peers({TWO: other.listener.address})
+    other.links.set_peers({ONE: one.listener.address})
+    await until(both_up(one, other))
+    network.swallows = True
+    await until(lambda: ("down", 0) in one.happened and both_up(one, other)())
+    assert other.links.send(ONE, said(b"again"), Lane.CONTROL)
+    await until(lambda: one.received == [said(b"again")])
+
+    assert 2 == network.opened
