@@ -77,6 +77,18 @@ async def stopped(cluster: AppCluster, topic: str, word: str = "") -> TaskStatus
     return await says(cluster, topic, TaskState.STOPPED, word)
 
 
+async def led_as_preferred(cluster: AppCluster, topic: str) -> None:
+    """The first task of a stage is led where it stays; a first leader that is another one hands over in a moment."""
+    directory = a_node(cluster).broker.directory
+    async with asyncio.timeout(60):
+        while True:
+            found = directory.by_name[topic]
+            node = cluster.running.get(found.partitions[0].preferred_leader)
+            if node is not None and node.broker.running[PartitionId(found.id, 0)].replica.raft.is_leader:
+                return
+            await asyncio.sleep(0.1)
+
+
 def numbered(sales: list[Sale]) -> set[tuple[str, int, int]]:
     """What `count` makes of them, in their order."""
     seen: Counter[str] = Counter()
