@@ -331,7 +331,7 @@ class RealStream:
 
 
 def _refuse_if_cancelled() -> None:
-    """gRPC says how a call has ended to whoever was cancelled meanwhile: a task that is to end would go on."""
+    """To whoever was cancelled meanwhile gRPC says how its call has ended: a task that is to end would go on."""
     if _is_own_cancellation():
         raise asyncio.CancelledError
 
