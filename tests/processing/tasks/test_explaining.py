@@ -14,8 +14,8 @@ from cluster.processing.task_status import TaskState
 from tests.processing.tasks import flaky, shop
 from tests.processing.tasks.deployed import AppCluster, a_node, deploy, on_a_cluster, until
 from tests.processing.tasks.flaky import outside
-from tests.processing.tasks.selling import TILLS, good, says, sell, stopped
-from tests.processing.tasks.shop import Sale
+from tests.processing.tasks.selling import TILLS, all_of, good, says, sell, stopped
+from tests.processing.tasks.shop import Count, Sale
 
 pytestmark = pytest.mark.slow
 SHOP = "tests.processing.tasks.shop"
@@ -44,7 +44,9 @@ def test_code_that_raises_is_named_with_its_error() -> None:
     async def work(cluster: AppCluster) -> None:
         client = cluster.client("c")
         await deploy(cluster, shop.app, SHOP, 1)
-        await sell(cluster, [*good(20), Sale(TILLS[0], 99, bad=True), *good(10, first=100)])
+        await sell(cluster, good(20))
+        await all_of(cluster, "strict-counts", Count, 20)  # it works, and what it writes has a leader
+        await sell(cluster, [Sale(TILLS[0], 99, bad=True), *good(10, first=100)])
         await stopped(cluster, "__tasks.shop.strict.1")
         found, finding = await told(client, "shop", "strict", "TASK_FAILING")
 
