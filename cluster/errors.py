@@ -113,6 +113,36 @@ class TopicExists(RiverrunError):
     reason, code, fault = "TOPIC_EXISTS", "ALREADY_EXISTS", Fault.CALLER
 
 
+class UnknownNode(RiverrunError):
+    """The cluster has no node with this id."""
+
+    reason, code, fault = "UNKNOWN_NODE", "NOT_FOUND", Fault.CALLER
+
+
+class NodeRemoved(RiverrunError):
+    """The node was removed from the cluster, and its id never returns."""
+
+    reason, code, fault = "NODE_REMOVED", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class NodeInUse(RiverrunError):
+    """The node holds something that has to go elsewhere first."""
+
+    reason, code, fault = "NODE_IN_USE", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class NotEnoughNodes(RiverrunError):
+    """There are not as many nodes as there are to be copies."""
+
+    reason, code, fault = "NOT_ENOUGH_NODES", "FAILED_PRECONDITION", Fault.CALLER
+
+
+class ReassignmentInProgress(RiverrunError):
+    """The partition moves already: one thing after the other."""
+
+    reason, code, fault = "REASSIGNMENT_IN_PROGRESS", "FAILED_PRECONDITION", Fault.CALLER
+
+
 class InvalidRequest(RiverrunError):
     """The request contradicts itself or breaks a rule; the message says which."""
 

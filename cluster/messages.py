@@ -7,16 +7,21 @@ Every message carries the sender's term. A message is for one replica id: one th
 
 from dataclasses import dataclass
 
+from cluster.membership import Membership
 from cluster.types import Index, ReplicaId, Term
 
 
 @dataclass(frozen=True, slots=True)
 class EntryHeader:
-    """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known."""
+    """What the core knows of an entry. `size_bytes` is its content's size, 0 where it is no longer known.
+
+    `membership`: what it says, if it is one; the only content that the core has a use for.
+    """
 
     index: Index
     term: Term
     size_bytes: int
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +76,7 @@ class AppendReply(RaftMessage):
     When `rejected`, `hint_index` and `hint_term` name the sender's last entry that could match (§5.3, fast back-up):
     the leader continues there. `recovering`: the sender lost entries that it had acknowledged; the leader must
     forget its match index until it has brought the sender to its own last index. `beginning`: the last that the sender
-    obeyed in this term and since its start.
+    obeyed in this term and since its start. `blank`: the sender takes nothing but a fold.
     """
 
     match: Index
@@ -81,6 +86,7 @@ class AppendReply(RaftMessage):
     hint_term: Term = Term(0)
     recovering: bool = False
     beginning: int = 0
+    blank: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +125,8 @@ class InstallFold(RaftMessage):
 
     With a `beginning` (its number, from 1, in the leader's term) the follower ends below the leader's `floor`: it is to
     throw away all that it has, whatever that is, and to begin anew with the fold.
+
+    `membership`: the fold's. It does not travel by itself: the receiver's driver finds it in the fold.
     """
 
     index: Index
@@ -127,6 +135,7 @@ class InstallFold(RaftMessage):
     last_index: Index
     floor: Index = Index(0)
     beginning: int = 0
+    membership: Membership | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
 
-from cluster.types import NodeId, Offset, PartitionId, ProducerId, ReplicaId, Term, TopicId
+from cluster.types import Index, NodeId, Offset, PartitionId, ProducerId, ReplicaId, Term, TopicId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,11 +22,27 @@ class Replica:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """The copies of one partition, as intended; the membership in the partition's log wins."""
+    """The copies of one partition, as intended; the membership in the partition's log wins.
+
+    `replicas`: who is there by the membership that was last confirmed. `target`: who is to be there in their place;
+    empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
+    membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
+    yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
+    before it acts on that version confirms nothing.
+    """
 
     number: int
     replicas: tuple[Replica, ...]
     preferred_leader: NodeId = NodeId(0)
+    target: tuple[Replica, ...] = ()
+    abandoned: tuple[Replica, ...] = ()
+    removed: tuple[Replica, ...] = ()
+    since: int = 0
+
+    @property
+    def running(self) -> tuple[Replica, ...]:
+        """All that have to run, each once: a membership may name any of them."""
+        return tuple({item.replica: item for item in (*self.abandoned, *self.target, *self.replicas)}.values())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +145,16 @@ class NodeState(Enum):
 
     ALIVE = "alive"
     DEAD = "dead"
+    ADDED = "added"
+    """It has an id and addresses, and has not registered yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """A node that has registered."""
+    """A node that has registered, or is expected to.
+
+    `draining`: it is to hold nothing, so that it can be removed. `replaced_by`: that node gets what it holds (0: any).
+    """
 
     node: NodeId
     client_address: str
@@ -141,11 +162,21 @@ class Node:
     state: NodeState = NodeState.ALIVE
     version: str = ""
     rack: str = ""
+    draining: bool = False
+    replaced_by: NodeId = NodeId(0)
+
+    @property
+    def usable(self) -> bool:
+        """Whether replicas may be put there."""
+        return self.state is NodeState.ALIVE and not self.draining
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
-    """What one version changed. `deleted` are topics gone for good, `removed` the names of apps that are gone."""
+    """What one version changed.
+
+    `deleted` are topics gone for good, `removed` the names of apps that are gone, `gone` nodes whose ids never return.
+    """
 
     version: int
     topics: tuple[Topic, ...] = ()
@@ -153,7 +184,26 @@ class Delta:
     nodes: tuple[Node, ...] = ()
     apps: tuple[App, ...] = ()
     removed: tuple[str, ...] = ()
+    gone: tuple[NodeId, ...] = ()
     resync: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedMembership:
+    """What a leader says of its partition's committed membership, which is the entry at `index` (0: the log's first).
+
+    `term`: the leader's. `joint`: it is on its way to another one, be it that this one is joint, or that a later one is
+    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the last target
+    (`cluster.broker.requests.Reassign`) that the leader acts on.
+    """
+
+    index: Index
+    term: Term
+    voters: tuple[ReplicaId, ...]
+    learners: tuple[ReplicaId, ...] = ()
+    joint: bool = False
+    behind_bytes: int = 0
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +211,9 @@ class Report:
     """What a node tells all others, when it changed and in full when a link comes up.
 
     `leaders`: partitions that the node leads, with the term; `initialised`: replicas whose logs now exist;
-    `lost`: replicas recorded as initialised whose disk is empty or lost its vote.
+    `lost`: replicas recorded as initialised whose disk is empty or lost its vote; `memberships`: of partitions that the
+    node leads; `dropped`: replicas of `Placement.removed` whose files are gone; `unknown`: how many directories of
+    replicas the node has set aside, since nobody has assigned them.
     """
 
     node: NodeId
@@ -170,4 +222,7 @@ class Report:
     resigned: tuple[PartitionId, ...] = ()
     initialised: tuple[ReplicaId, ...] = ()
     lost: tuple[ReplicaId, ...] = ()
+    memberships: Mapping[PartitionId, ReportedMembership] = field(default_factory=dict)
+    dropped: tuple[ReplicaId, ...] = ()
+    unknown: int = 0
     full: bool = False

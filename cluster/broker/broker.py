@@ -20,6 +20,7 @@ from functools import partial
 import structlog
 
 from cluster.actor import Supervisor
+from cluster.broker.catch_up import CatchUp
 from cluster.broker.compaction.compactor import Compactor
 from cluster.broker.directory import Directory
 from cluster.broker.leaders import LeaderTable
@@ -73,10 +74,8 @@ class Broker:
         self._report_due = asyncio.Event()
         self.reports.on_change = self._report_due.set
         self._deltas: asyncio.Queue[Delta] = asyncio.Queue()
-        self._cluster = cluster
-        self._world = world
-        self._supervisor = supervisor
-        self._tell_all = tell_all
+        self._cluster, self._world = cluster, world
+        self._supervisor, self._tell_all = supervisor, tell_all
         self._log_options = log
         self._options = options
         self._replica_class = replica_class
@@ -85,6 +84,8 @@ class Broker:
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
         """Told when the commit, or who leads, has changed in a partition that folds into a state."""
+        self.on_membership: list[Callable[[Replica], None]] = []
+        """Told by a leader when its partition's committed membership, or how far its learners are, has changed."""
         self.on_deleted: list[Callable[[TopicId], Awaitable[None]]] = []
         """Told of a topic that is gone for good; its replicas' files go when they have let go of them."""
         self.on_metadata: list[Callable[[], None]] = []
@@ -102,11 +103,12 @@ class Broker:
             is_up=self._up.__contains__,
             pulse=self._pulse,
             on_folded=self._on_folded,
+            on_membership=self._on_membership,
+            catch_up=CatchUp(bytes_per_s_max=options.catch_up_bytes_per_s_max, tick_s=options.tick_s),
             producer_lives=self.directory.is_task_producer,
             raft=raft,
             broker=options,
         )
-
         self._compactor = Compactor(running=self.running, disk=world.disk, options=options, log=log)
 
     # --- from the node
@@ -122,12 +124,12 @@ class Broker:
         """The controller decided something."""
         self._deltas.put_nowait(delta)
 
-    def on_peer_message(self, envelope: ReplicaEnvelope) -> None:
+    def on_peer_message(self, envelope: ReplicaEnvelope, node: NodeId) -> None:
         """A Raft message for a replica here. A full mailbox loses it, as a network would: Raft sends it again."""
         running = self.running.get(envelope.partition)
         if running is not None:
             try:
-                running.ref.tell_nowait(FromPeer(envelope))
+                running.ref.tell_nowait(FromPeer(envelope, node))
             except Overloaded:
                 log_event.warning("mailbox_full", partition=str(envelope.partition))
 
@@ -183,6 +185,10 @@ class Broker:
                 )
                 self.leaders.note(partition, node, raft.term)
         self._leader_changed.set()
+
+    def _on_membership(self, replica: Replica) -> None:
+        for listener in self.on_membership:
+            listener(replica)
 
     def _on_folded(self, replica: Replica) -> None:
         for listener in self.on_folded:

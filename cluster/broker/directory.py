@@ -41,6 +41,8 @@ class Directory:
             self.by_name[topic.name] = topic
         for node in delta.nodes:
             self.nodes[node.node] = node
+        for gone_node in delta.gone:
+            self.nodes.pop(gone_node, None)
         if delta.resync or delta.apps or delta.removed:
             self._apply_apps(delta)
         self.version = delta.version

@@ -20,6 +20,8 @@ from cluster.broker.barriers import Barriers
 from cluster.broker.commanding import Commanding
 from cluster.broker.compaction.compacting import Compacting
 from cluster.broker.expiry import Expiry
+from cluster.broker.membership import Changing
+from cluster.broker.peers import Peers
 from cluster.broker.readers import Readers
 from cluster.broker.requests import (
     AllowVote,
@@ -32,6 +34,7 @@ from cluster.broker.requests import (
     Persisted,
     Publish,
     ReadBarrier,
+    Reassign,
     Request,
     SegmentsRewritten,
     Tick,
@@ -44,12 +47,12 @@ from cluster.errors import NotLeader, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.holes import encode_tombstone_limit
 from cluster.log import Log
 from cluster.log.fold import encode_expired, encode_trim
-from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, TimeoutNow
+from cluster.membership import Membership, encode_membership
+from cluster.messages import InstallFold
 from cluster.metadata import TopicConfig
-from cluster.raft import Ready
-from cluster.records import Entry, EntryKind
+from cluster.raft import Raft, Ready
+from cluster.records import EntryKind
 from cluster.types import Index, NodeId, PartitionId, ReplicaId, Ticket
-from cluster.wire.peer import ReplicaEnvelope
 
 log_event = structlog.get_logger()
 
@@ -75,22 +78,9 @@ class Replica(Actor):
         self.due_tick: float = 0
         """The broker's tick at which this replica wants a turn, if nothing else gives it one before."""
         self._recovering = log.recovered.recovering
-        self._nodes = {member.replica: member.node for member in log.fold.membership.voters}
-        self.raft = around.raft_class(
-            me=me,
-            membership=log.fold.membership,
-            vote=log.vote,
-            log=log.state(),
-            options=around.raft,
-            draw_election_ticks=lambda: around.random.randint(
-                around.raft.election_ticks_min, around.raft.election_ticks_max
-            ),
-            may_vote=may_vote,
-            recovering=log.recovered.recovering,
-            owes=log.recovered.owes,
-            doubts=log.recovered.doubts,
-        )
-        self._look_who_is_away()
+        self.raft = _core(me, log, around, may_vote=may_vote)
+        self.peers = Peers(partition=partition, me=me, raft=self.raft, log=log, storing=self._storing, around=around)
+        self.peers.look_who_is_away()
         self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s), around.producer_lives)
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
@@ -107,7 +97,6 @@ class Replica(Actor):
             propose=lambda offset: self._propose(EntryKind.TRIM_TO, encode_trim(offset)),
             not_leader=self.not_leader,
         )
-
         self.compacting = Compacting(
             raft=self.raft,
             log=log,
@@ -117,6 +106,15 @@ class Replica(Actor):
             propose=lambda upto: self._propose(EntryKind.DROP_TOMBSTONES, encode_tombstone_limit(upto)),
         )
         self._commanding = Commanding(raft=self.raft, log=log, clock=around.clock, not_leader=self.not_leader)
+        self.changing = Changing(
+            me=me,
+            raft=self.raft,
+            log=log,
+            options=around.broker,
+            hand_over_ticks=around.raft.election_ticks_max,
+            propose=self._propose_membership,
+            told=lambda: around.on_membership(self),
+        )
 
     def configure(self, config: TopicConfig) -> None:
         """The topic's settings are these now."""
@@ -128,7 +126,7 @@ class Replica(Actor):
     @property
     def leader_node(self) -> NodeId | None:
         """Where the leader is, if one is known."""
-        return self._nodes.get(self.raft.leader) if self.raft.leader is not None else None
+        return self.peers.node_of(self.raft.leader)
 
     async def wait_room(self) -> None:
         """Return when a publisher may hand over more: what is uncommitted is bounded."""
@@ -137,7 +135,7 @@ class Replica(Actor):
 
     def has_member_on(self, node: NodeId) -> bool:
         """Whether another replica of this partition is on `node`."""
-        return node in self._nodes.values()
+        return node in self.peers.nodes().values()
 
     def not_leader(self) -> NotLeader:
         """The refusal that names who leads, if that is known."""
@@ -171,6 +169,8 @@ class Replica(Actor):
             self._around.writer.submit(self.log, lambda _: None)
         self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
         self.due_tick = min(self.due_tick, self.trimming.due())
+        if self._feeds_learners() and self.raft.catch_up_bytes <= 0:
+            self.due_tick = self._ticked + 1
 
     def _take_in(self, proposal: Publish | Command) -> None:
         if isinstance(proposal, Publish):
@@ -189,6 +189,7 @@ class Replica(Actor):
         if quiet:
             self._propose(EntryKind.EXPIRE_PRODUCERS, encode_expired(quiet))
         self.trimming.look(self._around.pulse.ticks)
+        self.changing.look(self._around.pulse.ticks)
         if self.log.last_index != last:
             self._carry_out()
 
@@ -200,6 +201,12 @@ class Replica(Actor):
         self._storing.store([self._storing.control(kind, header.index, header.term, content)])
         return header.index
 
+    def _propose_membership(self, membership: Membership) -> None:
+        content = encode_membership(membership)
+        header = self.raft.propose_membership(membership, len(content))
+        if header is not None:
+            self._storing.store([self._storing.control(EntryKind.MEMBERSHIP, header.index, header.term, content)])
+
     def _feel_pulse(self) -> None:
         """Time has passed since the last turn: all of it, before anything that arrived meanwhile."""
         pulse = self._around.pulse
@@ -210,13 +217,7 @@ class Replica(Actor):
             self.raft.tick()
         if self._links_seen != pulse.links:
             self._links_seen = pulse.links
-            self._look_who_is_away()
-
-    def _look_who_is_away(self) -> None:
-        is_up = self._around.is_up
-        self.raft.set_away(
-            frozenset(replica for replica, node in self._nodes.items() if replica != self.me and not is_up(node))
-        )
+            self.peers.look_who_is_away()
 
     async def on_stop(self) -> None:
         """Nobody is left waiting."""
@@ -242,8 +243,8 @@ class Replica(Actor):
 
     def _admit(self, message: Request) -> None:
         match message:
-            case FromPeer(envelope):
-                self._admit_peer(envelope)
+            case FromPeer(envelope, node):
+                self.peers.admit(envelope, node)
             case Persisted(ticket, error):
                 if error is None:
                     self.raft.persisted(ticket)
@@ -270,49 +271,21 @@ class Replica(Actor):
             case AllowVote(soon):
                 self.raft.allow_vote(soon=soon)
             case TransferLeadership(node):
-                for replica, home in self._nodes.items():
-                    if home == node and replica != self.me and self.raft.is_leader:
+                for replica, home in self.peers.nodes().items():
+                    if home == node and replica in self.raft.voters:
                         self.raft.transfer(replica)
+            case Reassign():
+                self.changing.wish(message)
             case _:
                 raise AssertionError(f"not a request of a replica: {message}")
-
-    def _admit_peer(self, envelope: ReplicaEnvelope) -> None:
-        message = envelope.message
-        if message.to != self.me or message.sender not in self._nodes:
-            return  # for a replica that was here before, or from one that is no member
-        if isinstance(message, TimeoutNow) and self.log.full:
-            return
-        no_room = self.log.full or self.log.pending.bytes > self._around.broker.uncommitted_bytes_max
-        if isinstance(message, AppendEntries) and message.entries and no_room:
-            return  # as if it were lost: the leader sends it again
-        damaged = self._storing.arrived(envelope, self.raft)
-        if damaged is not None:
-            log_event.warning("append_damaged", partition=str(self.partition), index=damaged)
-            return
-        known = self.raft.match(message.sender)
-        self.raft.step(message)
-        if isinstance(message, AppendReply) and self.raft.is_leader and self.raft.match(message.sender) < known:
-            self._tell_forgotten(message, known)
-
-    def _tell_forgotten(self, message: AppendReply, known: Index) -> None:
-        """A follower is without what it had acknowledged: it recovers from damage, or its disk's syncs do nothing."""
-        log_event.error(
-            "follower_forgot",
-            partition=str(self.partition),
-            replica=message.sender,
-            node=self._nodes[message.sender],
-            acknowledged=known,
-            has=self.raft.match(message.sender),
-            recovering=message.recovering,
-        )
 
     # --- what the core asks for
 
     def _carry_out(self) -> None:
         while (ready := self._ready()) is not None:
             self._write(ready)
-            self._send(ready.messages)
-            self._send(ready.promises)
+            self.peers.send(ready.messages)
+            self.peers.send(ready.promises)
             self._publish(ready)
         if self._recovering and not self.raft.recovering:
             self._recovering = False
@@ -322,7 +295,16 @@ class Replica(Actor):
 
     def _ready(self) -> Ready | None:
         self.raft.floor = self.log.fold.tombstones_upto
-        return self.raft.ready()
+        if not self._feeds_learners():
+            return self.raft.ready()
+        catch_up = self._around.catch_up
+        self.raft.catch_up_bytes = left = catch_up.left(self._around.pulse.ticks)
+        ready = self.raft.ready()
+        catch_up.spend(left - self.raft.catch_up_bytes)
+        return ready
+
+    def _feeds_learners(self) -> bool:
+        return self.raft.is_leader and bool(self.raft.membership.learners)
 
     def _write(self, ready: Ready) -> None:
         """Bring log and vote to where the core is, in memory at once, on disk by the writer's next group."""
@@ -341,46 +323,17 @@ class Replica(Actor):
         self._submit(ready.ticket)
 
     def _install(self, fold: InstallFold) -> None:
-        self._tell_reinstalled("follower", self.me, fold)
+        self.peers.tell_reinstalled("follower", self.me, fold)
         self._recovering = self._recovering or self.raft.recovering
         self._storing.install(fold, self.raft)
         self.compacting.begin_anew()
         self.readers.begin_anew()
-        self._nodes = {member.replica: member.node for member in self.log.fold.membership.voters}
-        self.raft.set_membership(self.log.fold.membership)
-
-    def _tell_reinstalled(self, side: str, replica: ReplicaId, fold: InstallFold) -> None:
-        log_event.warning(
-            "follower_reinstalled",
-            side=side,
-            partition=str(self.partition),
-            replica=replica,
-            upto=fold.index,
-            below_floor=fold.beginning > 0,
-        )
 
     def _submit(self, ticket: Ticket) -> None:
         def done(error: RiverrunError | None) -> None:
             self.post(Persisted(ticket, error))
 
         self._around.writer.submit(self.log, done)
-
-    def _send(self, messages: Sequence[RaftMessage]) -> None:
-        for message in messages:
-            node = self._nodes.get(message.to)
-            if node is None:
-                continue
-            entries: tuple[Entry, ...] = ()
-            fold = b""
-            if isinstance(message, AppendEntries) and message.entries:
-                first, last = message.entries[0].index, message.entries[-1].index
-                entries = tuple(self.log.entries(first, last=last, bytes_max=1 << 62, count_max=len(message.entries)))
-            elif isinstance(message, InstallFold):
-                fold = self.log.fold_at_start()[2]
-                self._tell_reinstalled("leader", message.to, message)
-            self._around.send(
-                node, ReplicaEnvelope(partition=self.partition, message=message, entries=entries, fold=fold)
-            )
 
     def _publish(self, ready: Ready) -> None:
         if ready.role is not None:
@@ -397,3 +350,20 @@ class Replica(Actor):
             self._around.on_folded(self)
         self._barriers.confirmed(ready.barriers)
         self._barriers.failed(ready.failed_barriers, self.not_leader())
+
+
+def _core(me: ReplicaId, log: Log, around: Surroundings, *, may_vote: bool) -> Raft:
+    """The Raft core of an opened log."""
+    options, random = around.raft, around.random
+    return around.raft_class(
+        me=me,
+        membership=log.fold.membership,
+        vote=log.vote,
+        log=log.state(),
+        options=options,
+        draw_election_ticks=lambda: random.randint(options.election_ticks_min, options.election_ticks_max),
+        may_vote=may_vote,
+        recovering=log.recovered.recovering,
+        owes=log.recovered.owes,
+        doubts=log.recovered.doubts,
+    )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from cluster.metadata import Report
+from cluster.metadata import Report, ReportedMembership
 from cluster.types import NodeId, PartitionId, ReplicaId, Term
 
 
@@ -16,6 +16,10 @@ class Reports:
         self._resigned: dict[PartitionId, None] = {}
         self._initialised: dict[ReplicaId, None] = {}
         self._lost: dict[ReplicaId, None] = {}
+        self._dropped: dict[ReplicaId, None] = {}
+        self._memberships: dict[PartitionId, ReportedMembership] = {}
+        self._changed: dict[PartitionId, ReportedMembership] = {}
+        self._unknown = 0
         self._full = True
         self.on_change: Callable[[], None] = lambda: None
 
@@ -30,6 +34,8 @@ class Reports:
         """The partition is not led from here any more."""
         if self._leading.pop(partition, None) is not None:
             self._new.pop(partition, None)
+            self._memberships.pop(partition, None)
+            self._changed.pop(partition, None)
             self._resigned[partition] = None
             self.on_change()
 
@@ -47,9 +53,31 @@ class Reports:
         """Whether it was reported as lost."""
         return replica in self._lost
 
+    def membership(self, partition: PartitionId, told: ReportedMembership) -> None:
+        """What a leader here says of its membership."""
+        if partition in self._leading and self._memberships.get(partition) != told:
+            self._memberships[partition] = self._changed[partition] = told
+            self.on_change()
+
+    def dropped(self, replica: ReplicaId) -> None:
+        """The replica had to go, and there are no files of it here."""
+        self._dropped[replica] = None
+        self.on_change()
+
+    def unknown(self, directories: int) -> None:
+        """So many directories of replicas are here that nobody has assigned."""
+        if self._unknown != directories:
+            self._unknown = directories
+            self.on_change()
+
     def recorded(self, replica: ReplicaId) -> None:
         """The controller knows: no need to say it again."""
         self._initialised.pop(replica, None)
+
+    def gone(self, replica: ReplicaId) -> None:
+        """The controller has no such replica any more: whatever was to be said of it."""
+        for waiting in (self._initialised, self._lost, self._dropped):
+            waiting.pop(replica, None)
 
     def want_full(self) -> None:
         """A link came up: the next report says everything."""
@@ -65,14 +93,18 @@ class Reports:
             resigned=() if self._full else tuple(self._resigned),
             initialised=tuple(self._initialised),
             lost=tuple(self._lost),
+            memberships=dict(self._memberships if self._full else self._changed),
+            dropped=tuple(self._dropped),
+            unknown=self._unknown,
             full=self._full,
         )
         self._full = False
         self._new.clear()
+        self._changed.clear()
         self._resigned.clear()
         return report
 
     @property
     def unrecorded(self) -> bool:
         """Whether something waits for the controller's record."""
-        return bool(self._initialised or self._lost)
+        return bool(self._initialised or self._lost or self._dropped)

@@ -6,9 +6,10 @@ from typing import Any
 
 from cluster.errors import RiverrunError
 from cluster.log import Segment
+from cluster.membership import Member
 from cluster.metadata import TopicConfig
 from cluster.records import Batch, Receipt
-from cluster.types import Durability, Index, NodeId, Offset, Ticket
+from cluster.types import Durability, Index, NodeId, Offset, ReplicaId, Ticket
 from cluster.wire.peer import ReplicaEnvelope
 
 
@@ -32,9 +33,10 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class FromPeer:
-    """A Raft message from another replica, with its content."""
+    """A Raft message from another replica, with its content, and the node that it came from."""
 
     envelope: ReplicaEnvelope
+    node: NodeId
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,19 @@ class TransferLeadership:
     node: NodeId
 
 
+@dataclass(frozen=True, slots=True)
+class Reassign:
+    """The controller would have exactly these belong to the partition; None: whoever does. Told to each replica of it.
+
+    `initialised`: those whose logs are recorded to exist, so that they may vote. `version`: of the metadata with which
+    that was decided; what the replica then says of its membership names it.
+    """
+
+    target: tuple[Member, ...] | None
+    initialised: frozenset[ReplicaId]
+    version: int = 0
+
+
 Request = (
     Publish
     | Command
@@ -125,4 +140,5 @@ Request = (
     | Compacted
     | AllowVote
     | TransferLeadership
+    | Reassign
 )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cluster.holes import piece, placed
 from cluster.log import Log
 from cluster.log.write import MarkRecovering
+from cluster.membership import encode_membership
 from cluster.messages import AppendEntries, EntryHeader, InstallFold
 from cluster.raft import Raft
 from cluster.records import Entry, EntryKind
@@ -83,9 +84,14 @@ class Storing:
                 self.store([placed(piece(entry, header.index, missing[-1].index), self._log.end_offset)])
 
     def _content(self, header: EntryHeader) -> Entry:
-        """One that nobody proposed or sent is a leader's no-op."""
+        """One that nobody proposed or sent is a leader's no-op, or the final membership after a joint one."""
         entry = self._incoming.get((header.index, header.term))
-        return entry if entry is not None else self.control(EntryKind.NO_OP, header.index, header.term)
+        if entry is not None:
+            return entry
+        if header.membership is not None:
+            content = encode_membership(header.membership)
+            return self.control(EntryKind.MEMBERSHIP, header.index, header.term, content)
+        return self.control(EntryKind.NO_OP, header.index, header.term)
 
     def truncate(self, index: Index) -> None:
         """The entry at `index` and all after it go."""

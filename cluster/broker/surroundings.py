@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cluster.broker.catch_up import CatchUp
 from cluster.broker.publishing import Publishing
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.log import Writer
@@ -37,6 +38,9 @@ class Surroundings:
     pulse: Pulse
     on_folded: "Callable[[Replica], None]"
     """The commit, or who leads, has changed in a partition that folds into a state."""
+    on_membership: "Callable[[Replica], None]"
+    """The committed membership of a partition that is led here, or how far its learners are, has changed noticeably."""
+    catch_up: CatchUp
     producer_lives: Callable[[ProducerId], bool]
     """Whether a producer must not be forgotten, however quiet it is."""
     raft: RaftOptions

@@ -6,6 +6,7 @@ answer in time is named, and keeps nobody waiting.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
@@ -47,10 +48,11 @@ class VerifyService:
             raise InvalidRequest(f"offsets begin at 0; there is no {request.offset}")
         topic = self._broker.directory.topic(request.topic)
         partition = self._broker.directory.partition(topic, request.partition)
-        replicas = sorted(topic.partitions[request.partition].replicas, key=lambda replica: replica.node)
+        replicas = self._replicas(partition, topic.partitions[request.partition].replicas)
         offset = Offset(request.offset)
+        running = self._broker.running.get(partition)
         if is_forwarded(call):
-            copies = [await self._own(partition, own, offset) for own in replicas if own.node == self._broker.me]
+            copies = [await self._own(partition, running.assigned, offset)] if running is not None else []
         else:
             copies = list(
                 await asyncio.gather(
@@ -63,6 +65,15 @@ class VerifyService:
                 )
             )
         return stream_pb2.VerifyResponse(copies=copies).SerializeToString()
+
+    def _replicas(self, partition: PartitionId, placed: Sequence[Assigned]) -> list[Assigned]:
+        """Those whose majority counts, by node: as the log says, if there is one here that knows."""
+        running = self._broker.running.get(partition)
+        if running is not None and not running.replica.raft.is_blank:
+            raft = running.replica.raft
+            members = {member.replica: member.node for member in raft.membership.everybody()}
+            placed = [Assigned(replica=replica, node=members[replica]) for replica in raft.counted]
+        return sorted(placed, key=lambda replica: replica.node)
 
     async def _of_another(self, assigned: Assigned, data: bytes, call: Call) -> stream_pb2.ReplicaCopy:
         copy = stream_pb2.ReplicaCopy(

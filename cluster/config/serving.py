@@ -27,6 +27,10 @@ class BrokerOptions:
     """A segment of a topic that keeps records for a time takes entries for at least so long."""
     lagging_bytes_max: int = 1024 * MIB
     """Where the topic does not say it: a follower that is further behind is not waited for before trimming."""
+    catch_up_bytes_per_s_max: int = 64 * MIB
+    """What a node sends to replicas that are being added, in all; those that vote are not slowed."""
+    catch_up_left_bytes_max: int = 1 * MIB
+    """A replica that is being added becomes a voter when it lacks no more than this."""
     compaction_check_s: float = 15.0
     """A node looks so often whether a partition of a compacted topic is to be compacted."""
     compaction_dirty_share_min: float = 0.5

@@ -7,18 +7,10 @@ it names in `replaces`: if that is not the one that is there now, somebody else 
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
-from cluster.controller.commands import DeployApp, DraftedStage, RemoveApp, SetPaused
+from cluster.controller.commands import DeployApp, DraftedStage, Refusal, RemoveApp, SetPaused
 from cluster.metadata import App, Stage, Topic
 from cluster.types import ProducerId, TopicId
-
-
-class Refusal(NamedTuple):
-    """Why nothing was done: an error's reason, and a sentence."""
-
-    reason: str
-    message: str
 
 
 def deployed(
@@ -41,6 +33,12 @@ def deployed(
             return Refusal(
                 "INVALID_REQUEST", f"the tasks of {draft.name!r} would write to app {taken[topic.id]!r}'s log"
             )
+        other = next(
+            (key for key, stage in known.items() if stage.topic == topic.id and key != (draft.name, draft.version)),
+            None,
+        )
+        if other is not None:
+            return Refusal("INVALID_REQUEST", f"the tasks of {draft.name!r} would write to the log of {other[0]!r}'s")
         if len(topic.partitions) != draft.tasks or (before is not None and before.tasks != draft.tasks):
             return Refusal("INVALID_REQUEST", f"{draft.name!r} has {len(topic.partitions)} tasks, not {draft.tasks}")
         producer = before.producer if before is not None else ProducerId(next_producer)

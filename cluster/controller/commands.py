@@ -4,6 +4,8 @@ A command travels in a `Proposal` with its proposer's name and number, so that o
 once. Decoding checks every field: bytes that are no proposal never enter the quorum's log.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from cluster.errors import InvalidRequest
@@ -25,6 +27,34 @@ class SetNodeState(msgspec.Struct, frozen=True, tag="node_state"):
 
     node: int
     alive: bool
+
+
+class AddNode(msgspec.Struct, frozen=True, tag="add_node"):
+    """A node is to come, at these addresses: it gets an id that nobody had."""
+
+    client_address: str
+    peer_address: str
+    rack: str = ""
+
+
+class DrainNode(msgspec.Struct, frozen=True, tag="drain"):
+    """A node is to hold nothing any more; `undo`: it may again, and what is on its way from it stays."""
+
+    node: int
+    undo: bool = False
+
+
+class ReplaceNode(msgspec.Struct, frozen=True, tag="replace"):
+    """What node `old` holds goes to node `new`; then `old` is removed."""
+
+    old: int
+    new: int
+
+
+class RemoveNode(msgspec.Struct, frozen=True, tag="remove_node"):
+    """A node that holds nothing is none of the cluster any more, for ever."""
+
+    node: int
 
 
 class CreateTopic(msgspec.Struct, frozen=True, tag="create_topic"):
@@ -54,6 +84,67 @@ class DeleteTopic(msgspec.Struct, frozen=True, tag="delete_topic"):
 
 class MarkInitialised(msgspec.Struct, frozen=True, tag="initialised"):
     """Logs that exist: these replicas may vote from now on."""
+
+    replicas: list[int]
+
+
+class SetReplicas(msgspec.Struct, frozen=True, tag="set_replicas"):
+    """A topic is to have so many copies of each partition; the plan brings it there."""
+
+    name: str
+    replicas: int
+
+
+class Reassign(msgspec.Struct, frozen=True, tag="reassign"):
+    """Somebody wants partitions of a topic, by number, on these nodes, the preferred leader first: all or none."""
+
+    topic: str
+    nodes: dict[int, list[int]]
+
+
+class CancelReassign(msgspec.Struct, frozen=True, tag="cancel_reassign"):
+    """What moves of these partitions (none named: of all) goes back to where it was."""
+
+    topic: str
+    partitions: list[int]
+
+
+class Move(msgspec.Struct, frozen=True):
+    """One partition's next target. `fresh`: of these nodes with new replicas, for the old ones are lost.
+
+    `since`: `Placement.since` as the plan saw it; if it is another one, nothing is done.
+    """
+
+    topic: bytes
+    number: int
+    nodes: list[int]
+    since: int
+    fresh: list[int] = []
+
+
+class MoveReplicas(msgspec.Struct, frozen=True, tag="move_replicas"):
+    """The plan's next moves."""
+
+    moves: list[Move]
+
+
+class PreferLeaders(msgspec.Struct, frozen=True, tag="prefer"):
+    """Partitions, as (topic, number, node), that are better led from there."""
+
+    leaders: list[tuple[bytes, int, int]]
+
+
+class FinishReassign(msgspec.Struct, frozen=True, tag="finish_reassign"):
+    """A leader's committed membership, which it told when it acted on that version, consists of these voters only."""
+
+    topic: bytes
+    number: int
+    voters: list[int]
+    version: int
+
+
+class Dropped(msgspec.Struct, frozen=True, tag="dropped"):
+    """The files of replicas that had to go are gone."""
 
     replicas: list[int]
 
@@ -116,10 +207,21 @@ class Barrier(msgspec.Struct, frozen=True, tag="barrier"):
 Command = (
     RegisterNode
     | SetNodeState
+    | AddNode
+    | DrainNode
+    | ReplaceNode
+    | RemoveNode
     | CreateTopic
     | AlterTopic
     | DeleteTopic
     | MarkInitialised
+    | SetReplicas
+    | Reassign
+    | CancelReassign
+    | MoveReplicas
+    | PreferLeaders
+    | FinishReassign
+    | Dropped
     | AllocateProducers
     | OpenProducer
     | DeployApp
@@ -127,6 +229,13 @@ Command = (
     | RemoveApp
     | Barrier
 )
+
+
+class Refusal(NamedTuple):
+    """Why nothing was done: an error's reason, and a sentence."""
+
+    reason: str
+    message: str
 
 
 class Proposal(msgspec.Struct, frozen=True, tag="v1"):

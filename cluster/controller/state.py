@@ -5,33 +5,47 @@ state and answers on every node. A proposal that was applied before is answered 
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
-import msgspec
-
-from cluster.controller import apps
+from cluster.controller import apps, moves, nodes, topics
 from cluster.controller.commands import (
+    AddNode,
     AllocateProducers,
     AlterTopic,
     Answer,
     Barrier,
+    CancelReassign,
     Command,
     CreateTopic,
     DeleteTopic,
     DeployApp,
+    DrainNode,
+    Dropped,
+    FinishReassign,
     MarkInitialised,
+    Move,
+    MoveReplicas,
     OpenProducer,
+    PreferLeaders,
     Proposal,
+    Reassign,
+    Refusal,
     RegisterNode,
     RemoveApp,
+    RemoveNode,
+    ReplaceNode,
     SetNodeState,
     SetPaused,
+    SetReplicas,
 )
-from cluster.metadata import CONFIG_NAMES, App, Delta, Node, NodeState, Placement, Replica, Topic, TopicConfig
-from cluster.types import NodeId, ReplicaId, TopicId
+from cluster.controller.snapshot import Plain, decode_state, encode_state
+from cluster.controller.table import TopicTable
+from cluster.metadata import App, Delta, Node, NodeState, Placement, Topic
+from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
-FORMAT = 1
 ANSWERS_KEPT_MAX = 4096
 """Answers remembered for proposals that come again; a proposer gives up long before so many others came."""
 
@@ -42,14 +56,34 @@ class MetadataState:
     def __init__(self) -> None:
         self.version = 0
         self.nodes: dict[NodeId, Node] = {}
-        self.topics: dict[TopicId, Topic] = {}
-        self.by_name: dict[str, TopicId] = {}
-        self.deleted: list[TopicId] = []
+        self.gone_nodes: list[NodeId] = []
+        self._table = TopicTable()
         self.producers: dict[str, tuple[int, int]] = {}
         self.apps: dict[str, App] = {}
         self.next_replica = 1
         self.next_producer = 1
+        self.next_node = 1
         self._answers: OrderedDict[tuple[bytes, int], Answer] = OrderedDict()
+
+    @property
+    def topics(self) -> dict[TopicId, Topic]:
+        """By id."""
+        return self._table.topics
+
+    @property
+    def by_name(self) -> dict[str, TopicId]:
+        """The topic that has a name now."""
+        return self._table.by_name
+
+    @property
+    def moving(self) -> Collection[PartitionId]:
+        """The partitions that have a target."""
+        return self._table.moving.keys()
+
+    @property
+    def removing(self) -> Mapping[TopicId, frozenset[ReplicaId]]:
+        """What is to be dropped, of each topic that has any."""
+        return self._table.removing
 
     def apply(self, proposal: Proposal) -> tuple[Answer, Delta | None]:
         """One command further; the delta if metadata changed."""
@@ -68,40 +102,15 @@ class MetadataState:
         return Delta(
             version=self.version,
             topics=tuple(self.topics.values()),
-            deleted=tuple(self.deleted),
+            deleted=tuple(self._table.deleted),
             nodes=tuple(self.nodes.values()),
             apps=tuple(self.apps.values()),
+            gone=tuple(self.gone_nodes),
             resync=True,
         )
 
     def _apply(self, command: Command) -> tuple[Answer, Delta | None]:
-        match command:
-            case RegisterNode():
-                return self._register(command)
-            case SetNodeState(node=node, alive=alive):
-                return self._set_state(NodeId(node), NodeState.ALIVE if alive else NodeState.DEAD)
-            case CreateTopic():
-                return self._create(command)
-            case AlterTopic():
-                return self._alter(command)
-            case DeleteTopic(name=name):
-                return self._delete(name)
-            case MarkInitialised(replicas=replicas):
-                return self._initialised({ReplicaId(replica) for replica in replicas})
-            case AllocateProducers(count=count):
-                first = self.next_producer
-                self.next_producer += max(count, 1)
-                return self._done([first, self.next_producer]), None
-            case OpenProducer(name=name):
-                return self._open_producer(name), None
-            case DeployApp():
-                return self._deploy(command)
-            case SetPaused():
-                return self._set_paused(command)
-            case RemoveApp():
-                return self._remove(command)
-            case Barrier():
-                return self._done([]), None
+        return self._handlers[type(command)](self, command)
 
     def _done(self, numbers: list[int], topic: bytes = b"") -> Answer:
         return Answer(version=self.version, numbers=numbers, topic=topic)
@@ -117,126 +126,179 @@ class MetadataState:
         nodes: tuple[Node, ...] = (),
         changed: tuple[App, ...] = (),
         removed: tuple[str, ...] = (),
+        gone: tuple[NodeId, ...] = (),
+        numbers: list[int] | None = None,
         about: bytes = b"",
     ) -> tuple[Answer, Delta]:
         self.version += 1
-        return self._done([], about), Delta(
-            version=self.version, topics=topics, deleted=deleted, nodes=nodes, apps=changed, removed=removed
+        return self._done(numbers or [], about), Delta(
+            version=self.version, topics=topics, deleted=deleted, nodes=nodes, apps=changed, removed=removed, gone=gone
         )
+
+    # --- nodes
+
+    def _put_node(
+        self, node: Node | Refusal, numbers: list[int] | None = None, more: tuple[Topic, ...] = ()
+    ) -> tuple[Answer, Delta | None]:
+        if isinstance(node, Refusal):
+            return self._refused(*node)
+        if self.nodes.get(node.node) == node and not more:
+            return self._done(numbers or []), None
+        self.nodes[node.node] = node
+        self.next_node = max(self.next_node, node.node + 1)
+        return self._changed(nodes=(node,), topics=more, numbers=numbers)
 
     def _register(self, command: RegisterNode) -> tuple[Answer, Delta | None]:
-        node = Node(
-            node=NodeId(command.node),
-            client_address=command.client_address,
-            peer_address=command.peer_address,
-            version=command.version,
-            rack=command.rack,
-        )
-        if self.nodes.get(node.node) == node:
-            return self._done([]), None
-        self.nodes[node.node] = node
-        return self._changed(nodes=(node,))
+        return self._put_node(nodes.registered(self.nodes, self.gone_nodes, command))
 
-    def _set_state(self, node: NodeId, state: NodeState) -> tuple[Answer, Delta | None]:
-        known = self.nodes.get(node)
-        if known is None or known.state is state:
+    def _set_state(self, command: SetNodeState) -> tuple[Answer, Delta | None]:
+        known, state = self.nodes.get(NodeId(command.node)), NodeState.ALIVE if command.alive else NodeState.DEAD
+        if known is None or known.state is NodeState.ADDED:
             return self._done([]), None
-        changed = self.nodes[node] = _with_state(known, state)
-        return self._changed(nodes=(changed,))
+        return self._put_node(replace(known, state=state))
 
-    def _create(self, command: CreateTopic) -> tuple[Answer, Delta | None]:
-        existing = self.by_name.get(command.name)
-        if existing is not None:
-            topic = self.topics[existing]
-            same = (len(topic.partitions), topic.replicas) == (len(command.placements), command.replicas)
-            same_kept = command.config in {TopicConfig(), topic.config}
-            if command.if_absent and same and same_kept:
-                return self._done([], existing), None
-            return self._refused(
-                "TOPIC_EXISTS",
-                f"a topic {command.name!r} exists already, with {len(topic.partitions)} partitions and "
-                f"{topic.replicas} replicas" + ("" if same_kept or not same else ", but keeps records differently"),
-            )
-        if not all(command.placements):  # whoever asked believed that it is there
-            return self._refused("UNAVAILABLE", f"the topic {command.name!r} was deleted just now; try again")
-        if TopicId(command.id) in self.topics:
-            return self._refused("UNAVAILABLE", "another topic has that id")
-        if objection := command.config.objection():
-            return self._refused("INVALID_REQUEST", objection)
-        unknown = {node for nodes in command.placements for node in nodes} - set(self.nodes)
-        if unknown:
-            return self._refused("UNAVAILABLE", f"nodes {sorted(unknown)} are not known")
-        placements = []
-        for number, nodes in enumerate(command.placements):
-            replicas = tuple(
-                Replica(replica=ReplicaId(self.next_replica + place), node=NodeId(node))
-                for place, node in enumerate(nodes)
-            )
-            self.next_replica += len(nodes)
-            placements.append(Placement(number=number, replicas=replicas, preferred_leader=NodeId(nodes[0])))
-        topic = Topic(
-            name=command.name,
-            id=TopicId(command.id),
-            partitions=tuple(placements),
-            replicas=command.replicas,
-            config=command.config,
-        )
-        self.topics[topic.id] = topic
-        self.by_name[topic.name] = topic.id
+    def _add(self, command: AddNode) -> tuple[Answer, Delta | None]:
+        node = nodes.added(self.nodes, self.next_node, command)
+        return self._put_node(node, [] if isinstance(node, Refusal) else [node.node])
+
+    def _drain(self, command: DrainNode) -> tuple[Answer, Delta | None]:
+        node = nodes.drained(self.nodes, self.topics, command)
+        back: tuple[Topic, ...] = ()
+        if command.undo and not isinstance(node, Refusal):
+            back = self._table.change_all(partial(self._back_to, node.node))
+        return self._put_node(node, more=back)
+
+    def _back_to(self, node: NodeId, placement: Placement) -> Placement:
+        leaving = {item.node for item in placement.replicas} - {item.node for item in placement.target}
+        return moves.cancelled(placement, version=self.version + 1) if node in leaving else placement
+
+    def _replace(self, command: ReplaceNode) -> tuple[Answer, Delta | None]:
+        return self._put_node(nodes.replaced(self.nodes, self.topics, command))
+
+    def _remove_node(self, command: RemoveNode) -> tuple[Answer, Delta | None]:
+        node = nodes.removable(self.nodes, self.topics, command)
+        if isinstance(node, Refusal):
+            return self._refused(*node)
+        del self.nodes[node.node]
+        self.gone_nodes.append(node.node)
+        cleared = self._table.change_all(lambda placement: moves.without_removed(placement, (), self.nodes))
+        return self._changed(topics=cleared, gone=(node.node,))
+
+    # --- topics
+
+    def _put_topic(self, topic: Topic | Refusal) -> tuple[Answer, Delta | None]:
+        if isinstance(topic, Refusal):
+            return self._refused(*topic)
+        if self.topics.get(topic.id) == topic:
+            return self._done([], topic.id), None
+        self._table.put(topic)
         return self._changed(topics=(topic,), about=topic.id)
 
+    def _create(self, command: CreateTopic) -> tuple[Answer, Delta | None]:
+        existing = self._table.named(command.name)
+        topic = topics.created(existing, command, self.topics, self.nodes, self.next_replica)
+        if existing is None and not isinstance(topic, Refusal):
+            self.next_replica += sum(len(placement.replicas) for placement in topic.partitions)
+        return self._put_topic(topic)
+
     def _alter(self, command: AlterTopic) -> tuple[Answer, Delta | None]:
-        topic_id = self.by_name.get(command.name)
-        if topic_id is None:
-            return self._refused("UNKNOWN_TOPIC", f"there is no topic {command.name!r}")
-        unknown = sorted(set(command.unset) - set(CONFIG_NAMES))
-        if unknown:
-            return self._refused("INVALID_REQUEST", f"a topic has no setting {unknown[0]!r} that could be unset")
-        both = [name for name in command.unset if getattr(command.config, name) is not None]
-        if both:
-            return self._refused("INVALID_REQUEST", f"{both[0]} is to be set and unset at once")
-        topic = self.topics[topic_id]
-        config = topic.config.altered(command.config, command.unset)
-        if objection := config.objection():
-            return self._refused("INVALID_REQUEST", objection)
-        if config == topic.config:
-            return self._done([], topic_id), None
-        changed = self.topics[topic_id] = replace(topic, config=config)
-        return self._changed(topics=(changed,), about=topic_id)
+        return self._put_topic(topics.altered(self._table.named(command.name), command))
 
-    def _delete(self, name: str) -> tuple[Answer, Delta | None]:
-        topic_id = self.by_name.pop(name, None)
-        if topic_id is None:
-            return self._refused("UNKNOWN_TOPIC", f"there is no topic {name!r}")
-        del self.topics[topic_id]
-        self.deleted.append(topic_id)
-        return self._changed(deleted=(topic_id,))
+    def _set_replicas(self, command: SetReplicas) -> tuple[Answer, Delta | None]:
+        return self._put_topic(topics.resized(self._table.named(command.name), command, self.nodes))
 
-    def _initialised(self, replicas: set[ReplicaId]) -> tuple[Answer, Delta | None]:
-        changed = []
-        for topic in list(self.topics.values()):
-            partitions = tuple(_mark(placement, replicas) for placement in topic.partitions)
-            if partitions != topic.partitions:
-                self.topics[topic.id] = replace(topic, partitions=partitions)
-                changed.append(self.topics[topic.id])
-        return self._changed(topics=tuple(changed)) if changed else (self._done([]), None)
+    def _delete(self, command: DeleteTopic) -> tuple[Answer, Delta | None]:
+        topic = self._table.named(command.name)
+        if topic is None:
+            return self._refused(*topics.no_topic(command.name))
+        self._table.pop(topic.id)
+        return self._changed(deleted=(topic.id,))
 
-    def _open_producer(self, name: str) -> Answer:
-        known = self.producers.get(name)
+    # --- placements
+
+    def _placed(self, changed: tuple[Topic, ...]) -> tuple[Answer, Delta | None]:
+        return self._changed(topics=changed) if changed else (self._done([]), None)
+
+    def _initialised(self, command: MarkInitialised) -> tuple[Answer, Delta | None]:
+        replicas = {ReplicaId(replica) for replica in command.replicas}
+        return self._placed(self._table.change_all(lambda placement: moves.marked(placement, replicas)))
+
+    def _dropped(self, command: Dropped) -> tuple[Answer, Delta | None]:
+        replicas = {ReplicaId(replica) for replica in command.replicas}
+        return self._placed(
+            self._table.change_all(lambda placement: moves.without_removed(placement, replicas, self.nodes))
+        )
+
+    def _reassign(self, command: Reassign) -> tuple[Answer, Delta | None]:
+        topic = self._table.named(command.topic)
+        if topic is None:
+            return self._refused(*topics.no_topic(command.topic))
+        wished = moves.wished(
+            topic, command.nodes, self.nodes, version=self.version + 1, next_replica=self.next_replica
+        )
+        if isinstance(wished, Refusal):
+            return self._refused(*wished)
+        topic, self.next_replica = wished
+        return self._put_topic(topic)
+
+    def _cancel(self, command: CancelReassign) -> tuple[Answer, Delta | None]:
+        topic = self._table.named(command.topic)
+        if topic is None:
+            return self._refused(*topics.no_topic(command.topic))
+        back = moves.taken_back(topic, command.partitions, self.nodes, version=self.version + 1)
+        return self._put_topic(back)
+
+    def _move(self, command: MoveReplicas) -> tuple[Answer, Delta | None]:
+        def aim(move: Move, placement: Placement) -> Placement:
+            if move.since != placement.since or not moves.aimable(placement, move, self.nodes):
+                return placement
+            after = moves.targeted(
+                placement, move.nodes, version=self.version + 1, next_replica=self.next_replica, fresh=move.fresh
+            )
+            self.next_replica += moves.minted(placement, after)
+            return after
+
+        return self._placed(
+            self._table.change_some((move.topic, move.number, partial(aim, move)) for move in command.moves)
+        )
+
+    def _prefer(self, command: PreferLeaders) -> tuple[Answer, Delta | None]:
+        changes = (
+            (topic, number, partial(moves.preferring, node=NodeId(node))) for topic, number, node in command.leaders
+        )
+        return self._placed(self._table.change_some(changes))
+
+    def _finish(self, command: FinishReassign) -> tuple[Answer, Delta | None]:
+        change = partial(moves.finished, command=command, nodes=self.nodes)
+        return self._placed(self._table.change_some([(command.topic, command.number, change)]))
+
+    # --- producers
+
+    def _allocate(self, command: AllocateProducers) -> tuple[Answer, None]:
+        first = self.next_producer
+        self.next_producer += max(command.count, 1)
+        return self._done([first, self.next_producer]), None
+
+    def _barrier(self, command: Barrier) -> tuple[Answer, None]:
+        del command
+        return self._done([]), None
+
+    def _open_producer(self, command: OpenProducer) -> tuple[Answer, None]:
+        known = self.producers.get(command.name)
         if known is None:
             known = (self.next_producer, -1)
             self.next_producer += 1
         producer, epoch = known[0], known[1] + 1
-        self.producers[name] = (producer, epoch)
-        return self._done([producer, epoch])
+        self.producers[command.name] = (producer, epoch)
+        return self._done([producer, epoch]), None
 
     # --- apps
 
     def _deploy(self, command: DeployApp) -> tuple[Answer, Delta | None]:
         known = self.apps.get(command.name)
         app = apps.deployed(self.apps, command, self.topics, self.next_producer)
-        if isinstance(app, apps.Refusal):
-            return self._refused(app.reason, app.message)
+        if isinstance(app, Refusal):
+            return self._refused(*app)
         self.next_producer = max([self.next_producer, *(stage.producer + stage.tasks for stage in app.stages)])
         if app == known:
             return self._done([]), None
@@ -246,8 +308,8 @@ class MetadataState:
     def _set_paused(self, command: SetPaused) -> tuple[Answer, Delta | None]:
         known = self.apps.get(command.app)
         app = apps.paused(known, command)
-        if isinstance(app, apps.Refusal):
-            return self._refused(app.reason, app.message)
+        if isinstance(app, Refusal):
+            return self._refused(*app)
         if app == known:
             return self._done([]), None
         self.apps[app.name] = app
@@ -255,14 +317,13 @@ class MetadataState:
 
     def _remove(self, command: RemoveApp) -> tuple[Answer, Delta | None]:
         app = apps.without(self.apps.get(command.app), command)
-        if isinstance(app, apps.Refusal):
-            return self._refused(app.reason, app.message)
+        if isinstance(app, Refusal):
+            return self._refused(*app)
         before = {stage.topic for stage in self.apps[command.app].stages}
         gone = before - {stage.topic for stage in app.stages} | {TopicId(topic) for topic in command.topics}
         deleted = tuple(sorted(gone & set(self.topics)))
         for topic_id in deleted:
-            del self.by_name[self.topics.pop(topic_id).name]
-            self.deleted.append(topic_id)
+            self._table.pop(topic_id)
         if app.stages:
             self.apps[app.name] = app
             return self._changed(deleted=deleted, changed=(app,))
@@ -273,71 +334,57 @@ class MetadataState:
 
     def encode(self) -> bytes:
         """The whole state."""
-        return bytes(msgspec.msgpack.encode((FORMAT, self._plain())))
-
-    def _plain(self) -> dict[str, Any]:
-        return {
-            "version": self.version,
-            "nodes": list(self.nodes.values()),
-            "topics": list(self.topics.values()),
-            "deleted": self.deleted,
-            "producers": self.producers,
-            "apps": list(self.apps.values()),
-            "next_replica": self.next_replica,
-            "next_producer": self.next_producer,
-            "answers": [(client, number, answer) for (client, number), answer in self._answers.items()],
-        }
+        return encode_state(
+            Plain(
+                version=self.version,
+                nodes=list(self.nodes.values()),
+                topics=list(self.topics.values()),
+                deleted=list(self._table.deleted),
+                producers=self.producers,
+                apps=list(self.apps.values()),
+                next_replica=self.next_replica,
+                next_producer=self.next_producer,
+                next_node=self.next_node,
+                gone_nodes=list(self.gone_nodes),
+                answers=[(client, number, answer) for (client, number), answer in self._answers.items()],
+            )
+        )
 
     def restore(self, data: bytes) -> None:
         """Become what was encoded."""
-        version, plain = msgspec.msgpack.decode(data, type=tuple[int, _Plain])
-        assert version == FORMAT, f"a state of format {version}"
+        plain = decode_state(data)
         self.version = plain.version
         self.nodes = {node.node: node for node in plain.nodes}
-        self.topics = {topic.id: topic for topic in plain.topics}
-        self.by_name = {topic.name: topic.id for topic in plain.topics}
-        self.deleted = [TopicId(topic) for topic in plain.deleted]
+        self._table = TopicTable(plain.topics, map(TopicId, plain.deleted))
         self.producers = dict(plain.producers)
         self.apps = {app.name: app for app in plain.apps}
         self.next_replica, self.next_producer = plain.next_replica, plain.next_producer
+        self.next_node = max([plain.next_node, *(node + 1 for node in self.nodes)])
+        self.gone_nodes = [NodeId(node) for node in plain.gone_nodes]
         self._answers = OrderedDict(((client, number), answer) for client, number, answer in plain.answers)
 
-
-class _Plain(msgspec.Struct):
-    version: int
-    nodes: list[Node]
-    topics: list[Topic]
-    deleted: list[bytes]
-    producers: dict[str, tuple[int, int]]
-    next_replica: int
-    next_producer: int
-    answers: list[tuple[bytes, int, Answer]]
-    apps: list[App] = []
-
-
-def _with_state(node: Node, state: NodeState) -> Node:
-    return Node(
-        node=node.node,
-        client_address=node.client_address,
-        peer_address=node.peer_address,
-        state=state,
-        version=node.version,
-        rack=node.rack,
-    )
-
-
-def _mark(placement: Placement, initialised: set[ReplicaId]) -> Placement:
-    if all(replica.initialised or replica.replica not in initialised for replica in placement.replicas):
-        return placement
-    return Placement(
-        number=placement.number,
-        replicas=tuple(
-            Replica(
-                replica=replica.replica,
-                node=replica.node,
-                initialised=replica.initialised or replica.replica in initialised,
-            )
-            for replica in placement.replicas
-        ),
-        preferred_leader=placement.preferred_leader,
-    )
+    _handlers: ClassVar[dict[type, Callable[["MetadataState", Any], tuple[Answer, Delta | None]]]] = {
+        RegisterNode: _register,
+        SetNodeState: _set_state,
+        AddNode: _add,
+        DrainNode: _drain,
+        ReplaceNode: _replace,
+        RemoveNode: _remove_node,
+        CreateTopic: _create,
+        AlterTopic: _alter,
+        SetReplicas: _set_replicas,
+        DeleteTopic: _delete,
+        MarkInitialised: _initialised,
+        Dropped: _dropped,
+        Reassign: _reassign,
+        CancelReassign: _cancel,
+        MoveReplicas: _move,
+        PreferLeaders: _prefer,
+        FinishReassign: _finish,
+        AllocateProducers: _allocate,
+        OpenProducer: _open_producer,
+        DeployApp: _deploy,
+        SetPaused: _set_paused,
+        RemoveApp: _remove,
+        Barrier: _barrier,
+    }

@@ -19,9 +19,9 @@ import msgspec
 
 from cluster.errors import CorruptStorage
 from cluster.holes import tombstone_limit
-from cluster.raft.ready import Member, Membership
+from cluster.membership import Membership, decode_membership, membership_of, plain_membership
 from cluster.records import RECENT_BATCHES_MAX, Entry, EntryKind, RecentBatch
-from cluster.types import NO_INDEX, NO_TERM, Index, NodeId, Offset, ProducerId, ReplicaId, Term
+from cluster.types import NO_INDEX, NO_TERM, Index, Offset, ProducerId, Term
 
 FORMAT = 1
 NO_OFFSET = Offset(0)
@@ -59,6 +59,9 @@ class Fold:
     """The sum of all entries up to `index`."""
 
     membership: Membership
+    membership_index: Index = NO_INDEX
+    """The entry that says so, and its term; 0: the replica was made with it."""
+    membership_term: Term = NO_TERM
     index: Index = NO_INDEX
     term: Term = NO_TERM
     end_offset: Offset = NO_OFFSET
@@ -70,6 +73,8 @@ class Fold:
     """Tombstones at or below this index may be gone: whoever has not had them must not go on from there."""
     answer: Any = None
     """What the machine made of the newest command."""
+    memberships: list[tuple[Index, Membership]] = field(default_factory=list, compare=False)
+    """The entries that changed it since this fold began, oldest first; not encoded."""
     open_end: bool = field(default=False, compare=False)
     """The last entry is a hole, perhaps a piece that does not know where it ends: the next may begin further on."""
 
@@ -85,6 +90,8 @@ class Fold:
                 self._apply_batch(entry)
             case EntryKind.MEMBERSHIP:
                 self.membership = decode_membership(entry.control)
+                self.membership_index, self.membership_term = entry.index, entry.term
+                self.memberships.append((entry.index, self.membership))
             case EntryKind.TRIM_TO:
                 self.start_offset = max(self.start_offset, trim_offset(entry))
             case EntryKind.EXPIRE_PRODUCERS:
@@ -146,7 +153,7 @@ def encode_fold(fold: Fold) -> bytes:
     """Version, CRC32C, content."""
     content = msgspec.msgpack.encode(
         (
-            _plain_membership(fold.membership),
+            plain_membership(fold.membership),
             fold.index,
             fold.term,
             fold.end_offset,
@@ -162,6 +169,8 @@ def encode_fold(fold: Fold) -> bytes:
 def _plain_rest(fold: Fold) -> tuple[object, ...]:
     """What not every partition has, at the end."""
     machine = fold.machine.encode() if fold.machine is not None else b""
+    if fold.membership_index:
+        return machine, fold.tombstones_upto, fold.membership_index, fold.membership_term
     if fold.tombstones_upto:
         return machine, fold.tombstones_upto
     return (machine,) if fold.machine is not None else ()
@@ -172,9 +181,11 @@ def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
     content = data[5:]
     if len(data) < 5 or data[0] != FORMAT or google_crc32c.value(content) != int.from_bytes(data[1:5], "little"):
         raise CorruptStorage("a fold is damaged or of another version")
-    voters, index, term, end, start, append_time, producers, *rest = msgspec.msgpack.decode(content, strict=False)
+    members, index, term, end, start, append_time, producers, *rest = msgspec.msgpack.decode(content, strict=False)
     return Fold(
-        membership=_membership(voters),
+        membership=membership_of(members),
+        membership_index=Index(rest[2] if len(rest) > 3 else 0),
+        membership_term=Term(rest[3] if len(rest) > 3 else 0),
         index=Index(index),
         term=Term(term),
         end_offset=Offset(end),
@@ -185,24 +196,6 @@ def decode_fold(data: bytes, machine_of: MachineOf | None = None) -> Fold:
         tombstones_upto=Index(rest[1] if len(rest) > 1 else 0),
         open_end=index > 0,  # what its last entry was is not written down
     )
-
-
-def encode_membership(membership: Membership) -> bytes:
-    """What a MEMBERSHIP entry holds."""
-    return bytes(msgspec.msgpack.encode(_plain_membership(membership)))
-
-
-def decode_membership(control: bytes) -> Membership:
-    """The inverse."""
-    return _membership(msgspec.msgpack.decode(control))
-
-
-def _plain_membership(membership: Membership) -> list[tuple[int, int]]:
-    return [(member.replica, member.node) for member in membership.voters]
-
-
-def _membership(voters: list[tuple[int, int]]) -> Membership:
-    return Membership(voters=tuple(Member(replica=ReplicaId(r), node=NodeId(n)) for r, n in voters))
 
 
 def _plain_producer(state: ProducerState) -> tuple[object, ...]:

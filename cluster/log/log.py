@@ -133,9 +133,11 @@ class Log:
         return self.fold.end_offset
 
     def state(self) -> LogState:
-        """For the Raft core."""
+        """For the Raft core, when it starts."""
         first = decode_fold(self._segments[0].fold)
         return LogState(
+            membership=first.membership,
+            memberships=tuple(found for found in self.fold.memberships if found[0] > first.index),
             fold_index=first.index,
             fold_term=first.term,
             term_starts=self._segments.term_starts(),
@@ -273,8 +275,7 @@ class Log:
 
     def take_write(self) -> Write | None:
         """All queued work; what met a full disk comes first."""
-        steps = self.pending.take()
-        if not steps:
+        if not (steps := self.pending.take()):
             return None
         self.pending.under_way = Write(
             steps,

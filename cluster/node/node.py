@@ -202,7 +202,7 @@ class Node:
         """Another node says something."""
         match message:
             case ReplicaEnvelope():
-                self.broker.on_peer_message(message)
+                self.broker.on_peer_message(message, node)
             case QuorumEnvelope(configuration=number, body=body):
                 if number == QUORUM_CONFIGURATION:
                     self.controller.receive(node, body)

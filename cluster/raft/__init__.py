@@ -2,8 +2,8 @@
 
 No I/O, no clock, no chance, no payload: a `Raft` is told what happened and says what to do. The contract:
 
-- In: `step(message)`, `tick()`, `propose(size)`, `persisted(ticket)`, `campaign()`, `transfer()`, `read_barrier()`,
-  `log_trimmed()`, `allow_vote()`, `wake()`.
+- In: `step(message)`, `tick()`, `propose(size)`, `propose_membership(membership, size)`, `persisted(ticket)`,
+  `campaign()`, `transfer()`, `read_barrier()`, `log_trimmed()`, `allow_vote()`, `wake()`.
 - Out: `ready()` gives one `Ready` at a time, or None. Everything in it is to be done, in the order of its fields; the
   writes in it become durable some time later and in order, and are reported by `persisted(ticket)`.
 
@@ -17,9 +17,14 @@ A driver's loop:
         send(ready.promises)          # rest on writes that are on disk now
         publish(ready.commit)
 
-A header in `Ready.entries` that the driver neither proposed nor was sent is the no-op that begins a leader's term: size
-0. It may come when this replica leads no more: elected and deposed in one turn. What was proposed is to be taken out by
-`ready()` before the next `step()`, so that a truncation never meets entries that only the driver knows.
+A header in `Ready.entries` that the driver neither proposed nor was sent is the no-op that begins a leader's term, of
+size 0, or, if it has a `membership`, the final one that follows a joint one: the driver makes the entry. It may come
+when this replica leads no more: elected and deposed in one turn. What was proposed is to be taken out by `ready()`
+before the next `step()`, so that a truncation never meets entries that only the driver knows.
+
+Who belongs to the group is in the log: headers of entries that are a membership say it, and so does an `InstallFold`
+(its driver finds it in the fold). It is in effect when the core has it; `membership` is the newest. Messages may come
+from, and go to, replicas that are in none: the driver has to find them, too. `configuration` has the rules of changes.
 
 A driver that drops content sets `floor`, drops nothing more while `catching_up`, and keeps the content that came with a
 message only for entries that the core `takes`: the same entry may come whole and incomplete in one turn.

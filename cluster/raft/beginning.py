@@ -16,7 +16,8 @@ A leader's rules:
 5. Nobody begins anew before the leader has on its own disk all that it began to lead with. And one at a time: a
    follower that still has its log waits while another is without its own (it recovers, or has not yet again what its
    leader had when it began anew) or has not been heard of. Nobody waits for one that was not heard for an election
-   time, and one that recovers anyway does not wait for others; so somebody always goes on.
+   time, and one that recovers anyway does not wait for others; so somebody always goes on. Learners neither wait nor
+   are waited for: nobody counts on them.
 
 A follower's rules:
 6. It does what the leader of its term says: it is *recovering* until it has, on disk, all that its leader had when it
@@ -32,7 +33,7 @@ A follower's rules:
 from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
-from cluster.raft import election
+from cluster.raft import configuration, election
 from cluster.raft.progress import Beginning, Progress
 from cluster.types import Index, ReplicaId
 
@@ -61,7 +62,7 @@ def may_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
     if not progress.below_floor:
         progress.probe_from(Index(core.floor + 1))
         return True
-    if beginning is None and _must_wait(core, progress):
+    if beginning is None and _must_wait(core, replica, progress):
         return False
     if beginning is None or beginning.fold_index != core.terms.fold_index:
         core.beginnings += 1
@@ -71,13 +72,13 @@ def may_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
     return False
 
 
-def _must_wait(core: "Raft", progress: Progress) -> bool:
+def _must_wait(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
     """Rule 5."""
     if core.terms.term_at(core.durable_index) != core.term:
         return True
-    if progress.lacks_upto:
+    if progress.lacks_upto or replica not in core.electors:
         return False
-    others = (other for other in core.progress.values() if other is not progress)
+    others = (core.progress[elector] for elector in core.electors if elector != replica)
     return any(not other.silent and (other.lacks_upto or not other.known) for other in others)
 
 
@@ -94,6 +95,7 @@ def send_fold(core: "Raft", replica: ReplicaId, progress: Progress, *, number: i
             last_index=core.last_index,
             floor=core.floor if number else Index(0),
             beginning=number,
+            membership=core.memberships.of_fold,
         )
     )
     progress.install()
@@ -153,6 +155,8 @@ def replace_log(core: "Raft", message: InstallFold) -> None:
     """Nothing is left but the fold."""
     core.terms.reset(message.index, message.last_term)
     core.writes.installed(message)
+    core.memberships.reset(core.membership if message.membership is None else message.membership)
+    configuration.take_effect(core)
     core.matched = core.commit = message.index
     core.doubts.clear()
 

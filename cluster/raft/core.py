@@ -5,29 +5,20 @@ Rules:
    while a live leader is heard (stickiness, thesis §9.6): those change nothing.
 2. A message of a lower term is answered only where its sender must learn that it is behind.
 3. Nothing of a term leaves before that term and this replica's vote in it are on disk: until then it is a promise.
-4. Roles act in their own files: `election`, `replication` (a leader), `following`, `tail` (a doubtful end), `sleep`.
+4. What arrives goes through `dispatch`; roles act in their own files: `election`, `replication` (a leader),
+   `following`, `tail` (a doubtful end), `sleep`.
 """
 
 from collections.abc import Callable, Sequence
 
 from cluster.config import RaftOptions
-from cluster.messages import (
-    AppendEntries,
-    AppendReply,
-    EntryHeader,
-    Heartbeat,
-    HeartbeatReply,
-    InstallFold,
-    RaftMessage,
-    RequestVote,
-    TailQuery,
-    TailReply,
-    TimeoutNow,
-    VoteReply,
-)
-from cluster.raft import beginning, election, following, replication, sleep, tail
+from cluster.membership import Membership
+from cluster.messages import AppendEntries, EntryHeader, RaftMessage
+from cluster.raft import beginning, configuration, dispatch, election, following, handing_out, replication, sleep, tail
+from cluster.raft.configuration import Memberships
 from cluster.raft.progress import Progress
-from cluster.raft.ready import LogState, Membership, Ready, Role, Vote
+from cluster.raft.quorum import Quorum
+from cluster.raft.ready import LogState, Ready, Role, Vote
 from cluster.raft.sizes import Sizes
 from cluster.raft.terms import TermRuns
 from cluster.raft.writes import Writes
@@ -35,10 +26,19 @@ from cluster.types import NO_TERM, Index, ReplicaId, Term, Ticket
 
 SOON_TICKS = 2
 """Until the preferred replica of a new group campaigns: the others hear of the group meanwhile."""
+NO_LIMIT = 1 << 62
+"""Bytes."""
 
 
 class Raft:
     """One replica's consensus. Everything public here is a verb of the contract or a fact to look at."""
+
+    voters: tuple[ReplicaId, ...]
+    quorum: Quorum
+    electors: tuple[ReplicaId, ...]
+    """The others that count: voters, and outgoing ones."""
+    others: tuple[ReplicaId, ...]
+    """Everybody else who belongs to the group."""
 
     def __init__(
         self,
@@ -74,8 +74,15 @@ class Raft:
         self.beginning, self.beginning_floor = 0, Index(0)
         """As a follower: the last beginning that was obeyed in this term, and its floor. 0: none."""
         self.beginnings = 0
-        self.set_membership(membership)
-        self.doubts, self.doubts_held = list(doubts) if self.others else [], 0  # what they are, `tail` says
+        self.progress: dict[ReplicaId, Progress] = {}
+        self.memberships = Memberships(log.membership or membership, log.memberships)
+        self.leaving = False
+        """As a leader: it is not among the voters any more, and hands over."""
+        self.catch_up_bytes = NO_LIMIT
+        """What a leader may still send to learners; the driver sets it, and appends lower it."""
+        configuration.take_effect(self)
+        self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
+        self.doubts_held = 0
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
         self.asleep = False
@@ -85,61 +92,20 @@ class Raft:
         self.votes: dict[ReplicaId, bool] = {}
         self.matched = Index(0)
         """As a follower: equal to this term's leader's log up to here."""
-        self.progress: dict[ReplicaId, Progress] = {}
         self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = 0
         self.transferee: ReplicaId | None = None
-        self.barriers: list[int] = []
-        self.confirmed: list[int] = []
-        self.failed: list[int] = []
+        self.barriers, self.confirmed, self.failed = list[int](), list[int](), list[int]()
         self.barrier_due = False
         self.sizes = Sizes()
-        self._messages: list[RaftMessage] = []
-        self._told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
+        self.outbox: list[RaftMessage] = []
+        self.told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
+        """What the driver knows."""
 
     # --- verbs
 
     def step(self, message: RaftMessage) -> None:
         """Take a message from another replica; any order, any repetition is harmless."""
-        if message.to != self.me or message.sender not in self.others:
-            return
-        if self.asleep and not (isinstance(message, Heartbeat | HeartbeatReply) and message.term == self.term):
-            self.wake()
-        if isinstance(message, TailQuery | TailReply):
-            tail.step(self, message)
-            return
-        if isinstance(message, RequestVote | VoteReply) and message.pre:
-            election.step_pre_vote(self, message)
-            return
-        if isinstance(message, RequestVote) and election.is_sticky(self, message):
-            return
-        if message.term > self.term:
-            self.become_follower(message.term, None)
-        if message.term < self.term:
-            following.answer_stale(self, message)
-            return
-        self._step_in_term(message)
-
-    def _step_in_term(self, message: RaftMessage) -> None:
-        match message:
-            case AppendEntries():
-                following.append_entries(self, message)
-            case AppendReply():
-                replication.append_reply(self, message)
-            case Heartbeat():
-                following.heartbeat(self, message)
-            case HeartbeatReply():
-                replication.heartbeat_reply(self, message)
-            case RequestVote():
-                election.request_vote(self, message)
-            case VoteReply():
-                election.vote_reply(self, message)
-            case InstallFold():
-                following.install_fold(self, message)
-            case TimeoutNow():
-                if self.role is Role.FOLLOWER:
-                    self.campaign(transfer=True)
-            case _:
-                raise AssertionError(f"not a message of Raft: {message}")
+        dispatch.step(self, message)
 
     def tick(self) -> None:
         """Time passes, by one of whatever the options count in."""
@@ -193,10 +159,11 @@ class Raft:
         """The driver dropped entries up to and including `index`; they were committed."""
         assert index <= self.commit, "only what is committed may be trimmed"
         self.terms.trim_to(index, term)
+        self.memberships.trim_to(index)
 
     def transfer(self, to: ReplicaId | None) -> None:
         """Hand leadership to `to`, if it keeps up, or to the follower that is furthest (thesis §3.10)."""
-        if self.role is Role.LEADER and self.others:
+        if self.role is Role.LEADER:
             replication.begin_transfer(self, to)
 
     def read_barrier(self) -> int | None:
@@ -224,51 +191,21 @@ class Raft:
         """The driver has no connection to these: a hint, which may be wrong."""
         sleep.set_away(self, away)
 
-    def set_membership(self, membership: Membership) -> None:
-        """Who votes, from now on. Changes of it while running come with joint consensus."""
-        self.voters = membership.ids()
-        self.others = tuple(replica for replica in self.voters if replica != self.me)
+    def propose_membership(self, membership: Membership, size_bytes: int) -> EntryHeader | None:
+        """A slot for that membership, which is in effect at once: other learners, or a joint one with other voters.
+
+        None if this replica may not change it now. What follows a joint one comes by itself, in a `Ready`.
+        """
+        assert configuration.is_step(self.membership, membership), f"{membership} does not follow {self.membership}"
+        if not self.may_change_membership:
+            return None
+        self.asleep = False
+        self.idle_ticks = 0
+        return self.append_own(size_bytes, membership)
 
     def ready(self) -> Ready | None:
         """What is to be done now; None if nothing is."""
-        if self.role is Role.LEADER:
-            replication.replicate_all(self)
-        told = (self.role, self.term, self.leader, self.commit)
-        if (
-            not self._messages
-            and not self.writes.waiting
-            and not self.writes.has_released
-            and told == self._told
-            and not (self.confirmed or self.failed)
-        ):
-            return None
-        ticket = vote = truncate_from = fold = None
-        entries: tuple[EntryHeader, ...] = ()
-        if self.writes.waiting:
-            ticket, vote, truncate_from, fold, first = self.writes.take(self.terms.last_index)
-            if first is not None:
-                entries = self.sizes.headers(self.terms, first, self.terms.last_index)
-        changed = told[:3] != self._told[:3]
-        ready = Ready(
-            messages=tuple(self._messages),
-            vote=vote,
-            truncate_from=truncate_from,
-            fold=fold,
-            entries=entries,
-            ticket=ticket,
-            promises=self.writes.take_released(),
-            commit=self.commit if self.commit != self._told[3] or fold is not None else None,
-            barriers=tuple(self.confirmed),
-            failed_barriers=tuple(self.failed),
-            role=self.role if changed else None,
-            leader=self.leader,
-            term=self.term,
-        )
-        self._messages.clear()
-        self.confirmed.clear()
-        self.failed.clear()
-        self._told = told
-        return ready
+        return handing_out.ready(self)
 
     # --- facts
 
@@ -294,13 +231,42 @@ class Raft:
 
     @property
     def voter_count(self) -> int:
-        """How many replicas vote."""
-        return len(self.voters)
+        """How many replicas vote; while a membership is joint, of those whose majority is known to be needed."""
+        return len(replication.counted(self))
+
+    @property
+    def membership(self) -> Membership:
+        """The one in effect here."""
+        return self.memberships.newest
+
+    @property
+    def counted(self) -> tuple[ReplicaId, ...]:
+        """The voters that `voter_count` and `synced_count` speak of."""
+        return replication.counted(self)
+
+    @property
+    def membership_is_committed(self) -> bool:
+        """Whether it is known to stay."""
+        return self.memberships.index <= self.commit
+
+    @property
+    def may_change_membership(self) -> bool:
+        """Whether this leader may propose another one now."""
+        return configuration.may_change(self)
 
     @property
     def may_campaign(self) -> bool:
-        """Whether this replica's log can be trusted to lead."""
-        return self.may_vote and not self.recovering and not self.doubts and self.me in self.voters
+        """Whether this replica's log can be trusted to lead, and lets it."""
+        return self.may_vote and not self.recovering and not self.doubts and configuration.may_campaign(self)
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether this replica does not know yet whose it is."""
+        return not self.membership.voters
+
+    def is_caught_up(self, replica: ReplicaId) -> bool:
+        """Whether a follower has what there was, as far as this leader knows, and is sent what comes."""
+        return configuration.is_caught_up(self, replica)
 
     @property
     def catching_up(self) -> bool:
@@ -320,13 +286,13 @@ class Raft:
         return term
 
     def match(self, replica: ReplicaId) -> Index:
-        """How far a voter is known to be durable, to this leader."""
+        """How far another replica, or this one, is known to be durable, to this leader."""
         if replica == self.me:
             return self.durable_index
         return self.progress[replica].match if replica in self.progress else Index(0)
 
     def synced_count(self, index: Index) -> int:
-        """How many voters are known to have `index` on disk: a majority, once it is committed."""
+        """How many of these `voter_count` are known to have `index` on disk: a majority, once it is committed."""
         return replication.synced_count(self, index)
 
     # --- for the roles' files
@@ -334,13 +300,13 @@ class Raft:
     def send(self, message: RaftMessage) -> None:
         """Send now if the term it speaks in is on disk, else as soon as it is."""
         if self.writes.term_is_durable(self.vote_now()):
-            self._messages.append(message)
+            self.outbox.append(message)
         else:
             self.writes.promise(message)
 
     def send_free(self, message: RaftMessage) -> None:
         """Send a message that binds this replica to nothing (a pre-vote's question)."""
-        self._messages.append(message)
+        self.outbox.append(message)
 
     def vote_now(self) -> Vote:
         """Term and vote as they are in memory."""
@@ -359,6 +325,7 @@ class Raft:
             self.barriers.clear()
             self.progress.clear()
             self.transferee = None
+            self.leaving = False
         if leader is not None or self.role is not Role.FOLLOWER:
             # §5.2: a follower's timer begins anew for a leader or a vote that it grants, not for every higher term: a
             # candidate with a fast clock and a short log would otherwise keep all others from ever campaigning.
@@ -369,9 +336,9 @@ class Raft:
         self.votes.clear()
         self.asleep = False
 
-    def append_own(self, size_bytes: int) -> EntryHeader:
+    def append_own(self, size_bytes: int, membership: Membership | None = None) -> EntryHeader:
         """A leader's next entry."""
-        header = EntryHeader(Index(self.terms.last_index + 1), self.term, size_bytes)
+        header = EntryHeader(Index(self.terms.last_index + 1), self.term, size_bytes, membership)
         self.append(header)
         return header
 
@@ -380,6 +347,9 @@ class Raft:
         self.terms.append(header.index, header.term)
         self.writes.appended(header.index)
         self.sizes.note(header)
+        if header.membership is not None:
+            self.memberships.append(header.index, header.membership)
+            configuration.take_effect(self)
 
     def truncate_from(self, index: Index) -> None:
         """Drop a conflicting end of the log (§5.3)."""
@@ -387,12 +357,14 @@ class Raft:
         self.terms.truncate_from(index)
         self.writes.truncated(index)
         self.matched = min(self.matched, Index(index - 1))
+        if self.memberships.truncate_from(index):
+            configuration.take_effect(self)
 
     def validate(self) -> None:
         """What must hold at all times."""
         assert self.terms.fold_index <= self.commit <= self.terms.last_index
         assert self.writes.durable_index <= self.terms.last_index
-        assert (self.role is Role.LEADER) == bool(self.progress or (self.role is Role.LEADER and not self.others))
+        assert set(self.progress) == (set(self.others) if self.is_leader else set()), "whom a leader sends to"
         assert not self.is_leader or self.floor <= self.terms.last_index, "a floor lies in its leader's log"
         assert self.recovering or self.matched >= self.beginning_floor, "it recovers until it has reached the floor"
         for progress in self.progress.values():

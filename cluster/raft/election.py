@@ -1,14 +1,14 @@
 """Elections: §5.2 and §5.4.1, pre-vote and stickiness (thesis §9.6), a candidate's own vote counted once it is on disk.
 
-A vote is granted, once a term, to a candidate whose log is at least as new as the voter's; whoever granted it says so
-only when it is on disk. A pre-vote asks the same question without changing anything.
+A vote is granted, once a term, to a candidate whose log is at least as new as the voter's, whether or not the voter
+knows it for a member: who counts votes knows who counts. Whoever granted it says so only when it is on disk. A pre-vote
+asks the same question without changing anything.
 """
 
 from typing import TYPE_CHECKING
 
 from cluster.messages import RequestVote, VoteReply
 from cluster.raft import replication
-from cluster.raft.quorum import majority
 from cluster.raft.ready import Role
 from cluster.types import Index, ReplicaId, Term
 
@@ -34,10 +34,10 @@ def ask_pre_votes(core: "Raft") -> None:
     """Ask whether there would be votes (thesis §9.6)."""
     core.role, core.leader = Role.PRE_CANDIDATE, None
     core.votes = {core.me: True}
-    if len(core.votes) >= majority(len(core.voters)):
+    if core.quorum.has(core.votes):
         ask_votes(core, transfer=False)
         return
-    for replica in core.others:
+    for replica in core.electors:
         core.send_free(_request(core, replica, Term(core.term + 1), pre=True))
 
 
@@ -47,7 +47,7 @@ def ask_votes(core: "Raft", *, transfer: bool) -> None:
     core.role = Role.CANDIDATE
     core.voted_for = core.me
     core.writes.save_vote(core.vote_now(), new_term=True)
-    for replica in core.others:
+    for replica in core.electors:
         core.send(_request(core, replica, core.term, transfer=transfer))
 
 
@@ -82,7 +82,7 @@ def step_pre_vote(core: "Raft", message: RequestVote | VoteReply) -> None:
     elif message.granted:
         if core.role is Role.PRE_CANDIDATE and message.term == core.term + 1:
             core.votes[message.sender] = True
-            if len(core.votes) >= majority(len(core.voters)) and core.may_campaign:
+            if core.quorum.has(core.votes) and core.may_campaign:
                 ask_votes(core, transfer=False)
     elif message.term > core.term:
         core.become_follower(message.term, None)
@@ -131,8 +131,7 @@ def count(core: "Raft") -> None:
     """Become leader with a majority; the own vote counts when it is on disk, a majority of refusals ends the try."""
     if core.writes.term_is_durable(core.vote_now()):
         core.votes[core.me] = True
-    needed = majority(len(core.voters))
-    if sum(core.votes.values()) >= needed:
+    if core.quorum.has({replica for replica, granted in core.votes.items() if granted}):
         replication.become_leader(core)
-    elif sum(not vote for vote in core.votes.values()) >= needed:
+    elif core.quorum.is_barred_by({replica for replica, granted in core.votes.items() if not granted}):
         core.become_follower(core.term, None)

@@ -5,7 +5,7 @@ Rules:
 2. A conflict cuts at the first entry that differs, never at or below the commit.
 3. An acknowledgement is a promise: it leaves when everything it names is on disk.
 4. What lies at or below the fold is committed, and so equal in every leader's log.
-5. Whoever begins anew throws all of it away (`beginning`).
+5. Whoever begins anew throws all of it away (`beginning`); whoever is blank takes a fold, and nothing before it.
 """
 
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ def _follow(core: "Raft", message: RaftMessage) -> None:
 def append_entries(core: "Raft", message: AppendEntries) -> None:
     """§5.3."""
     _follow(core, message)
-    if beginning.is_foreign(core, message):
+    if core.is_blank or beginning.is_foreign(core, message):
         _reject(core, message)
         return
     prev, prev_term, entries = message.prev_index, message.prev_term, message.entries
@@ -113,6 +113,7 @@ def _reject(core: "Raft", message: AppendEntries) -> None:
             hint_term=core.terms.term_at(hint) or core.terms.fold_term,
             recovering=core.recovering or bool(core.doubts),
             beginning=core.beginning,
+            blank=core.is_blank,
         )
     )
 
@@ -145,7 +146,8 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         if beginning.begin(core, message):
             _acknowledge(core, message, message.index)
         return
-    if message.index <= core.commit or core.terms.term_at(message.index) == message.last_term:
+    here = message.index <= core.commit or core.terms.term_at(message.index) == message.last_term
+    if here and not core.is_blank:
         core.matched = max(core.matched, min(message.index, core.last_index))
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)

@@ -42,6 +42,7 @@ class Progress:
         "barrier",
         "beginning",
         "below_floor",
+        "blank",
         "heard",
         "inflight_bytes",
         "known",
@@ -70,6 +71,8 @@ class Progress:
         """It is without its log, as far as is known, until it has again everything up to here. 0: it is not."""
         self.below_floor = False
         """It is known to end below the floor."""
+        self.blank = False
+        """It said that it takes nothing but a fold."""
         self.beginning: Beginning | None = None
         self.barrier = 0
         """The highest read barrier that it has confirmed."""

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from cluster.membership import Member, Membership
 from cluster.messages import EntryHeader, InstallFold, RaftMessage
-from cluster.types import NO_INDEX, NO_TERM, Index, NodeId, ReplicaId, Term, Ticket
+from cluster.types import NO_INDEX, NO_TERM, Index, ReplicaId, Term, Ticket
+
+__all__ = ["LogState", "Member", "Membership", "Ready", "Role", "Vote"]
 
 
 class Role(Enum):
@@ -25,36 +28,20 @@ class Vote:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
-    """A voter and where it lives."""
-
-    replica: ReplicaId
-    node: NodeId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
-    """Who votes. Learners and joint configurations come with a later format; their place is a second tuple."""
-
-    voters: tuple[Member, ...]
-
-    def ids(self) -> tuple[ReplicaId, ...]:
-        """The voters' replica ids, in order."""
-        return tuple(member.replica for member in self.voters)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LogState:
     """What the core must know of the durable log when it starts.
 
     `fold_index`/`fold_term` name the entry just before the log's first (0, 0 for a log from the beginning).
-    `term_starts` are (first index, term) runs, ascending, covering fold_index + 1 … last_index.
+    `term_starts` are (first index, term) runs, ascending, covering fold_index + 1 … last_index. `memberships` are those
+    entries beyond the fold that are one, ascending. `membership` is the fold's; None: as the core is told beside this.
     """
 
     fold_index: Index = NO_INDEX
     fold_term: Term = NO_TERM
     term_starts: tuple[tuple[Index, Term], ...] = ()
     last_index: Index = NO_INDEX
+    membership: Membership | None = None
+    memberships: tuple[tuple[Index, Membership], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

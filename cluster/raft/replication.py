@@ -8,6 +8,7 @@ Rules:
 4. A barrier is confirmed by a majority's answers to heartbeats that left after it was asked for, once an entry of the
    own term is committed.
 5. An idle group goes to sleep (`sleep`).
+6. Learners are sent the same, within the bytes that the driver allows (`catch_up_bytes`): nobody counts on them.
 """
 
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow
 from cluster.raft import beginning, sleep
 from cluster.raft.progress import Progress, State
-from cluster.raft.quorum import index_on_majority, majority
+from cluster.raft.quorum import majority
 from cluster.raft.ready import Role
 from cluster.types import Index, ReplicaId
 
@@ -29,6 +30,7 @@ def become_leader(core: "Raft") -> None:
     core.elapsed = core.idle_ticks = core.sleep_round = 0
     core.heartbeat_elapsed = 0
     core.beginnings = 0
+    core.leaving = False
     core.progress = {replica: Progress(Index(core.last_index + 1)) for replica in core.others}
     core.append_own(0)
     broadcast_heartbeat(core)
@@ -44,8 +46,8 @@ def tick(core: "Raft") -> None:
     if core.elapsed >= core.options.election_ticks_max:
         core.elapsed = 0
         core.transferee = None
-        heard = 1 + sum(progress.heard for progress in core.progress.values())
-        if core.options.check_quorum and heard < majority(len(core.voters)):
+        heard = {core.me, *(replica for replica, progress in core.progress.items() if progress.heard)}
+        if core.options.check_quorum and not core.quorum.has(heard):
             core.become_follower(core.term, None)
             return
         for progress in core.progress.values():
@@ -110,6 +112,7 @@ def append_reply(core: "Raft", message: AppendReply) -> None:
     if not beginning.heeds(core, progress, message):
         return
     progress.told(core.last_index, recovering=message.recovering)
+    progress.blank = message.blank
     if message.rejected:
         _rejected(core, progress, message)
         return
@@ -132,7 +135,11 @@ def _rejected(core: "Raft", progress: Progress, message: AppendReply) -> None:
     if progress.state is State.PROBE and message.rejected_prev != progress.next - 1:
         return
     meeting = core.terms.last_with_term_at_most(message.hint_index, message.hint_term)
-    if progress.state is State.PROBE and meeting < core.floor <= message.rejected_prev:
+    if (
+        progress.state is State.PROBE
+        and meeting < core.floor
+        and (message.blank or core.floor <= message.rejected_prev)
+    ):
         progress.below_floor = True
     progress.probe_from(Index(meeting + 1))
     if meeting < core.terms.fold_index or (
@@ -161,13 +168,21 @@ def _settled(core: "Raft", progress: Progress, match: Index) -> None:
 
 def synced_count(core: "Raft", index: Index) -> int:
     """See `Raft.synced_count`. A new leader has not heard of the others' disks; a commit says of them what it takes."""
-    known = sum(core.match(replica) >= index for replica in core.voters)
-    return max(known, majority(len(core.voters))) if index <= core.commit else known
+    voters = counted(core)
+    known = sum(core.match(replica) >= index for replica in voters)
+    return max(known, majority(len(voters))) if index <= core.commit else known
+
+
+def counted(core: "Raft") -> tuple[ReplicaId, ...]:
+    """Voters of whom a majority is known to have what is committed: new ones may still lack what was before them."""
+    if core.membership.joint and not core.membership_is_committed:
+        return tuple(member.replica for member in core.membership.outgoing)
+    return core.voters
 
 
 def advance_commit(core: "Raft") -> None:
     """§5.4.2: by counting, in the own term only."""
-    index = index_on_majority(core.match(replica) for replica in core.voters)
+    index = core.quorum.reached(core.match)
     if index > core.commit and core.terms.term_at(index) == core.term:
         core.commit = index
         confirm_barriers(core)
@@ -180,7 +195,7 @@ def replicate_all(core: "Raft") -> None:
         broadcast_heartbeat(core)
         confirm_barriers(core)
     for replica, progress in core.progress.items():
-        while progress.may_send(core.options):
+        while progress.may_send(core.options) and (core.catch_up_bytes > 0 or replica in core.electors):
             if not _send_append(core, replica, progress):
                 break
 
@@ -193,11 +208,11 @@ def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
         return False
     prev = Index(progress.next - 1)
     prev_term = core.terms.term_at(prev)
-    if prev < core.terms.fold_index or prev_term is None:
+    if prev < core.terms.fold_index or prev_term is None or progress.blank:
         beginning.send_fold(core, replica, progress)
         return False
     last = min(core.last_index, Index(prev + core.options.entries_per_append_max))
-    headers = core.sizes.headers(core.terms, progress.next, last)
+    headers = core.sizes.headers(core.terms, core.memberships, progress.next, last)
     size = 0
     for place, header in enumerate(headers):
         size += header.size_bytes
@@ -219,6 +234,8 @@ def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
         )
     )
     progress.sent(Index(prev + len(headers)), size)
+    if replica not in core.electors:
+        core.catch_up_bytes -= size
     return progress.state is State.REPLICATE
 
 
@@ -226,18 +243,18 @@ def confirm_barriers(core: "Raft") -> None:
     """§6.4 of the thesis."""
     if not core.barriers or core.terms.term_at(core.commit) != core.term:
         return
-    rounds = sorted((progress.barrier for progress in core.progress.values()), reverse=True)
-    needed = majority(len(core.voters)) - 1
-    reached = rounds[needed - 1] if needed else core.barrier_round
+    progress = core.progress
+    reached = core.quorum.reached(lambda voter: core.barrier_round if voter == core.me else progress[voter].barrier)
     while core.barriers and core.barriers[0] <= reached:
         core.confirmed.append(core.barriers.pop(0))
 
 
 def begin_transfer(core: "Raft", to: ReplicaId | None) -> None:
     """Catch the target up, then ask it to campaign; nothing is proposed meanwhile."""
-    target = to if to is not None else max(core.progress, key=lambda replica: core.progress[replica].match)
-    if target not in core.progress or core.progress[target].state is not State.REPLICATE:
-        return  # while it caught up nobody could publish
+    candidates = [replica for replica in core.voters if replica != core.me and to in {None, replica}]
+    target = max(candidates, key=lambda replica: core.progress[replica].match, default=None)
+    if target is None or core.progress[target].state is not State.REPLICATE:
+        return  # no voter, or far behind: while it caught up nobody could publish
     core.wake()
     core.transferee = target
     core.elapsed = 0

@@ -1,6 +1,7 @@
 """How large the newest entries are: what flow control counts, and all that a core knows of content."""
 
 from cluster.messages import EntryHeader
+from cluster.raft.configuration import Memberships
 from cluster.raft.terms import TermRuns
 from cluster.types import Index
 
@@ -22,7 +23,7 @@ class Sizes:
         self._bytes[header.index] = header.size_bytes
         self._bytes.pop(Index(header.index - KEPT_MAX), None)
 
-    def headers(self, terms: TermRuns, first: Index, last: Index) -> tuple[EntryHeader, ...]:
+    def headers(self, terms: TermRuns, memberships: Memberships, first: Index, last: Index) -> tuple[EntryHeader, ...]:
         """The headers of entries that are in the log."""
         sizes, term_at = self._bytes, terms.term_at
         found = []
@@ -30,5 +31,5 @@ class Sizes:
             index = Index(number)
             term = term_at(index)
             assert term is not None, f"no entry {index} here"
-            found.append(EntryHeader(index, term, sizes.get(index, ASSUMED_BYTES)))
+            found.append(EntryHeader(index, term, sizes.get(index, ASSUMED_BYTES), memberships.at(index)))
         return tuple(found)

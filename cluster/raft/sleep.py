@@ -1,8 +1,8 @@
 """Idle groups sleep: no ticks, no heartbeats, until something is asked of them or a connection comes or goes.
 
 Rules:
-1. A leader that was idle for a while, with everything committed and on its disk, and on that of every voter that is not
-   away, invites to sleep with a heartbeat. Those that are away must be a minority.
+1. A leader that was idle for a while, with everything committed and on its disk, and on that of everybody who is not
+   away, invites to sleep with a heartbeat. The voters that are away must be a minority.
 2. A follower falls asleep if it agrees: it has what the leader has, on disk, and knows the commit.
 3. The leader falls asleep when all that are not away have said that they do.
 4. Failure is then noticed by connections: the driver wakes whoever shares a group with a node that came or went. A
@@ -15,7 +15,6 @@ follower that was taken to be away and was not is awake, and any message of its 
 from typing import TYPE_CHECKING
 
 from cluster.raft.progress import Progress
-from cluster.raft.quorum import majority
 from cluster.raft.ready import Role
 from cluster.types import ReplicaId
 
@@ -32,7 +31,7 @@ def may_sleep(core: "Raft") -> bool:
         and core.commit == core.last_index == core.durable_index
         and not core.barriers
         and core.transferee is None
-        and len(core.voters) - len(core.away) >= majority(len(core.voters))
+        and core.quorum.has(set(core.quorum.members) - core.away)
         and all(progress.match == core.last_index for progress in present(core))
     )
 

@@ -43,7 +43,7 @@ def tick(core: "Raft") -> None:
     """Ask again, as often as heartbeats go."""
     if core.elapsed % core.options.heartbeat_ticks == 0:
         indices = {Index(core.last_index + 1), *([core.doubts[asked(core)][0]] if core.doubts else [])}
-        for replica in core.others:
+        for replica in core.electors:
             for index in sorted(indices):
                 core.send_free(TailQuery(sender=core.me, to=replica, term=core.term, index=index))
 
@@ -97,11 +97,11 @@ def reply(core: "Raft", message: TailReply) -> None:
     if not core.doubts or message.index != core.doubts[asked(core)][0]:
         return
     core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
-    if any(replica not in core.tail_answers for replica in core.others):
+    if any(replica not in core.tail_answers for replica in core.electors):
         return
     place = asked(core)
     index, term = core.doubts[place]
-    highest = max(core.tail_answers[replica] for replica in core.others)
+    highest = max(core.tail_answers[replica] for replica in core.electors)
     if not highest or (place and highest < term):
         del core.doubts[place:]
         core.doubts_held = 0

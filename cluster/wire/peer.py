@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from cluster.errors import InvalidRequest
 from cluster.holes import decode_hole
+from cluster.membership import decode_membership
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -30,6 +31,7 @@ from cluster.records import Entry, EntryKind
 from cluster.types import Index, Lane, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.api import batch_from_pb, batch_to_pb
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
+from cluster.wire.reports import decode_report, encode_report, size_of_report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def size_of(message: PeerMessage) -> int:
         case QuorumEnvelope():
             return 16 + len(message.body)
         case Report():
-            return 64 + 40 * (len(message.leaders) + len(message.resigned)) + 8 * len(message.initialised)
+            return size_of_report(message)
 
 
 def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello: Hello | None = None) -> bytes:
@@ -107,7 +109,7 @@ def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello:
             case QuorumEnvelope():
                 request.quorum.add(configuration=message.configuration, body=message.body)
             case Report():
-                _encode_report(message, request.reports.add())
+                encode_report(message, request.reports.add())
     return request.SerializeToString()
 
 
@@ -120,7 +122,7 @@ def decode_exchange(data: bytes) -> Exchange:
     try:
         messages: list[PeerMessage] = [_decode_replica(item) for item in request.replicas]
         messages += [QuorumEnvelope(configuration=item.configuration, body=item.body) for item in request.quorum]
-        messages += [_decode_report(item) for item in request.reports]
+        messages += [decode_report(item) for item in request.reports]
         hello = hello_from_pb(request.hello) if request.HasField("hello") else None
     except (KeyError, ValueError) as error:
         raise InvalidRequest(f"a peer's message holds an unknown kind: {error}") from error
@@ -229,7 +231,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     VoteReply: ("vote_reply", ("granted", "pre")),
     AppendReply: (
         "append_reply",
-        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning"),
+        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning", "blank"),
     ),
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
@@ -268,7 +270,8 @@ def _decode_entry(source: peer_pb2.Entry) -> Entry:
 def headers_of(entry: Entry) -> Iterator[EntryHeader]:
     """What the core knows of an entry: one header for each index that it stands for."""
     if entry.hole is None:
-        yield EntryHeader(entry.index, entry.term, entry.size_bytes)
+        membership = decode_membership(entry.control) if entry.kind is EntryKind.MEMBERSHIP else None
+        yield EntryHeader(entry.index, entry.term, entry.size_bytes, membership)
         return
     starts = dict(entry.hole.term_starts)
     term, size = entry.term, entry.size_bytes
@@ -276,28 +279,3 @@ def headers_of(entry: Entry) -> Iterator[EntryHeader]:
         term = starts.get(Index(number), term)
         yield EntryHeader(Index(number), term, size)
         size = 0
-
-
-# --- reports
-
-
-def _encode_report(report: Report, target: peer_pb2.NodeReport) -> None:
-    target.node, target.metadata_version, target.full = report.node, report.metadata_version, report.full
-    for (topic, number), term in report.leaders.items():
-        target.leaders.add(topic_id=topic, partition=number, term=term)
-    for topic, number in report.resigned:
-        target.resigned.add(topic_id=topic, partition=number)
-    target.initialised.extend(report.initialised)
-    target.lost.extend(report.lost)
-
-
-def _decode_report(source: peer_pb2.NodeReport) -> Report:
-    return Report(
-        node=NodeId(source.node),
-        metadata_version=source.metadata_version,
-        leaders={PartitionId(TopicId(item.topic_id), item.partition): Term(item.term) for item in source.leaders},
-        resigned=tuple(PartitionId(TopicId(item.topic_id), item.partition) for item in source.resigned),
-        initialised=tuple(ReplicaId(replica) for replica in source.initialised),
-        lost=tuple(ReplicaId(replica) for replica in source.lost),
-        full=source.full,
-    )

@@ -24,7 +24,7 @@ async def test_a_full_mailbox_ends_no_node(cluster: SimCluster) -> None:
                 running.ref.tell_nowait(Tick())
             me = running.assigned.replica
             heartbeat = Heartbeat(sender=me, to=me, term=Term(1), commit=Index(0))
-            node.broker.on_peer_message(ReplicaEnvelope(partition=partition, message=heartbeat))
+            node.broker.on_peer_message(ReplicaEnvelope(partition=partition, message=heartbeat), NodeId(2))
             node.broker.transfer(partition, NodeId(number % 3 + 1))
             node.broker.on_peer_down(NodeId(number % 3 + 1))
             node.broker.on_peer_up(NodeId(number % 3 + 1))

@@ -15,6 +15,7 @@ from cluster.controller.quorum.journal import DurableJournal
 from cluster.log import Log, ReplicaIdentity
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.write import perform
+from cluster.membership import encode_membership
 from cluster.raft import Member, Membership, Vote
 from cluster.real.disk import RealDisk
 from cluster.records import Entry, EntryKind, Header, Record
@@ -29,6 +30,11 @@ IDENTITY = ReplicaIdentity(
     cluster=ClusterId(b"c" * 16), partition=PartitionId(TopicId(b"t" * 16), 3), replica=ReplicaId(9)
 )
 MEMBERS = Membership(voters=(Member(replica=ReplicaId(9), node=NodeId(1)),))
+JOINT = Membership(
+    voters=(Member(replica=ReplicaId(9), node=NodeId(1)), Member(replica=ReplicaId(10), node=NodeId(2))),
+    learners=(Member(replica=ReplicaId(300), node=NodeId(3)),),
+    outgoing=MEMBERS.voters,
+)
 DIRECTORY = "replicas/t/3-9"
 JOURNAL = "controller/journal"
 OPTIONS = LogOptions(segment_bytes_max=600, allocate_bytes_min=256, allocate_bytes_max=256)
@@ -41,7 +47,8 @@ def facts(disk: Disk) -> dict[str, Any]:
     entries = log.entries(log.first_index, last=log.last_index, bytes_max=1 << 30, count_max=1 << 30)
     found = {
         "vote": [log.vote.term, log.vote.voted_for],
-        "members": [[member.replica, member.node] for member in log.fold.membership.voters],
+        "members": _plain(log.fold.membership.voters),
+        **_change_facts(log),
         "whole": not log.recovered.doubts and not log.recovered.recovering,
         "entries": [_entry_facts(entry) for entry in entries],
         "journal": [[command.decode(), index, term] for command, index, term in journal[0 : len(journal)]],
@@ -50,6 +57,25 @@ def facts(disk: Disk) -> dict[str, Any]:
     log.close()
     journal._destroy()
     return msgspec.json.decode(msgspec.json.encode(found))
+
+
+def _plain(members: tuple[Member, ...]) -> list[list[int]]:
+    return [[member.replica, member.node] for member in members]
+
+
+def _change_facts(log: Log) -> dict[str, Any]:
+    """Of a log whose membership has changed."""
+    fold, state = log.fold, log.state()
+    if not fold.membership_index:
+        return {}
+    assert state.membership is not None
+    return {
+        "learners": _plain(fold.membership.learners),
+        "outgoing": _plain(fold.membership.outgoing),
+        "since": [fold.membership_index, fold.membership_term],
+        "before": _plain(state.membership.voters),
+        "changes": [[index, _plain(membership.voters)] for index, membership in state.memberships],
+    }
 
 
 def _entry_facts(entry: Entry) -> dict[str, Any]:
@@ -73,6 +99,7 @@ def write(disk: Disk) -> None:
     Log.create(disk, [(DIRECTORY, IDENTITY, MEMBERS)])
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
     log.save_vote(Vote(term=Term(2), voted_for=ReplicaId(9)))
+    _append_control(log, disk, EntryKind.MEMBERSHIP, encode_membership(JOINT))
     for number, codec in enumerate([Codec.NONE] * 4 + [Codec.LZ4, Codec.ZSTD] * 2):
         if number % 4 == 0:
             _append(log, disk, number, None)
@@ -111,6 +138,26 @@ def _append(log: Log, disk: Disk, number: int, codec: Codec | None) -> None:
         batch=batch,
     )
     log.append([entry])
+    _write(log, disk)
+
+
+def _append_control(log: Log, disk: Disk, kind: EntryKind, content: bytes) -> None:
+    log.append(
+        [
+            Entry(
+                index=Index(log.last_index + 1),
+                term=Term(1),
+                kind=kind,
+                base_offset=log.end_offset,
+                append_time_ns=10**18,
+                control=content,
+            )
+        ]
+    )
+    _write(log, disk)
+
+
+def _write(log: Log, disk: Disk) -> None:
     taken = log.take_write()
     assert taken is not None
     perform(disk, {0: taken})
@@ -127,10 +174,7 @@ def _compact(log: Log, disk: Disk) -> None:
             entries, place = read_sealed(segment, place, IDENTITY.partition, bytes_max=1)
             rewriting.add([_thinned(entry) for entry in entries])
     assert log.replace(old, rewriting.finish(old[-1]))
-    taken = log.take_write()
-    assert taken is not None
-    perform(disk, {0: taken})
-    log.written(taken, full=False)
+    _write(log, disk)
 
 
 def _thinned(entry: Entry) -> Entry:

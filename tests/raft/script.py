@@ -4,25 +4,32 @@ A line is a command; the indented lines below it are what it led to, in order:
 
     group 1: 1 1 2 / 2: 1 1 / 3: 1 [term 2] [no-pre-vote] [appends 1] [inflight 2] [bytes 100]
                     cores 1 … 3, with logs of these terms on their disks, all in term 2 (default: the log's last)
+    spare 4         a blank core more, which belongs to nobody
+    change 1 voters 1 2 4 [learners 5]
+                    replica 1 is to lead the group to these: what it appends is a joint membership if voters change
     campaign 1      replica 1's election time is over
     tick 1 [5]      time passes for one, or for `all`
     propose 1 [2]   entries at the leader
     transfer 1 3    leadership is handed over
     barrier 1       a read barrier is asked for
     floor 1 5       replica 1's driver has dropped content up to entry 5
+    down 3          replica 3 is dead: what is sent to it is lost, and so is what it has not written
     restart 3       replica 3 starts again from what is on its disk; `damaged 2`: all behind entry 2 is lost
     write 1         what waits for replica 1's disk is on it
     deliver [1>3]   what is under way arrives (on one link, or everywhere), once; what it leads to is under way again
     drop [1>3]      it is lost
     settle          write and deliver until nothing moves; not shown
     state           where everybody is
+    members         the membership that each has in effect, `?` behind it while it is not known to be committed
 
 `send 1>2 …` is a message that left, `want 1 …` what waits for a disk, `lead`, `commit` and so on what a core says.
+Behind an entry that is a membership stands what it says: {1 2 4 after 1 2 3, 5 learns}.
 """
 
 from collections.abc import Iterator
 
 from cluster.config import RaftOptions
+from cluster.membership import BLANK
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -50,15 +57,21 @@ class Script:
         self.asked: dict[int, bool] = {}
         """Who was made to begin anew, and so remembers that it recovers."""
         self.said: list[str] = []
+        self.dead: set[int] = set()
 
     def run(self, line: str) -> list[str]:
         """What the command led to."""
         self.said = []
         name, *words = line.split()
         getattr(self, f"do_{name}")(*words)
-        for number in self.cores:
+        for number in self.alive:
             self._take(number)
         return self.said
+
+    @property
+    def alive(self) -> list[int]:
+        """Who is not dead."""
+        return [number for number in self.cores if number not in self.dead]
 
     # --- commands
 
@@ -83,15 +96,36 @@ class Script:
         )
         for number, terms in logs.items():
             term = Term(int(settings.get("term", terms[-1] if terms else 0)))
-            self.cores[number] = Raft(
-                me=ReplicaId(number),
-                membership=members,
-                vote=Vote(term=term, voted_for=None),
-                log=LogState(term_starts=_runs(terms), last_index=Index(len(terms))),
-                options=raft,
-                draw_election_ticks=lambda: ELECTION_TICKS,
-            )
-            self.tickets[number], self.asked[number] = [], False
+            self._add(number, members, raft, terms, term)
+
+    def _add(self, number: int, members: Membership, raft: RaftOptions, terms: list[int], term: Term) -> None:
+        self.cores[number] = Raft(
+            me=ReplicaId(number),
+            membership=members,
+            vote=Vote(term=term, voted_for=None),
+            log=LogState(term_starts=_runs(terms), last_index=Index(len(terms))),
+            options=raft,
+            draw_election_ticks=lambda: ELECTION_TICKS,
+        )
+        self.tickets[number], self.asked[number] = [], False
+
+    def do_spare(self, number: str) -> None:
+        """See the module."""
+        self._add(int(number), BLANK, next(iter(self.cores.values())).options, [], Term(0))
+
+    def do_change(self, number: str, *words: str) -> None:
+        """See the module."""
+        core = self.cores[int(number)]
+        groups: dict[str, list[Member]] = {"voters": [], "learners": []}
+        for word in words:
+            if word in groups:
+                group = groups[word]
+            else:
+                group.append(Member(replica=ReplicaId(int(word)), node=NodeId(int(word))))
+        voters, learners, old = tuple(groups["voters"]), tuple(groups["learners"]), core.membership.voters
+        outgoing = () if set(voters) == set(old) else old
+        if core.propose_membership(Membership(voters=voters, learners=learners, outgoing=outgoing), 20) is None:
+            self.said.append(f"refused {number}")
 
     def do_campaign(self, number: str) -> None:
         """See the module."""
@@ -100,7 +134,7 @@ class Script:
     def do_tick(self, who: str, times: str = "1") -> None:
         """See the module."""
         for _ in range(int(times)):
-            for number in self.cores if who == "all" else [int(who)]:
+            for number in self.alive if who == "all" else [int(who)]:
                 self.cores[number].tick()
                 self._take(number)
 
@@ -122,18 +156,27 @@ class Script:
         """See the module."""
         self.cores[int(number)].floor = Index(int(index))
 
+    def do_down(self, number: str) -> None:
+        """See the module."""
+        self.dead.add(int(number))
+        self.mail = [message for message in self.mail if message.to not in self.dead]
+
     def do_restart(self, number: str, *damaged: str) -> None:
         """See the module."""
         old = self.cores[int(number)]
         last = min(old.durable_index, Index(int(damaged[1]) if damaged else old.durable_index))
         terms = [old.terms.term_at(Index(index)) or Term(0) for index in range(1, last + 1)]
+        memberships = [(Index(index), old.memberships.at(Index(index))) for index in range(1, last + 1)]
+        self.dead.discard(int(number))
         self.cores[int(number)] = Raft(
             me=old.me,
-            membership=Membership(
-                voters=tuple(Member(replica=replica, node=NodeId(replica)) for replica in old.voters)
-            ),
+            membership=old.memberships.of_fold,
             vote=old.writes.durable_vote,
-            log=LogState(term_starts=_runs([int(term) for term in terms]), last_index=last),
+            log=LogState(
+                term_starts=_runs([int(term) for term in terms]),
+                last_index=last,
+                memberships=tuple((index, said) for index, said in memberships if said is not None),
+            ),
             options=old.options,
             draw_election_ticks=old.draw_election_ticks,
             recovering=bool(damaged) or (self.asked[int(number)] and old.recovering),
@@ -161,7 +204,7 @@ class Script:
     def do_settle(self) -> None:
         """See the module."""
         for _ in range(500):
-            for number in self.cores:
+            for number in self.alive:
                 self._take(number)
                 self.do_write(str(number))
             if not self.mail:
@@ -179,6 +222,12 @@ class Script:
                 f"{', recovering' if core.recovering else ''}{', catching up' if core.catching_up else ''}"
             )
 
+    def do_members(self) -> None:
+        """See the module."""
+        for number, core in self.cores.items():
+            doubt = "" if core.membership_is_committed else " ?"
+            self.said.append(f"{number} {_members(core.membership)}{doubt}")
+
     # --- what they lead to
 
     def _take_mail(self, link: str) -> list[RaftMessage]:
@@ -193,7 +242,8 @@ class Script:
             self.said += [line for line in self._said(number, ready) if line]
             for message in (*ready.messages, *ready.promises):
                 self.said.append(f"send {_told(message)}")
-                self.mail.append(message)
+                if message.to not in self.dead:
+                    self.mail.append(message)
             if ready.ticket is not None:
                 self.tickets[number].append(ready.ticket)
                 self.asked[number] |= ready.fold is not None and ready.fold.beginning > 0
@@ -225,14 +275,28 @@ def _runs(terms: list[int]) -> tuple[tuple[Index, Term], ...]:
 
 
 def _entries(entries: object) -> str:
-    return " ".join(f"{entry.index}/{entry.term}" for entry in entries)  # type: ignore[attr-defined]
+    return " ".join(
+        f"{entry.index}/{entry.term}" + (_members(entry.membership) if entry.membership is not None else "")
+        for entry in entries  # type: ignore[attr-defined]
+    )
+
+
+def _members(membership: Membership) -> str:
+    """In braces: voters, and who else there is."""
+    voters, outgoing, learners = (
+        " ".join(str(member.replica) for member in group)
+        for group in (membership.voters, membership.outgoing, membership.learners)
+    )
+    text = voters + (f" after {outgoing}" if outgoing else "") + (f", {learners} learns" if learners else "")
+    return "{" + text + "}"
 
 
 def _told(message: RaftMessage) -> str:
     """A message in a line: index/term pairs, as the paper counts."""
     head = f"{message.sender}>{message.to} {type(message).__name__} term {message.term}"
     number = getattr(message, "beginning", 0)
-    tail = (" recovering" if getattr(message, "recovering", False) else "") + (f" beginning {number}" if number else "")
+    tail = "".join(f" {name}" for name in ("recovering", "blank") if getattr(message, name, False))
+    tail += f" beginning {number}" if number else ""
     match message:
         case RequestVote():
             kind = "pre " if message.pre else "by transfer " if message.transfer else ""

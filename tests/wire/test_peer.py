@@ -1,8 +1,11 @@
 """What nodes say to each other survives the wire unchanged."""
 
+from dataclasses import replace
+
 import pytest
 
 from cluster.errors import InvalidRequest
+from cluster.membership import Member, Membership, encode_membership
 from cluster.messages import (
     AppendEntries,
     AppendReply,
@@ -18,7 +21,7 @@ from cluster.messages import (
     VoteReply,
     type_names,
 )
-from cluster.metadata import Report
+from cluster.metadata import Report, ReportedMembership
 from cluster.records import Entry, EntryKind, Record
 from cluster.types import Index, Lane, NodeId, Offset, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
@@ -43,6 +46,16 @@ ENTRIES = (
     Entry(index=Index(10), term=Term(3), kind=EntryKind.TRIM_TO, base_offset=Offset(6), append_time_ns=9, control=b"c"),
 )
 HEADERS = tuple(EntryHeader(entry.index, entry.term, entry.size_bytes) for entry in ENTRIES)
+NODES = [Member(replica=ReplicaId(number), node=NodeId(number + 10)) for number in range(1, 5)]
+CHANGE = Membership(voters=(NODES[0], NODES[1]), learners=(NODES[3],), outgoing=(NODES[0], NODES[2]))
+SAID = Entry(
+    index=Index(11),
+    term=Term(3),
+    kind=EntryKind.MEMBERSHIP,
+    base_offset=Offset(6),
+    append_time_ns=9,
+    control=encode_membership(CHANGE),
+)
 MESSAGES: list[RaftMessage] = [
     RequestVote(**WHO, last_index=Index(4), last_term=Term(2), pre=True),
     RequestVote(**WHO, last_index=Index(0), last_term=Term(0), transfer=True),
@@ -59,6 +72,7 @@ MESSAGES: list[RaftMessage] = [
         recovering=True,
     ),
     AppendReply(**WHO, match=Index(4), recovering=True, beginning=3),
+    AppendReply(**WHO, match=Index(0), rejected=True, rejected_prev=Index(7), blank=True),
     Heartbeat(**WHO, commit=Index(9), barrier=4, sleep=True),
     HeartbeatReply(**WHO, barrier=4, match=Index(9)),
     HeartbeatReply(**WHO, match=Index(4), beginning=3),
@@ -89,6 +103,18 @@ ENVELOPES: list[PeerMessage] = [
     ),
     ReplicaEnvelope(
         partition=PARTITION,
+        message=AppendEntries(
+            **WHO,
+            prev_index=Index(10),
+            prev_term=Term(3),
+            entries=(EntryHeader(SAID.index, SAID.term, SAID.size_bytes, CHANGE),),
+            commit=Index(6),
+            last_index=Index(12),
+        ),
+        entries=(SAID,),
+    ),
+    ReplicaEnvelope(
+        partition=PARTITION,
         message=InstallFold(**WHO, index=Index(9), last_term=Term(2), commit=Index(9), last_index=Index(12)),
         fold=b"folded",
     ),
@@ -113,6 +139,19 @@ ENVELOPES: list[PeerMessage] = [
         resigned=(PARTITION,),
         initialised=(ReplicaId(4),),
         lost=(ReplicaId(5),),
+        memberships={
+            PARTITION: ReportedMembership(
+                index=Index(7),
+                term=Term(3),
+                voters=(ReplicaId(1), ReplicaId(2)),
+                learners=(ReplicaId(4),),
+                joint=True,
+                behind_bytes=1 << 40,
+                version=8,
+            )
+        },
+        dropped=(ReplicaId(6),),
+        unknown=2,
         full=True,
     ),
 ]
@@ -134,6 +173,18 @@ def test_every_raft_message_is_covered() -> None:
     assert set(type_names) == covered
 
 
+def test_a_membership_that_is_none_is_no_message() -> None:
+    """A peer's entry says who counts: what cannot be read must not get to a core."""
+    entry = replace(SAID, control=b"\x93\x01\x02\x03")
+    message = AppendEntries(
+        **WHO, prev_index=Index(10), prev_term=Term(3), entries=HEADERS[:1], commit=Index(6), last_index=Index(12)
+    )
+    data = encode_exchange([ReplicaEnvelope(partition=PARTITION, message=message, entries=(entry,))], incarnation=77)
+
+    with pytest.raises(InvalidRequest):
+        decode_exchange(data)
+
+
 def test_the_hello_opens_a_stream() -> None:
     """The first message carries who speaks, beside anything else."""
     hello = Hello(
@@ -147,7 +198,8 @@ def test_content_travels_in_bulk_and_the_rest_does_not_wait_for_it() -> None:
     """Votes, heartbeats and acknowledgements have a lane of their own."""
     bulk = [item for item in ENVELOPES if lane_of(item) is Lane.BULK]
 
-    assert ["AppendEntries", "InstallFold", "InstallFold"] == [type(item.message).__name__ for item in bulk]  # type: ignore[union-attr]
+    kinds = [type(item.message).__name__ for item in bulk]  # type: ignore[union-attr]
+    assert ["AppendEntries", "AppendEntries", "InstallFold", "InstallFold"] == kinds
 
 
 def test_sizes_are_about_right() -> None:

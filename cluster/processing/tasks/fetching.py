@@ -57,7 +57,7 @@ class Fetching:
     async def fetch(self, keeper: Keeper, store: Store, n_min: int) -> None:
         """See `Keeper`."""
         replica = keeper.replica
-        others = [member.node for member in replica.log.fold.membership.voters if member.node != self._broker.me]
+        others = [node for node in replica.peers.nodes().values() if node != self._broker.me]
         leader = replica.leader_node
         error: RiverrunError = Unavailable("there is no other replica of the task")
         for node in sorted(others, key=lambda node: node != leader):

@@ -15,7 +15,6 @@ from cluster.messages import (
     VoteReply,
 )
 from cluster.raft import Raft, Ready, Role, Vote, replication
-from cluster.raft.quorum import index_on_majority
 from cluster.raft.writes import Writes
 from cluster.types import Index, Term, Ticket
 
@@ -103,7 +102,7 @@ class CommitOldTermByCounting(Raft):
 
     def _count(self) -> None:
         if self.is_leader:
-            index = index_on_majority(self.match(replica) for replica in self.voters)
+            index = self.quorum.reached(self.match)
             if index > self.commit:
                 self.commit = index
                 replication.confirm_barriers(self)

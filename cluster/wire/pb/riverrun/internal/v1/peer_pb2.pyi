@@ -394,6 +394,7 @@ class AppendReply(message.Message):
     HINT_TERM_FIELD_NUMBER: builtins.int
     RECOVERING_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
+    BLANK_FIELD_NUMBER: builtins.int
     match: builtins.int
     """Equal and synced up to here."""
     rejected: builtins.bool
@@ -408,6 +409,8 @@ class AppendReply(message.Message):
     """The sender lost acknowledged entries."""
     beginning: builtins.int
     """The last that the sender has obeyed."""
+    blank: builtins.bool
+    """The sender does not know yet whose it is: it takes nothing but a fold."""
     def __init__(
         self,
         *,
@@ -418,10 +421,11 @@ class AppendReply(message.Message):
         hint_term: builtins.int = ...,
         recovering: builtins.bool = ...,
         beginning: builtins.int = ...,
+        blank: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,12 +629,17 @@ class NodeReport(message.Message):
     NODE_FIELD_NUMBER: builtins.int
     RESIGNED_FIELD_NUMBER: builtins.int
     FULL_FIELD_NUMBER: builtins.int
+    MEMBERSHIPS_FIELD_NUMBER: builtins.int
+    DROPPED_FIELD_NUMBER: builtins.int
+    UNKNOWN_FIELD_NUMBER: builtins.int
     metadata_version: builtins.int
     """The metadata version that the node has reconciled with."""
     node: builtins.int
     """Who reports."""
     full: builtins.bool
     """All there is, not only what changed."""
+    unknown: builtins.int
+    """How many directories of replicas that nobody assigned are set aside."""
     @builtins.property
     def leaders(self) -> containers.RepeatedCompositeFieldContainer[LeaderReport]:
         """Partitions whose leadership changed, or all after a reconnect."""
@@ -647,6 +656,14 @@ class NodeReport(message.Message):
     def resigned(self) -> containers.RepeatedCompositeFieldContainer[PartitionRef]:
         """Partitions that the node no longer leads."""
 
+    @builtins.property
+    def memberships(self) -> containers.RepeatedCompositeFieldContainer[MembershipReport]:
+        """Committed memberships of partitions that the node leads."""
+
+    @builtins.property
+    def dropped(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Replicas that had to go, and whose files are gone."""
+
     def __init__(
         self,
         *,
@@ -657,10 +674,69 @@ class NodeReport(message.Message):
         node: builtins.int = ...,
         resigned: abc.Iterable[PartitionRef] | None = ...,
         full: builtins.bool = ...,
+        memberships: abc.Iterable[MembershipReport] | None = ...,
+        dropped: abc.Iterable[builtins.int] | None = ...,
+        unknown: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["full", b"full", "initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "full", b"full", "initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "memberships", b"memberships", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned", "unknown", b"unknown"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class MembershipReport(message.Message):
+    """What a leader says of its partition's committed membership."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    TOPIC_ID_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    INDEX_FIELD_NUMBER: builtins.int
+    TERM_FIELD_NUMBER: builtins.int
+    VOTERS_FIELD_NUMBER: builtins.int
+    LEARNERS_FIELD_NUMBER: builtins.int
+    JOINT_FIELD_NUMBER: builtins.int
+    BEHIND_BYTES_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    topic_id: builtins.bytes
+    """The partition: topic id …"""
+    partition: builtins.int
+    """… and number."""
+    index: builtins.int
+    """Where the membership stands in the log; 0: at its beginning."""
+    term: builtins.int
+    """The leader's term."""
+    joint: builtins.bool
+    """It is on its way to another one."""
+    behind_bytes: builtins.int
+    """What the slowest learner lacks."""
+    version: builtins.int
+    """Of the metadata with which the target that the leader acts on was set."""
+    @builtins.property
+    def voters(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Replica ids of those that vote …"""
+
+    @builtins.property
+    def learners(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """… and of those that learn."""
+
+    def __init__(
+        self,
+        *,
+        topic_id: builtins.bytes = ...,
+        partition: builtins.int = ...,
+        index: builtins.int = ...,
+        term: builtins.int = ...,
+        voters: abc.Iterable[builtins.int] | None = ...,
+        learners: abc.Iterable[builtins.int] | None = ...,
+        joint: builtins.bool = ...,
+        behind_bytes: builtins.int = ...,
+        version: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["behind_bytes", b"behind_bytes", "index", b"index", "joint", b"joint", "learners", b"learners", "partition", b"partition", "term", b"term", "topic_id", b"topic_id", "version", b"version", "voters", b"voters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,86 @@
+"""Who belongs to a partition's group, as a value and as bytes. Which changes there are, and when: `cluster.raft`.
+
+A *voter* counts; a *learner* gets everything and counts for nothing. While a membership is *joint*, `outgoing` are the
+voters that there were before, and a majority of both is needed. A membership without voters is *blank*: that of a
+replica that was made to be added, and does not know yet to whom.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from cluster.types import NodeId, ReplicaId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A replica and where it lives."""
+
+    replica: ReplicaId
+    node: NodeId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Membership:
+    """Who is there. Nobody is named twice, but that a voter may be among the outgoing as well."""
+
+    voters: tuple[Member, ...]
+    learners: tuple[Member, ...] = ()
+    outgoing: tuple[Member, ...] = ()
+
+    def ids(self) -> tuple[ReplicaId, ...]:
+        """The voters' replica ids, in order."""
+        return tuple(member.replica for member in self.voters)
+
+    @property
+    def joint(self) -> bool:
+        """Whether two majorities are needed."""
+        return bool(self.outgoing)
+
+    def everybody(self) -> tuple[Member, ...]:
+        """All of them, once."""
+        return tuple({member.replica: member for member in (*self.voters, *self.outgoing, *self.learners)}.values())
+
+    def final(self) -> "Membership":
+        """The one that follows a joint one."""
+        return Membership(voters=self.voters, learners=self.learners)
+
+
+BLANK = Membership(voters=())
+"""Of a replica that waits to be told."""
+
+
+def plain_membership(membership: Membership) -> list[Any]:
+    """For an encoder: (replica, node) pairs of the voters, as ever; three lists of them if there is more to say."""
+    groups = [_pairs(membership.voters), _pairs(membership.learners), _pairs(membership.outgoing)]
+    return groups if groups[1] or groups[2] else groups[0]
+
+
+def membership_of(plain: list[Any]) -> Membership:
+    """The inverse. TypeError, ValueError or IndexError if it is nothing of the kind."""
+    more = len(plain) == 3 and all(not group or isinstance(group[0], list | tuple) for group in plain)
+    voters, learners, outgoing = plain if more else (plain, [], [])
+    return Membership(voters=_members(voters), learners=_members(learners), outgoing=_members(outgoing))
+
+
+def encode_membership(membership: Membership) -> bytes:
+    """What a MEMBERSHIP entry holds."""
+    return bytes(msgspec.msgpack.encode(plain_membership(membership)))
+
+
+def decode_membership(control: bytes) -> Membership:
+    """The inverse; ValueError if it is nothing of the kind."""
+    try:
+        return membership_of(msgspec.msgpack.decode(control, type=list[Any]))
+    except (msgspec.MsgspecError, TypeError, ValueError, IndexError) as error:
+        raise ValueError("this is no membership") from error
+
+
+def _pairs(members: Iterable[Member]) -> list[tuple[int, int]]:
+    return [(member.replica, member.node) for member in members]
+
+
+def _members(pairs: Iterable[tuple[int, int]]) -> tuple[Member, ...]:
+    return tuple(Member(replica=ReplicaId(int(replica)), node=NodeId(int(node))) for replica, node in pairs)
