@@ -17,11 +17,15 @@ MS_PER_S = 1_000
 def explain_followers(
     leader: int, own: ReplicaLook | None, looks: Sequence[NodeLook], limits: ExplainOptions
 ) -> Iterator[Finding]:
-    """Of the partition that `own` leads on node `leader`. `looks`: of the nodes, as far as they were asked."""
+    """Of the partition that `own` leads on node `leader`. `looks`: of the nodes, as far as they were asked.
+
+    Who is on its way here is behind as a matter of course, and no voter: see `moving`.
+    """
     if own is None:
         return
-    replicas = len(own.followers) + 1
-    behind = [one for one in own.followers if is_behind(one, limits)]
+    voters = [one for one in own.followers if not one.learner]
+    replicas = len(voters) + 1
+    behind = [one for one in voters if is_behind(one, limits)]
     for one in behind:
         whole = replicas - len(behind)
         needed = replicas // 2 + 1
@@ -36,7 +40,7 @@ def explain_followers(
                 "moved_entries": one.moved_entries,
                 "moved_within_ms": one.moved_within_ms,
             },
-            cause=f"the replica on node {one.node} is {follower_words(one)}{_why(leader, one, looks, limits)}",
+            cause=f"the replica on node {one.node} is {follower_words(one)}{why_behind(leader, one, looks, limits)}",
             consequence=_consequence(whole, needed, replicas),
             advice=_advice(one, looks),
         )
@@ -66,7 +70,8 @@ def follower_words(one: FollowerLook) -> str:
     return f"{said}; it gets {entries_per_s:,.0f} entries a second, which takes {left} if nothing is published"
 
 
-def _why(leader: int, one: FollowerLook, looks: Sequence[NodeLook], limits: ExplainOptions) -> str:
+def why_behind(leader: int, one: FollowerLook, looks: Sequence[NodeLook], limits: ExplainOptions) -> str:
+    """What is known to keep it, as the end of a sentence."""
     look = next((look for look in looks if look.node == one.node), None)
     if not one.link_up:
         return f"; node {leader} is not connected with node {one.node}"

@@ -126,7 +126,7 @@ class Looking:
             for placement in topic.partitions:
                 if len(found) == self._options.looks_max:
                     return found
-                if any(replica.node == self._broker.me for replica in placement.replicas):
+                if any(replica.node == self._broker.me for replica in placement.running):
                     look = self._look_at(topic, placement)
                     if self._waits(look):
                         found.append(look)
@@ -145,7 +145,7 @@ class Looking:
         if running is not None:
             self._describe(running, look)
             return look
-        here = next((replica for replica in placement.replicas if replica.node == broker.me), None)
+        here = next((replica for replica in placement.running if replica.node == broker.me), None)
         if here is not None:
             look.replica, look.lost = here.replica, broker.reports.is_lost(here.replica)
         return look
@@ -158,7 +158,10 @@ class Looking:
         look.first_offset, look.end_offset = log.start_offset, replica.readers.end
         look.may_vote, look.recovering, look.doubtful = raft.may_vote, raft.recovering, bool(raft.doubts)
         look.disk_full, look.unwritten_bytes = log.full, log.pending.bytes
-        look.voters.extend(sorted(member.node for member in log.fold.membership.voters))
+        membership = raft.membership
+        look.voters.extend(sorted(member.node for member in membership.voters))
+        look.learners.extend(member.replica for member in membership.learners)
+        look.joint = membership.joint
         if raft.is_leader:
             waited_ms = self._since_ms(replica, replica.readers.end)
             if waited_ms is not None:
@@ -167,7 +170,7 @@ class Looking:
 
     def _follower(self, replica: Replica, number: ReplicaId, progress: Progress) -> explain_pb2.FollowerLook:
         log = replica.log
-        node = next((one.node for one in log.fold.membership.voters if one.replica == number), NodeId(0))
+        node = replica.peers.node_of(number) or NodeId(0)
         look = explain_pb2.FollowerLook(
             node=node,
             replica=number,
@@ -176,6 +179,7 @@ class Looking:
             reinstalling=progress.state is State.INSTALL or progress.beginning is not None,
             silent=progress.silent,
             link_up=self._is_up(node),
+            learner=any(member.replica == number for member in replica.raft.membership.learners),
         )
         if look.behind_entries:
             waited_ms = self._since_ms(replica, log.end_offset_at(progress.match))

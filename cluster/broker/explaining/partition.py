@@ -1,11 +1,13 @@
 """Why records of a partition wait: nobody leads it, no majority can write, or a replica is behind. Pure."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cluster.broker.explaining.findings import Explanation, Finding, Severity, explanation
 from cluster.broker.explaining.followers import explain_followers, follower_words
 from cluster.broker.explaining.machines import explain_machines, is_slow
+from cluster.broker.explaining.moving import explain_move
 from cluster.broker.explaining.words import counted, listed, numbered, size, span_ms
 from cluster.config import ExplainOptions
 from cluster.metadata import Placement
@@ -25,6 +27,8 @@ class Row:
     replica: int
     look: NodeLook
     own: ReplicaLook | None
+    votes: bool = True
+    """It is one of those of whom a majority is needed; if not, it is on its way here, or away."""
 
     @property
     def stands(self) -> bool:
@@ -56,27 +60,42 @@ def explain_partition(
 ) -> Explanation:
     """`looks`: of all nodes that have a replica of it, by number; each tells of its own."""
     subject = partition_name(topic, placement.number)
-    rows = rows_of(topic, placement, looks)
-    leader = leader_of(rows)
+    everybody = rows_of(topic, placement, looks)
+    leader = leader_of(everybody)
+    rows = [row for row in everybody if row.votes]
     majority = len(rows) // 2 + 1
     findings = [*explain_machines(looks, limits), *_replicas(rows, majority)]
+    leader_look = leader.own if leader is not None else None
     if leader is None:
         findings += _no_leader(rows, majority)
     else:
         findings += explain_followers(leader.node, leader.own, looks, limits)
         findings += _not_committed(leader, rows, majority, limits)
-    return explanation(subject, findings, _state(rows, leader, majority))
+    findings += explain_move(placement, leader.node if leader is not None else 0, leader_look, looks)
+    return explanation(subject, findings, _state(everybody, leader, majority))
 
 
 def rows_of(topic: str, placement: Placement, looks: Sequence[NodeLook]) -> list[Row]:
-    """Its replicas, by node."""
+    """All that have to run, by node; whose vote counts, its leader says, or else the last membership that is known."""
     by_node = {look.node: look for look in looks}
-    rows = []
-    for replica in sorted(placement.replicas, key=lambda replica: replica.node):
-        look = by_node[replica.node]
-        own = next((own for own in look.looks if (own.topic, own.partition) == (topic, placement.number)), None)
-        rows.append(Row(replica.node, replica.replica, look, own))
-    return rows
+    found = [(replica, by_node[replica.node]) for replica in placement.running]
+    rows = [
+        Row(replica.node, replica.replica, look, _own(look, topic, placement.number, replica.replica))
+        for replica, look in sorted(found, key=lambda item: (item[0].node, item[0].replica))
+    ]
+    leader = leader_of(rows)
+    if leader is not None and leader.own is not None:
+        others = {one.replica for one in leader.own.followers if not one.learner}
+        voting = others | {leader.replica}
+    else:
+        voting = {int(replica.replica) for replica in placement.replicas}
+    return [dataclasses.replace(row, votes=row.replica in voting) for row in rows]
+
+
+def _own(look: NodeLook, topic: str, number: int, replica: int) -> ReplicaLook | None:
+    """What the node says of that replica: of two on a node only one runs."""
+    here = [own for own in look.looks if (own.topic, own.partition) == (topic, number)]
+    return next((own for own in here if own.replica in {0, replica}), None)
 
 
 def leader_of(rows: Sequence[Row]) -> Row | None:
@@ -230,6 +249,8 @@ def _row_words(row: Row, follower: explain_pb2.FollowerLook | None) -> str:
         return f"leads, {counted(own.last_index, 'entry', 'entries')}" + (
             f", {unsynced:,} of them not on its disk yet" if unsynced else ", all on its disk"
         )
+    elif not row.votes:
+        said = "on its way here" if follower is not None and follower.learner else "no voter"
     else:
         said = ROLES.get(own.role, own.role) if row.stands else row.why_not
     return said + (f", {follower_words(follower)}" if follower is not None else "")

@@ -92,7 +92,7 @@ class ExplainService:
         request = explain_pb2.LookAtNodeRequest(
             partitions=[explain_pb2.PartitionSubject(topic=topic.name, partition=number)]
         )
-        looks = await self._asking.ask({replica.node for replica in placement.replicas}, request)
+        looks = await self._asking.ask({replica.node for replica in placement.running}, request)
         return explain_partition(topic.name, placement, looks, self._options), looks
 
     async def _group(self, name: str) -> tuple[Explanation, Looks]:

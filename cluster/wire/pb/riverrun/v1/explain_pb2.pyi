@@ -468,6 +468,8 @@ class ReplicaLook(message.Message):
     UNCOMMITTED_MS_FIELD_NUMBER: builtins.int
     VOTERS_FIELD_NUMBER: builtins.int
     FOLLOWERS_FIELD_NUMBER: builtins.int
+    LEARNERS_FIELD_NUMBER: builtins.int
+    JOINT_FIELD_NUMBER: builtins.int
     topic: builtins.str
     """The topic's name."""
     partition: builtins.int
@@ -504,6 +506,8 @@ class ReplicaLook(message.Message):
     """Entries that wait for the disk."""
     uncommitted_ms: builtins.int
     """Of a leader: how long ago the first entry was appended that is not committed yet; absent: all are."""
+    joint: builtins.bool
+    """The voters are just being exchanged: majorities of those before and of those to come are needed."""
     @builtins.property
     def voters(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """The nodes of all replicas that vote, as its log has it."""
@@ -511,6 +515,10 @@ class ReplicaLook(message.Message):
     @builtins.property
     def followers(self) -> containers.RepeatedCompositeFieldContainer[FollowerLook]:
         """Of a leader: the others."""
+
+    @builtins.property
+    def learners(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Replicas that get everything and do not vote yet: they are on their way here."""
 
     def __init__(
         self,
@@ -535,10 +543,12 @@ class ReplicaLook(message.Message):
         uncommitted_ms: builtins.int | None = ...,
         voters: abc.Iterable[builtins.int] | None = ...,
         followers: abc.Iterable[FollowerLook] | None = ...,
+        learners: abc.Iterable[builtins.int] | None = ...,
+        joint: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_uncommitted_ms", b"_uncommitted_ms", "uncommitted_ms", b"uncommitted_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_uncommitted_ms", b"_uncommitted_ms", "commit", b"commit", "disk_full", b"disk_full", "doubtful", b"doubtful", "durable_index", b"durable_index", "end_offset", b"end_offset", "first_offset", b"first_offset", "followers", b"followers", "last_index", b"last_index", "leader", b"leader", "lost", b"lost", "may_vote", b"may_vote", "partition", b"partition", "recovering", b"recovering", "replica", b"replica", "role", b"role", "term", b"term", "topic", b"topic", "uncommitted_ms", b"uncommitted_ms", "unwritten_bytes", b"unwritten_bytes", "voters", b"voters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_uncommitted_ms", b"_uncommitted_ms", "commit", b"commit", "disk_full", b"disk_full", "doubtful", b"doubtful", "durable_index", b"durable_index", "end_offset", b"end_offset", "first_offset", b"first_offset", "followers", b"followers", "joint", b"joint", "last_index", b"last_index", "leader", b"leader", "learners", b"learners", "lost", b"lost", "may_vote", b"may_vote", "partition", b"partition", "recovering", b"recovering", "replica", b"replica", "role", b"role", "term", b"term", "topic", b"topic", "uncommitted_ms", b"uncommitted_ms", "unwritten_bytes", b"unwritten_bytes", "voters", b"voters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__uncommitted_ms: _TypeAlias = typing.Literal["uncommitted_ms"]  # noqa: Y015
     _WhichOneofArgType__uncommitted_ms: _TypeAlias = typing.Literal["_uncommitted_ms", b"_uncommitted_ms"]  # noqa: Y015
@@ -560,6 +570,7 @@ class FollowerLook(message.Message):
     REINSTALLING_FIELD_NUMBER: builtins.int
     SILENT_FIELD_NUMBER: builtins.int
     LINK_UP_FIELD_NUMBER: builtins.int
+    LEARNER_FIELD_NUMBER: builtins.int
     node: builtins.int
     """Its node."""
     replica: builtins.int
@@ -580,6 +591,8 @@ class FollowerLook(message.Message):
     """It has not answered for an election time."""
     link_up: builtins.bool
     """Whether the link to its node works both ways."""
+    learner: builtins.bool
+    """It gets everything and does not vote yet."""
     def __init__(
         self,
         *,
@@ -593,10 +606,11 @@ class FollowerLook(message.Message):
         reinstalling: builtins.bool = ...,
         silent: builtins.bool = ...,
         link_up: builtins.bool = ...,
+        learner: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_behind_ms", b"_behind_ms", "_moved_entries", b"_moved_entries", "behind_ms", b"behind_ms", "moved_entries", b"moved_entries"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_behind_ms", b"_behind_ms", "_moved_entries", b"_moved_entries", "behind_bytes", b"behind_bytes", "behind_entries", b"behind_entries", "behind_ms", b"behind_ms", "link_up", b"link_up", "moved_entries", b"moved_entries", "moved_within_ms", b"moved_within_ms", "node", b"node", "reinstalling", b"reinstalling", "replica", b"replica", "silent", b"silent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_behind_ms", b"_behind_ms", "_moved_entries", b"_moved_entries", "behind_bytes", b"behind_bytes", "behind_entries", b"behind_entries", "behind_ms", b"behind_ms", "learner", b"learner", "link_up", b"link_up", "moved_entries", b"moved_entries", "moved_within_ms", b"moved_within_ms", "node", b"node", "reinstalling", b"reinstalling", "replica", b"replica", "silent", b"silent"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__behind_ms: _TypeAlias = typing.Literal["behind_ms"]  # noqa: Y015
     _WhichOneofArgType__behind_ms: _TypeAlias = typing.Literal["_behind_ms", b"_behind_ms"]  # noqa: Y015
