@@ -11,7 +11,7 @@ from cluster.meters import Histogram, Traffic
 from cluster.node.identity import VERSION
 from cluster.node.metrics.lags import Bounded, Lags, groups_here
 from cluster.node.metrics.table import METRICS, OTHER
-from cluster.types import NO_INDEX, Index, NodeId, PartitionId
+from cluster.types import NO_INDEX, Index, PartitionId
 
 if TYPE_CHECKING:
     from cluster.broker.running import Running
@@ -69,22 +69,19 @@ class Collecting:
     def _of_cluster(self) -> None:
         node, directory = self._node, self._node.broker.directory
         states = Counter(dict.fromkeys((state.value for state in NodeState), 0))
-        states.update(
-            "draining" if getattr(known, "draining", False) else known.state.value for known in directory.nodes.values()
-        )
+        states.update("draining" if known.draining else known.state.value for known in directory.nodes.values())
         for state, count in states.items():
             self._put("riverrun_nodes", count, state)
         partitions = sum(len(topic.partitions) for topic in directory.topics.values())
         self._put("riverrun_topics", len(directory.topics))
         self._put("riverrun_partitions", partitions)
         self._put("riverrun_partitions_without_leader", max(partitions - len(node.broker.leaders), 0))
-        moving = sum(bool(getattr(p, "target", ())) for topic in directory.topics.values() for p in topic.partitions)
+        moving = sum(bool(p.target) for topic in directory.topics.values() for p in topic.partitions)
         self._put("riverrun_reassignments", moving)
         self._put("riverrun_controller_leader", node.controller.controller_node() == node.me)
         self._put("riverrun_controller_known", node.seeing.knows_controller())
-        for peer in node.config.peers:
-            if peer.node != node.me:
-                self._put("riverrun_peer_up", node.links.is_up(NodeId(peer.node)), str(peer.node))
+        for peer in node.neighbours.others():
+            self._put("riverrun_peer_up", node.links.is_up(peer), str(peer))
 
     def _of_replicas(self) -> None:
         node, meters = self._node, self._node.meters
