@@ -33,5 +33,5 @@ def install(path: str) -> None:
 
 
 if __name__ == "__main__":
-    install(os.environ["COUNT_SYNCS"] + sys.argv[-1].replace("/", "_"))
+    install(os.environ["COUNT_SYNCS"] + sys.argv[sys.argv.index("--config") + 1].replace("/", "_"))
     main()
