@@ -5,6 +5,7 @@ their partitions to others: such a commit must be refused.
 """
 
 import asyncio
+from dataclasses import replace
 
 from chaos.history import Kind
 from chaos.workloads.load import Load
@@ -82,6 +83,8 @@ async def finish_group(load: Load, group: str) -> None:
     if working is not None:
         working.cancel()
     await subscription.close()
+    begin = {number: there.first for number, there in (await client.offsets(load.topic)).items()}
+    ends = {number: replace(there, first=begin[number]) for number, there in ends.items()}  # limits deleted meanwhile
     _say_ends(load, ends, behind)
     await client.abandon()
 
