@@ -9,7 +9,7 @@ KEPT_MAX = 16
 
 
 class Timing:
-    """Of one writer, whose writes come one after the other. Times are the loop's, in seconds."""
+    """Of one writer, whose writes come one after the other. Times are of the monotonic clock, in seconds."""
 
     def __init__(self) -> None:
         self._took_s: deque[tuple[float, float]] = deque(maxlen=KEPT_MAX)

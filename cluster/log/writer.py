@@ -31,8 +31,6 @@ class Writer:
         self.groups = 0
         """Groups written so far: each cost one sync."""
         self.timing = Timing()
-        self.busy_since_s: float | None = None
-        """Since when the group that is under way is, by the monotonic clock; None: there is none."""
 
     @property
     def waiting(self) -> int:
@@ -64,16 +62,16 @@ class Writer:
         full: set[int] = set()
         try:
             if writes:
-                began_s = self.busy_since_s = self._clock.monotonic_s()
-                self.timing.begins(asyncio.get_running_loop().time())
+                began_s = self._clock.monotonic_s()
+                self.timing.begins(began_s)
                 full = await self._disk.run(
                     lambda: perform(self._disk, {key: write for key, (_, write) in writes.items()})
                 )
-                self.busy_since_s = None
+                ended_s = self._clock.monotonic_s()
+                self.timing.ends(ended_s, wrote=writes, full=full)
                 self.groups += 1
-                self._meters.fsync.observe(self._clock.monotonic_s() - began_s)
+                self._meters.fsync.observe(ended_s - began_s)
                 self._meters.written_bytes += sum(write.bytes for _, write in writes.values())
-                self.timing.ends(asyncio.get_running_loop().time(), wrote=writes, full=full)
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error
         for key, (log, write) in writes.items():

@@ -60,11 +60,12 @@ class Seeing:
 
     def hangs(self) -> str:
         """What does not move, in a sentence; empty: it is alive."""
-        now_s, busy_since_s = self._clock.monotonic_s(), self._node.writer.busy_since_s
+        now_s = self._clock.monotonic_s()
+        busy_s = self._node.writer.timing.under_way_s(now_s)
         if now_s - self._beat_s > self._options.stuck_s:
             return f"the event loop did not turn for {now_s - self._beat_s:.0f} s"
-        if busy_since_s is not None and now_s - busy_since_s > self._options.stuck_s:
-            return f"the disk has not finished a write for {now_s - busy_since_s:.0f} s"
+        if busy_s is not None and busy_s > self._options.stuck_s:
+            return f"the disk has not finished a write for {busy_s:.0f} s"
         return ""
 
     def waiting_for(self) -> str:

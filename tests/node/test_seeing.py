@@ -104,10 +104,10 @@ async def test_what_hangs_is_not_alive(cluster: SimCluster) -> None:
     node = cluster.running[1]
     client = WebClient(app_of(node))
     assert {"alive": True} == (await client.get("/healthz")).json()
-    node.writer.busy_since_s = node.world.clock.monotonic_s() - 31
+    node.writer.timing.begins(node.world.clock.monotonic_s() - 31)
     told = await client.get("/healthz")
     assert (503, "the disk has not finished a write for 31 s") == (told.status, told.json()["metadata"]["hangs"])
-    node.writer.busy_since_s = None
+    node.writer.timing.ends(node.world.clock.monotonic_s(), wrote=(), full=())
     cluster.pause(1, 40)
     await asyncio.sleep(35)
     assert "did not turn" in node.seeing.hangs()

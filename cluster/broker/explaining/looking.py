@@ -102,7 +102,7 @@ class Looking:
         return int(max((late_s for at_s, late_s in self._late_s if now_s - at_s <= KEPT_S), default=0.0) * MS_PER_S)
 
     async def _look_at_disk(self) -> explain_pb2.DiskLook:
-        look, timing, now_s = explain_pb2.DiskLook(), self._writer.timing, asyncio.get_running_loop().time()
+        look, timing, now_s = explain_pb2.DiskLook(), self._writer.timing, self._clock.monotonic_s()
         took_s, under_way_s = timing.took_s(now_s), timing.under_way_s(now_s)
         if took_s is not None:
             look.usual_write_ms, look.longest_write_ms = (int(part_s * MS_PER_S) for part_s in took_s)
