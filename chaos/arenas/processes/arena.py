@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.processes.fitting import Fitting
+from chaos.arenas.processes.machines import FixedMachines
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
 from chaos.arenas.processes.readiness import why_not_ready
@@ -51,6 +52,7 @@ class ProcessArena:
     ) -> None:
         """`allowed`: severe events that are no anomaly here, for some of the faults make nodes say them."""
         self.nodes = list(range(1, nodes + 1))
+        self.machines = FixedMachines(self.nodes)
         self.random = random.Random(f"arena/{seed}")
         self.seats = Seats()
         self.injectors: dict[str, Injector] = {"client_vanish": ClientVanish(self.seats)}
