@@ -7,6 +7,7 @@ after it when that is committed; so it does not matter who led when it began, or
 2. When all that are missing have their logs recorded and have caught up: if this leader is not wanted, it hands over to
    a voter that is. If nobody takes over, it goes on by itself.
 3. One joint membership, from the voters that there are to exactly those that are wanted. The core goes on from there.
+   Not while most of those that are wanted are away or behind: from then on nothing is decided without them.
 
 Without a wish, learners that are no voters are taken out again: the move was given up.
 """
@@ -45,6 +46,8 @@ def next_step(
     if wanted == voters or not wanted:
         return None
     if not all(member.replica in wish.initialised and is_caught_up(member.replica) for member in missing):
+        return None
+    if 2 * sum(map(is_caught_up, wanted)) <= len(wanted):
         return None
     staying = [replica for replica in now.ids() if replica in wanted and is_caught_up(replica)]
     if me not in wanted and staying:
@@ -121,9 +124,11 @@ class Changing:
             self._propose(step)
 
     def is_caught_up(self, replica: ReplicaId) -> bool:
-        """Whether so little is missing there that it may become a voter."""
+        """Whether it is there, and so little is missing that it may become a voter."""
         if replica == self._me:
             return True
+        if replica in self._raft.away:
+            return False
         behind = self._log.bytes_after(self._raft.match(replica))
         return self._raft.is_caught_up(replica) and behind <= self._options.catch_up_left_bytes_max
 

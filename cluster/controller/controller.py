@@ -6,7 +6,7 @@ Only changes of state become commands; a plan is its state, so whoever decides n
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 
 import structlog
@@ -57,7 +57,10 @@ PREFERRED_AT_ONCE_MAX = 1_000
 
 
 class Controller:
-    """One node's part in deciding. `make_quorum` gets what commands fold into."""
+    """One node's part in deciding.
+
+    `make_quorum` gets what commands fold into; `configured`: whom the node's configuration names.
+    """
 
     def __init__(
         self,
@@ -67,6 +70,7 @@ class Controller:
         clock: Clock,
         random: Random,
         options: ControllerOptions,
+        configured: Collection[NodeId] = (),
     ) -> None:
         self._folding = Folding()
         self.state = self._folding.state
@@ -83,6 +87,8 @@ class Controller:
             state=self.state,
             observed=self.observed,
             decide=self._decide_and_hear,
+            deciding=self.quorum_members,
+            configured=configured,
             clock=clock,
             options=options,
         )
@@ -306,7 +312,8 @@ class Controller:
             await asyncio.sleep(self._options.tick_s * 5)
             if not self._quorum.is_leader():
                 continue
-            done = await self._decide_all(list(self.observed.facts(self.state, self._clock.monotonic_s())))
+            facts = self.observed.facts(self.state, self._quorum.members(), self._clock.monotonic_s())
+            done = await self._decide_all(list(facts))
             if done and self._clock.monotonic_s() >= self._plan_due_s:
                 self._plan_due_s = self._clock.monotonic_s() + self._options.plan_interval_s
                 await self._decide_all(self._planned())
@@ -343,7 +350,7 @@ class Controller:
         """The next change of the quorum, or its journal's compaction; None: neither is due."""
         options, state = self._options, self.state
         deciding = self._quorum.members()
-        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s)
+        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s, deciding)
         planned = plan_seats(state.nodes, state.quorum, deciding, lost=lost)
         reached = {*self.observed.up(), *deciding}
         if planned is not None and all(node in reached for node, _ in planned.seats):

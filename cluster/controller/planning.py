@@ -5,6 +5,8 @@ Rules of the plan:
   lost, and then its node gets another one. Everything else stays where it is, unless balance asks for it.
 - Never fewer than asked for: a replica that is to leave stays until there is a node for another one. A node that is
   alive keeps its replica before one that is dead does.
+- A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move, and
+  one that it had begun is not counted.
 - Racks: one replica in each rack before a second in any, as far as racks with usable nodes go.
 - Least movement: nodes are balanced when no two of them differ by more than one; each move of balance goes from the
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, Placement, Replica, Topic
+from cluster.metadata import Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -62,8 +64,8 @@ class Plan:
         self._moving = 0
         self.moves: list[Move] = []
         self.waiting: dict[PartitionId, str] = {}
-        for _, placement in self._all():
-            self._count(placement)
+        for topic, placement in self._all():
+            self._count(topic, placement)
         self._repair()
         if situation.balance and not self.moves and not self._moving:
             self._balance()
@@ -73,12 +75,21 @@ class Plan:
             for placement in topic.partitions:
                 yield topic, placement
 
-    def _count(self, placement: Placement) -> None:
+    def _count(self, topic: Topic, placement: Placement) -> None:
         self._held.update(item.node for item in members_of(placement))
-        if placement.target:
+        if placement.target and not self._is_stuck(topic, placement):
             self._moving += 1
             there = {item.replica for item in placement.replicas}
             self._arriving.update(item.node for item in placement.target if item.replica not in there)
+
+    def _is_lost(self, item: Replica) -> bool:
+        now = self._now
+        return item.replica in now.lost or item.node in now.gone or item.node not in now.nodes
+
+    def _is_stuck(self, topic: Topic, placement: Placement) -> bool:
+        """Whether nobody leads it, and nobody can; a leader knows better: its log may be ahead of what was told."""
+        lost = sum(map(self._is_lost, placement.replicas))
+        return 2 * lost >= len(placement.replicas) and PartitionId(topic.id, placement.number) not in self._now.leading
 
     # --- repairs
 
@@ -89,7 +100,9 @@ class Plan:
             if self._is_wrong(topic, placement)
         ]
         for urgency, *_, topic, placement in sorted(wanted, key=lambda item: item[:3]):
-            if urgency == LED_HERE and (self.moves or self._moving):
+            if self._is_stuck(topic, placement):
+                self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
+            elif urgency == LED_HERE and (self.moves or self._moving):
                 self.waiting[PartitionId(topic.id, placement.number)] = "is led by a node that drains"
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
@@ -102,7 +115,7 @@ class Plan:
             self._now.leaves(item) or item.replica in self._now.lost for item in members
         ):
             return True
-        return not placement.target and self._crowded(members) is not None
+        return not (placement.target or placement.pinned) and self._crowded(members) is not None
 
     def _urgency(self, topic: Topic, placement: Placement) -> int:
         members = members_of(placement)
@@ -155,12 +168,19 @@ class Plan:
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
 
+    def _why_stuck(self, placement: Placement) -> str:
+        lost = sorted({item.node for item in placement.replicas if self._is_lost(item)})
+        where = f"node{'s' * (len(lost) != 1)} {', '.join(map(str, lost))}"
+        return f"most of its replicas are lost, on {where}: nobody can lead it, or move it, before one of them is back"
+
     def _least_useful(self, nodes: list[NodeId], placement: Placement) -> NodeId:
         racks = self._racks(nodes)
         there = {item.node for item in placement.replicas}
+        lost = {item.node for item in members_of(placement) if item.replica in self._now.lost}
         return max(
             nodes,
             key=lambda node: (
+                node in lost or self._now.nodes[node].state is not NodeState.ALIVE,
                 node not in there,
                 racks[self._rack(node)] if self._rack(node) else 0,
                 node != placement.preferred_leader,

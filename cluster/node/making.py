@@ -72,6 +72,7 @@ def make_controller(node: "Node") -> Controller:
         clock=node.world.clock,
         random=node.world.random,
         options=node.config.controller,
+        configured=[NodeId(peer.node) for peer in node.config.peers],
     )
 
 

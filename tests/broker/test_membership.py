@@ -74,6 +74,15 @@ def test_fewer_voters_need_no_learners() -> None:
     assert Membership(voters=(ONE,), outgoing=THREE_VOTERS.voters) == step(THREE_VOTERS, ONE)
 
 
+def test_voters_do_not_change_to_those_of_whom_most_are_away() -> None:
+    """Nothing could be decided until they are back, and nobody could undo it."""
+    assert step(THREE_VOTERS, ONE, THREE, behind={3}) is None
+    assert step(Membership(voters=THREE_VOTERS.voters, learners=(FOUR,)), TWO, THREE, FOUR, behind={2, 3}) is None
+    assert Membership(voters=(ONE, TWO, THREE), outgoing=(ONE, TWO, THREE, FOUR)) == step(
+        Membership(voters=(ONE, TWO, THREE, FOUR)), ONE, TWO, THREE, behind={3}
+    )
+
+
 def test_what_is_not_sent_to_learners_does_not_add_up() -> None:
     """And what was sent too much is taken from what comes."""
     budget = CatchUp(bytes_per_s_max=1000, tick_s=0.1)
@@ -222,3 +231,22 @@ async def test_a_cancelled_move_takes_its_learner_out_again(cluster: Moves, clie
     assert list(range(20)) == await read_all(client)
     assert PartitionId(cluster.leader().partition.topic, 0) == cluster.leader().partition
     assert cluster.leader().log.fold.membership_index > Index(0)
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_partition_does_not_shrink_to_a_node_that_is_dead(cluster: Moves, client: Client) -> None:
+    """Of two members one would be away, and nothing be decided any more: the three that there are go on."""
+    await fill(client, 0, 10)
+    leader = cluster.leader()
+    me = next(member for member in leader.raft.membership.voters if member.replica == leader.me)
+    dead = next(member for member in leader.raft.membership.voters if member != me)
+    cluster.crash(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(me, dead)
+    await asyncio.sleep(1)
+    await fill(client, 10, 20)
+    await cluster.start(int(dead.node))
+    await cluster.until(me, dead)
+
+    assert list(range(20)) == await read_all(client)
