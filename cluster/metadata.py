@@ -27,8 +27,9 @@ class Placement:
     `replicas`: who is there by the membership that was last confirmed. `target`: who is to be there in their place;
     empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
-    yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
-    before it acts on that version confirms nothing. `pinned`: somebody chose its nodes, and balance leaves it there.
+    yet that their files are gone. `since`: the version with which `target` was last set (0: never); a membership that
+    was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, and
+    balance leaves it there.
     """
 
     number: int
@@ -224,8 +225,8 @@ class ReportedMembership:
     """What a leader says of its partition's committed membership, which is the entry at `index` (0: the log's first).
 
     `term`: the leader's. `joint`: it is on its way to another one, be it that this one is joint, or that a later one is
-    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the last target
-    (`cluster.broker.requests.Reassign`) that the leader acts on.
+    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the target
+    (`cluster.broker.requests.Reassign`) that it was made for.
     """
 
     index: Index

@@ -157,7 +157,7 @@ class Observations:
 
 
 def arrived(placement: Placement, told: ReportedMembership) -> bool:
-    """Whether a leader that acts on the present target says that it is reached."""
+    """Whether a leader says that a membership that was made for the present target is committed, and is the target."""
     return (
         bool(placement.target)
         and told.version >= placement.since
