@@ -6,17 +6,18 @@ final reads is not judged. Everything that the arena made is gone when this retu
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
-from chaos.history import History, Kind
+from chaos.history import Event, History, Kind
 from chaos.judging import asked, judge
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
 from chaos.report.meanings import checked
+from chaos.report.unavailability import unavailable, worst
 from chaos.scenario import Scenario
 from chaos.verdict import Verdict, count_operations
 from chaos.workloads import workload_class
@@ -146,8 +147,14 @@ class Run:
             figures=dict(figures.counts),
             checked=checked(self.scenario.workloads, asked(self.scenario.workloads, events)) if self._read_all else {},
             notes=figures.notes,
+            longest=_longest(events),
             failure=self._failure,
         )
+
+
+def _longest(events: Sequence[Event]) -> tuple[str, float, float] | None:
+    found = worst(unavailable(events))
+    return None if found is None else (found[0], round(found[1].start_s, 3), round(found[1].seconds, 3))
 
 
 def note_copy(history: History, topic: str, copy: Copy, now_s: float) -> None:

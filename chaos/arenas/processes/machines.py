@@ -86,7 +86,7 @@ class ProcessMachines:
         self._ports.close()
 
     async def _opened(self, node: int) -> None:
-        """As `riverrun health --ready` says it. Where its HTTP is elsewhere, in a namespace, that it answers will do."""
+        """As `riverrun health --ready` says it; where its HTTP is in a namespace, that it answers will do."""
         launch, why = self._nodes.launches[node], "it was not asked"
         if launch.config.http is None or launch.ways:
             return
