@@ -172,7 +172,7 @@ class ProcessNodes:
     def look(self) -> None:
         """Note who has ended by itself, once."""
         for node, process in self._processes.items():
-            if process.poll() is not None and node not in self._expected:
+            if process.poll() is not None and node not in self._expected | self._off:
                 self._expected.add(node)
                 said = self.last_words(node)
                 if REMOVED in said:
