@@ -230,13 +230,16 @@ class SimCluster:
             host.failed = True
             if isinstance(error.__cause__, NodeRemoved):
                 self.removed.append(number)
-                contextvars.Context().run(self.loop.call_soon, self._end, number, host)
+                host.run(self._leave(number, host), name=f"node-{number} leaves")
             else:
                 self.fatal.append((number, error))
 
-    def _end(self, number: int, host: Host) -> None:
+    async def _leave(self, number: int, host: Host) -> None:
+        """It stops, as its process does, and ends."""
+        if number in self.running:
+            await self.running[number].stop()
         if self.hosts[number] is host and host.alive:
-            self.kill(number)
+            contextvars.Context().run(self.loop.call_soon, self.kill, number)
 
     @staticmethod
     def _address(node: int) -> str:

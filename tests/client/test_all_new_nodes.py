@@ -22,8 +22,10 @@ async def add(cluster: SimCluster, admin: Client) -> None:
     cluster.give_machine(number)
     await cluster.start(number)
     async with asyncio.timeout(PATIENCE_S):
-        while not any(node.node == number and node.alive for node in (await admin.cluster_status()).nodes):
+        alive = False
+        while not alive:
             await asyncio.sleep(0.5)
+            alive = any(node.node == number and node.alive for node in (await admin.cluster_status()).nodes)
 
 
 async def take_away(cluster: SimCluster, admin: Client, node: int) -> None:
