@@ -190,14 +190,22 @@ class Plan:
             pass
 
     def _even_out(self) -> bool:
-        """One move from a fuller node to one that has at least two less; False: there is none."""
+        """One move from a fuller node to one that has at least two less; False: there is none.
+
+        While an emptier node gets as much as it can at once, another one gets no more than each is to have.
+        """
+        least = sum(self._held[node.node] for node in self._usable) // len(self._usable) if self._usable else 0
         order = sorted(self._usable, key=lambda node: (self._held[node.node], node.node))
         moved = {(move.topic, move.number) for move in self.moves}
         for source in reversed(order):
+            emptier_waits = False
             for drain in order:
                 if self._held[source.node] - self._held[drain.node] < 2:
                     break
+                if emptier_waits and self._held[drain.node] >= least:
+                    break
                 if self._arriving[drain.node] >= self._now.moves_per_node_max:
+                    emptier_waits = True
                     continue
                 found = self._movable(source.node, drain.node, moved)
                 if found is not None:
