@@ -279,9 +279,15 @@ class Reassignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A partition that would move if it could, and why it does not."""
+    """A partition that would move if it could, and why it does not: a sentence, or one of those that follow."""
 
     topic: str
     number: int
     replicas: tuple[NodeId, ...]
     why: str
+
+
+WAITS_FOR_TURN = "waits for its turn"
+"""Others are on their way."""
+LED_BY_DRAINING = "is led by a node that drains"
+"""It goes when another one leads it."""

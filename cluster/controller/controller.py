@@ -161,6 +161,10 @@ class Controller:
         """The nodes that decide."""
         return self._quorum.members()
 
+    def gone_s(self, node: NodeId) -> float | None:
+        """For how long the link to a node has been down; None: it is up, or never was."""
+        return self.observed.gone_s(node, self._clock.monotonic_s())
+
     def refuse_gone(self, node: NodeId) -> None:
         """NodeRemoved if that node was removed for good, as far as this one knows."""
         if node in self.state.gone_nodes:

@@ -59,6 +59,11 @@ class Observations:
         """Those that have not been there for so long."""
         return {node for node, since_s in self._down.items() if now_s - since_s > after_s}
 
+    def gone_s(self, node: NodeId, now_s: float) -> float | None:
+        """For how long it has not been there; None: it is, or it was never seen."""
+        since_s = self._down.get(node) if not self.is_there(node) else None
+        return now_s - since_s if since_s is not None else None
+
     def take(self, report: Report) -> None:
         """A node tells of its replicas."""
         self._initialised.update(dict.fromkeys(report.initialised))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -90,7 +90,7 @@ class Plan:
         ]
         for urgency, *_, topic, placement in sorted(wanted, key=lambda item: item[:3]):
             if urgency == LED_HERE and (self.moves or self._moving):
-                self.waiting[PartitionId(topic.id, placement.number)] = "is led by a node that drains"
+                self.waiting[PartitionId(topic.id, placement.number)] = LED_BY_DRAINING
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
             else:
@@ -150,7 +150,7 @@ class Plan:
     def _why(self, topic: Topic, members: tuple[Replica, ...]) -> str:
         full = sum(self._arriving[node.node] >= self._now.moves_per_node_max for node in self._usable)
         if len(self._usable) >= topic.replicas and full:
-            return "waits for its turn"
+            return WAITS_FOR_TURN
         leaving = sorted({item.node for item in members if self._now.leaves(item)})
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
@@ -246,11 +246,11 @@ class Plan:
         if same or not nodes or not may_move(placement):
             return
         if not placement.target and self._moving + len(self.moves) >= self._now.moves_max:
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         arriving = [node for node in nodes if node in fresh or node not in {item.node for item in members}]
         if any(self._arriving[node] >= self._now.moves_per_node_max for node in arriving):
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         self._held.subtract(item.node for item in members)
         self._held.update(nodes)

@@ -172,6 +172,7 @@ def make_explaining(node: "Node", others: Mapping[str, Route]) -> ExplainService
         broker=node.broker,
         forwarding=node.forwarding,
         looking=node.looking,
+        gone_s=node.controller.gone_s,
         clock=node.world.clock,
         options=options,
     )
