@@ -245,7 +245,7 @@ class Report:
     `leaders`: partitions that the node leads, with the term; `initialised`: replicas whose logs now exist;
     `lost`: replicas recorded as initialised whose disk is empty or lost its vote; `memberships`: of partitions that the
     node leads; `dropped`: replicas of `Placement.removed` whose files are gone; `unknown`: how many directories of
-    replicas the node has set aside, since nobody has assigned them.
+    replicas the node has set aside, since nobody has assigned them; `leaving`: it is about to stop, and leads no more.
     """
 
     node: NodeId
@@ -257,6 +257,7 @@ class Report:
     memberships: Mapping[PartitionId, ReportedMembership] = field(default_factory=dict)
     dropped: tuple[ReplicaId, ...] = ()
     unknown: int = 0
+    leaving: bool = False
     full: bool = False
 
 
@@ -279,9 +280,15 @@ class Reassignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A partition that would move if it could, and why it does not."""
+    """A partition that would move if it could, and why it does not: a sentence, or one of those that follow."""
 
     topic: str
     number: int
     replicas: tuple[NodeId, ...]
     why: str
+
+
+WAITS_FOR_TURN = "waits for its turn"
+"""Others are on their way."""
+LED_BY_DRAINING = "is led by a node that drains"
+"""It goes when another one leads it."""

@@ -5,7 +5,7 @@ after it when that is committed; so it does not matter who led when it began, or
 
 1. Who is missing becomes a learner; who is neither wanted nor a voter stops being one.
 2. When all that are missing have their logs recorded and have caught up: if this leader is not wanted, it hands over to
-   a voter that is. If nobody takes over, it goes on by itself.
+   a voter that is, and whose node is not about to stop. If nobody takes over, it goes on by itself.
 3. One joint membership, from the voters that there are to exactly those that are wanted. The core goes on from there.
    Not while most of those that are wanted are away or behind: from then on nothing is decided without them.
 
@@ -35,9 +35,14 @@ class HandOver:
 
 
 def next_step(
-    now: Membership, wish: Reassign, *, me: ReplicaId, is_caught_up: Callable[[ReplicaId], bool]
+    now: Membership,
+    wish: Reassign,
+    *,
+    me: ReplicaId,
+    is_caught_up: Callable[[ReplicaId], bool],
+    leaves: Callable[[ReplicaId], bool] = lambda _: False,
 ) -> Membership | HandOver | None:
-    """What to do about it now, as the leader `me`; None: nothing, or not yet. Pure."""
+    """What to do about it now, as the leader `me`; None: nothing, or not yet. `leaves`: it stops soon. Pure."""
     version = wish.version
     if now.joint or version < now.version:
         return None
@@ -54,9 +59,9 @@ def next_step(
         return None
     if 2 * sum(map(is_caught_up, wanted)) <= len(wanted):
         return None
-    staying = [replica for replica in now.ids() if replica in wanted and is_caught_up(replica)]
-    if me not in wanted and staying:
-        return HandOver(staying[0])
+    heirs = [item for item in now.ids() if item in wanted and is_caught_up(item) and not leaves(item)]
+    if me not in wanted and heirs:
+        return HandOver(heirs[0])
     return Membership(voters=wish.target, outgoing=now.voters, version=version)
 
 
@@ -84,6 +89,7 @@ class Changing:
         log: Log,
         options: BrokerOptions,
         hand_over_ticks: int,
+        leaves: Callable[[ReplicaId], bool],
         propose: Callable[[Membership], object],
         told: Callable[[], None],
     ) -> None:
@@ -92,6 +98,7 @@ class Changing:
         self._log = log
         self._options = options
         self._hand_over_ticks = hand_over_ticks
+        self._leaves = leaves
         self._propose = propose
         self._told = told
         self._wish = Reassign(None, frozenset())
@@ -116,7 +123,7 @@ class Changing:
 
     def _step(self, now: int) -> None:
         raft, wish = self._raft, self._wish
-        step = next_step(raft.membership, wish, me=self._me, is_caught_up=self.is_caught_up)
+        step = next_step(raft.membership, wish, me=self._me, is_caught_up=self.is_caught_up, leaves=self._leaves)
         if isinstance(step, HandOver):
             if self._handing_over is None or self._handing_over[0] != raft.term:
                 self._handing_over = (raft.term, now)

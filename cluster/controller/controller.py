@@ -11,6 +11,7 @@ from itertools import count
 
 import structlog
 
+from cluster.actor import Alarm
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
     AllocateProducers,
@@ -52,6 +53,9 @@ CLIENT_BYTES = 8
 WAIT_AGAIN_S = 0.05
 PLAN_ANYWAY_S = 10.0
 """Who leads is no decision, and may let the plan go on: it looks again so often."""
+PLAN_AGAIN_S = 0.1
+PLAN_REST = 10
+"""A drain is planned anew whenever something is told, after so long, and so many times as long as a plan takes."""
 PREFERRED_AT_ONCE_MAX = 1_000
 """Of one command."""
 
@@ -92,9 +96,13 @@ class Controller:
             clock=clock,
             options=options,
         )
+        self._look = Alarm()
         self._plan_due_s = 0.0
+        self._plan_again_s = 0.0
+        """Not before, whatever is told."""
         self._rested: object = None
         """What was known when there was nothing to plan."""
+        self._folding.subscribe(self._on_decided)
 
     # --- from the node
 
@@ -144,6 +152,8 @@ class Controller:
         self.observed.take(report)
         for replica in report.lost:
             log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
+        if any(node.draining for node in self.state.nodes.values()):
+            self._look_at_once()
 
     def metadata_version(self) -> int:
         """See AppDecisions."""
@@ -156,6 +166,10 @@ class Controller:
     def quorum_members(self) -> tuple[NodeId, ...]:
         """The nodes that decide."""
         return self._quorum.members()
+
+    def gone_s(self, node: NodeId) -> float | None:
+        """For how long the link to a node has been down; None: it is up, or never was."""
+        return self.observed.gone_s(node, self._clock.monotonic_s())
 
     def refuse_gone(self, node: NodeId) -> None:
         """NodeRemoved if that node was removed for good, as far as this one knows."""
@@ -307,16 +321,30 @@ class Controller:
 
     # --- watching, where the leader is
 
+    def _on_decided(self, delta: Delta) -> None:
+        """A drain begins with who shall lead instead."""
+        if any(node.draining for node in delta.nodes):
+            self._look_at_once()
+
+    def _look_at_once(self) -> None:
+        self._rested = None
+        self._plan_due_s = min(self._plan_due_s, self._plan_again_s)
+        self._look.ring()
+
     async def _watch_all(self) -> None:
         while True:
-            await asyncio.sleep(self._options.tick_s * 5)
+            await self._look.sleep(self._options.tick_s * 5)
             if not self._quorum.is_leader():
                 continue
-            facts = self.observed.facts(self.state, self._quorum.members(), self._clock.monotonic_s())
-            done = await self._decide_all(list(facts))
-            if done and self._clock.monotonic_s() >= self._plan_due_s:
-                self._plan_due_s = self._clock.monotonic_s() + self._options.plan_interval_s
-                await self._decide_all(self._planned())
+            began_s = self._clock.monotonic_s()
+            done = await self._decide_all(list(self.observed.facts(self.state, self._quorum.members(), began_s)))
+            began_s = self._clock.monotonic_s()
+            if done and began_s >= self._plan_due_s:
+                self._plan_due_s = began_s + self._options.plan_interval_s
+                commands = self._planned()
+                took_s = self._clock.monotonic_s() - began_s
+                self._plan_again_s = began_s + max(PLAN_AGAIN_S, PLAN_REST * took_s)
+                await self._decide_all(commands)
 
     async def _decide_all(self, commands: Iterable[Command]) -> bool:
         """In order, up to the first one that failed; whether there was none."""

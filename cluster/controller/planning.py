@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, NodeState, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -103,7 +103,7 @@ class Plan:
             if self._is_stuck(topic, placement):
                 self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
             elif urgency == LED_HERE and (self.moves or self._moving):
-                self.waiting[PartitionId(topic.id, placement.number)] = "is led by a node that drains"
+                self.waiting[PartitionId(topic.id, placement.number)] = LED_BY_DRAINING
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
             else:
@@ -163,7 +163,7 @@ class Plan:
     def _why(self, topic: Topic, members: tuple[Replica, ...]) -> str:
         full = sum(self._arriving[node.node] >= self._now.moves_per_node_max for node in self._usable)
         if len(self._usable) >= topic.replicas and full:
-            return "waits for its turn"
+            return WAITS_FOR_TURN
         leaving = sorted({item.node for item in members if self._now.leaves(item)})
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
@@ -210,14 +210,22 @@ class Plan:
             pass
 
     def _even_out(self) -> bool:
-        """One move from a fuller node to one that has at least two less; False: there is none."""
+        """One move from a fuller node to one that has at least two less; False: there is none.
+
+        While an emptier node gets as much as it can at once, another one gets no more than each is to have.
+        """
+        least = sum(self._held[node.node] for node in self._usable) // len(self._usable) if self._usable else 0
         order = sorted(self._usable, key=lambda node: (self._held[node.node], node.node))
         moved = {(move.topic, move.number) for move in self.moves}
         for source in reversed(order):
+            emptier_waits = False
             for drain in order:
                 if self._held[source.node] - self._held[drain.node] < 2:
                     break
+                if emptier_waits and self._held[drain.node] >= least:
+                    break
                 if self._arriving[drain.node] >= self._now.moves_per_node_max:
+                    emptier_waits = True
                     continue
                 found = self._movable(source.node, drain.node, moved)
                 if found is not None:
@@ -258,11 +266,11 @@ class Plan:
         if same or not nodes or not may_move(placement):
             return
         if not placement.target and self._moving + len(self.moves) >= self._now.moves_max:
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         arriving = [node for node in nodes if node in fresh or node not in {item.node for item in members}]
         if any(self._arriving[node] >= self._now.moves_per_node_max for node in arriving):
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         self._held.subtract(item.node for item in members)
         self._held.update(nodes)

@@ -30,12 +30,24 @@ Body = Callable[["Moves", Client], Awaitable[None]]
 
 
 def step(
-    now: Membership, *target: Member, known: set[int] | None = None, behind: set[int] | None = None, version: int = 0
+    now: Membership,
+    *target: Member,
+    known: set[int] | None = None,
+    behind: set[int] | None = None,
+    leaving: set[int] | None = None,
+    me: int = 1,
+    version: int = 0,
 ):
     """What replica 1 does; all logs are recorded and all have caught up, if nothing else is said."""
     initialised = frozenset(ReplicaId(n) for n in (known if known is not None else {1, 2, 3, 4, 5}))
     wish = Reassign(target or None, initialised, version)
-    return next_step(now, wish, me=ReplicaId(1), is_caught_up=lambda replica: replica not in (behind or set()))
+    return next_step(
+        now,
+        wish,
+        me=ReplicaId(me),
+        is_caught_up=lambda replica: replica not in (behind or set()),
+        leaves=lambda replica: replica in (leaving or set()),
+    )
 
 
 def test_who_is_missing_learns_first() -> None:
@@ -58,13 +70,12 @@ def test_nothing_is_done_while_a_membership_is_joint_or_what_is_wanted_is_there(
 
 
 def test_a_leader_that_is_not_wanted_hands_over_to_one_that_is() -> None:
-    """If there is one; otherwise the change itself will do it."""
-    assert HandOver(ReplicaId(3)) == step(
-        Membership(voters=THREE_VOTERS.voters, learners=(FOUR,)), TWO, THREE, FOUR, behind={2}
-    )
-    assert Membership(voters=(FOUR,), outgoing=THREE_VOTERS.voters) == step(
-        Membership(voters=THREE_VOTERS.voters, learners=(FOUR,)), FOUR
-    )
+    """If there is one that has all and does not stop; otherwise the change itself will do it."""
+    learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,))
+    assert HandOver(ReplicaId(3)) == step(learning, TWO, THREE, FOUR, behind={2})
+    assert HandOver(ReplicaId(3)) == step(learning, TWO, THREE, FOUR, leaving={2})
+    assert Membership(voters=(FOUR,), outgoing=THREE_VOTERS.voters) == step(learning, FOUR)
+    assert Membership(voters=(TWO, FOUR), outgoing=THREE_VOTERS.voters) == step(learning, TWO, FOUR, leaving={2})
 
 
 def test_a_move_that_was_given_up_or_changed_leaves_no_learner_behind() -> None:
