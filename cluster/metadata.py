@@ -29,6 +29,7 @@ class Placement:
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
     yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
     before it acts on that version confirms nothing. `pinned`: somebody chose its nodes, and balance leaves it there.
+    `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it, until its topic goes.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Placement:
     removed: tuple[Replica, ...] = ()
     since: int = 0
     pinned: bool = False
+    lost: bool = False
 
     @property
     def running(self) -> tuple[Replica, ...]:
@@ -199,6 +201,22 @@ class QuorumConfiguration:
     def seat_of(self, node: NodeId) -> Seat | None:
         """The node's seat, if it has one."""
         return next((seat for seat in self.seats if seat.node == node), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """The cluster was made to go on without a majority (`cluster.node.recovery`): when, and what it cost.
+
+    `nodes` were given up, and never return. `forced` partitions went on with the replicas that were left, `lost` ones
+    had none. `decisions`: some of the controller's may be missing.
+    """
+
+    at_ns: int
+    configuration: int
+    nodes: tuple[NodeId, ...]
+    forced: int
+    lost: int
+    decisions: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

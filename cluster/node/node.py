@@ -28,6 +28,7 @@ from cluster.node.counting import timed
 from cluster.node.identity import VERSION, claim_directory
 from cluster.node.leaving import hand_over
 from cluster.node.neighbours import Neighbours
+from cluster.node.recovery import refuse_unfinished
 from cluster.node.seeing import Seeing
 from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
@@ -111,6 +112,9 @@ class Node:
         disk = self.world.disk
         random = self.world.random
         self.directory = await disk.run(lambda: claim_directory(disk, random, self.cluster, self.me))
+        recovered = await disk.run(lambda: refuse_unfinished(disk))
+        if recovered is not None:
+            log_event.warning("recovered_unsafely", planned_ns=recovered.at_ns, lost_nodes=recovered.lost)
         await disk.run(self.neighbours.load)
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
