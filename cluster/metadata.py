@@ -220,6 +220,45 @@ class Recovery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Whether anything can be decided now, as one node sees it.
+
+    `members`: of the controller's quorum. `silent`: those of them that are not linked with this node. `heard`: all
+    nodes that are, and itself. `leader`: the member that decides, if it is heard; None: there is none now.
+    """
+
+    members: tuple[NodeId, ...]
+    silent: tuple[NodeId, ...]
+    heard: frozenset[NodeId]
+    leader: NodeId | None
+    recoveries: tuple[Recovery, ...] = ()
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether so many members are heard that they can decide."""
+        return not self.members or 2 * len(self.silent) < len(self.members)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be decided, what goes on, and what to do; empty: a majority is there."""
+        if self.has_majority:
+            return ""
+        one, lacking = len(self.silent) == 1, len(self.members) // 2 + 1 - (len(self.members) - len(self.silent))
+        return (
+            f"the controller has no majority: of its members {_numbers(self.members)}, "
+            f"{'node' if one else 'nodes'} {_numbers(self.silent)} {'is' if one else 'are'} not heard. Until {lacking} "
+            f"more of them run{'s' * (lacking == 1)}, nothing can be decided (topics, apps, nodes, moves, named "
+            "producers); records are published and read where partitions have leaders. Start them again; only if they "
+            "are lost for good, with their data: riverrun cluster recover --unsafe"
+        )
+
+
+def _numbers(nodes: Collection[int]) -> str:
+    *most, last = map(str, sorted(nodes))
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """What one version changed.
 

@@ -7,6 +7,7 @@ Only changes of state become commands; a plan is its state, so whoever decides n
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 
 import structlog
@@ -43,7 +44,7 @@ from cluster.controller.quorum import Fold, Quorum
 from cluster.controller.seats import plan_seats, seal
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, NodeRemoved, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.metadata import App, Delta, Node, Report, Topic, TopicConfig
+from cluster.metadata import App, Deciding, Delta, Node, Report, Topic, TopicConfig
 from cluster.types import TOPIC_ID_BYTES, NodeId, ProducerId, TopicId
 from cluster.world import Clock, Random
 
@@ -87,6 +88,7 @@ class Controller:
             options=options,
         )
         self._plan_due_s = 0.0
+        self._no_majority_since_s: float | None = None
         self._rested: object = None
         """What was known when there was nothing to plan."""
 
@@ -146,6 +148,30 @@ class Controller:
     def controller_node(self) -> NodeId | None:
         """Where decisions are made now, if that is known."""
         return self._quorum.leader()
+
+    def deciding(self) -> Deciding:
+        """Whether anything can be decided now, as far as this node knows."""
+        members, heard, leader = self._quorum.members(), self.observed.up(), self._quorum.leader()
+        silent = tuple(node for node in members if node not in heard)
+        found = Deciding(
+            members=members,
+            silent=silent,
+            heard=frozenset(heard),
+            leader=leader if leader in heard else None,
+            recoveries=tuple(self.state.recoveries),
+        )
+        return found if found.has_majority else replace(found, leader=None)
+
+    def _is_cut_off(self) -> bool:
+        """Whether no majority has been heard for so long that nobody has to wait for one."""
+        since_s = self._no_majority_since_s
+        return since_s is not None and self._clock.monotonic_s() - since_s >= self._options.no_majority_wait_s
+
+    def _look_for_majority(self) -> None:
+        if self.deciding().has_majority:
+            self._no_majority_since_s = None
+        elif self._no_majority_since_s is None:
+            self._no_majority_since_s = self._clock.monotonic_s()
 
     def quorum_members(self) -> tuple[NodeId, ...]:
         """The nodes that decide."""
@@ -264,7 +290,8 @@ class Controller:
     async def _decide(self, command: Command) -> Answer:
         """Propose until the outcome is known; the same number all the time, so that it is done once.
 
-        OutcomeUnknown if it is not known in time, be it that only one of many attempts may have been heard.
+        OutcomeUnknown if it is not known in time, be it that only one of many attempts may have been heard. Where no
+        majority of the quorum has been heard for a while, it is tried once.
         """
         data = encode(Proposal(client=self._client, number=next(self._numbers), command=command))
         loop = asyncio.get_running_loop()
@@ -276,8 +303,9 @@ class Controller:
                 result = await self._quorum.propose(data, timeout_s=max(min(left_s, 1.0), 0.01))
             except (OutcomeUnknown, Unavailable) as error:
                 doubt = error if isinstance(error, OutcomeUnknown) else doubt
-                if loop.time() + WAIT_AGAIN_S >= end_s:
-                    raise doubt or error from None
+                trouble = self.deciding().trouble
+                if (trouble and self._is_cut_off()) or loop.time() + WAIT_AGAIN_S >= end_s:
+                    raise _told(doubt or error, trouble) from None
                 await asyncio.sleep(WAIT_AGAIN_S)
                 continue
             answer = decode_answer(result)
@@ -304,6 +332,7 @@ class Controller:
     async def _watch_all(self) -> None:
         while True:
             await asyncio.sleep(self._options.tick_s * 5)
+            self._look_for_majority()
             if not self._quorum.is_leader():
                 continue
             done = await self._decide_all(list(self.observed.facts(self.state, self._clock.monotonic_s())))
@@ -354,3 +383,11 @@ class Controller:
         if whole and (entries > options.seal_after_commands or size > options.seal_after_bytes):
             return seal(state.nodes, state.quorum, deciding)
         return None
+
+
+def _told(error: RiverrunError, trouble: str) -> RiverrunError:
+    """The same error, with what stands in the way."""
+    if not trouble:
+        return error
+    unknown = "it is not known whether that was decided: " if isinstance(error, OutcomeUnknown) else ""
+    return type(error)(unknown + trouble)

@@ -16,7 +16,17 @@ that are left. It is the only one then that can be elected, and brings the other
 """
 
 from cluster.node.recovery.applying import apply_plan, begun, refuse_unfinished
-from cluster.node.recovery.plan import Plan, make_plan
-from cluster.node.recovery.survey import Survey, survey
+from cluster.node.recovery.plan import Plan, decode_plan, make_plan
+from cluster.node.recovery.survey import Survey, decode_survey, survey
 
-__all__ = ["Plan", "Survey", "apply_plan", "begun", "make_plan", "refuse_unfinished", "survey"]
+__all__ = [
+    "Plan",
+    "Survey",
+    "apply_plan",
+    "begun",
+    "decode_plan",
+    "decode_survey",
+    "make_plan",
+    "refuse_unfinished",
+    "survey",
+]

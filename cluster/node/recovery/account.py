@@ -84,21 +84,21 @@ def _controller(known: Controller, members: QuorumConfiguration) -> Iterator[str
                 "  decisions that only lost members knew are lost: topics, apps, nodes, producers and moves that were "
                 "new. Topics that such a decision deleted are there again, most likely without records"
             )
-        doubtful = (
-            f"; the last {known.unconfirmed:,} of them may never have been confirmed, and count now"
-            if known.unconfirmed
-            else ""
-        )
+        doubtful = ""
+        if known.unconfirmed:
+            which = "the last one" if known.unconfirmed == 1 else f"the last {known.unconfirmed:,}"
+            doubtful = f"; {which} of them may never have been confirmed, and count{'s' * (known.unconfirmed == 1)} now"
         entries = counted(known.decisions, "entry", "entries")
         yield f"  it goes on with what node {known.source} knows: {entries}{doubtful}"
     yield f"  its members from now on: {numbered(members.members)}, in configuration {members.number:,}"
 
 
 def _partitions(partitions: Named) -> Iterator[str]:
-    counts = {fate: sum(one.fate is fate for _, one in partitions) for fate in Fate}
+    lives, force, gone = (sum(one.fate is fate for _, one in partitions) for fate in Fate)
     yield (
-        f"{counted(len(partitions), 'partition')}: {counts[Fate.LIVES]:,} still have a majority, and lose nothing; "
-        f"{counts[Fate.FORCED]:,} are forced to go on with what is left; {counts[Fate.LOST]:,} are lost"
+        f"{counted(len(partitions), 'partition')}: {lives:,} {'has a majority still and loses' * (lives == 1)}"
+        f"{'have a majority still and lose' * (lives != 1)} nothing; {force:,} {'is' if force == 1 else 'are'} forced "
+        f"to go on with what is left; {gone:,} {'is' if gone == 1 else 'are'} lost"
     )
     forced = [(name, one) for name, one in partitions if one.fate is Fate.FORCED]
     yield from _some("forced:", forced, _forced_words)

@@ -8,7 +8,6 @@ Rules:
 4. The last step puts `DONE` in the place of `PENDING`: the plan's account stays with the data for good.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,6 +20,7 @@ from cluster.log.whole_file import read_whole, write_whole
 from cluster.log.write import perform
 from cluster.membership import encode_membership
 from cluster.node.identity import read_identity
+from cluster.node.machines import machine_of_topic
 from cluster.node.recovery.overlay import Overlay
 from cluster.node.recovery.plan import Forced, Plan, decode_plan
 from cluster.node.recovery.survey import look_at
@@ -64,7 +64,7 @@ def refuse_unfinished(disk: Disk) -> Done | None:
     return done(disk)
 
 
-def apply_plan(disk: Disk, plan: Plan, machine_of_topic: Callable[[str], MachineOf | None]) -> bool:
+def apply_plan(disk: Disk, plan: Plan) -> bool:
     """Do it; False if all of it was done before. Blocks.
 
     InvalidRequest: it is not for this directory. DiskFull, CorruptStorage: it is not done, and may be done again.
