@@ -29,7 +29,8 @@ class Placement:
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
     yet that their files are gone. `since`: the version with which `target` was last set (0: never); a membership that
     was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, and
-    balance leaves it there.
+    balance leaves it there. `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it,
+    until its topic goes.
     """
 
     number: int
@@ -40,6 +41,7 @@ class Placement:
     removed: tuple[Replica, ...] = ()
     since: int = 0
     pinned: bool = False
+    lost: bool = False
 
     @property
     def running(self) -> tuple[Replica, ...]:
@@ -200,6 +202,61 @@ class QuorumConfiguration:
     def seat_of(self, node: NodeId) -> Seat | None:
         """The node's seat, if it has one."""
         return next((seat for seat in self.seats if seat.node == node), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """The cluster was made to go on without a majority (`cluster.node.recovery`): when, and what it cost.
+
+    `nodes` were given up, and never return. `forced` partitions went on with the replicas that were left, `lost` ones
+    had none. `decisions`: some of the controller's may be missing.
+    """
+
+    at_ns: int
+    configuration: int
+    nodes: tuple[NodeId, ...]
+    forced: int
+    lost: int
+    decisions: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Whether anything can be decided now, as one node sees it.
+
+    `members`: of the controller's quorum. `silent`: those of them that are not linked with this node. `heard`: all
+    nodes that are, and itself. `leader`: the member that decides, if it is heard; None: there is none now.
+    """
+
+    members: tuple[NodeId, ...]
+    silent: tuple[NodeId, ...]
+    heard: frozenset[NodeId]
+    leader: NodeId | None
+    recoveries: tuple[Recovery, ...] = ()
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether so many members are heard that they can decide."""
+        return not self.members or 2 * len(self.silent) < len(self.members)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be decided, what goes on, and what to do; empty: a majority is there."""
+        if self.has_majority:
+            return ""
+        one, lacking = len(self.silent) == 1, len(self.members) // 2 + 1 - (len(self.members) - len(self.silent))
+        return (
+            f"the controller has no majority: of its members {_numbers(self.members)}, "
+            f"{'node' if one else 'nodes'} {_numbers(self.silent)} {'is' if one else 'are'} not heard. Until {lacking} "
+            f"more of them run{'s' * (lacking == 1)}, nothing can be decided (topics, apps, nodes, moves, named "
+            "producers); records are published and read where partitions have leaders. Start them again; only if they "
+            "are lost for good, with their data: riverrun cluster recover --unsafe"
+        )
+
+
+def _numbers(nodes: Collection[int]) -> str:
+    *most, last = map(str, sorted(nodes))
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,8 @@ Rules of the plan:
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
   where a partition's replicas are in each other's way.
   What somebody has put where it is stays there.
+- What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
+  on with one less until there is a node for another. A partition that was lost altogether is left alone.
 - Limited: so many moves at once in all, and to each node. Repairs come first, of the dead before the draining.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
 """
@@ -111,6 +113,8 @@ class Plan:
 
     def _is_wrong(self, topic: Topic, placement: Placement) -> bool:
         members = members_of(placement)
+        if placement.lost:
+            return False
         if len(members) != topic.replicas or any(
             self._now.leaves(item) or item.replica in self._now.lost for item in members
         ):
@@ -146,7 +150,7 @@ class Plan:
                 break
             nodes.append(chosen)
         lacking = topic.replicas - len(nodes)
-        nodes += [item.node for item in leave if item.node not in nodes][:lacking]
+        nodes += [item.node for item in leave if item.node in now.nodes and item.node not in nodes][:lacking]
         if lacking > 0:
             self.waiting[PartitionId(topic.id, placement.number)] = self._why(topic, members)
         self._aim(topic, placement, nodes, [node for node in fresh if node in nodes])
@@ -247,6 +251,7 @@ class Plan:
                     to in nodes
                     or placement.target
                     or placement.pinned
+                    or placement.lost
                     or (topic.id, placement.number) in moved
                     or not may_move(placement)
                     or self._spread([to if node == source else node for node in nodes]) < self._spread(nodes)
