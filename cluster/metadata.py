@@ -236,8 +236,8 @@ class Deciding:
 
     @property
     def has_majority(self) -> bool:
-        """Whether so many members are heard that they can decide."""
-        return not self.members or 2 * len(self.silent) < len(self.members)
+        """Whether so many members are heard that they can decide, or the one that leads them is."""
+        return self.leader is not None or not self.members or 2 * len(self.silent) < len(self.members)
 
     @property
     def trouble(self) -> str:

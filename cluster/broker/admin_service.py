@@ -135,7 +135,9 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.DeleteTopicRequest, data)
-        if request.name.startswith(INTERNAL):
+        topic = self._broker.directory.by_name.get(request.name)
+        lost = topic is not None and any(placement.lost for placement in topic.partitions)
+        if request.name.startswith(INTERNAL) and not lost:  # one of which a part is lost for good is made anew
             raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be deleted")
         await self._decisions.delete_topic(request.name)
         return topic_pb2.DeleteTopicResponse().SerializeToString()

@@ -6,7 +6,6 @@ leader's also watches (`watching`). Only changes of state become commands.
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from itertools import count
 
 import structlog
@@ -159,14 +158,13 @@ class Controller:
         """Whether anything can be decided now, as far as this node knows."""
         members, heard, leader = self._quorum.members(), self.observed.up(), self._quorum.leader()
         silent = tuple(node for node in members if node not in heard)
-        found = Deciding(
+        return Deciding(
             members=members,
             silent=silent,
             heard=frozenset(heard),
             leader=leader if leader in heard else None,
             recoveries=tuple(self.state.recoveries),
         )
-        return found if found.has_majority else replace(found, leader=None)
 
     def _is_cut_off(self) -> bool:
         """Whether no majority has been heard for so long that nobody has to wait for one."""

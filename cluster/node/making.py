@@ -163,7 +163,7 @@ def make_looking(node: "Node") -> Looking:
         disk=node.world.disk,
         clock=node.world.clock,
         is_up=node.links.is_up,
-        controller=node.controller.controller_node,
+        controller=lambda: node.controller.deciding().leader,
         quorum=node.controller.quorum_members,
         options=node.config.explain,
     )

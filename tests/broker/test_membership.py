@@ -300,6 +300,8 @@ async def test_a_partition_does_not_shrink_to_a_node_that_is_dead(cluster: Moves
     assert list(range(20)) == await read_all(client)
 
 
+@pytest.mark.slow
+@on_five_nodes
 async def test_a_leader_that_was_followed_confirms_no_newer_wish(cluster: Moves, client: Client) -> None:
     """Its process stood still while others went on. The move back that it hears of is not done: who came counts."""
     await fill(client, 0, 10)

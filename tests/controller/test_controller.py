@@ -27,6 +27,7 @@ class Known:
         self.apply = fold.apply
         self.fates: list[Fate] = [Known.apply_it]
         self.seats = (NodeId(1),)
+        self.led_by: NodeId | None = None
 
     def apply_it(self, command: bytes) -> bytes:
         """As it should be."""
@@ -43,7 +44,7 @@ class Known:
 
     def leader(self) -> NodeId | None:
         """See Quorum."""
-        return NodeId(1)
+        return self.led_by
 
     def members(self) -> tuple[NodeId, ...]:
         """See Quorum."""
@@ -181,4 +182,6 @@ async def test_without_a_majority_it_is_said_what_goes_on_and_what_to_do(control
         await create(controller)
     controller.observed.peer_up(NodeId(3), 0.0)
     assert "" == controller.deciding().trouble
-    assert 1 == controller.deciding().leader
+    controller.observed.peer_down(NodeId(3), 0.0)
+    quorum.led_by = NodeId(1)
+    assert ("", 1) == (controller.deciding().trouble, controller.deciding().leader)

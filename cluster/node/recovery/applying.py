@@ -14,6 +14,7 @@ import msgspec
 
 from cluster.config import LogOptions
 from cluster.controller.quorum.recovering import newest_journal, write_quorum
+from cluster.controller.recovering import next_era
 from cluster.errors import DiskFull, InvalidRequest, RefusedToStart
 from cluster.log import Log, MachineOf, ReplicaIdentity
 from cluster.log.whole_file import read_whole, write_whole
@@ -82,7 +83,8 @@ def apply_plan(disk: Disk, plan: Plan) -> bool:
     for forced in logs:
         force(disk, ClusterId(plan.cluster), forced, machine_of_topic(forced.name))
     seat = plan.configuration.seat_of(identity.node)
-    write_quorum(disk, plan.configuration, plan.state, seated=seat is not None)
+    if newest_journal(disk) <= plan.configuration.number:  # else it has heard from others that this was done already
+        write_quorum(disk, plan.configuration, plan.state, seated=seat is not None)
     ended = Done(id=plan.id, at_ns=plan.at_ns, lost=sorted(plan.lost), account=plan.account)
     write_whole(disk, DONE, msgspec.json.format(msgspec.json.encode(ended), indent=1))
     disk.remove(PENDING)
@@ -112,7 +114,7 @@ def _check(disk: Disk, plan: Plan) -> None:
         raise InvalidRequest(
             f"another recovery of node {node}, planned at {when(other.at_ns)}, was begun and not ended: do that one"
         )
-    if newest_journal(disk) > plan.configuration.number:
+    if next_era(newest_journal(disk)) > next_era(plan.configuration.number):
         raise InvalidRequest(f"node {node} was recovered since this plan was made: make another one")
 
 
