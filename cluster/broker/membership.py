@@ -4,8 +4,9 @@ The controller says who is to be there (`Reassign`); the log says who is. Whoeve
 after it when that is committed; so it does not matter who led when it began, or how often that changes. The steps:
 
 1. Who is missing becomes a learner; who is neither wanted nor a voter stops being one.
-2. When all that are missing have their logs recorded and have caught up: if this leader is not wanted, it hands over to
-   a voter that is. If nobody takes over, it goes on by itself.
+2. When all that are missing have their logs recorded and have caught up, and a majority of those that are wanted is
+   there (a joint membership that lacks it decides nothing, and there is no way back): if this leader is not wanted, it
+   hands over to a voter that is. If nobody takes over, it goes on by itself.
 3. One joint membership, from the voters that there are to exactly those that are wanted. The core goes on from there.
 
 Without a wish, learners that are no voters are taken out again: the move was given up.
@@ -50,6 +51,8 @@ def next_step(
     if wanted == voters or not wanted:
         return Membership(voters=now.voters, version=version) if wanted and version > now.version else None
     if not all(member.replica in wish.initialised and is_caught_up(member.replica) for member in missing):
+        return None
+    if 2 * sum(is_caught_up(member.replica) for member in wish.target) <= len(wish.target):
         return None
     staying = [replica for replica in now.ids() if replica in wanted and is_caught_up(replica)]
     if me not in wanted and staying:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, Placement, Replica, Topic
+from cluster.metadata import Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -158,9 +158,11 @@ class Plan:
     def _least_useful(self, nodes: list[NodeId], placement: Placement) -> NodeId:
         racks = self._racks(nodes)
         there = {item.node for item in placement.replicas}
+        alive = {node.node for node in self._now.nodes.values() if node.state is NodeState.ALIVE}
         return max(
             nodes,
             key=lambda node: (
+                node not in alive,
                 node not in there,
                 racks[self._rack(node)] if self._rack(node) else 0,
                 node != placement.preferred_leader,

@@ -168,4 +168,6 @@ def _leave(core: "Raft") -> None:
 def is_caught_up(core: "Raft", replica: ReplicaId) -> bool:
     """See `Raft.is_caught_up`."""
     progress = core.progress.get(replica)
-    return progress is not None and progress.state is State.REPLICATE and progress.known and not progress.lacks_upto
+    if progress is None or progress.silent or progress.lacks_upto or replica in core.away:
+        return False  # in a group that slept when it died nobody has missed it yet, but its link is gone
+    return progress.state is State.REPLICATE and progress.known

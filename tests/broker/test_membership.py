@@ -80,6 +80,15 @@ def test_fewer_voters_need_no_learners() -> None:
     assert Membership(voters=(ONE,), outgoing=THREE_VOTERS.voters) == step(THREE_VOTERS, ONE)
 
 
+def test_nobody_is_left_out_before_a_majority_of_those_who_stay_is_there() -> None:
+    """Else nothing would be decided any more, not even that the change is taken back."""
+    assert step(THREE_VOTERS, TWO, behind={2}) is None
+    assert step(THREE_VOTERS, ONE, TWO, behind={2}) is None
+    learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,))
+    assert step(learning, TWO, THREE, FOUR, behind={2, 3}) is None
+    assert Membership(voters=(ONE, TWO, FOUR), outgoing=THREE_VOTERS.voters) == step(learning, ONE, TWO, FOUR, behind={2})
+
+
 def test_a_membership_says_for_which_wish_it_was_made() -> None:
     """Also if that asks for nobody else than who is there: an older one must not be acted on after it."""
     learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,), version=7)
@@ -309,3 +318,24 @@ async def test_a_leader_that_has_not_heard_of_a_cancelled_move_does_not_go_on_wi
     await asyncio.sleep(5)
     assert cluster.leader().raft.term > term
     assert set(voters) == set(cluster.leader().raft.membership.everybody())
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_partition_does_not_shrink_to_a_replica_that_is_dead(cluster: Moves, client: Client) -> None:
+    """It would decide nothing until that comes back; so the others go on, and when it has come, it is done."""
+    await fill(client, 0, 10)
+    old = cluster.leader()
+    dead = next(member for member in old.raft.membership.voters if member.replica != old.me)
+    cluster.crash(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await asyncio.sleep(3)
+    await fill(client, 10, 20)
+    assert not cluster.leader().raft.membership.joint
+    await cluster.start(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await cluster.until(dead)
+
+    assert list(range(20)) == await read_all(client)
