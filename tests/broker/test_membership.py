@@ -86,7 +86,9 @@ def test_nobody_is_left_out_before_a_majority_of_those_who_stay_is_there() -> No
     assert step(THREE_VOTERS, ONE, TWO, behind={2}) is None
     learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,))
     assert step(learning, TWO, THREE, FOUR, behind={2, 3}) is None
-    assert Membership(voters=(ONE, TWO, FOUR), outgoing=THREE_VOTERS.voters) == step(learning, ONE, TWO, FOUR, behind={2})
+    assert Membership(voters=(ONE, TWO, FOUR), outgoing=THREE_VOTERS.voters) == step(
+        learning, ONE, TWO, FOUR, behind={2}
+    )
 
 
 def test_a_membership_says_for_which_wish_it_was_made() -> None:
