@@ -168,6 +168,6 @@ def _leave(core: "Raft") -> None:
 def is_caught_up(core: "Raft", replica: ReplicaId) -> bool:
     """See `Raft.is_caught_up`."""
     progress = core.progress.get(replica)
-    if progress is None or progress.silent or progress.lacks_upto or replica in core.away:
-        return False  # in a group that slept when it died nobody has missed it yet, but its link is gone
+    if progress is None or progress.silent or progress.lacks_upto:
+        return False
     return progress.state is State.REPLICATE and progress.known

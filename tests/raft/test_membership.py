@@ -191,5 +191,3 @@ def test_whoever_is_not_heard_has_not_caught_up() -> None:
         leader.tick()
         group.settle(lambda message: 3 not in {message.sender, message.to})
     assert [True, False] == [leader.is_caught_up(ReplicaId(number)) for number in (2, 3)]
-    leader.set_away(frozenset({ReplicaId(2)}))
-    assert not leader.is_caught_up(ReplicaId(2))
