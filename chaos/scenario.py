@@ -31,6 +31,9 @@ class Scenario:
     overlap: bool = False
     """Up to two faults at a time; then a minority may become a majority, and nothing is said of progress meanwhile."""
 
+    frugal: bool = False
+    """Simulated, its nodes keep few partitions of their own and look at them half as often: for many seeds."""
+
     def to_json(self) -> str:
         """The inverse of `from_json`."""
         return json.dumps(asdict(self))

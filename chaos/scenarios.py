@@ -114,7 +114,8 @@ SCENARIOS: dict[str, Scenario] = {
             "the same, in any order, while nodes are killed, held and cut off",
             "kill pause partition_one partition_majority cut",
             workloads=CHANGED,
-            seconds=60.0,
+            every_s=4.0,
+            frugal=True,
         ),
         _scenario(
             "everything",

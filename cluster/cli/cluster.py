@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.cli.quantities import as_size
+from cluster.cli.recover import recover
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
 from cluster.cli.status import status
 
@@ -26,6 +27,7 @@ def command() -> None:
 
 
 command.add_command(status)
+command.add_command(recover)
 
 
 @command.command()

@@ -72,6 +72,7 @@ class Looking:
             wall_ns=self._clock.wall_ns(),
             hears=[node for node in sorted(broker.directory.nodes) if node != broker.me and self._is_up(node)],
             controller=self._controller_now(),
+            quorum=sorted(self._quorum()),
             metadata_version=broker.directory.version,
             loop_late_ms=self._loop_late_ms(),
             disk=disk,

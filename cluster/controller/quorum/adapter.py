@@ -158,7 +158,10 @@ class PySyncObjQuorum:
             )
         if self._ended:
             raise Unavailable("this configuration of the quorum has ended")
-        core, _, _ = self._parts()
+        core, transport, _ = self._parts()
+        leader = self.leader()
+        if leader is not None and leader != self._me and not transport.is_linked(str(leader)):
+            raise Unavailable("the controller's leader cannot be reached from here")
         done: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
 
         def answer(result: Any, reason: int) -> None:

@@ -103,6 +103,10 @@ class LinkTransport(Transport):  # type: ignore[misc]
         self._guards.disconnected(node)
         self._onNodeDisconnected(Node(node))
 
+    def is_linked(self, node: str) -> bool:
+        """Whether what is sent there now may arrive."""
+        return node in self._linked
+
     def tick(self) -> None:
         """Open or close the gate. RefusedToStart if this member must not take part, for it has lost what it had."""
         self._joining.check()
