@@ -27,9 +27,10 @@ class Placement:
     `replicas`: who is there by the membership that was last confirmed. `target`: who is to be there in their place;
     empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
-    yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
-    before it acts on that version confirms nothing. `pinned`: somebody chose its nodes, and balance leaves it there.
-    `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it, until its topic goes.
+    yet that their files are gone. `since`: the version with which `target` was last set (0: never); a membership that
+    was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, and
+    balance leaves it there. `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it,
+    until its topic goes.
     """
 
     number: int
@@ -281,8 +282,8 @@ class ReportedMembership:
     """What a leader says of its partition's committed membership, which is the entry at `index` (0: the log's first).
 
     `term`: the leader's. `joint`: it is on its way to another one, be it that this one is joint, or that a later one is
-    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the last target
-    (`cluster.broker.requests.Reassign`) that the leader acts on.
+    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the target
+    (`cluster.broker.requests.Reassign`) that it was made for.
     """
 
     index: Index
@@ -301,7 +302,7 @@ class Report:
     `leaders`: partitions that the node leads, with the term; `initialised`: replicas whose logs now exist;
     `lost`: replicas recorded as initialised whose disk is empty or lost its vote; `memberships`: of partitions that the
     node leads; `dropped`: replicas of `Placement.removed` whose files are gone; `unknown`: how many directories of
-    replicas the node has set aside, since nobody has assigned them.
+    replicas the node has set aside, since nobody has assigned them; `leaving`: it is about to stop, and leads no more.
     """
 
     node: NodeId
@@ -313,6 +314,7 @@ class Report:
     memberships: Mapping[PartitionId, ReportedMembership] = field(default_factory=dict)
     dropped: tuple[ReplicaId, ...] = ()
     unknown: int = 0
+    leaving: bool = False
     full: bool = False
 
 
@@ -335,9 +337,15 @@ class Reassignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A partition that would move if it could, and why it does not."""
+    """A partition that would move if it could, and why it does not: a sentence, or one of those that follow."""
 
     topic: str
     number: int
     replicas: tuple[NodeId, ...]
     why: str
+
+
+WAITS_FOR_TURN = "waits for its turn"
+"""Others are on their way."""
+LED_BY_DRAINING = "is led by a node that drains"
+"""It goes when another one leads it."""

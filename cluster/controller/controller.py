@@ -6,11 +6,12 @@ Only changes of state become commands; a plan is its state, so whoever decides n
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import count
 
 import structlog
 
+from cluster.actor import Alarm
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
     AllocateProducers,
@@ -34,6 +35,7 @@ from cluster.controller.commands import (
 )
 from cluster.controller.folding import Folding
 from cluster.controller.leading import preferred
+from cluster.controller.majority import Majority
 from cluster.controller.nodes import removed
 from cluster.controller.observing import Observations
 from cluster.controller.operations import Operations
@@ -52,12 +54,18 @@ CLIENT_BYTES = 8
 WAIT_AGAIN_S = 0.05
 PLAN_ANYWAY_S = 10.0
 """Who leads is no decision, and may let the plan go on: it looks again so often."""
+PLAN_AGAIN_S = 0.1
+PLAN_REST = 10
+"""A drain is planned anew whenever something is told, after so long, and so many times as long as a plan takes."""
 PREFERRED_AT_ONCE_MAX = 1_000
 """Of one command."""
 
 
 class Controller:
-    """One node's part in deciding. `make_quorum` gets what commands fold into."""
+    """One node's part in deciding.
+
+    `make_quorum` gets what commands fold into; `configured`: whom the node's configuration names.
+    """
 
     def __init__(
         self,
@@ -67,6 +75,7 @@ class Controller:
         clock: Clock,
         random: Random,
         options: ControllerOptions,
+        configured: Collection[NodeId] = (),
     ) -> None:
         self._folding = Folding()
         self.state = self._folding.state
@@ -83,13 +92,19 @@ class Controller:
             state=self.state,
             observed=self.observed,
             decide=self._decide_and_hear,
+            deciding=self.quorum_members,
+            configured=configured,
             clock=clock,
             options=options,
         )
+        self._majority = Majority(self._quorum, self.state, self.observed, clock, options)
+        self._look = Alarm()
         self._plan_due_s = 0.0
-        self._no_majority_since_s: float | None = None
+        self._plan_again_s = 0.0
+        """Not before, whatever is told."""
         self._rested: object = None
         """What was known when there was nothing to plan."""
+        self._folding.subscribe(self._on_decided)
 
     # --- from the node
 
@@ -139,6 +154,8 @@ class Controller:
         self.observed.take(report)
         for replica in report.lost:
             log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
+        if any(node.draining for node in self.state.nodes.values()):
+            self._look_at_once()
 
     def metadata_version(self) -> int:
         """See AppDecisions."""
@@ -150,30 +167,15 @@ class Controller:
 
     def deciding(self) -> Deciding:
         """Whether anything can be decided now, as far as this node knows."""
-        members, heard, leader = self._quorum.members(), self.observed.up(), self._quorum.leader()
-        silent = tuple(node for node in members if node not in heard)
-        return Deciding(
-            members=members,
-            silent=silent,
-            heard=frozenset(heard),
-            leader=leader if leader in heard else None,
-            recoveries=tuple(self.state.recoveries),
-        )
-
-    def _is_cut_off(self) -> bool:
-        """Whether no majority has been heard for so long that nobody has to wait for one."""
-        since_s = self._no_majority_since_s
-        return since_s is not None and self._clock.monotonic_s() - since_s >= self._options.no_majority_wait_s
-
-    def _look_for_majority(self) -> None:
-        if self.deciding().has_majority:
-            self._no_majority_since_s = None
-        elif self._no_majority_since_s is None:
-            self._no_majority_since_s = self._clock.monotonic_s()
+        return self._majority.now()
 
     def quorum_members(self) -> tuple[NodeId, ...]:
         """The nodes that decide."""
         return self._quorum.members()
+
+    def gone_s(self, node: NodeId) -> float | None:
+        """For how long the link to a node has been down; None: it is up, or never was."""
+        return self.observed.gone_s(node, self._clock.monotonic_s())
 
     def refuse_gone(self, node: NodeId) -> None:
         """NodeRemoved if that node was removed for good, as far as this one knows."""
@@ -301,9 +303,8 @@ class Controller:
                 result = await self._quorum.propose(data, timeout_s=max(min(left_s, 1.0), 0.01))
             except (OutcomeUnknown, Unavailable) as error:
                 doubt = error if isinstance(error, OutcomeUnknown) else doubt
-                trouble = self.deciding().trouble
-                if (trouble and self._is_cut_off()) or loop.time() + WAIT_AGAIN_S >= end_s:
-                    raise _told(doubt or error, trouble) from None
+                if self._majority.is_gone() or loop.time() + WAIT_AGAIN_S >= end_s:
+                    raise self._majority.told(doubt or error) from None
                 await asyncio.sleep(WAIT_AGAIN_S)
                 continue
             answer = decode_answer(result)
@@ -327,16 +328,31 @@ class Controller:
 
     # --- watching, where the leader is
 
+    def _on_decided(self, delta: Delta) -> None:
+        """A drain begins with who shall lead instead."""
+        if any(node.draining for node in delta.nodes):
+            self._look_at_once()
+
+    def _look_at_once(self) -> None:
+        self._rested = None
+        self._plan_due_s = min(self._plan_due_s, self._plan_again_s)
+        self._look.ring()
+
     async def _watch_all(self) -> None:
         while True:
-            await asyncio.sleep(self._options.tick_s * 5)
-            self._look_for_majority()
+            await self._look.sleep(self._options.tick_s * 5)
+            self._majority.look()
             if not self._quorum.is_leader():
                 continue
-            done = await self._decide_all(list(self.observed.facts(self.state, self._clock.monotonic_s())))
-            if done and self._clock.monotonic_s() >= self._plan_due_s:
-                self._plan_due_s = self._clock.monotonic_s() + self._options.plan_interval_s
-                await self._decide_all(self._planned())
+            began_s = self._clock.monotonic_s()
+            done = await self._decide_all(list(self.observed.facts(self.state, self._quorum.members(), began_s)))
+            began_s = self._clock.monotonic_s()
+            if done and began_s >= self._plan_due_s:
+                self._plan_due_s = began_s + self._options.plan_interval_s
+                commands = self._planned()
+                took_s = self._clock.monotonic_s() - began_s
+                self._plan_again_s = began_s + max(PLAN_AGAIN_S, PLAN_REST * took_s)
+                await self._decide_all(commands)
 
     async def _decide_all(self, commands: Iterable[Command]) -> bool:
         """In order, up to the first one that failed; whether there was none."""
@@ -370,7 +386,7 @@ class Controller:
         """The next change of the quorum, or its journal's compaction; None: neither is due."""
         options, state = self._options, self.state
         deciding = self._quorum.members()
-        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s)
+        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s, deciding)
         planned = plan_seats(state.nodes, state.quorum, deciding, lost=lost)
         reached = {*self.observed.up(), *deciding}
         if planned is not None and all(node in reached for node, _ in planned.seats):
@@ -381,11 +397,3 @@ class Controller:
         if whole and (entries > options.seal_after_commands or size > options.seal_after_bytes):
             return seal(state.nodes, state.quorum, deciding)
         return None
-
-
-def _told(error: RiverrunError, trouble: str) -> RiverrunError:
-    """The same error, with what stands in the way."""
-    if not trouble:
-        return error
-    unknown = "it is not known whether that was decided: " if isinstance(error, OutcomeUnknown) else ""
-    return type(error)(unknown + trouble)

@@ -153,7 +153,7 @@ class MetadataState:
         return self._put_node(replace(known, state=state))
 
     def _add(self, command: AddNode) -> tuple[Answer, Delta | None]:
-        node = nodes.added(self.nodes, self.next_node, command)
+        node = nodes.added(self.nodes, max(self.next_node, command.above + 1), command)
         return self._put_node(node, [] if isinstance(node, Refusal) else [node.node])
 
     def _drain(self, command: DrainNode) -> tuple[Answer, Delta | None]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from cluster.actor import Supervisor
+from cluster.actor import Alarm, Supervisor
 from cluster.broker.groups.coordinator import Coordinator
 from cluster.broker.groups.state import Groups
 from cluster.broker.publish_service import PublishService
@@ -79,6 +79,8 @@ class Node:
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
         self.controller.operations.leading = self.broker.leaders.snapshot
+        self.controller.operations.leaving = lambda: self.broker.leaders.leaving
+        self._balancing = Alarm()
         self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(
@@ -139,6 +141,7 @@ class Node:
     async def drain(self) -> None:
         """Before a stop that nothing forces: say that it is not ready, and let others lead what it leads."""
         self.seeing.stop()
+        self.broker.leave()
         await asyncio.sleep(self.config.seeing.stop_notice_s)
         await hand_over(self)
 
@@ -222,6 +225,7 @@ class Node:
         for node in self.links.peers():
             self.send(node, report)
         self.controller.on_report(report)
+        self._look_if_draining()
 
     def on_message(self, node: NodeId, message: PeerMessage) -> None:
         """Another node says something."""
@@ -233,12 +237,14 @@ class Node:
             case Report():
                 self.broker.on_report(message)
                 self.controller.on_report(message)
+                self._look_if_draining()
 
     def on_up(self, node: NodeId, incarnation: int) -> None:
         """The link to another node came up."""
         log_event.info("peer_up", peer=node, incarnation=incarnation)
         self.controller.peer_up(node)
         self.broker.on_peer_up(node)
+        self._look_if_draining()
 
     def on_down(self, node: NodeId) -> None:
         """It was lost."""
@@ -281,14 +287,31 @@ class Node:
         if delta.nodes or delta.gone or delta.resync:
             self._look_at_nodes()
         self.broker.apply(delta)
+        self._look_if_draining()
 
     def _look_at_nodes(self) -> None:
         if self.neighbours.record(self.controller.state.nodes):
             self.links.set_peers(self.neighbours.others())
 
+    def _look_if_draining(self) -> None:
+        """Something was decided or told: what this node still leads may be led elsewhere now."""
+        if self.controller.operations.is_draining():
+            self._balancing.ring()
+
     async def _balance(self) -> None:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""
+        wait_s = interval_s = self.config.controller.balance_interval_s
+        due_s = self.world.clock.monotonic_s() + wait_s
         while True:
-            await asyncio.sleep(self.config.controller.balance_interval_s)
-            for partition, node in self.controller.operations.transfers():
-                self.broker.transfer(partition, node)
+            rung = await self._balancing.sleep(wait_s)
+            now_s = self.world.clock.monotonic_s()
+            at_once = rung and now_s < due_s
+            due_s = due_s if at_once else now_s + interval_s
+            wait_s = due_s - now_s if at_once else interval_s
+            if self.seeing.stopping:
+                continue  # see `leaving`
+            for partition, node in self.controller.operations.transfers(at_once=at_once):
+                if not self.broker.hands_over(partition):  # else it has its time for that, and then leads on
+                    self.broker.transfer(partition, node)
+            if at_once:
+                await asyncio.sleep(self.config.broker.tick_s)  # what is told together is looked at together

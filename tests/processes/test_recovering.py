@@ -72,13 +72,15 @@ async def test_the_third_node_goes_on_alone(make_cluster: Callable[[int], LocalC
         for value in values:
             await client.publish("t", value)
     await asyncio.sleep(0.5)  # what node 1 does not have yet is in flight
+    data = cluster.data_dir / "node-1" / "data"
+    assert "in use by another process" in _riverrun("cluster", "recover", "--data-dir", str(data), code=1)
+    cluster.kill(1)
+    early = _riverrun("cluster", "recover", "--data-dir", str(data), "--unsafe", "--yes", code=1)
+    assert f"But node 2 answers at 127.0.0.1:{cluster.port + PEER_PORT_STEP + 1}, and would be given up" in early
     cluster.kill(2)
     cluster.kill(3)
     for node in (2, 3):
         shutil.rmtree(cluster.data_dir / f"node-{node}")
-    data = cluster.data_dir / "node-1" / "data"
-    assert "in use by another process" in _riverrun("cluster", "recover", "--data-dir", str(data), code=1)
-    cluster.kill(1)
 
     before = _contents(data)
     said = _riverrun("cluster", "recover", "--data-dir", str(data))

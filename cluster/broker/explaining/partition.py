@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cluster.broker.explaining.decided import NOTHING, Decided
+from cluster.broker.explaining.draining import explain_wait, is_slow
 from cluster.broker.explaining.findings import Explanation, Finding, Severity, explanation
 from cluster.broker.explaining.followers import explain_followers, follower_words
-from cluster.broker.explaining.machines import explain_machines, is_slow
+from cluster.broker.explaining.machines import explain_machines
 from cluster.broker.explaining.moving import explain_move
 from cluster.broker.explaining.words import counted, listed, numbered, size, span_ms
 from cluster.config import ExplainOptions
@@ -56,7 +58,11 @@ def partition_name(topic: str, number: int) -> str:
 
 
 def explain_partition(
-    topic: str, placement: Placement, looks: Sequence[NodeLook], limits: ExplainOptions
+    topic: str,
+    placement: Placement,
+    looks: Sequence[NodeLook],
+    limits: ExplainOptions,
+    decided: Decided = NOTHING,
 ) -> Explanation:
     """`looks`: of all nodes that have a replica of it, by number; each tells of its own."""
     subject = partition_name(topic, placement.number)
@@ -64,7 +70,7 @@ def explain_partition(
     leader = leader_of(everybody)
     rows = [row for row in everybody if row.votes]
     majority = len(rows) // 2 + 1
-    findings = [*explain_machines(looks, limits), *_replicas(rows, majority)]
+    findings = [*explain_machines(looks, limits, decided), *_replicas(rows, majority)]
     leader_look = leader.own if leader is not None else None
     if placement.lost:
         findings.append(_lost(placement))
@@ -74,6 +80,8 @@ def explain_partition(
         findings += explain_followers(leader.node, leader.own, looks, limits)
         findings += _not_committed(leader, rows, majority, limits)
     findings += explain_move(placement, leader.node if leader is not None else 0, leader_look, looks)
+    if not placement.target:
+        findings += explain_wait(topic, placement.number, [item.node for item in placement.replicas], decided)
     return explanation(subject, findings, _state(everybody, leader, majority))
 
 
