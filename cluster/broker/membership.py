@@ -139,7 +139,7 @@ class Changing:
         if replica == self._me:
             return True
         if replica in self._raft.away:
-            return False
+            return False  # in a group that slept when it died nobody has missed it yet, but its link is gone
         behind = self._log.bytes_after(self._raft.match(replica))
         return self._raft.is_caught_up(replica) and behind <= self._options.catch_up_left_bytes_max
 

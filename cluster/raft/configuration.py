@@ -168,4 +168,6 @@ def _leave(core: "Raft") -> None:
 def is_caught_up(core: "Raft", replica: ReplicaId) -> bool:
     """See `Raft.is_caught_up`."""
     progress = core.progress.get(replica)
-    return progress is not None and progress.state is State.REPLICATE and progress.known and not progress.lacks_upto
+    if progress is None or progress.silent or progress.lacks_upto:
+        return False
+    return progress.state is State.REPLICATE and progress.known

@@ -300,6 +300,8 @@ async def test_a_partition_does_not_shrink_to_a_node_that_is_dead(cluster: Moves
     assert list(range(20)) == await read_all(client)
 
 
+@pytest.mark.slow
+@on_five_nodes
 async def test_a_leader_that_was_followed_confirms_no_newer_wish(cluster: Moves, client: Client) -> None:
     """Its process stood still while others went on. The move back that it hears of is not done: who came counts."""
     await fill(client, 0, 10)
@@ -346,3 +348,24 @@ async def test_a_leader_that_has_not_heard_of_a_cancelled_move_does_not_go_on_wi
     await asyncio.sleep(5)
     assert cluster.leader().raft.term > term
     assert set(voters) == set(cluster.leader().raft.membership.everybody())
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_partition_does_not_shrink_to_a_replica_that_is_dead(cluster: Moves, client: Client) -> None:
+    """It would decide nothing until that comes back; so the others go on, and when it has come, it is done."""
+    await fill(client, 0, 10)
+    old = cluster.leader()
+    dead = next(member for member in old.raft.membership.voters if member.replica != old.me)
+    cluster.crash(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await asyncio.sleep(3)
+    await fill(client, 10, 20)
+    assert not cluster.leader().raft.membership.joint
+    await cluster.start(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await cluster.until(dead)
+
+    assert list(range(20)) == await read_all(client)

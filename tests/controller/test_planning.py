@@ -257,6 +257,15 @@ def test_more_and_fewer_replicas_than_there_are():
     assert [1, 1] == [placement.preferred_leader for placement in cluster.topic.partitions]
 
 
+def test_of_fewer_replicas_those_on_nodes_that_are_alive_stay():
+    """Though the dead one be the preferred leader: alone, it could decide nothing."""
+    for left in (1, 2):
+        made = replace(topic([[1, 2, 3]]), replicas=left)
+        cluster = Cluster([node(1, state=NodeState.DEAD), node(2), node(3)], made)
+        cluster.begin(cluster.plan().moves)
+        assert {NodeId(2), NodeId(3)} >= {item.node for item in cluster.topic.partitions[0].target}
+
+
 def test_replicas_spread_over_racks_when_there_is_one_more():
     """A rack that comes later gets one of each; with as many as before nothing moves."""
     nodes = [node(1, rack="a"), node(2, rack="a"), node(3, rack="b"), node(4, rack="b")]

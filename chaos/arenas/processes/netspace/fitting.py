@@ -10,6 +10,7 @@ A fitting that gives nodes addresses of its own, as proxies on loopback do, cann
 import dataclasses
 import itertools
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -112,5 +113,14 @@ def _place(launch: Launch, names: Names, folder: Path) -> None:
             for node in names.nodes
         ),
         insecure=True,  # no packet leaves the run's own namespaces
+        secret_file=str(_secret(folder)),
         processing=dataclasses.replace(launch.config.processing, deploy_from_anywhere=True),
     )
+
+
+def _secret(folder: Path) -> Path:
+    """The run's."""
+    path = folder / "secret"
+    if not path.exists():
+        path.write_text(secrets.token_hex(16))
+    return path
