@@ -115,7 +115,9 @@ class Node:
         self.directory = await disk.run(lambda: claim_directory(disk, random, self.cluster, self.me))
         recovered = await disk.run(lambda: refuse_unfinished(disk))
         if recovered is not None:
-            log_event.warning("recovered_unsafely", planned_ns=recovered.at_ns, lost_nodes=recovered.lost)
+            log_event.warning(
+                "recovered_unsafely", planned_ns=recovered.at_ns, lost_nodes=recovered.lost, account=recovered.account
+            )
         await disk.run(self.neighbours.load)
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()

@@ -72,13 +72,15 @@ async def test_the_third_node_goes_on_alone(make_cluster: Callable[[int], LocalC
         for value in values:
             await client.publish("t", value)
     await asyncio.sleep(0.5)  # what node 1 does not have yet is in flight
+    data = cluster.data_dir / "node-1" / "data"
+    assert "in use by another process" in _riverrun("cluster", "recover", "--data-dir", str(data), code=1)
+    cluster.kill(1)
+    early = _riverrun("cluster", "recover", "--data-dir", str(data), "--unsafe", "--yes", code=1)
+    assert f"But node 2 answers at 127.0.0.1:{cluster.port + PEER_PORT_STEP + 1}, and would be given up" in early
     cluster.kill(2)
     cluster.kill(3)
     for node in (2, 3):
         shutil.rmtree(cluster.data_dir / f"node-{node}")
-    data = cluster.data_dir / "node-1" / "data"
-    assert "in use by another process" in _riverrun("cluster", "recover", "--data-dir", str(data), code=1)
-    cluster.kill(1)
 
     before = _contents(data)
     said = _riverrun("cluster", "recover", "--data-dir", str(data))
@@ -86,12 +88,17 @@ async def test_the_third_node_goes_on_alone(make_cluster: Callable[[int], LocalC
     assert "the controller (configuration 1, nodes 1, 2 and 3): node 1 of 3 is left, and 2 are needed" in said
     assert "t/2: 1 of 3 replicas is left; that on node 1 is taken: up to offset" in said
     assert "Nothing was changed" in said
+    survey, plan = cluster.data_dir / "node-1.json", cluster.data_dir / "plan.json"
+    _riverrun("cluster", "recover", "--data-dir", str(data), "--write-survey", str(survey))
+    _riverrun("cluster", "recover", "--survey", str(survey), "--write-plan", str(plan))
     refused = _riverrun("cluster", "recover", "--data-dir", str(data), "--unsafe", stdin="yes\n", code=1)
     assert "nothing was changed" in refused
     assert before == _contents(data)
     said = _riverrun("cluster", "recover", "--data-dir", str(data), "--unsafe", stdin="2 3\n")
     assert "node 1" in said.splitlines()[-2]
     assert said.splitlines()[-2].endswith("recovered")
+    other = _riverrun("cluster", "recover", "--plan", str(plan), "--data-dir", str(data), "--unsafe", "--yes", code=1)
+    assert "node 1 was recovered by another plan" in other
 
     cluster.start(1)
     await wait_ready(cluster, nodes=[1])

@@ -10,7 +10,6 @@ import msgspec
 from cluster.controller.quorum.guards import command_in
 from cluster.controller.quorum.storage import Beginning, Record, Storage
 from cluster.controller.state import MetadataState
-from cluster.errors import CorruptStorage
 from cluster.metadata import QuorumConfiguration
 from cluster.world import Disk
 
@@ -76,18 +75,25 @@ def newest_journal(disk: Disk) -> int:
     return (Storage(disk).journals() or [0])[-1]
 
 
+def has_another(disk: Disk, configuration: QuorumConfiguration, state: bytes) -> bool:
+    """Whether a configuration of this number is there that began otherwise."""
+    storage, number = Storage(disk), configuration.number
+    if number not in storage.journals():
+        return False
+    journal, found = storage.open(number)
+    journal._destroy()  # noqa: SLF001
+    return found != Beginning(configuration=configuration, state=state)
+
+
 def write_quorum(disk: Disk, configuration: QuorumConfiguration, state: bytes, *, seated: bool) -> None:
     """The node takes part in this configuration, or follows it, from its next start on; on disk when this returns.
 
-    It may be done again after a crash. CorruptStorage: another one of this number is there.
+    It may be done again after a crash.
     """
     storage = Storage(disk)
     number = configuration.number
     if seated:
-        wanted = Beginning(configuration=configuration, state=state)
-        journal, found = storage.open(number, wanted)
+        journal, _ = storage.open(number, Beginning(configuration=configuration, state=state))
         journal._destroy()  # noqa: SLF001
-        if found != wanted:
-            raise CorruptStorage(f"another configuration {number} of the quorum is there: this was recovered otherwise")
     storage.write_record(Record(configuration=configuration, journal=number if seated else 0))
     storage.remove_before(number + (not seated))

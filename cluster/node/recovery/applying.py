@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from cluster.config import LogOptions
-from cluster.controller.quorum.recovering import newest_journal, write_quorum
+from cluster.controller.quorum.recovering import has_another, newest_journal, write_quorum
 from cluster.controller.recovering import next_era
 from cluster.errors import DiskFull, InvalidRequest, RefusedToStart
 from cluster.log import Log, MachineOf, ReplicaIdentity
@@ -68,7 +68,7 @@ def refuse_unfinished(disk: Disk) -> Done | None:
 def apply_plan(disk: Disk, plan: Plan) -> bool:
     """Do it; False if all of it was done before. Blocks.
 
-    InvalidRequest: it is not for this directory. DiskFull, CorruptStorage: it is not done, and may be done again.
+    InvalidRequest: it is not for this directory, and nothing was changed. DiskFull: it may be done again.
     """
     _check(disk, plan)
     found = done(disk)
@@ -114,8 +114,9 @@ def _check(disk: Disk, plan: Plan) -> None:
         raise InvalidRequest(
             f"another recovery of node {node}, planned at {when(other.at_ns)}, was begun and not ended: do that one"
         )
-    if next_era(newest_journal(disk)) > next_era(plan.configuration.number):
-        raise InvalidRequest(f"node {node} was recovered since this plan was made: make another one")
+    newer = next_era(newest_journal(disk)) > next_era(plan.configuration.number)
+    if newer or has_another(disk, plan.configuration, plan.state):
+        raise InvalidRequest(f"node {node} was recovered by another plan: start it, or make another one")
 
 
 def _check_log(disk: Disk, plan: Plan, forced: Forced) -> None:

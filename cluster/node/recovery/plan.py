@@ -37,7 +37,10 @@ class Survivor(msgspec.Struct, frozen=True):
 
 
 class Forced(msgspec.Struct, frozen=True, kw_only=True):
-    """The replica on `node` gets a membership, in `term`, behind an entry of `last_term` and `last_index`."""
+    """The replica on `node` gets a membership, in `term`, behind an entry of `last_term` and `last_index`.
+
+    `version`: of the metadata that it is made for, so that a leader's word of it confirms the placement.
+    """
 
     topic: bytes
     name: str
@@ -48,13 +51,15 @@ class Forced(msgspec.Struct, frozen=True, kw_only=True):
     term: int
     last_term: int
     last_index: int
+    version: int
     members: list[tuple[int, int]]
 
     @property
     def membership(self) -> Membership:
         """Who votes from now on."""
         return Membership(
-            voters=tuple(Member(replica=ReplicaId(replica), node=NodeId(node)) for replica, node in self.members)
+            version=self.version,
+            voters=tuple(Member(replica=ReplicaId(replica), node=NodeId(node)) for replica, node in self.members),
         )
 
 
@@ -91,15 +96,9 @@ def decode_plan(data: bytes) -> Plan:
 def make_plan(surveys: Sequence[Survey], *, at_ns: int, plan_id: bytes) -> Plan:
     """InvalidRequest: these are not surveys of one cluster, none knows of the controller, or nothing is to recover."""
     _check(surveys)
+    _check_journals(surveys)
     quorum = max((one.quorum for one in surveys), key=lambda known: known.reach)
     source = next(one.node for one in surveys if one.quorum is quorum)
-    if not quorum.journal:
-        raise InvalidRequest(
-            "none of these data directories has a part of the controller: what topics there are, and where, is not "
-            "known here. Recover the directory of a node that had a seat in its quorum (riverrun cluster status "
-            "showed them)"
-            + "".join(f"; node {one.node}: {one.quorum_trouble}" for one in surveys if one.quorum_trouble)
-        )
     nodes = known_nodes(quorum.state)
     _check_directories(surveys, nodes)
     controller = _controller(surveys, quorum, source)
@@ -168,6 +167,16 @@ def _check(surveys: Sequence[Survey]) -> None:
     twice = next((node for node in numbers if numbers.count(node) > 1), None)
     if twice is not None:
         raise InvalidRequest(f"there are two surveys of node {twice}: leave the older one out")
+
+
+def _check_journals(surveys: Sequence[Survey]) -> None:
+    if not any(one.quorum.journal for one in surveys):
+        raise InvalidRequest(
+            "none of these data directories has a part of the controller: what topics there are, and where, is not "
+            "known here. Recover the directory of a node that had a seat in its quorum (riverrun cluster status "
+            "showed them)"
+            + "".join(f"; node {one.node}: {one.quorum_trouble}" for one in surveys if one.quorum_trouble)
+        )
 
 
 def _check_directories(surveys: Sequence[Survey], nodes: Mapping[NodeId, Node]) -> None:
@@ -265,5 +274,6 @@ def _force(name: str, one: Judged) -> Forced:
         term=one.term,
         last_term=best.last_term,
         last_index=best.last_index,
+        version=one.placement.since,
         members=[(member.replica, member.node) for member in one.members],
     )
