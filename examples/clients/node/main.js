@@ -197,7 +197,8 @@ const { values: options } = parseArgs({
 });
 const keys = options.partitions ? createInterface({ input: process.stdin }) : [];
 for await (const key of keys) console.log(partitionOf(key, +options.partitions));
-const cluster = new Cluster(options.servers.split(","), secured(["ca", "cert", "key"].map((name) => options[`tls-${name}`])));
+const security = secured(["ca", "cert", "key"].map((name) => options[`tls-${name}`]));
+const cluster = new Cluster(options.servers.split(","), security);
 if (+options.publish) await publish(cluster, options.topic, +options.publish);
 if (+options.consume) {
   const { group, topic, consume: wanted, "work-ms": workMs } = options;

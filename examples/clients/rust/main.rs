@@ -183,7 +183,8 @@ fn secured(ca: &str, cert: &str, key: &str) -> Result<Option<ClientTlsConfig>, B
         return Ok(None);
     }
     let mut tls = ClientTlsConfig::new();
-    tls = if ca.is_empty() { tls.with_native_roots() } else { tls.ca_certificate(Certificate::from_pem(fs::read(ca)?)) };
+    tls =
+        if ca.is_empty() { tls.with_native_roots() } else { tls.ca_certificate(Certificate::from_pem(fs::read(ca)?)) };
     if !(cert.is_empty() && key.is_empty()) {
         tls = tls.identity(Identity::from_pem(fs::read(cert)?, fs::read(key)?));
     }
