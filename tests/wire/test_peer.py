@@ -154,6 +154,7 @@ ENVELOPES: list[PeerMessage] = [
         },
         dropped=(ReplicaId(6),),
         unknown=2,
+        leaving=True,
         full=True,
     ),
 ]
