@@ -74,7 +74,7 @@ class Run:
         self._say("load")
         self.phase = "load and faults"
         async with self._loaded() as loads:
-            await _while(self._faults(), loads)
+            await _while(self._faults(loads), loads)
             self._say("quiet")
             self.phase = "healing"
             await self.nemesis.heal()
@@ -102,10 +102,16 @@ class Run:
         for topic, copy in copies:
             note_copy(self.history.scoped(owners[topic]), topic, copy, self.arena.now_s())
 
-    async def _faults(self) -> None:
+    async def _faults(self, loads: "Sequence[asyncio.Task[None]]") -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds
         await self.nemesis.run()
-        await asyncio.sleep(max(ends_s - self.arena.now_s(), 0.0))
+        left_s = max(ends_s - self.arena.now_s(), 0.0)
+        named = zip(loads, self._workloads, strict=True)
+        until = [load for load, workload in named if workload.name == self.scenario.until]
+        if until:
+            await asyncio.wait(until, timeout=left_s)
+        else:
+            await asyncio.sleep(left_s)
 
     @contextlib.asynccontextmanager
     async def _loaded(self) -> "AsyncIterator[list[asyncio.Task[None]]]":

@@ -33,6 +33,8 @@ ENDING = {"disk", "damage", "resource"}
 """Families of faults that may end a node by itself: it must not go on."""
 FORGETTING = {"lying_sync", "damaged_log", "damaged_state"}
 """Faults after which a node may be without what it had acknowledged, and not know it."""
+GROWING = "operations"
+"""The workload that adds nodes."""
 Watch = Callable[[Run], None]
 """Is told of a run when it begins."""
 
@@ -69,7 +71,7 @@ def run_scenario(
 def _in_processes(
     scenario: Scenario, seed: int, folder: Path, history: History, schedule: Schedule | None, watch: Watch
 ) -> tuple[Verdict, list[str]]:
-    fittings, possible, skipped = fittings_for(scenario.faults, seed)
+    fittings, possible, skipped = fittings_for(scenario.faults, seed, growing=GROWING in scenario.workloads)
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "processes", seed, folder, drawn, skipped)
 

@@ -24,6 +24,8 @@ class Scenario:
     faults: tuple[str, ...] = ()
     nodes: int = 3
     seconds: float = 60.0
+    until: str = ""
+    """The workload that has an end of its own, if one has: when it has come to it, the time is over."""
     every_s: float = 6.0
     """Between faults, on average."""
     overlap: bool = False

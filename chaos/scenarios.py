@@ -106,7 +106,8 @@ SCENARIOS: dict[str, Scenario] = {
             "nodes are added, drained, replaced and restarted under load; nothing is broken, and no publish may fail",
             "",
             workloads=OPERATED,
-            seconds=150.0,
+            seconds=300.0,
+            until="operations",
         ),
         _scenario(
             "changes",

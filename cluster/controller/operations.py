@@ -3,7 +3,7 @@
 See `cluster.broker.operations_service.Operations`, which this is to the broker.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
@@ -19,10 +19,11 @@ from cluster.controller.commands import (
 )
 from cluster.controller.leading import transfers
 from cluster.controller.moves import ids_of
+from cluster.controller.nodes import seated
 from cluster.controller.observing import Observations
 from cluster.controller.planning import Plan
 from cluster.controller.state import MetadataState
-from cluster.errors import OutcomeUnknown
+from cluster.errors import NodeInUse, OutcomeUnknown
 from cluster.metadata import Node, Reassignment, Topic, Waiting
 from cluster.types import NodeId, PartitionId, TopicId
 from cluster.world import Clock
@@ -38,21 +39,31 @@ class Operations:
         state: MetadataState,
         observed: Observations,
         decide: Callable[[Command], Awaitable[Answer]],
+        deciding: Callable[[], Collection[NodeId]],
+        configured: Collection[NodeId],
         clock: Clock,
         options: ControllerOptions,
     ) -> None:
+        """`deciding`: the quorum's members; `configured`: whom this node's configuration names."""
         self.leading: Callable[[], dict[PartitionId, NodeId]] = dict
         """Who is believed to lead what: the node says it."""
+        self.leaving: Callable[[], Collection[NodeId]] = tuple
+        """Who is about to stop, and is to lead nothing more: the node says it, too."""
         self._me = me
         self._state = state
         self._observed = observed
         self._decide = decide
+        self._deciding = deciding
+        self._configured = configured
         self._clock = clock
         self._options = options
 
     async def add_node(self, *, client_address: str, peer_address: str, rack: str) -> Node:
         """The node that is expected there, with an id that nobody had."""
-        answer = await self._decide(AddNode(client_address=client_address, peer_address=peer_address, rack=rack))
+        above = max((int(node) for node in (*self._deciding(), *self._configured)), default=0)
+        answer = await self._decide(
+            AddNode(client_address=client_address, peer_address=peer_address, rack=rack, above=above)
+        )
         return self._node(NodeId(answer.numbers[0]))
 
     async def drain_node(self, node: NodeId, *, undo: bool) -> Node:
@@ -67,6 +78,8 @@ class Operations:
 
     async def remove_node(self, node: NodeId) -> None:
         """The node is none of the cluster any more. UnknownNode, NodeInUse."""
+        if node in self._deciding():  # the state does not know the first configuration's members
+            raise NodeInUse(seated(node))
         await self._decide(RemoveNode(node=node))
 
     async def set_replicas(self, topic: str, replicas: int) -> Topic:
@@ -130,8 +143,16 @@ class Operations:
             found.append(Waiting(topic=topic.name, number=partition.number, replicas=nodes, why=why))
         return sorted(found, key=lambda item: (item.topic, item.number))
 
-    def transfers(self) -> list[tuple[PartitionId, NodeId]]:
-        """Partitions that this node leads and another, alive, would better lead."""
+    def transfers(self, *, at_once: bool = False) -> list[tuple[PartitionId, NodeId]]:
+        """Partitions that this node leads and another, which is there to stay, would better lead.
+
+        `at_once`: only those for which it is decided already where a draining node's leaders go.
+        """
         now = self._observed.situation(self._state, self.leading(), self._clock.monotonic_s())
-        most = self._options.transfers_max
-        return transfers(now, me=self._me, up=self._observed.up(), transfers_max=most)
+        stay = self._observed.up() - set(self.leaving())
+        return transfers(now, me=self._me, up=stay, at_once=at_once, transfers_max=self._options.transfers_max)
+
+    def is_draining(self) -> bool:
+        """Whether this node is to hold nothing."""
+        me = self._state.nodes.get(self._me)
+        return me is not None and me.draining

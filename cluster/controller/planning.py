@@ -5,11 +5,15 @@ Rules of the plan:
   lost, and then its node gets another one. Everything else stays where it is, unless balance asks for it.
 - Never fewer than asked for: a replica that is to leave stays until there is a node for another one. A node that is
   alive keeps its replica before one that is dead does.
+- A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move, and
+  one that it had begun is not counted.
 - Racks: one replica in each rack before a second in any, as far as racks with usable nodes go.
 - Least movement: nodes are balanced when no two of them differ by more than one; each move of balance goes from the
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
   where a partition's replicas are in each other's way.
   What somebody has put where it is stays there.
+- What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
+  on with one less until there is a node for another. A partition that was lost altogether is left alone.
 - Limited: so many moves at once in all, and to each node. Repairs come first, of the dead before the draining.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
 """
@@ -20,7 +24,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -62,8 +66,8 @@ class Plan:
         self._moving = 0
         self.moves: list[Move] = []
         self.waiting: dict[PartitionId, str] = {}
-        for _, placement in self._all():
-            self._count(placement)
+        for topic, placement in self._all():
+            self._count(topic, placement)
         self._repair()
         if situation.balance and not self.moves and not self._moving:
             self._balance()
@@ -73,12 +77,21 @@ class Plan:
             for placement in topic.partitions:
                 yield topic, placement
 
-    def _count(self, placement: Placement) -> None:
+    def _count(self, topic: Topic, placement: Placement) -> None:
         self._held.update(item.node for item in members_of(placement))
-        if placement.target:
+        if placement.target and not self._is_stuck(topic, placement):
             self._moving += 1
             there = {item.replica for item in placement.replicas}
             self._arriving.update(item.node for item in placement.target if item.replica not in there)
+
+    def _is_lost(self, item: Replica) -> bool:
+        now = self._now
+        return item.replica in now.lost or item.node in now.gone or item.node not in now.nodes
+
+    def _is_stuck(self, topic: Topic, placement: Placement) -> bool:
+        """Whether nobody leads it, and nobody can; a leader knows better: its log may be ahead of what was told."""
+        lost = sum(map(self._is_lost, placement.replicas))
+        return 2 * lost >= len(placement.replicas) and PartitionId(topic.id, placement.number) not in self._now.leading
 
     # --- repairs
 
@@ -89,8 +102,10 @@ class Plan:
             if self._is_wrong(topic, placement)
         ]
         for urgency, *_, topic, placement in sorted(wanted, key=lambda item: item[:3]):
-            if urgency == LED_HERE and (self.moves or self._moving):
-                self.waiting[PartitionId(topic.id, placement.number)] = "is led by a node that drains"
+            if self._is_stuck(topic, placement):
+                self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
+            elif urgency == LED_HERE and (self.moves or self._moving):
+                self.waiting[PartitionId(topic.id, placement.number)] = LED_BY_DRAINING
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
             else:
@@ -98,11 +113,13 @@ class Plan:
 
     def _is_wrong(self, topic: Topic, placement: Placement) -> bool:
         members = members_of(placement)
+        if placement.lost:
+            return False
         if len(members) != topic.replicas or any(
             self._now.leaves(item) or item.replica in self._now.lost for item in members
         ):
             return True
-        return not placement.target and self._crowded(members) is not None
+        return not (placement.target or placement.pinned) and self._crowded(members) is not None
 
     def _urgency(self, topic: Topic, placement: Placement) -> int:
         members = members_of(placement)
@@ -133,7 +150,7 @@ class Plan:
                 break
             nodes.append(chosen)
         lacking = topic.replicas - len(nodes)
-        nodes += [item.node for item in leave if item.node not in nodes][:lacking]
+        nodes += [item.node for item in leave if item.node in now.nodes and item.node not in nodes][:lacking]
         if lacking > 0:
             self.waiting[PartitionId(topic.id, placement.number)] = self._why(topic, members)
         self._aim(topic, placement, nodes, [node for node in fresh if node in nodes])
@@ -150,17 +167,24 @@ class Plan:
     def _why(self, topic: Topic, members: tuple[Replica, ...]) -> str:
         full = sum(self._arriving[node.node] >= self._now.moves_per_node_max for node in self._usable)
         if len(self._usable) >= topic.replicas and full:
-            return "waits for its turn"
+            return WAITS_FOR_TURN
         leaving = sorted({item.node for item in members if self._now.leaves(item)})
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
 
+    def _why_stuck(self, placement: Placement) -> str:
+        lost = sorted({item.node for item in placement.replicas if self._is_lost(item)})
+        where = f"node{'s' * (len(lost) != 1)} {', '.join(map(str, lost))}"
+        return f"most of its replicas are lost, on {where}: nobody can lead it, or move it, before one of them is back"
+
     def _least_useful(self, nodes: list[NodeId], placement: Placement) -> NodeId:
         racks = self._racks(nodes)
         there = {item.node for item in placement.replicas}
+        lost = {item.node for item in members_of(placement) if item.replica in self._now.lost}
         return max(
             nodes,
             key=lambda node: (
+                node in lost or self._now.nodes[node].state is not NodeState.ALIVE,
                 node not in there,
                 racks[self._rack(node)] if self._rack(node) else 0,
                 node != placement.preferred_leader,
@@ -190,14 +214,22 @@ class Plan:
             pass
 
     def _even_out(self) -> bool:
-        """One move from a fuller node to one that has at least two less; False: there is none."""
+        """One move from a fuller node to one that has at least two less; False: there is none.
+
+        While an emptier node gets as much as it can at once, another one gets no more than each is to have.
+        """
+        least = sum(self._held[node.node] for node in self._usable) // len(self._usable) if self._usable else 0
         order = sorted(self._usable, key=lambda node: (self._held[node.node], node.node))
         moved = {(move.topic, move.number) for move in self.moves}
         for source in reversed(order):
+            emptier_waits = False
             for drain in order:
                 if self._held[source.node] - self._held[drain.node] < 2:
                     break
+                if emptier_waits and self._held[drain.node] >= least:
+                    break
                 if self._arriving[drain.node] >= self._now.moves_per_node_max:
+                    emptier_waits = True
                     continue
                 found = self._movable(source.node, drain.node, moved)
                 if found is not None:
@@ -219,6 +251,7 @@ class Plan:
                     to in nodes
                     or placement.target
                     or placement.pinned
+                    or placement.lost
                     or (topic.id, placement.number) in moved
                     or not may_move(placement)
                     or self._spread([to if node == source else node for node in nodes]) < self._spread(nodes)
@@ -238,11 +271,11 @@ class Plan:
         if same or not nodes or not may_move(placement):
             return
         if not placement.target and self._moving + len(self.moves) >= self._now.moves_max:
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         arriving = [node for node in nodes if node in fresh or node not in {item.node for item in members}]
         if any(self._arriving[node] >= self._now.moves_per_node_max for node in arriving):
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         self._held.subtract(item.node for item in members)
         self._held.update(nodes)
