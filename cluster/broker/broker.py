@@ -216,7 +216,7 @@ class Broker:
                 learners=tuple(member.replica for member in membership.learners),
                 joint=membership.joint,
                 behind_bytes=standing.behind_bytes,
-                version=standing.version,
+                version=membership.version,
             ),
         )
 

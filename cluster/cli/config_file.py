@@ -132,6 +132,12 @@ def _check(config: NodeConfig, path: Path) -> None:
                 f"the {name} listener {listener.bind} is beyond loopback and speaks plain text; {way}, bind it to "
                 "127.0.0.1, or set insecure = true"
             )
+    if config.tls is None and not config.secret_file and not _is_loopback(config.peer.bind):
+        raise RefusedToStart(
+            f"the peer listener {config.peer.bind} is beyond loopback without secret_file: whoever reaches it passes "
+            "for a node, for every client is told the cluster's id; write a secret to a file (openssl rand -hex 32), "
+            "the same on all nodes, or configure [tls]"
+        )
 
 
 def in_the_clear(config: NodeConfig) -> list[tuple[str, ListenerConfig]]:

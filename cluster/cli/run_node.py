@@ -82,6 +82,9 @@ def _secret(config: NodeConfig) -> bytes:
     if not config.secret_file:
         return b""
     try:
-        return Path(config.secret_file).read_bytes().strip()
+        secret = Path(config.secret_file).read_bytes().strip()
     except OSError as error:
         raise RefusedToStart(f"cannot read the secret {config.secret_file}: {error.strerror}") from error
+    if not secret:
+        raise RefusedToStart(f"the secret {config.secret_file} is empty: write one to it (openssl rand -hex 32)")
+    return secret

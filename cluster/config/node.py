@@ -53,7 +53,9 @@ class NodeConfig:
     http: ListenerConfig | None = None
     """JSON and events for browsers, devices, curl and webhooks; absent: no such port."""
     secret_file: str = ""
-    """The cluster's secret, known to its nodes; empty: proven by the cluster id alone (loopback only)."""
+    """The cluster's secret, known to its nodes; empty: proven by the cluster id alone, or by TLS.
+
+    Without either, only on loopback: the cluster id is told to every client."""
     rack: str = ""
     """What fails together with this node, such as a zone or a rack: replicas are spread over them. Empty: unknown."""
     insecure: bool = False

@@ -131,6 +131,8 @@ class ControllerOptions:
     election_s_max: float = 1.0
     command_bytes_max: int = 256 * KIB
     command_timeout_s: float = 5.0
+    no_majority_wait_s: float = 1.0
+    """What is to be decided waits so long for a majority of the quorum to be heard."""
     node_dead_after_s: float = 3.0
     producer_ids_per_range: int = 1_000
     topics_max: int = 10_000

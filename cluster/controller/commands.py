@@ -31,11 +31,15 @@ class SetNodeState(msgspec.Struct, frozen=True, tag="node_state"):
 
 
 class AddNode(msgspec.Struct, frozen=True, tag="add_node"):
-    """A node is to come, at these addresses: it gets an id that nobody had."""
+    """A node is to come, at these addresses: it gets an id that nobody had, and that is higher than `above`.
+
+    Up to there configurations name nodes, some of which may not have registered yet.
+    """
 
     client_address: str
     peer_address: str
     rack: str = ""
+    above: int = 0
 
 
 class DrainNode(msgspec.Struct, frozen=True, tag="drain"):
@@ -136,7 +140,7 @@ class PreferLeaders(msgspec.Struct, frozen=True, tag="prefer"):
 
 
 class FinishReassign(msgspec.Struct, frozen=True, tag="finish_reassign"):
-    """A leader's committed membership, which it told when it acted on that version, consists of these voters only."""
+    """A leader's committed membership, which was made for that version, consists of these voters only."""
 
     topic: bytes
     number: int

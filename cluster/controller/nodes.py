@@ -120,12 +120,16 @@ def removable(nodes: Nodes, topics: Topics, deciding: Collection[NodeId], comman
             f"(riverrun cluster drain {node.node})",
         )
     if node.node in deciding:
-        return Refusal(
-            "NODE_IN_USE",
-            f"node {node.node} has a seat in the controller's quorum, which another node takes by itself when this one "
-            f"drains (riverrun cluster drain {node.node}), if there is one without a seat: else add a node first",
-        )
+        return Refusal("NODE_IN_USE", seated(node.node))
     return node
+
+
+def seated(node: int) -> str:
+    """Why a node that has a say cannot be removed."""
+    return (
+        f"node {node} has a seat in the controller's quorum, which another node takes by itself when this one drains "
+        f"(riverrun cluster drain {node}), if there is one without a seat: else add a node first"
+    )
 
 
 def sealed(nodes: Nodes, quorum: QuorumConfiguration, command: Seal) -> QuorumConfiguration | Refusal:

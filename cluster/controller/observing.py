@@ -4,7 +4,7 @@ Every node hears all of it, so that whoever decides next knows it already. `fact
 records something that is so and that the state does not say yet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
@@ -55,9 +55,12 @@ class Observations:
         """All that are there."""
         return {self._me, *self._up}
 
-    def lost_nodes(self, now_s: float, after_s: float) -> set[NodeId]:
-        """Those that have not been there for so long."""
-        return {node for node, since_s in self._down.items() if now_s - since_s > after_s}
+    def lost_nodes(self, now_s: float, after_s: float, of: Collection[NodeId]) -> set[NodeId]:
+        """Those of them that have not been there for so long, be it that they never were."""
+        for node in of:
+            if not self.is_there(node):
+                self._down.setdefault(node, now_s)
+        return {node for node in of if now_s - self._down.get(node, now_s) > after_s}
 
     def gone_s(self, node: NodeId, now_s: float) -> float | None:
         """For how long it has not been there; None: it is, or it was never seen."""
@@ -84,8 +87,8 @@ class Observations:
         """What its leader said last."""
         return self._memberships.get(partition)
 
-    def facts(self, state: MetadataState, now_s: float) -> Iterator[Command]:
-        """What is so and is not recorded yet."""
+    def facts(self, state: MetadataState, deciding: Collection[NodeId], now_s: float) -> Iterator[Command]:
+        """What is so and is not recorded yet. `deciding`: the quorum's members, the first configuration's, too."""
         for node, known in state.nodes.items():
             yield from self._about(node, known, now_s)
         yield from self._initialised_of(state)
@@ -100,7 +103,7 @@ class Observations:
         for node, known in state.nodes.items():
             if (
                 known.replaced_by
-                and node not in state.quorum.members
+                and node not in {*deciding, *state.quorum.members}
                 and not any(
                     item.node == node
                     for topic in state.topics.values()
@@ -159,7 +162,7 @@ class Observations:
 
 
 def arrived(placement: Placement, told: ReportedMembership) -> bool:
-    """Whether a leader that acts on the present target says that it is reached."""
+    """Whether a leader says that a membership that was made for the present target is committed, and is the target."""
     return (
         bool(placement.target)
         and told.version >= placement.since

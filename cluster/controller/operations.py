@@ -19,10 +19,11 @@ from cluster.controller.commands import (
 )
 from cluster.controller.leading import transfers
 from cluster.controller.moves import ids_of
+from cluster.controller.nodes import seated
 from cluster.controller.observing import Observations
 from cluster.controller.planning import Plan
 from cluster.controller.state import MetadataState
-from cluster.errors import OutcomeUnknown
+from cluster.errors import NodeInUse, OutcomeUnknown
 from cluster.metadata import Node, Reassignment, Topic, Waiting
 from cluster.types import NodeId, PartitionId, TopicId
 from cluster.world import Clock
@@ -38,9 +39,12 @@ class Operations:
         state: MetadataState,
         observed: Observations,
         decide: Callable[[Command], Awaitable[Answer]],
+        deciding: Callable[[], Collection[NodeId]],
+        configured: Collection[NodeId],
         clock: Clock,
         options: ControllerOptions,
     ) -> None:
+        """`deciding`: the quorum's members; `configured`: whom this node's configuration names."""
         self.leading: Callable[[], dict[PartitionId, NodeId]] = dict
         """Who is believed to lead what: the node says it."""
         self.leaving: Callable[[], Collection[NodeId]] = tuple
@@ -49,12 +53,17 @@ class Operations:
         self._state = state
         self._observed = observed
         self._decide = decide
+        self._deciding = deciding
+        self._configured = configured
         self._clock = clock
         self._options = options
 
     async def add_node(self, *, client_address: str, peer_address: str, rack: str) -> Node:
         """The node that is expected there, with an id that nobody had."""
-        answer = await self._decide(AddNode(client_address=client_address, peer_address=peer_address, rack=rack))
+        above = max((int(node) for node in (*self._deciding(), *self._configured)), default=0)
+        answer = await self._decide(
+            AddNode(client_address=client_address, peer_address=peer_address, rack=rack, above=above)
+        )
         return self._node(NodeId(answer.numbers[0]))
 
     async def drain_node(self, node: NodeId, *, undo: bool) -> Node:
@@ -69,6 +78,8 @@ class Operations:
 
     async def remove_node(self, node: NodeId) -> None:
         """The node is none of the cluster any more. UnknownNode, NodeInUse."""
+        if node in self._deciding():  # the state does not know the first configuration's members
+            raise NodeInUse(seated(node))
         await self._decide(RemoveNode(node=node))
 
     async def set_replicas(self, topic: str, replicas: int) -> Topic:

@@ -5,11 +5,15 @@ Rules of the plan:
   lost, and then its node gets another one. Everything else stays where it is, unless balance asks for it.
 - Never fewer than asked for: a replica that is to leave stays until there is a node for another one. A node that is
   alive keeps its replica before one that is dead does.
+- A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move, and
+  one that it had begun is not counted.
 - Racks: one replica in each rack before a second in any, as far as racks with usable nodes go.
 - Least movement: nodes are balanced when no two of them differ by more than one; each move of balance goes from the
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
   where a partition's replicas are in each other's way.
   What somebody has put where it is stays there.
+- What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
+  on with one less until there is a node for another. A partition that was lost altogether is left alone.
 - Limited: so many moves at once in all, and to each node. Repairs come first, of the dead before the draining.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
 """
@@ -20,7 +24,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -62,8 +66,8 @@ class Plan:
         self._moving = 0
         self.moves: list[Move] = []
         self.waiting: dict[PartitionId, str] = {}
-        for _, placement in self._all():
-            self._count(placement)
+        for topic, placement in self._all():
+            self._count(topic, placement)
         self._repair()
         if situation.balance and not self.moves and not self._moving:
             self._balance()
@@ -73,12 +77,21 @@ class Plan:
             for placement in topic.partitions:
                 yield topic, placement
 
-    def _count(self, placement: Placement) -> None:
+    def _count(self, topic: Topic, placement: Placement) -> None:
         self._held.update(item.node for item in members_of(placement))
-        if placement.target:
+        if placement.target and not self._is_stuck(topic, placement):
             self._moving += 1
             there = {item.replica for item in placement.replicas}
             self._arriving.update(item.node for item in placement.target if item.replica not in there)
+
+    def _is_lost(self, item: Replica) -> bool:
+        now = self._now
+        return item.replica in now.lost or item.node in now.gone or item.node not in now.nodes
+
+    def _is_stuck(self, topic: Topic, placement: Placement) -> bool:
+        """Whether nobody leads it, and nobody can; a leader knows better: its log may be ahead of what was told."""
+        lost = sum(map(self._is_lost, placement.replicas))
+        return 2 * lost >= len(placement.replicas) and PartitionId(topic.id, placement.number) not in self._now.leading
 
     # --- repairs
 
@@ -89,7 +102,9 @@ class Plan:
             if self._is_wrong(topic, placement)
         ]
         for urgency, *_, topic, placement in sorted(wanted, key=lambda item: item[:3]):
-            if urgency == LED_HERE and (self.moves or self._moving):
+            if self._is_stuck(topic, placement):
+                self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
+            elif urgency == LED_HERE and (self.moves or self._moving):
                 self.waiting[PartitionId(topic.id, placement.number)] = LED_BY_DRAINING
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
@@ -98,11 +113,13 @@ class Plan:
 
     def _is_wrong(self, topic: Topic, placement: Placement) -> bool:
         members = members_of(placement)
+        if placement.lost:
+            return False
         if len(members) != topic.replicas or any(
             self._now.leaves(item) or item.replica in self._now.lost for item in members
         ):
             return True
-        return not placement.target and self._crowded(members) is not None
+        return not (placement.target or placement.pinned) and self._crowded(members) is not None
 
     def _urgency(self, topic: Topic, placement: Placement) -> int:
         members = members_of(placement)
@@ -133,7 +150,7 @@ class Plan:
                 break
             nodes.append(chosen)
         lacking = topic.replicas - len(nodes)
-        nodes += [item.node for item in leave if item.node not in nodes][:lacking]
+        nodes += [item.node for item in leave if item.node in now.nodes and item.node not in nodes][:lacking]
         if lacking > 0:
             self.waiting[PartitionId(topic.id, placement.number)] = self._why(topic, members)
         self._aim(topic, placement, nodes, [node for node in fresh if node in nodes])
@@ -155,12 +172,19 @@ class Plan:
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
 
+    def _why_stuck(self, placement: Placement) -> str:
+        lost = sorted({item.node for item in placement.replicas if self._is_lost(item)})
+        where = f"node{'s' * (len(lost) != 1)} {', '.join(map(str, lost))}"
+        return f"most of its replicas are lost, on {where}: nobody can lead it, or move it, before one of them is back"
+
     def _least_useful(self, nodes: list[NodeId], placement: Placement) -> NodeId:
         racks = self._racks(nodes)
         there = {item.node for item in placement.replicas}
+        lost = {item.node for item in members_of(placement) if item.replica in self._now.lost}
         return max(
             nodes,
             key=lambda node: (
+                node in lost or self._now.nodes[node].state is not NodeState.ALIVE,
                 node not in there,
                 racks[self._rack(node)] if self._rack(node) else 0,
                 node != placement.preferred_leader,
@@ -227,6 +251,7 @@ class Plan:
                     to in nodes
                     or placement.target
                     or placement.pinned
+                    or placement.lost
                     or (topic.id, placement.number) in moved
                     or not may_move(placement)
                     or self._spread([to if node == source else node for node in nodes]) < self._spread(nodes)

@@ -25,9 +25,10 @@ def plan_seats(
 ) -> Seal | None:
     """The seal that should come next; None: all is well, or cannot be bettered now.
 
-    `deciding`: the members now (those of the first configuration are in no seal); `lost`: nodes dead for long.
+    `deciding`: the members now (those of the first configuration are in no seal); `lost`: nodes dead for
+    long, or never there at all.
     """
-    if quorum.number == 1 and not all(node in nodes and nodes[node].directory for node in deciding):
+    if quorum.number == 1 and not all(node in lost or (node in nodes and nodes[node].directory) for node in deciding):
         return None  # the cluster is forming: who has not registered yet is not gone
     alive = {node.node for node in nodes.values() if node.state is NodeState.ALIVE and node.directory}
     fit = {node for node in alive if not nodes[node].draining}

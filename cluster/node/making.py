@@ -72,6 +72,7 @@ def make_controller(node: "Node") -> Controller:
         clock=node.world.clock,
         random=node.world.random,
         options=node.config.controller,
+        configured=[NodeId(peer.node) for peer in node.config.peers],
     )
 
 
@@ -162,7 +163,7 @@ def make_looking(node: "Node") -> Looking:
         disk=node.world.disk,
         clock=node.world.clock,
         is_up=node.links.is_up,
-        controller=node.controller.controller_node,
+        controller=lambda: node.controller.deciding().leader,
         quorum=node.controller.quorum_members,
         options=node.config.explain,
     )

@@ -12,7 +12,6 @@ import structlog
 
 from cluster.actor import Alarm, Supervisor
 from cluster.broker.groups.coordinator import Coordinator
-from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
@@ -27,9 +26,10 @@ from cluster.node import making
 from cluster.node.counting import timed
 from cluster.node.identity import VERSION, claim_directory
 from cluster.node.leaving import hand_over
+from cluster.node.machines import machine_of_topic
 from cluster.node.neighbours import Neighbours
+from cluster.node.recovery import refuse_unfinished
 from cluster.node.seeing import Seeing
-from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.outlets import Outlets
@@ -113,6 +113,11 @@ class Node:
         disk = self.world.disk
         random = self.world.random
         self.directory = await disk.run(lambda: claim_directory(disk, random, self.cluster, self.me))
+        recovered = await disk.run(lambda: refuse_unfinished(disk))
+        if recovered is not None:
+            log_event.warning(
+                "recovered_unsafely", planned_ns=recovered.at_ns, lost_nodes=recovered.lost, account=recovered.account
+            )
         await disk.run(self.neighbours.load)
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
@@ -164,9 +169,7 @@ class Node:
 
     def machine_of_topic(self, name: str) -> MachineOf | None:
         """What the commands in the partitions of a topic fold into; None: it takes none."""
-        if name == GROUPS_TOPIC:
-            return self.groups_class
-        return self.ledger_class if name.startswith(TASKS_PREFIX) else None
+        return machine_of_topic(name, self.groups_class, self.ledger_class)
 
     async def read_code(self, code: Code) -> bytes:
         """A deployed file."""

@@ -101,8 +101,22 @@ def test_plain_text_beyond_loopback_is_refused_or_insecure(
     if in_clear:
         with pytest.raises(RefusedToStart, match=f"the {in_clear[0]} listener .* is beyond loopback and speaks plain"):
             read_config(path)
-    write_config(replace(config, insecure=True), path)
+    write_config(replace(config, insecure=True, secret_file="s"), path)
     assert in_clear == [name for name, _ in in_the_clear(read_config(path))]
+
+
+def test_nodes_that_others_reach_prove_themselves(path: Path) -> None:
+    """By a secret or by TLS: the cluster's id, which says enough on loopback, is told to every client."""
+    config = replace(read_config(path), peer=ListenerConfig(bind="0.0.0.0:1"), insecure=True)
+    write_config(config, path)
+    with pytest.raises(RefusedToStart, match=r"the peer listener 0\.0\.0\.0:1 is beyond loopback without secret_file"):
+        read_config(path)
+    for proven in (
+        replace(config, secret_file="s"),
+        replace(config, tls=TlsConfig(cert_file="a", key_file="b", ca_file="c")),
+    ):
+        write_config(proven, path)
+        assert proven == read_config(path)
 
 
 @pytest.mark.slow

@@ -157,6 +157,7 @@ def test_a_node_gets_an_id_that_nobody_had():
     assert (5,) == delta.gone
     assert "NODE_REMOVED" == machine.reason(register(5))[0]
     assert [6] == machine.do(AddNode(client_address="h:1", peer_address="h:2"))[0].numbers
+    assert [10] == machine.do(AddNode(client_address="h:3", peer_address="h:4", above=9))[0].numbers
 
 
 def test_a_drain_that_cannot_end_is_refused():

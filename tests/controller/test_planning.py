@@ -199,6 +199,42 @@ def test_a_target_on_a_node_that_is_gone_is_another_one():
     assert {1, 2} < set(move.nodes)
 
 
+def test_what_cannot_move_is_in_nobodys_way():
+    """Nobody can lead partitions most of whose replicas are lost: they take the place of none that can be mended."""
+    nodes = [node(1), node(2), node(3), node(4, state=NodeState.DEAD), node(5, state=NodeState.DEAD)]
+    made = topic([[1, 4, 5], [2, 4, 5], [3, 4, 5], [1, 2, 5]])
+    cluster = Cluster(nodes, made, moves_max=2, moves_per_node_max=1)
+    cluster.begin([Move(topic=ID, number=0, nodes=[1, 4, 3], since=0)])
+    cluster.more |= {"gone": frozenset({NodeId(4), NodeId(5)})}
+    (move,) = cluster.plan().moves
+    assert (3, {1, 2, 3}) == (move.number, set(move.nodes))
+    assert "most of its replicas are lost, on nodes 4, 5" in cluster.plan().waiting[PartitionId(ID, 1)]
+    cluster.more |= {"leading": {PartitionId(ID, 0): NodeId(3)}}
+    assert [0] == [move.number for move in cluster.plan().moves], "its log is ahead of what was told of it"
+    cluster.more |= {"gone": frozenset(), "lost": frozenset({ReplicaId(1), ReplicaId(2)}), "leading": {}}
+    assert "most of its replicas are lost, on nodes 1, 4" in cluster.plan().waiting[PartitionId(ID, 0)]
+
+
+def test_of_too_many_the_useless_go_first():
+    """What is lost or on a dead node: with it among the two that stay, nothing would be decided any more."""
+    dead = node(1, state=NodeState.DEAD)
+    cluster = Cluster([dead, node(2), node(3)], topic([[1, 2, 3]], replicas=2))
+    (move,) = cluster.plan().moves
+    assert {2, 3} == set(move.nodes)
+    cluster = Cluster([node(1), node(2), node(3)], topic([[1, 2, 3]], replicas=2), lost=frozenset({ReplicaId(1)}))
+    (move,) = cluster.plan().moves
+    assert ({2, 3}, []) == (set(move.nodes), move.fresh)
+
+
+def test_what_somebody_has_put_together_stays_together():
+    """Two of them in one rack: that is what was wanted, until one of the two has to go."""
+    nodes = [node(1, rack="a"), node(2, rack="a"), node(3, rack="b")]
+    made = topic([[1, 2]])
+    chosen = replace(made, partitions=(replace(made.partitions[0], pinned=True),))
+    assert [] == Cluster(nodes, chosen).plan().moves
+    assert 1 == len(Cluster(nodes, made).plan().moves)
+
+
 def test_the_heir_takes_everything():
     """And nobody else gets some of it because the heir is busy."""
     nodes = [node(number) for number in range(1, 6)]
@@ -219,6 +255,15 @@ def test_more_and_fewer_replicas_than_there_are():
     cluster.settle()
     assert [1, 1] == [len(where) for where in cluster.where()]
     assert [1, 1] == [placement.preferred_leader for placement in cluster.topic.partitions]
+
+
+def test_of_fewer_replicas_those_on_nodes_that_are_alive_stay():
+    """Though the dead one be the preferred leader: alone, it could decide nothing."""
+    for left in (1, 2):
+        made = replace(topic([[1, 2, 3]]), replicas=left)
+        cluster = Cluster([node(1, state=NodeState.DEAD), node(2), node(3)], made)
+        cluster.begin(cluster.plan().moves)
+        assert {NodeId(2), NodeId(3)} >= {item.node for item in cluster.topic.partitions[0].target}
 
 
 def test_replicas_spread_over_racks_when_there_is_one_more():

@@ -15,6 +15,7 @@ def _plan(
     draining: Collection[int] = (),
     racks: str = "",
     lost: Collection[int] = (),
+    number: int = 7,
 ) -> list[int] | None:
     known = {
         NodeId(node): Node(
@@ -29,8 +30,8 @@ def _plan(
         for node in nodes
     }
     members = [NodeId(node) for node in now]
-    plan = plan_seats(known, QuorumConfiguration(number=7), members, lost=[NodeId(node) for node in lost])
-    assert plan is None or plan.number == 8
+    plan = plan_seats(known, QuorumConfiguration(number=number), members, lost=[NodeId(node) for node in lost])
+    assert plan is None or plan.number == number + 1
     return None if plan is None else [node for node, _ in plan.seats]
 
 
@@ -57,3 +58,10 @@ def test_a_seat_goes_to_whoever_can_take_it():
 def test_without_a_majority_nothing_is_proposed():
     """It could not be formed."""
     assert _plan([1, 2, 3], nodes=[1, 2, 3, 4], dead=[1, 2, 4], lost=[1, 2]) is None
+
+
+def test_who_was_never_there_is_waited_for_for_a_while():
+    """A cluster that forms is whole when all have registered; a seat that nobody ever took is not kept for ever."""
+    assert _plan([1, 2, 3, 4, 5], nodes=[1, 2, 3, 4], number=1) is None
+    assert _plan([1, 2, 3, 4, 5], nodes=[1, 2, 3, 4], draining=[4], lost=[4], number=1) is None
+    assert _plan([1, 2, 3, 4, 5], nodes=[1, 2, 3, 4], lost=[5], number=1) == [1, 2, 3]

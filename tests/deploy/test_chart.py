@@ -140,6 +140,20 @@ def test_the_documents_name_each_other(values: Document):
     assert "node.toml" in one(documents, "ConfigMap", config)["data"]
 
 
+def test_what_clients_speak_is_told_to_gateways(values: Document):
+    """HTTP/2 in clear text, where it is: a gateway that speaks that to TLS gets nowhere."""
+    documents = render(values)
+    secured = "tls" in tomllib.loads(one(documents, "ConfigMap", "riverrun")["data"]["node.toml"])
+    told = [
+        port.get("appProtocol")
+        for service in documents
+        if service["kind"] == "Service"
+        for port in service["spec"]["ports"]
+        if port["name"] == "client"
+    ]
+    assert [None if secured else "kubernetes.io/h2c"] * 2 == told
+
+
 def test_nodes_are_numbered_as_their_pods_are(values: Document):
     """From 1, and each is among the peers under its pod's name."""
     documents = render(values)

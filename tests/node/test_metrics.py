@@ -100,6 +100,23 @@ async def test_a_node_that_is_away_is_seen_by_the_others(cluster: SimCluster) ->
 
 @pytest.mark.slow
 @on_nodes(1)
+async def test_a_topic_that_is_gone_takes_no_place_among_the_metrics(cluster: SimCluster) -> None:
+    """Not even if the last receipt was counted after it had been deleted; and one that is named "other" is counted."""
+    meters = cluster.running[1].meters
+    async with cluster.client("shop") as client:
+        for name in ("other", "gone"):
+            made = await client.create_topic(name)
+            await client.publish(name, b"one")
+        await client.delete_topic("gone")
+    meters.traffic(TopicId(made.id)).published(3, 1)
+    told = scraped(cluster.running[1])
+    assert TopicId(made.id) not in meters.topics
+    assert 1 == told["riverrun_published_records_total{topic=other}"]
+    assert "riverrun_published_records_total{topic=gone}" not in told
+
+
+@pytest.mark.slow
+@on_nodes(1)
 async def test_the_table_is_what_a_node_exports(cluster: SimCluster) -> None:
     """Every family, with its kind and its labels, and none that the table does not know; over HTTP in either format."""
     await make_orders(cluster)

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from cluster.errors import RiverrunError
+from cluster.errors import NodeInUse, RiverrunError
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
+from cluster.types import NodeId
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -95,3 +96,50 @@ async def _wiped() -> None:
 def test_a_wiped_node_under_its_old_id_is_told_how_to_replace_it() -> None:
     """It has another data directory than the one that registered, and ends with a sentence."""
     simulate(_wiped(), 1)
+
+
+async def _replaced_before_any_seal() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    client = cluster.client("operator")
+    with pytest.raises(NodeInUse, match="has a seat in the controller's quorum"):
+        await client.remove_node(3)
+    four = await cluster.add()
+    await asyncio.sleep(3)
+    await client.replace_node(3, replacement=four)
+    await _until_seats(cluster, (1, 2, four))
+    async with asyncio.timeout(30):
+        while NodeId(3) in cluster.running[1].controller.state.nodes:  # noqa: ASYNC110  of virtual time
+            await asyncio.sleep(0.1)
+    await client.abandon()
+    assert [3] == [node for node, _ in cluster.fatal], "it was told that it is none of the cluster"
+
+
+def test_a_member_of_the_first_quorum_keeps_its_place_until_another_one_has_it() -> None:
+    """No seal says yet who decides: whoever took a member away would have left its seat empty for ever."""
+    simulate(_replaced_before_any_seal(), 1)
+
+
+async def _added_before_all_have_registered() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop, nodes=5)
+    for node in (1, 2, 3, 4):
+        await cluster.start(node)
+    await asyncio.sleep(3)
+    client = cluster.client("operator")
+    added = await client.add_node(client_address="new:1", peer_address="new:2")
+    assert 6 == added.node
+    await _until_seats(cluster, (1, 2, 3), within_s=120)
+    await cluster.start(5)
+    await _until_seats(cluster, (1, 2, 3, 4, 5))
+    await client.abandon()
+    assert [] == cluster.fatal
+
+
+def test_a_node_that_the_configuration_names_and_nobody_has_seen_keeps_its_id_and_nobody_waits_for_it() -> None:
+    """Who is added meanwhile gets a higher id; after a while those decide that are there, and it is welcome later."""
+    simulate(_added_before_all_have_registered(), 1)

@@ -177,16 +177,30 @@ def _one_side(looks: Sequence[NodeLook]) -> Iterator[Finding]:
 
 def _controller(looks: Sequence[NodeLook]) -> Iterator[Finding]:
     there = [look for look in looks if not look.silence]
-    if there and not any(look.controller for look in there):
-        yield Finding(
-            code="NO_CONTROLLER",
-            severity=Severity.WARNING,
-            about="the cluster",
-            nodes=tuple(look.node for look in there),
-            cause=f"the cluster has no controller: {numbered(look.node for look in there)} "
-            f"{'knows' if len(there) == 1 else 'know'} of none, for a majority of its members is not there",
-            consequence="topics, apps and nodes cannot be changed, and nobody is taken for dead; records flow where "
-            "partitions have leaders",
-            advice="`riverrun cluster status` shows who is missing; when a majority of the nodes runs again it is "
-            "elected within seconds",
-        )
+    if not there or any(look.controller for look in there):
+        return
+    members = sorted({node for look in there for node in look.quorum})
+    heard = {node for look in there for node in (look.node, *look.hears)}
+    silent = [node for node in members if node not in heard]
+    lost = 2 * len(silent) >= len(members) > 0
+    knows = f"{numbered(look.node for look in there)} {'knows' if len(there) == 1 else 'know'} of none"
+    yield Finding(
+        code="NO_CONTROLLER",
+        severity=Severity.WARNING,
+        about="the cluster",
+        nodes=tuple(silent if lost else [look.node for look in there]),
+        numbers={"members": len(members), "members_silent": len(silent)},
+        cause=f"the cluster has no controller: {knows}"
+        + (
+            f", for of its members ({numbered(members)}) {numbered(silent)} {'is' if len(silent) == 1 else 'are'} "
+            "not heard by any node that answers"
+            if lost
+            else "; a majority of its members is there, so that one is elected within seconds, if they hear each other"
+        ),
+        consequence="topics, apps and nodes cannot be changed, and nobody is taken for dead; records flow where "
+        "partitions have leaders",
+        advice=f"start {numbered(silent)} again, with their data: when a majority of its members runs, one is elected "
+        "within seconds. Only if they are lost for good: `riverrun cluster recover --help`"
+        if lost
+        else "ask again in a few seconds; `riverrun explain node N` says of each of them whom it hears",
+    )

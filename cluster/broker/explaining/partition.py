@@ -72,7 +72,9 @@ def explain_partition(
     majority = len(rows) // 2 + 1
     findings = [*explain_machines(looks, limits, decided), *_replicas(rows, majority)]
     leader_look = leader.own if leader is not None else None
-    if leader is None:
+    if placement.lost:
+        findings.append(_lost(placement))
+    elif leader is None:
         findings += _no_leader(rows, majority)
     else:
         findings += explain_followers(leader.node, leader.own, looks, limits)
@@ -115,6 +117,20 @@ def leader_of(rows: Sequence[Row]) -> Row | None:
 # --- nobody leads it
 
 
+def _lost(placement: Placement) -> Finding:
+    nodes = tuple(int(replica.node) for replica in placement.replicas)
+    return Finding(
+        code="PARTITION_LOST",
+        severity=Severity.CRITICAL,
+        nodes=nodes,
+        cause=f"nothing of it is left: the nodes that held its replicas ({numbered(nodes)}) were given up when the "
+        "cluster was recovered without a majority",
+        consequence="nothing can be published to it or read from it, and that stays so",
+        advice="delete the topic (`riverrun topic delete`) and make it anew; what other partitions of it hold goes "
+        "with it, so read that first, if it is needed",
+    )
+
+
 def _no_leader(rows: Sequence[Row], majority: int) -> Iterator[Finding]:
     standing, missing = [row for row in rows if row.stands], [row for row in rows if not row.stands]
     numbers = {"replicas": len(rows), "replicas_there": len(standing), "replicas_needed": majority}
@@ -141,7 +157,7 @@ def _no_leader(rows: Sequence[Row], majority: int) -> Iterator[Finding]:
             f"{listed(row.why_not for row in missing)}",
             consequence=waits,
             advice=f"{start}: it goes on by itself within seconds. Delete the data of none of them: only together "
-            "they know what was acknowledged",
+            "they know what was acknowledged. Only if data is lost for good: `riverrun cluster recover --help`",
         )
     else:
         yield Finding(

@@ -13,6 +13,7 @@ Rules:
 6. A message of an older configuration is answered with the newest one; of a newer one the sender is asked.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -53,7 +54,6 @@ class Quorums:
     ) -> None:
         self._me = me
         self._directory = directory
-        self._first = first
         self._disk = disk
         self._clock = clock
         self._random = random
@@ -64,7 +64,7 @@ class Quorums:
         self._serving = Serving(fold, options, self._tell)
         self._following = Following(clock, me, self._tell)
         self._instance: PySyncObjQuorum | None = None
-        self._known = QuorumConfiguration(number=0)
+        self._known = QuorumConfiguration(number=int(bool(first)), seats=tuple(Seat(node=node) for node in first))
         """The newest that this node has heard of."""
         self._formed = False
         self._cleaned = 0
@@ -74,7 +74,7 @@ class Quorums:
         self._sealed: Beginning | None = None
         """Just applied, and not acted on yet."""
         self._linked: dict[NodeId, None] = {}
-        self._fetched = Gathering()
+        self._fetched: dict[NodeId, Gathering] = {}  # by who sends it: another version encodes it otherwise
         self._fetched_s = float("-inf")
         self._turned_away = ""
 
@@ -84,13 +84,8 @@ class Quorums:
         """See Quorum."""
         record = self._storage.record()
         journals = self._storage.journals()
-        self._known = (
-            record.configuration
-            if record is not None
-            else QuorumConfiguration(
-                number=int(bool(self._first)), seats=tuple(Seat(node=node) for node in self._first)
-            )
-        )
+        if record is not None:
+            self._known = record.configuration
         newest = journals[-1] if journals else 0
         if record is not None and not record.journal and newest < self._known.number:
             self._storage.remove_before(self._known.number)  # the power went before that was done
@@ -114,9 +109,8 @@ class Quorums:
         """See Quorum. RefusedToStart if this node's seat is another directory's."""
         if self._turned_away:
             raise RefusedToStart(self._turned_away)
-        instance = self._instance
-        if instance is not None:
-            instance.tick()
+        if self._instance is not None:
+            self._instance.tick()
         if self._sealed is not None:
             self._move()
         instance = self._instance
@@ -223,10 +217,11 @@ class Quorums:
         """The seal was applied here: what is behind it begins. On a full disk, later."""
         sealed, instance = self._sealed, self._instance
         assert sealed is not None
-        seated = self._has_seat(sealed.configuration) and sealed.configuration.number >= self._known.number
+        newest = max(sealed.configuration, self._known, key=lambda known: known.number)
+        seated = self._has_seat(sealed.configuration) and newest is sealed.configuration
         if seated or instance is not None:
             try:
-                journal, _ = self._storage.open(sealed.configuration.number, sealed)
+                journal = self._storage.begin(sealed, newest)
             except DiskFull as error:
                 log_event.warning("controller_disk_full", detail=error.message)
                 return
@@ -240,7 +235,6 @@ class Quorums:
         elif instance is not None:
             journal._destroy()  # noqa: SLF001
             self._serving.forget_all()
-            self._storage.write_record(Record(configuration=self._known, journal=sealed.configuration.number))
         self._tell_all(self._here())
 
     def _end_instance(self) -> None:
@@ -254,16 +248,19 @@ class Quorums:
 
     def _is_formed(self) -> None:
         """What came before the newest configuration is not needed any more, nor what is kept for others to begin it."""
-        self._formed = True
         number = self._known.number
         seated = self._instance is not None and self._instance.number == number
         if not seated and self._known.seat_of(self._me) is not None:
+            self._formed = True
             return  # its journal comes first
-        self._cleaned = number
+        try:
+            self._storage.write_record(Record(configuration=self._known, journal=seated * number))
+        except DiskFull:
+            return  # it is heard of again
+        self._formed, self._cleaned = True, number
         if not seated:
             self._end_instance()
             self._beginning = None
-        self._storage.write_record(Record(configuration=self._known, journal=number if seated else 0))
         self._storage.remove_before(number + (not seated))
         log_event.info("quorum_formed", configuration=number, member=seated)
         self._tell_all(self._here())
@@ -291,7 +288,7 @@ class Quorums:
         """The state that this node's seat begins with has come."""
         beginning = Beginning(configuration=self._known, state=state)
         try:
-            journal, _ = self._storage.open(self._known.number, beginning)
+            journal = self._storage.begin(beginning, self._known)
         except DiskFull:
             return  # it comes again
         self._end_instance()
@@ -339,11 +336,13 @@ class Quorums:
             self._fetched_s = float("-inf")
             if self._instance is None:
                 own = self._beginning.configuration.number if self._beginning is not None else 0
-                self._storage.write_record(Record(configuration=self._known, journal=own))
+                with contextlib.suppress(DiskFull):  # whom to ask after a start is no promise
+                    self._storage.write_record(Record(configuration=self._known, journal=own))
         if message.formed and not self._formed:
             if message.number > 1:
                 self._is_formed()
-            self._formed = True
+            else:
+                self._formed = True
 
     def _follow_news(self, node: NodeId, message: News) -> None:
         for command in self._following.news(node, message, self._fold.applied()):
@@ -358,8 +357,9 @@ class Quorums:
                 self._fold.restore(state)
                 self._know(self._fold.quorum())
         elif number == self._known.number and number > 1 and self._has_seat(self._known) and self._number() < number:
-            state = self._fetched.take(message)
+            state = self._fetched.setdefault(node, Gathering()).take(message)
             if state is not None:
+                self._fetched.clear()
                 self._install(state)
 
     def _number(self) -> int:

@@ -62,6 +62,7 @@ class Following:
         first = self._me % len(candidates) if self._member is None else 0
         self._member = (behind or list(candidates))[first if behind else 0]
         self._asked_s = now
+        self._whole = Gathering()  # of another member, or of an earlier time
         self._send(self._member, Follow(applied=applied))
 
     def news(self, node: NodeId, message: News, applied: int) -> Sequence[bytes]:

@@ -6,7 +6,7 @@ what is older than the last `follow_commands_max` commands it gets the whole sta
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from cluster.config import ControllerOptions
@@ -43,7 +43,7 @@ class Serving:
         self._last: deque[tuple[int, bytes]] = deque(maxlen=options.follow_commands_max)
         self._followers: dict[NodeId, _Follower] = {}
         self._starts: dict[NodeId, deque[Piece]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._passed: dict[asyncio.Task[None], NodeId] = {}
 
     def applied(self, command: bytes) -> None:
         """The fold has taken one more."""
@@ -64,9 +64,10 @@ class Serving:
             self._starts[node] = pieces_of(number, state, self._options.state_piece_bytes)
 
     def forget(self, node: NodeId) -> None:
-        """Its link was lost, and what was under way with it."""
+        """Its link was lost, and what was under way with it: the next run of it numbers its proposals anew."""
         self._followers.pop(node, None)
         self._starts.pop(node, None)
+        self._give_up([task for task, asked in self._passed.items() if asked == node])
 
     def forget_all(self) -> None:
         """Tell nobody."""
@@ -105,12 +106,16 @@ class Serving:
             self._send(node, outcome)
 
         task = asyncio.get_running_loop().create_task(work(), name=f"controller/pass/{node}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._passed[task] = node
+        task.add_done_callback(self._passed.pop)
 
     def close(self) -> None:
         """What was passed on is given up; whoever asked does not know the outcome."""
-        for task in self._tasks:
+        self._give_up(list(self._passed))
+
+    @staticmethod
+    def _give_up(tasks: Iterable[asyncio.Task[None]]) -> None:
+        for task in tasks:
             task.cancel()
 
     def _covers(self, sent: int) -> bool:

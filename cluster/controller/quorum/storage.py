@@ -10,8 +10,8 @@ import contextlib
 import msgspec
 
 from cluster.controller.quorum.adapter import JOURNAL
-from cluster.controller.quorum.journal import DurableJournal
-from cluster.errors import CorruptStorage
+from cluster.controller.quorum.journal import FULL, NO_ROOM, DurableJournal
+from cluster.errors import CorruptStorage, DiskFull
 from cluster.log.whole_file import read_whole, write_whole
 from cluster.metadata import QuorumConfiguration
 from cluster.types import NodeId
@@ -39,6 +39,7 @@ class Storage:
 
     def __init__(self, disk: Disk) -> None:
         self._disk = disk
+        self._written: Record | None = None
 
     def record(self) -> Record | None:
         """As last written; None on a node that is new. CorruptStorage if it does not fit what is there."""
@@ -51,11 +52,31 @@ class Storage:
                 f"the controller's journal of configuration {record.journal} is gone from this node's data directory, "
                 f"and with it what it voted for: replace this node (riverrun cluster replace)"
             )
+        self._written = record
         return record
 
     def write_record(self, record: Record) -> None:
-        """On disk when this returns."""
-        write_whole(self._disk, RECORD, msgspec.msgpack.encode(record))
+        """On disk when this returns. What is there already takes no room; DiskFull if there is none for what is not."""
+        if record == self._written:
+            return
+        try:
+            write_whole(self._disk, RECORD, msgspec.msgpack.encode(record))
+        except OSError as error:
+            if error.errno in FULL:
+                raise DiskFull(NO_ROOM) from error
+            raise
+        self._written = record
+
+    def begin(self, beginning: Beginning, newest: QuorumConfiguration) -> DurableJournal:
+        """A later configuration's journal, made with that, and recorded. DiskFull: to be tried again."""
+        number = beginning.configuration.number
+        journal, _ = self.open(number, beginning)
+        try:
+            self.write_record(Record(configuration=newest, journal=number))
+        except DiskFull:
+            journal._destroy()  # noqa: SLF001
+            raise
+        return journal
 
     def journals(self) -> list[int]:
         """The configurations that there are journals of."""

@@ -126,6 +126,8 @@ class Collecting:
             known = node.broker.directory.topics.get(topic)
             if known is not None:
                 self._of_topic(known.name, traffic)
+            else:
+                meters.forget(topic)  # its last receipt came after it was deleted
         self._of_topic(OTHER, meters.other)
         self._put("riverrun_reads", node.reading.open)
         for method, times in meters.requests.items():
@@ -136,10 +138,10 @@ class Collecting:
         self._put("riverrun_log_written_bytes_total", meters.written_bytes)
 
     def _of_topic(self, name: str, traffic: Traffic) -> None:
-        self._put("riverrun_published_bytes_total", traffic.published_bytes, name)
-        self._put("riverrun_published_records_total", traffic.published_records, name)
-        self._put("riverrun_fetched_bytes_total", traffic.fetched_bytes, name)
-        self._put("riverrun_fetched_records_total", traffic.fetched_records, name)
+        self._add("riverrun_published_bytes_total", traffic.published_bytes, name)
+        self._add("riverrun_published_records_total", traffic.published_records, name)
+        self._add("riverrun_fetched_bytes_total", traffic.fetched_bytes, name)
+        self._add("riverrun_fetched_records_total", traffic.fetched_records, name)
 
     def _topic(self, partition: PartitionId) -> str:
         """Its name, if it is among those that are counted by themselves."""

@@ -1,14 +1,20 @@
 """The quorum changes by sealing: whoever dies in the middle, nothing acknowledged is lost, and there is one quorum."""
 
+import asyncio
 import random
 
+import msgspec
 import pytest
 
-from cluster.controller.commands import CreateTopic
+from cluster.controller.commands import CreateTopic, Proposal, decode_answer, encode
+from cluster.controller.quorum import between
 from cluster.controller.quorum.configurations import Quorums
+from cluster.controller.quorum.following import Following
+from cluster.controller.quorum.serving import pieces_of
 from cluster.controller.state import MetadataState
 from cluster.errors import RiverrunError
 from cluster.types import NodeId
+from tests.controller.quorum.members import HandClock
 from tests.controller.quorum.nodes import Nodes
 
 ONE, TWO, THREE, FOUR, FIVE, SIX = map(NodeId, range(1, 7))
@@ -123,6 +129,103 @@ async def test_a_wiped_member_is_turned_away():
     nodes.start(TWO)
     nodes.step(100)
     assert "riverrun cluster replace 2 --with NEW" in nodes.refused[TWO]
+
+
+async def test_a_node_that_starts_again_is_not_given_the_answers_of_the_run_before():
+    """Passed on before and after under the same number: each is told what became of its own proposal."""
+    nodes = Nodes(count=4)
+    await nodes.form()
+
+    def passed_on(proposal: Proposal) -> asyncio.Future[bytes]:
+        nodes.power_loss(FOUR)
+        nodes.start(FOUR)
+        nodes.step(8)
+        return asyncio.ensure_future(nodes.running[FOUR].propose(encode(proposal), timeout_s=60))
+
+    async def pass_time(steps: int) -> None:
+        for _ in range(steps):
+            nodes.step()
+            await asyncio.sleep(0)
+
+    first, second = nodes.topic(), nodes.topic()
+    given_up = passed_on(first)
+    nodes.allow = lambda one, other: FOUR in {one, other}  # nothing is decided for a moment
+    await pass_time(3)
+    asked = passed_on(second)
+    await pass_time(3)
+    nodes.allow = lambda _one, _other: True
+    await pass_time(100)
+    assert isinstance(second.command, CreateTopic)
+    assert second.command.id == decode_answer(await asked).topic
+    given_up.cancel()
+
+
+async def test_a_state_is_put_together_from_one_nodes_pieces():
+    """Several send it, and a node of another version encodes it otherwise."""
+    nodes = Nodes(count=4)
+    await nodes.form()
+    for _ in range(20):
+        await nodes.done(nodes.topic())
+    await settled(nodes)
+    nodes.allow = lambda one, other: FOUR not in {one, other}
+    await nodes.done(nodes.sealing([TWO, THREE, FOUR]))
+    nodes.step(50)
+    beginning, four = nodes.running[TWO]._beginning, nodes.running[FOUR]
+    assert beginning is not None
+    four.receive(TWO, 0, between.encode(between.here(beginning.configuration, formed=False)))
+    version, plain = msgspec.msgpack.decode(beginning.state)
+    other = msgspec.msgpack.encode((version, {"of_a_later_version": "", **plain}))
+    one, another = pieces_of(2, beginning.state, 700), pieces_of(2, other, 700)
+    assert len(one) == len(another) > 2
+    for mine, its in zip(one, another, strict=True):
+        four.receive(TWO, 0, between.encode(mine))
+        four.receive(THREE, 0, between.encode(its))
+    assert 20 == len(names(nodes, FOUR))
+    assert 2 == four._number()
+
+
+def test_pieces_of_two_members_make_no_state():
+    """Who leaves a member and returns to it begins anew, whatever is still under way from there."""
+    clock, asked = HandClock(), []
+    following = Following(clock, FOUR, lambda node, _: not asked.append(node))
+    first, again = (list(pieces_of(0, content, 1)) for content in (b"abc", b"xyz"))
+
+    def silence() -> NodeId:
+        clock.now_s += 2
+        following.tick([ONE, TWO], 0)
+        return asked[-1]
+
+    one = silence()
+    assert [None, None] == [following.piece(one, piece) for piece in first[:2]]
+    other = silence()
+    assert other != one
+    assert [None, None] == [following.piece(other, piece) for piece in again[:2]]
+    assert one == silence()
+    assert following.piece(one, first[2]) is None
+    assert [None, None, b"abc"] == [following.piece(one, piece) for piece in first]
+
+
+async def test_a_full_disk_ends_no_member():
+    """It starts without writing, waits with what a seal has it write, and goes on when there is room."""
+    nodes = Nodes(count=4)
+    await nodes.form()
+    for node in (TWO, FOUR):
+        nodes.power_loss(node)
+        nodes.disks[node].capacity_bytes = 0
+        nodes.start(node)
+    await nodes.done(nodes.topic())
+    await nodes.done(nodes.sealing([ONE, TWO, THREE]))
+    nodes.step(100)
+    await nodes.done(nodes.topic())
+    nodes.power_loss(TWO)
+    nodes.start(TWO)
+    nodes.step(100)
+    assert ({}, [1]) == (nodes.refused, nodes.running[TWO]._storage.journals())
+    nodes.disks[TWO].capacity_bytes = 1 << 40
+    nodes.step(200)
+    await settled(nodes)
+    assert [2] == nodes.running[TWO]._storage.journals()
+    assert [2] * 4 == [len(names(nodes, node)) for node in nodes.nodes]
 
 
 async def swarm(seed: int, nodes_class: type[Nodes] = Nodes) -> int:

@@ -10,6 +10,7 @@ A fitting that gives nodes addresses of its own, as proxies on loopback do, cann
 import dataclasses
 import itertools
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,6 +62,14 @@ class NetSpace:
         tables = self._tables = Tables(names)
         return injectors(names, control, tables, self._wiring)
 
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return "the network's namespaces are made for the nodes that there are at the beginning"
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: it cannot be."""
+        raise RuntimeError(f"node {launch.node} came too late: {self.why_fixed()}")
+
     async def remove(self) -> Mapping[str, int]:
         """See Fitting: packets, and what was done to them."""
         control, self._control = self._control, None
@@ -104,5 +113,14 @@ def _place(launch: Launch, names: Names, folder: Path) -> None:
             for node in names.nodes
         ),
         insecure=True,  # no packet leaves the run's own namespaces
+        secret_file=str(_secret(folder)),
         processing=dataclasses.replace(launch.config.processing, deploy_from_anywhere=True),
     )
+
+
+def _secret(folder: Path) -> Path:
+    """The run's."""
+    path = folder / "secret"
+    if not path.exists():
+        path.write_text(secrets.token_hex(16))
+    return path

@@ -44,3 +44,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "riverrun.scheme" -}}
 {{ if and .Values.tls.enabled (eq .Values.tls.http "tls") }}https{{ else }}http{{ end }}
 {{- end }}
+
+{{/* What gateways are to speak to clients' ports: HTTP/2 in clear text, where that is what nodes speak. */}}
+{{- define "riverrun.protocol" -}}
+{{ if not .Values.tls.enabled }}, appProtocol: kubernetes.io/h2c{{ end }}
+{{- end }}

@@ -305,6 +305,7 @@ class AppendEntries(message.Message):
     COMMIT_FIELD_NUMBER: builtins.int
     LAST_INDEX_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
     prev_index: builtins.int
     """The entry before the first."""
     prev_term: builtins.int
@@ -315,6 +316,8 @@ class AppendEntries(message.Message):
     """The leader's last index."""
     beginning: builtins.int
     """Only for a follower that has begun anew with this number; 0: for all."""
+    search: builtins.int
+    """How often the leader has begun to look for where the logs part."""
     @builtins.property
     def entries(self) -> containers.RepeatedCompositeFieldContainer[Entry]:
         """With their content."""
@@ -328,10 +331,11 @@ class AppendEntries(message.Message):
         commit: builtins.int = ...,
         last_index: builtins.int = ...,
         beginning: builtins.int = ...,
+        search: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -395,6 +399,7 @@ class AppendReply(message.Message):
     RECOVERING_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
     BLANK_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
     match: builtins.int
     """Equal and synced up to here."""
     rejected: builtins.bool
@@ -411,6 +416,8 @@ class AppendReply(message.Message):
     """The last that the sender has obeyed."""
     blank: builtins.bool
     """The sender does not know yet whose it is: it takes nothing but a fold."""
+    search: builtins.int
+    """Of the rejected append."""
     def __init__(
         self,
         *,
@@ -422,10 +429,11 @@ class AppendReply(message.Message):
         recovering: builtins.bool = ...,
         beginning: builtins.int = ...,
         blank: builtins.bool = ...,
+        search: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
