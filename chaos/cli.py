@@ -217,6 +217,7 @@ def soak_command(
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many at a time.")
 def seeds_command(scenario: str, runs: int, first: int, jobs: int) -> None:
     """Run SCENARIO in virtual time with seed after seed, without folders; what it prints can go into the figures."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to take away
     chosen = _scenario(scenario, "", None)
     batch = Batch(scenario)
     for done in run_seeds(chosen, range(first, first + runs), jobs=jobs):

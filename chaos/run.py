@@ -159,7 +159,7 @@ class Run:
 
 
 def _longest(events: Sequence[Event]) -> tuple[str, float, float] | None:
-    found = worst(unavailable(events))
+    found = worst(unavailable(events, 0.0))
     return None if found is None else (found[0], round(found[1].start_s, 3), round(found[1].seconds, 3))
 
 

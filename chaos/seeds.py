@@ -44,6 +44,8 @@ class Batch:
     """The sum."""
 
     scenario: str
+    commit: str = field(default_factory=commit)
+    """When it began."""
     seeds: list[int] = field(default_factory=list)
     seconds: float = 0.0
     cpu_s: float = 0.0
@@ -73,7 +75,7 @@ class Batch:
         hours, minutes = self.seconds / 3600, self.cpu_s / 60
         seconds, seed, partition = self.longest
         lines = [
-            f"{self.scenario}, seeds {first}-{last} at {commit()}: {len(self.seeds)} runs, {hours:.2f} simulated "
+            f"{self.scenario}, seeds {first}-{last} at {self.commit}: {len(self.seeds)} runs, {hours:.2f} simulated "
             f"hours, {minutes:.1f} CPU minutes, {self.anomalies} anomalies"
             + (f" in seeds {', '.join(map(str, self.bad))}" if self.bad else ""),
             f"steps: {_told(self.steps) or 'none'}",
@@ -86,7 +88,7 @@ class Batch:
         add = (
             f'python -m chaos.report.figures add-seeds cluster --what "python -m chaos seeds {self.scenario}" '
             f"--first {first} --seeds {len(self.seeds)} --hours {hours:.3f} --cpu-minutes {minutes:.1f} "
-            f"--commits {commit()} --anomalies {self.anomalies} {' '.join(options)}"
+            f"--commits {self.commit} --anomalies {self.anomalies} {' '.join(options)}"
         )
         return "\n".join([*lines, add])
 

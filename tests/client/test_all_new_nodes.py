@@ -10,7 +10,7 @@ from cluster.errors import RiverrunError
 from cluster.sim.cluster import SimCluster
 from tests.broker.thin import PARTITIONS, RECORDS, TOPIC, in_a_cluster
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 PATIENCE_S = 60.0
 
 
