@@ -244,8 +244,7 @@ class Report:
     `leaders`: partitions that the node leads, with the term; `initialised`: replicas whose logs now exist;
     `lost`: replicas recorded as initialised whose disk is empty or lost its vote; `memberships`: of partitions that the
     node leads; `dropped`: replicas of `Placement.removed` whose files are gone; `unknown`: how many directories of
-    replicas the node has set aside, since nobody has assigned them; `leaving`: it is about to stop, so that nobody
-    should hand it a leadership.
+    replicas the node has set aside, since nobody has assigned them.
     """
 
     node: NodeId
@@ -257,7 +256,6 @@ class Report:
     memberships: Mapping[PartitionId, ReportedMembership] = field(default_factory=dict)
     dropped: tuple[ReplicaId, ...] = ()
     unknown: int = 0
-    leaving: bool = False
     full: bool = False
 
 

@@ -30,7 +30,6 @@ class Observations:
         self._options = options
         self._up: dict[NodeId, float] = {}
         self._down: dict[NodeId, float] = {}
-        self._leaving: set[NodeId] = set()
         self._initialised: dict[ReplicaId, None] = {}
         self._dropped: dict[ReplicaId, None] = {}
         self._lost: dict[ReplicaId, NodeId] = {}
@@ -46,7 +45,6 @@ class Observations:
     def peer_down(self, node: NodeId, now_s: float) -> None:
         """It was lost."""
         self._up.pop(node, None)
-        self._leaving.discard(node)
         self._down[node] = now_s
 
     def is_there(self, node: NodeId) -> bool:
@@ -54,8 +52,8 @@ class Observations:
         return node == self._me or node in self._up
 
     def up(self) -> set[NodeId]:
-        """All that are there, and not about to stop."""
-        return {self._me, *self._up} - self._leaving
+        """All that are there."""
+        return {self._me, *self._up}
 
     def lost_nodes(self, now_s: float, after_s: float, of: Collection[NodeId]) -> set[NodeId]:
         """Those of them that have not been there for so long, be it that they never were."""
@@ -75,8 +73,6 @@ class Observations:
             known = self._memberships.get(partition)
             if known is None or told.term >= known.term:
                 self._memberships[partition] = told
-        if report.leaving:
-            self._leaving.add(report.node)
         if report.unknown:
             self.unknown[report.node] = report.unknown
         else:

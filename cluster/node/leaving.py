@@ -21,11 +21,8 @@ AGAIN_S = 0.25
 async def hand_over(node: "Node") -> None:
     """Ask each partition's most current follower to lead; return when all do, or after `hand_over_s_max`.
 
-    The others are told first, or one of them would soon hand back what this node is preferred for.
-
     What is led here at the beginning is meant: where all nodes stop together, nobody hands back what it was given.
     """
-    node.broker.reports.leaving()
     left = [partition for partition in node.broker.running if _successor(node, partition) is not None]
     count = len(left)
     with contextlib.suppress(TimeoutError):

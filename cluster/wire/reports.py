@@ -33,7 +33,7 @@ def encode_report(report: Report, target: peer_pb2.NodeReport) -> None:
             version=told.version,
         )
     target.dropped.extend(report.dropped)
-    target.unknown, target.leaving = report.unknown, report.leaving
+    target.unknown = report.unknown
 
 
 def decode_report(source: peer_pb2.NodeReport) -> Report:
@@ -50,7 +50,6 @@ def decode_report(source: peer_pb2.NodeReport) -> Report:
         },
         dropped=tuple(ReplicaId(replica) for replica in source.dropped),
         unknown=source.unknown,
-        leaving=source.leaving,
         full=source.full,
     )
 

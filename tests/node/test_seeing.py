@@ -133,27 +133,3 @@ async def test_a_node_that_stops_hands_over_what_it_leads(cluster: SimCluster) -
         others = [cluster.running[number].broker.running for number in (2, 3)]
         await asyncio.sleep(0.2)
         assert all(any(running[p].replica.raft.is_leader for running in others) for p in led)
-
-
-@pytest.mark.slow
-@on_nodes(3)
-async def test_nobody_hands_back_to_a_node_that_stops(cluster: SimCluster) -> None:
-    """Though it is the preferred leader, and there until its last requests have ended; afterwards it is again."""
-    async with cluster.client("shop") as shop:
-        await shop.create_topic("orders", partitions=6)
-        await asyncio.sleep(2)
-        node = cluster.running[1]
-
-        def led() -> list[object]:
-            return [p for p, running in cluster.running[1].broker.running.items() if running.replica.raft.is_leader]
-
-        before = len(led())
-        await node.drain()
-        for _ in range(70):
-            await asyncio.sleep(0.1)
-            assert [] == led()
-        await node.stop()
-        cluster.kill(1)
-        await cluster.start(1)
-        await asyncio.sleep(15)
-        assert before == len(led()) > 0

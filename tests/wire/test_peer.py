@@ -154,7 +154,6 @@ ENVELOPES: list[PeerMessage] = [
         },
         dropped=(ReplicaId(6),),
         unknown=2,
-        leaving=True,
         full=True,
     ),
 ]

@@ -640,7 +640,6 @@ class NodeReport(message.Message):
     MEMBERSHIPS_FIELD_NUMBER: builtins.int
     DROPPED_FIELD_NUMBER: builtins.int
     UNKNOWN_FIELD_NUMBER: builtins.int
-    LEAVING_FIELD_NUMBER: builtins.int
     metadata_version: builtins.int
     """The metadata version that the node has reconciled with."""
     node: builtins.int
@@ -649,8 +648,6 @@ class NodeReport(message.Message):
     """All there is, not only what changed."""
     unknown: builtins.int
     """How many directories of replicas that nobody assigned are set aside."""
-    leaving: builtins.bool
-    """The node is about to stop: nobody is to hand it a leadership."""
     @builtins.property
     def leaders(self) -> containers.RepeatedCompositeFieldContainer[LeaderReport]:
         """Partitions whose leadership changed, or all after a reconnect."""
@@ -688,11 +685,10 @@ class NodeReport(message.Message):
         memberships: abc.Iterable[MembershipReport] | None = ...,
         dropped: abc.Iterable[builtins.int] | None = ...,
         unknown: builtins.int = ...,
-        leaving: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "full", b"full", "initialised", b"initialised", "leaders", b"leaders", "leaving", b"leaving", "lost", b"lost", "memberships", b"memberships", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "full", b"full", "initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "memberships", b"memberships", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
