@@ -1,8 +1,7 @@
-"""`python -m chaos …`: run, list, replay, judge, soak. Exit 0: nothing wrong; 1: anomalies, or a run that broke off."""
+"""`python -m chaos …`: run, list, replay, judge, soak, seeds. Exit 0: all is well; 1: anomalies, or a run broke off."""
 
 import contextlib
 import json
-import logging
 import os
 import shlex
 import signal
@@ -13,7 +12,6 @@ from itertools import count
 from pathlib import Path
 
 import click
-import structlog
 
 from chaos.history import read_history
 from chaos.judging import judge
@@ -25,6 +23,7 @@ from chaos.run import Run
 from chaos.running import ARENAS, Done, run_scenario
 from chaos.scenario import Scenario, UnknownWord, faults_named
 from chaos.scenarios import SCENARIOS
+from chaos.seeds import Batch, quiet, run_seeds
 from chaos.workloads import WORKLOADS, workload_class
 
 RUNS = Path("chaos-runs")
@@ -101,8 +100,7 @@ def _scenario(name: str | None, workloads: str, nemesis: str | None) -> Scenario
 def _run(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Schedule | None = None) -> int:
     what = f"{', '.join(scenario.workloads)} in {arena}, {scenario.nodes} nodes, {scenario.seconds:.0f} s, seed {seed}"
     click.echo(f"{scenario.name}: {what}\n{', '.join(scenario.faults) or 'no faults'}\n→ {folder}")
-    sys.unraisablehook = lambda _: None  # what a simulated node that was dropped would have said when it was collected
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    quiet()
     with contextlib.ExitStack() as shown:
 
         def watch(run: Run) -> None:
@@ -210,3 +208,21 @@ def soak_command(
         code = _run(scenario, arena, seed, (out or RUNS) / f"{scenario.name}-{arena}-seed{seed}")
         if code:
             sys.exit(code)
+
+
+@main.command("seeds")
+@click.argument("scenario")
+@click.option("--runs", type=click.IntRange(min=1), default=20, show_default=True, metavar="N", help="How many.")
+@click.option("--from", "first", type=int, default=1, show_default=True, help="The first seed.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="So many at a time.")
+def seeds_command(scenario: str, runs: int, first: int, jobs: int) -> None:
+    """Run SCENARIO in virtual time with seed after seed, without folders; what it prints can go into the figures."""
+    chosen = _scenario(scenario, "", None)
+    batch = Batch(scenario)
+    for done in run_seeds(chosen, range(first, first + runs), jobs=jobs):
+        batch.add(done)
+        click.echo(f"seed {done.seed}: {done.seconds:.0f} s, {done.cpu_s:.1f} s of CPU, {len(done.found)} anomalies")
+        for sentence in done.found[:3]:
+            click.echo(f"  {sentence}\n  repeat it: python -m chaos run {scenario} --arena sim --seed {done.seed}")
+    click.echo(batch.summary())
+    sys.exit(ANOMALIES if batch.bad else 0)

@@ -6,17 +6,18 @@ final reads is not judged. Everything that the arena made is gone when this retu
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
-from chaos.history import History, Kind
+from chaos.history import Event, History, Kind
 from chaos.judging import asked, judge
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
 from chaos.report.meanings import checked
+from chaos.report.unavailability import unavailable, worst
 from chaos.scenario import Scenario
 from chaos.verdict import Verdict, count_operations
 from chaos.workloads import workload_class
@@ -73,7 +74,7 @@ class Run:
         self._say("load")
         self.phase = "load and faults"
         async with self._loaded() as loads:
-            await _while(self._faults(), loads)
+            await _while(self._faults(loads), loads)
             self._say("quiet")
             self.phase = "healing"
             await self.nemesis.heal()
@@ -101,10 +102,16 @@ class Run:
         for topic, copy in copies:
             note_copy(self.history.scoped(owners[topic]), topic, copy, self.arena.now_s())
 
-    async def _faults(self) -> None:
+    async def _faults(self, loads: "Sequence[asyncio.Task[None]]") -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds
         await self.nemesis.run()
-        await asyncio.sleep(max(ends_s - self.arena.now_s(), 0.0))
+        left_s = max(ends_s - self.arena.now_s(), 0.0)
+        named = zip(loads, self._workloads, strict=True)
+        until = [load for load, workload in named if workload.name == self.scenario.until]
+        if until:
+            await asyncio.wait(until, timeout=left_s)
+        else:
+            await asyncio.sleep(left_s)
 
     @contextlib.asynccontextmanager
     async def _loaded(self) -> "AsyncIterator[list[asyncio.Task[None]]]":
@@ -146,8 +153,14 @@ class Run:
             figures=dict(figures.counts),
             checked=checked(self.scenario.workloads, asked(self.scenario.workloads, events)) if self._read_all else {},
             notes=figures.notes,
+            longest=_longest(events),
             failure=self._failure,
         )
+
+
+def _longest(events: Sequence[Event]) -> tuple[str, float, float] | None:
+    found = worst(unavailable(events))
+    return None if found is None else (found[0], round(found[1].start_s, 3), round(found[1].seconds, 3))
 
 
 def note_copy(history: History, topic: str, copy: Copy, now_s: float) -> None:

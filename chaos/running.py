@@ -18,6 +18,7 @@ from chaos.arenas.arena import Arena
 from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.fittings import fittings_for
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
+from chaos.arenas.sim.cluster import frugal, small_logs
 from chaos.checkers.node_logs import FORGOT, TOLD_OF_THE_END
 from chaos.history import History
 from chaos.nemeses.catalogue import CATALOGUE
@@ -32,6 +33,8 @@ ENDING = {"disk", "damage", "resource"}
 """Families of faults that may end a node by itself: it must not go on."""
 FORGETTING = {"lying_sync", "damaged_log", "damaged_state"}
 """Faults after which a node may be without what it had acknowledged, and not know it."""
+GROWING = "operations"
+"""The workload that adds nodes."""
 Watch = Callable[[Run], None]
 """Is told of a run when it begins."""
 
@@ -68,7 +71,7 @@ def run_scenario(
 def _in_processes(
     scenario: Scenario, seed: int, folder: Path, history: History, schedule: Schedule | None, watch: Watch
 ) -> tuple[Verdict, list[str]]:
-    fittings, possible, skipped = fittings_for(scenario.faults, seed)
+    fittings, possible, skipped = fittings_for(scenario.faults, seed, growing=GROWING in scenario.workloads)
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "processes", seed, folder, drawn, skipped)
 
@@ -96,12 +99,21 @@ def _simulated(
     skipped = [f"{fault}: not in the simulator" for fault in scenario.faults if fault not in SIM_FAULTS]
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "sim", seed, folder, drawn, skipped)
+    return _in_virtual_time(scenario, seed, history, drawn, watch), skipped
 
+
+def simulate_scenario(scenario: Scenario, seed: int, history: History) -> Verdict:
+    """In virtual time, without a folder: the run that `run_scenario` makes of the same seed."""
+    possible = [fault for fault in scenario.faults if fault in SIM_FAULTS]
+    return _in_virtual_time(scenario, seed, history, _draw(scenario, seed, possible), lambda _: None)
+
+
+def _in_virtual_time(scenario: Scenario, seed: int, history: History, schedule: Schedule, watch: Watch) -> Verdict:
     async def work() -> Verdict:
-        arena = SimArena.make(seed, nodes=scenario.nodes)
-        return await _run(scenario, arena, history, drawn, watch)
+        arena = SimArena.make(seed, nodes=scenario.nodes, adjust=frugal if scenario.frugal else small_logs)
+        return await _run(scenario, arena, history, schedule, watch)
 
-    return simulate(work(), seed)[0], skipped
+    return simulate(work(), seed)[0]
 
 
 async def _run(scenario: Scenario, arena: Arena, history: History, schedule: Schedule, watch: Watch) -> Verdict:
@@ -126,7 +138,7 @@ def _write(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Sc
         "nodes": scenario.nodes,
         "workloads": {name: dict(options) for name, options in scenario.workloads.items()},
         "faults": list(scenario.faults),
-        "commit": _commit(),
+        "commit": commit(),
         "started": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),  # noqa: TID251  for people
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "skipped": skipped,
@@ -134,7 +146,8 @@ def _write(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Sc
     (folder / "run.json").write_text(json.dumps(plain, indent=1))
 
 
-def _commit() -> str:
+def commit() -> str:
+    """What runs, as git names it."""
     said = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         cwd=Path(__file__).parent,

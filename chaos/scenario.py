@@ -24,10 +24,15 @@ class Scenario:
     faults: tuple[str, ...] = ()
     nodes: int = 3
     seconds: float = 60.0
+    until: str = ""
+    """The workload that has an end of its own, if one has: when it has come to it, the time is over."""
     every_s: float = 6.0
     """Between faults, on average."""
     overlap: bool = False
     """Up to two faults at a time; then a minority may become a majority, and nothing is said of progress meanwhile."""
+
+    frugal: bool = False
+    """Simulated, its nodes keep few partitions of their own and look at them half as often: for many seeds."""
 
     def to_json(self) -> str:
         """The inverse of `from_json`."""

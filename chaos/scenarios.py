@@ -5,6 +5,20 @@ from chaos.scenario import Scenario, faults_named
 LOADED = {"log": {"rate_per_s": 120.0}, "groups": {"rate_per_s": 60.0, "life_s_max": 8.0, "cut_off": 0.0}}
 """Two topics, one of them read by a group. Only the simulator can cut a client off: its swarm does."""
 
+CHANGED = {
+    "operations": {"shuffled": True, "begin_s": 3.0, "calm_s_max": 3.0},
+    "log": {"rate_per_s": 12.0, "partitions": 3, "producers": 2, "readers": 1},
+    "groups": {"rate_per_s": 6.0, "partitions": 2, "producers": 2, "members": 2, "life_s_max": 8.0, "cut_off": 0.0},
+    "processing": {"pause_s": 0.4, "producers": 1, "partitions": 2},
+}
+"""Small, for many seeds."""
+UNBROKEN = {"no_failures": True, "delivery_timeout_s": 120.0}
+OPERATED = {
+    "operations": {"strict": True},
+    **{name: {**options, **UNBROKEN} for name, options in LOADED.items()},
+    "processing": UNBROKEN,
+}
+
 
 def _scenario(name: str, about: str, faults: str, **options: object) -> Scenario:
     words = faults.split()
@@ -86,6 +100,22 @@ SCENARIOS: dict[str, Scenario] = {
             "rolling_restart",
             workloads={**LOADED, "processing": {}},
             every_s=10.0,
+        ),
+        _scenario(
+            "operations",
+            "nodes are added, drained, replaced and restarted under load; nothing is broken, and no publish may fail",
+            "",
+            workloads=OPERATED,
+            seconds=300.0,
+            until="operations",
+        ),
+        _scenario(
+            "changes",
+            "the same, in any order, while nodes are killed, held and cut off",
+            "kill pause partition_one partition_majority cut",
+            workloads=CHANGED,
+            every_s=4.0,
+            frugal=True,
         ),
         _scenario(
             "everything",

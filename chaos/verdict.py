@@ -25,6 +25,8 @@ class Verdict:
     """By checker the anomalies that would have been told of."""
     figures: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    longest: tuple[str, float, float] | None = None
+    """The longest that a partition ("workload/number") that was sent to acknowledged nothing: from when, seconds."""
     failure: str = ""
 
     @property
@@ -43,6 +45,7 @@ class Verdict:
             "seconds": round(self.seconds, 3),
             "checked": dict(self.checked),
             "figures": dict(self.figures),
+            "longest_unavailable": list(self.longest) if self.longest is not None else None,
             "notes": list(self.notes),
         }
         return json.dumps(plain, indent=1)
@@ -55,7 +58,7 @@ class Verdict:
             f"{said['invoke']:,} operations in {self.seconds:.0f} s: {said['ok']:,} ok, {said['fail']:,} failed, "
             f"{said['info']:,} unknown\nfaults: {faults}"
         )
-        lines = [head, *self.notes]
+        lines = [head, *self._unavailable(), *self.notes]
         if self.failure:
             lines.append(f"the run did not come to its end: {self.failure}")
         found = Counter(anomaly.name for _, anomaly in self.anomalies)
@@ -64,6 +67,12 @@ class Verdict:
         found_none = "no anomalies" if not self.failure else "nothing is proven"
         lines.append(f"{count} anomalies" if count else found_none)
         return "\n".join(lines)
+
+    def _unavailable(self) -> list[str]:
+        if self.longest is None:
+            return []
+        partition, began_s, seconds = self.longest
+        return [f"longest without an acknowledgement: {partition} for {seconds:.1f} s from {began_s:.1f} s on"]
 
 
 def _first(anomalies: Sequence[tuple[str, Anomaly]], name: str) -> str:

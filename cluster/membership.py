@@ -3,6 +3,10 @@
 A *voter* counts; a *learner* gets everything and counts for nothing. While a membership is *joint*, `outgoing` are the
 voters that there were before, and a majority of both is needed. A membership without voters is *blank*: that of a
 replica that was made to be added, and does not know yet to whom.
+
+`version` is that of the metadata with which it was asked for (`cluster.metadata.Placement.since`). In a log it never
+falls: so a leader that has not heard of a newer wish cannot undo what was done for it, and a membership that says the
+version of the newest wish is known to stay.
 """
 
 from collections.abc import Iterable
@@ -29,6 +33,7 @@ class Membership:
     voters: tuple[Member, ...]
     learners: tuple[Member, ...] = ()
     outgoing: tuple[Member, ...] = ()
+    version: int = 0
 
     def ids(self) -> tuple[ReplicaId, ...]:
         """The voters' replica ids, in order."""
@@ -45,7 +50,7 @@ class Membership:
 
     def final(self) -> "Membership":
         """The one that follows a joint one."""
-        return Membership(voters=self.voters, learners=self.learners)
+        return Membership(voters=self.voters, learners=self.learners, version=self.version)
 
 
 BLANK = Membership(voters=())
@@ -53,16 +58,24 @@ BLANK = Membership(voters=())
 
 
 def plain_membership(membership: Membership) -> list[Any]:
-    """For an encoder: (replica, node) pairs of the voters, as ever; three lists of them if there is more to say."""
+    """For an encoder: (replica, node) pairs of the voters, as ever; if there is more to say, three lists of them.
+
+    A version stands behind the three.
+    """
     groups = [_pairs(membership.voters), _pairs(membership.learners), _pairs(membership.outgoing)]
+    if membership.version:
+        return [*groups, membership.version]
     return groups if groups[1] or groups[2] else groups[0]
 
 
 def membership_of(plain: list[Any]) -> Membership:
     """The inverse. TypeError, ValueError or IndexError if it is nothing of the kind."""
-    more = len(plain) == 3 and all(not group or isinstance(group[0], list | tuple) for group in plain)
-    voters, learners, outgoing = plain if more else (plain, [], [])
-    return Membership(voters=_members(voters), learners=_members(learners), outgoing=_members(outgoing))
+    *groups, version = plain if len(plain) == 4 and isinstance(plain[3], int) else (*plain, 0)
+    more = len(groups) == 3 and all(not group or isinstance(group[0], list | tuple) for group in groups)
+    voters, learners, outgoing = groups if more else (groups, [], [])
+    return Membership(
+        voters=_members(voters), learners=_members(learners), outgoing=_members(outgoing), version=version
+    )
 
 
 def encode_membership(membership: Membership) -> bytes:

@@ -59,6 +59,7 @@ class AppendEntries(RaftMessage):
     """§5.3. Without entries it is a probe. `commit` and `last_index` are the leader's.
 
     `beginning`: what begins below the leader's floor is only for a follower that has begun anew with that number.
+    `search`: how often the leader had begun to look for where the logs part; a rejection repeats it.
     """
 
     prev_index: Index
@@ -67,6 +68,7 @@ class AppendEntries(RaftMessage):
     commit: Index
     last_index: Index
     beginning: int = 0
+    search: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,8 @@ class AppendReply(RaftMessage):
     When `rejected`, `hint_index` and `hint_term` name the sender's last entry that could match (§5.3, fast back-up):
     the leader continues there. `recovering`: the sender lost entries that it had acknowledged; the leader must
     forget its match index until it has brought the sender to its own last index. `beginning`: the last that the sender
-    obeyed in this term and since its start. `blank`: the sender takes nothing but a fold.
+    obeyed in this term and since its start. `blank`: the sender takes nothing but a fold. `search`, when `rejected`: of
+    the append; a rejection of an earlier one is late.
     """
 
     match: Index
@@ -87,6 +90,7 @@ class AppendReply(RaftMessage):
     recovering: bool = False
     beginning: int = 0
     blank: bool = False
+    search: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,10 @@ class Placement:
     `replicas`: who is there by the membership that was last confirmed. `target`: who is to be there in their place;
     empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
-    yet that their files are gone. `since`: the version with which `target` was last set (0: never); what a leader says
-    before it acts on that version confirms nothing. `pinned`: somebody chose its nodes, and balance leaves it there.
+    yet that their files are gone. `since`: the version with which `target` was last set (0: never); a membership that
+    was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, and
+    balance leaves it there. `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it,
+    until its topic goes.
     """
 
     number: int
@@ -39,6 +41,7 @@ class Placement:
     removed: tuple[Replica, ...] = ()
     since: int = 0
     pinned: bool = False
+    lost: bool = False
 
     @property
     def running(self) -> tuple[Replica, ...]:
@@ -202,6 +205,61 @@ class QuorumConfiguration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Recovery:
+    """The cluster was made to go on without a majority (`cluster.node.recovery`): when, and what it cost.
+
+    `nodes` were given up, and never return. `forced` partitions went on with the replicas that were left, `lost` ones
+    had none. `decisions`: some of the controller's may be missing.
+    """
+
+    at_ns: int
+    configuration: int
+    nodes: tuple[NodeId, ...]
+    forced: int
+    lost: int
+    decisions: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deciding:
+    """Whether anything can be decided now, as one node sees it.
+
+    `members`: of the controller's quorum. `silent`: those of them that are not linked with this node. `heard`: all
+    nodes that are, and itself. `leader`: the member that decides, if it is heard; None: there is none now.
+    """
+
+    members: tuple[NodeId, ...]
+    silent: tuple[NodeId, ...]
+    heard: frozenset[NodeId]
+    leader: NodeId | None
+    recoveries: tuple[Recovery, ...] = ()
+
+    @property
+    def has_majority(self) -> bool:
+        """Whether so many members are heard that they can decide, or the one that leads them is."""
+        return self.leader is not None or not self.members or 2 * len(self.silent) < len(self.members)
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing can be decided, what goes on, and what to do; empty: a majority is there."""
+        if self.has_majority:
+            return ""
+        one, lacking = len(self.silent) == 1, len(self.members) // 2 + 1 - (len(self.members) - len(self.silent))
+        return (
+            f"the controller has no majority: of its members {_numbers(self.members)}, "
+            f"{'node' if one else 'nodes'} {_numbers(self.silent)} {'is' if one else 'are'} not heard. Until {lacking} "
+            f"more of them run{'s' * (lacking == 1)}, nothing can be decided (topics, apps, nodes, moves, named "
+            "producers); records are published and read where partitions have leaders. Start them again; only if they "
+            "are lost for good, with their data: riverrun cluster recover --unsafe"
+        )
+
+
+def _numbers(nodes: Collection[int]) -> str:
+    *most, last = map(str, sorted(nodes))
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delta:
     """What one version changed.
 
@@ -224,8 +282,8 @@ class ReportedMembership:
     """What a leader says of its partition's committed membership, which is the entry at `index` (0: the log's first).
 
     `term`: the leader's. `joint`: it is on its way to another one, be it that this one is joint, or that a later one is
-    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the last target
-    (`cluster.broker.requests.Reassign`) that the leader acts on.
+    in the log and not committed. `behind_bytes`: what the slowest learner lacks. `version`: that of the target
+    (`cluster.broker.requests.Reassign`) that it was made for.
     """
 
     index: Index
@@ -244,7 +302,7 @@ class Report:
     `leaders`: partitions that the node leads, with the term; `initialised`: replicas whose logs now exist;
     `lost`: replicas recorded as initialised whose disk is empty or lost its vote; `memberships`: of partitions that the
     node leads; `dropped`: replicas of `Placement.removed` whose files are gone; `unknown`: how many directories of
-    replicas the node has set aside, since nobody has assigned them.
+    replicas the node has set aside, since nobody has assigned them; `leaving`: it is about to stop, and leads no more.
     """
 
     node: NodeId
@@ -256,6 +314,7 @@ class Report:
     memberships: Mapping[PartitionId, ReportedMembership] = field(default_factory=dict)
     dropped: tuple[ReplicaId, ...] = ()
     unknown: int = 0
+    leaving: bool = False
     full: bool = False
 
 
@@ -278,9 +337,15 @@ class Reassignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A partition that would move if it could, and why it does not."""
+    """A partition that would move if it could, and why it does not: a sentence, or one of those that follow."""
 
     topic: str
     number: int
     replicas: tuple[NodeId, ...]
     why: str
+
+
+WAITS_FOR_TURN = "waits for its turn"
+"""Others are on their way."""
+LED_BY_DRAINING = "is led by a node that drains"
+"""It goes when another one leads it."""

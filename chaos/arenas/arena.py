@@ -1,8 +1,9 @@
 """The contract between a run and where it takes place. Workloads and nemeses know nothing else of a cluster.
 
-An arena has nodes 1 … n, clients on places of their own, a clock for the history, chance from the run's seed, and
-*injectors*: the faults that it can bring about. A run goes: `start` → workloads and nemesis → `heal` → final reads →
-`examine` → `stop`. Every wait in between has a bound; whatever an arena starts it ends in `stop`, after a failure, too.
+An arena has nodes (1 … n at first; an operator adds and removes some), clients on places of their own, a clock for the
+history, chance from the run's seed, and *injectors*: the faults that it can bring about. A run goes: `start` →
+workloads and nemesis → `heal` → final reads → `examine` → `stop`. Every wait in between has a bound; whatever an arena
+starts it ends in `stop`, after a failure, too.
 """
 
 import random
@@ -16,6 +17,7 @@ from cluster.client.client import Client
 from cluster.config import ClientOptions
 
 if TYPE_CHECKING:
+    from chaos.arenas.machines import Machines
     from chaos.arenas.seats import Seats
 
 Mend = Callable[[], Awaitable[None]]
@@ -75,7 +77,12 @@ class Arena(Protocol):
 
     @property
     def nodes(self) -> Sequence[int]:
-        """1 … n."""
+        """1 … n at first; then those that are meant to run."""
+        ...
+
+    @property
+    def machines(self) -> "Machines":
+        """What an operator can do with them, besides breaking them."""
         ...
 
     @property

@@ -31,6 +31,10 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - receipt below majority: acknowledged before a majority of the replicas had synced.
 - receipt lied: it said a majority, and the record is lost, unseen, or not on some replica (`replicas`).
 
+`publishes`, in `log`, `groups` and `processing` where nothing is broken and `no_failures` is asked for:
+
+- failed publish: one failed, or had no answer, within a client's own deadline. Allowed on a condition.
+
 `deletions`, in `log`: where partitions begin.
 
 - deleted came back: somebody was told a higher beginning than the final read's.
@@ -88,6 +92,17 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - wrong topic: at the end a list has another topic of that name than the controller.
 - inherited records: a topic has records that were sent to another one of its name.
 - inherited offsets: a topic that was made anew does not begin at 0.
+
+`changes`: an operator's steps.
+
+- step not done: it did not come to its end within its bound, or nobody knows.
+- refused step: it was refused for good; where there are no faults, at first, too. Allowed: to remove a node that still
+  has a seat in the controller's quorum.
+- step left out: where every step has to be done, the run's time was not enough for it.
+- said to be empty: a node was said to hold nothing, and its removal was refused because it held something.
+- node came back: a node that was removed is there at the end.
+- node missing: a node that was not removed is not there at the end.
+- not settled: healed, and something moves, waits, drains or lacks replicas after the bound.
 
 `replicas`: each node's own copy, when all is healed and quiet.
 

@@ -8,6 +8,9 @@ order; times of nodes are not compared, for clocks are among the things that go 
 A node says whom it follows as soon as it does, and may be killed before that term is on its disk; nothing that it
 promised rests on it then. So a term that was only followed, shortly before a start, may be gone.
 
+A node whose disk lied about a sync (`lying_sync`) has forgotten what it had promised: at its next start terms may be
+lower than they were. That nobody else led in one of them is looked for all the same.
+
 A replica that begins anew on an empty disk has another id, and with it another history of terms; a node whose disk was
 wiped has another one in the controller's quorum, from its next start on.
 """
@@ -18,6 +21,7 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 
 from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.faults import faults_of
 from chaos.history import Event, Kind
 
 SCOPE = "trace"
@@ -25,6 +29,7 @@ CONTROLLER = "controller"
 LEADS = {"leader_elected", "controller_elected"}
 STARTED = "controller_started"
 REPLICA_STARTED = "replica_started"
+LYING = "lying_sync"
 UNSYNCED_S_MAX = 20.0
 """Between what a node heard last and its next start."""
 
@@ -74,6 +79,8 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
     heard: dict[tuple[str, int, int], tuple[int, str, float]] = {}
     """The term before one that a replica has only followed so far, and when it began to."""
     found = []
+    events = list(events)
+    lied_to = {node for fault in faults_of(events) if fault.name == LYING for node in fault.nodes}
     for event in events:
         if event.scope != SCOPE or "term" not in event.value:
             continue
@@ -91,8 +98,9 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
             if all(leader != node_led for leader, _ in leaders[group, term]):
                 leaders[group, term][node_led, 0] = line
         mine = group, node, replica
-        if event.name == STARTED and node in wiped:
+        if (event.name == STARTED and node in wiped) or (event.name in {STARTED, REPLICA_STARTED} and node in lied_to):
             terms.pop(mine, None)
+            heard.pop(mine, None)
         before, before_line = terms.get(mine, (0, ""))
         unsynced = heard.pop(mine, None)
         if event.name == "leader_followed" and term > before:

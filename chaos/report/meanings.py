@@ -11,12 +11,13 @@ import chaos.checkers
 SECTION = re.compile(r"^`(\w+)`[^\n]*:", re.MULTILINE)
 ITEM = re.compile(r"^- ([^:\n(]+?)(?: \([^)\n]*\))?: (.+?)(?=^- |^`|^$|\Z)", re.MULTILINE | re.DOTALL)
 CHECKERS = {
-    "log": ("log", "deletions"),
+    "log": ("log", "publishes", "deletions"),
     "retention": ("log", "deletions"),
     "compaction": ("log", "deletions", "compaction"),
-    "groups": ("groups",),
+    "groups": ("groups", "publishes"),
     "metadata": ("metadata",),
-    "processing": ("processing",),
+    "operations": ("changes",),
+    "processing": ("processing", "publishes"),
 }
 """Of workloads what they ask at least to judge their histories. What else a run asked, its verdict says (`checked`)."""
 

@@ -13,6 +13,7 @@ WORKLOADS = {
     "groups": "chaos.workloads.groups:GroupsWorkload",
     "processing": "chaos.workloads.processing:ProcessingWorkload",
     "metadata": "chaos.workloads.metadata:MetadataWorkload",
+    "operations": "chaos.workloads.operations:OperationsWorkload",
 }
 """By name, where each is."""
 

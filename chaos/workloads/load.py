@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from chaos.arenas.arena import Arena
@@ -37,6 +37,8 @@ class LogPlan:
     """Of one producer: records that it waits for."""
     delivery_timeout_s: float = 200.0
     """A send fails that long after it began: longer than any fault, so that few outcomes stay unknown."""
+    no_failures: bool = False
+    """Producers have a client's own deadline, and each publish that fails is an anomaly."""
     read_timeout_s: float = 20.0
     keys: int = 12
     deletes_every_s: float = 0.0
@@ -60,6 +62,12 @@ class LogPlan:
     def config(self) -> TopicConfig:
         """The topic's limits."""
         return TopicConfig(**self.limits)
+
+    @property
+    def producer_options(self) -> ClientOptions:
+        """Of each producer's client."""
+        options = ClientOptions(linger_s=self.linger_s)
+        return options if self.no_failures else replace(options, delivery_timeout_s=self.delivery_timeout_s)
 
     @property
     def has_retention(self) -> bool:

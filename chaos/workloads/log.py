@@ -13,6 +13,7 @@ from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.copies import check_copies
 from chaos.checkers.lives import check_lives
 from chaos.checkers.log import check_log
+from chaos.checkers.publishes import check_publishes
 from chaos.checkers.replicas import check_replicas, copies_in
 from chaos.history import Event, History
 from chaos.workloads.appending import append_on_condition
@@ -98,4 +99,6 @@ class LogWorkload:
             found += check_replicas(
                 copies, events, replicas=plan.replicas, retention=plan.has_retention, compacted=plan.is_compacted
             )
+        if plan.no_failures:
+            found += check_publishes(events)
         return [*found, *check_lives(events), *check_copies(events, retention=plan.has_retention)]

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from chaos.arenas.arena import Arena
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.processing import FINAL, check_processing
+from chaos.checkers.publishes import check_publishes
 from chaos.checkers.replicas import check_replicas, copies_in
 from chaos.history import Event, History, Kind
 from chaos.workloads import processing_app
@@ -47,6 +48,7 @@ class ProcessingWorkload:
         "replicas": 3,
         "pause_s": 0.05,
         "delivery_timeout_s": 120.0,
+        "no_failures": False,
         "caught_up_s_max": 120.0,
     }
 
@@ -88,6 +90,8 @@ class ProcessingWorkload:
     def judge(cls, events: Sequence[Event], options: Mapping[str, Any]) -> list[Anomaly]:
         """See Workload."""
         found = check_processing(events, window_s=processing_app.WINDOW_S)
+        if {**cls.options, **options}["no_failures"]:
+            found += check_publishes(events)
         copies = copies_in(events)
         replicas = {**cls.options, **options}["replicas"]
         return [*found, *check_replicas(copies, events, replicas=replicas)] if copies else found

@@ -7,7 +7,6 @@ from chaos.workloads.sitting import keep_seat
 from cluster.client.client import Client
 from cluster.client.delivery import Delivery
 from cluster.client.routing import partition_of_key
-from cluster.config import ClientOptions
 from cluster.errors import RiverrunError
 
 TOMBSTONE_SHARE = 0.15
@@ -32,8 +31,7 @@ class Producing:
 
     async def run(self) -> None:
         """Send until the load stops, and wait for what is under way."""
-        plan = self._load.plan
-        options = ClientOptions(linger_s=plan.linger_s, delivery_timeout_s=plan.delivery_timeout_s)
+        options = self._load.plan.producer_options
         await keep_seat(self._load, f"producer-{self._number}", f"p{self._number}", self._work, options)
 
     async def _work(self, client: Client, process: str) -> None:

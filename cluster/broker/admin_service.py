@@ -6,15 +6,15 @@ small protocol.
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from cluster.broker.broker import Broker
 from cluster.broker.directory import INTERNAL
 from cluster.broker.operations_service import Operations, node_to_pb
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest
-from cluster.metadata import Node, NodeState, Placement, Topic, TopicConfig
+from cluster.errors import InvalidRequest, Unavailable
+from cluster.metadata import Deciding, Node, NodeState, Placement, Recovery, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import cluster_pb2, stream_pb2, topic_pb2
@@ -24,6 +24,7 @@ from cluster.world import Call
 NAME = re.compile(r"(?!__)[A-Za-z0-9._-]{1,249}")
 PAGE_TOPICS_MAX = 1_000
 UNDER_REPLICATED_TOLD_MAX = 100
+LOST = "a recovery found no copy of it: delete the topic (riverrun topic delete), and make it anew"
 
 
 class Decisions(Protocol):
@@ -50,8 +51,8 @@ class Decisions(Protocol):
     def operations(self) -> Operations:
         """What is decided about nodes and placements."""
 
-    def controller_node(self) -> NodeId | None:
-        """Where decisions are made now, if that is known."""
+    def deciding(self) -> Deciding:
+        """Whether anything can be decided now."""
 
 
 class AdminService:
@@ -134,7 +135,9 @@ class AdminService:
         """See the proto."""
         del call
         request = api.parse(topic_pb2.DeleteTopicRequest, data)
-        if request.name.startswith(INTERNAL):
+        topic = self._broker.directory.by_name.get(request.name)
+        lost = topic is not None and any(placement.lost for placement in topic.partitions)
+        if request.name.startswith(INTERNAL) and not lost:  # one of which a part is lost for good is made anew
             raise InvalidRequest(f"{request.name!r} belongs to the cluster itself and cannot be deleted")
         await self._decisions.delete_topic(request.name)
         return topic_pb2.DeleteTopicResponse().SerializeToString()
@@ -196,8 +199,11 @@ class AdminService:
         del call
         api.parse(cluster_pb2.GetClusterRequest, data)
         directory, leaders = self._broker.directory, self._broker.leaders
+        deciding = self._decisions.deciding()
+        if deciding.trouble and not directory.version:
+            raise Unavailable(f"node {self._broker.me} has started, and heard nothing yet: {deciding.trouble}")
         directory.check_informed()
-        under_replicated = self._under_replicated()
+        under_replicated = self._under_replicated(deciding)
         partitions = [
             (PartitionId(topic.id, placement.number), placement)
             for topic in directory.topics.values()
@@ -210,8 +216,8 @@ class AdminService:
                 replicas[replica.node] = replicas.get(replica.node, 0) + 1
         return cluster_pb2.GetClusterResponse(
             cluster_id=self._cluster,
-            nodes=self._nodes(leading, replicas),
-            controller=self._decisions.controller_node() or 0,
+            nodes=self._nodes(leading, replicas, deciding),
+            controller=deciding.leader or 0,
             metadata_version=directory.version,
             topics=len(directory.topics),
             partitions=len(partitions),
@@ -219,20 +225,31 @@ class AdminService:
             answered_by=self._broker.me,
             partitions_under_replicated=len(under_replicated),
             under_replicated=under_replicated[:UNDER_REPLICATED_TOLD_MAX],
+            quorum=deciding.members,
+            quorum_silent=deciding.silent,
+            trouble=deciding.trouble,
+            recoveries=map(_recovery_to_pb, deciding.recoveries),
         ).SerializeToString()
 
-    def _nodes(self, leading: Mapping[NodeId, int], replicas: Mapping[NodeId, int]) -> list[cluster_pb2.Node]:
-        return [
+    def _nodes(
+        self, leading: Mapping[NodeId, int], replicas: Mapping[NodeId, int], deciding: Deciding
+    ) -> list[cluster_pb2.Node]:
+        found = [
             node_to_pb(node, leaders=leading.get(node.node, 0), replicas=replicas.get(node.node, 0))
             for _, node in sorted(self._broker.directory.nodes.items())
         ]
+        for node in found:
+            node.silent = node.id not in deciding.heard
+        return found
 
-    def _under_replicated(self) -> list[cluster_pb2.UnderReplicated]:
+    def _under_replicated(self, deciding: Deciding) -> list[cluster_pb2.UnderReplicated]:
+        """While nothing can be decided, nobody is taken for dead: then who is not heard is away."""
         nodes = self._broker.directory.nodes
+        heard = deciding.heard if deciding.trouble else frozenset(nodes)
         found = []
         for topic in sorted(self._broker.directory.topics.values(), key=lambda topic: topic.name):
             for placement in topic.partitions:
-                away = {item.node: _away(nodes.get(item.node)) for item in placement.replicas}
+                away = {item.node: _away(nodes.get(item.node), heard) for item in placement.replicas}
                 working = [item for item in placement.replicas if item.initialised and not away[item.node]]
                 if len(working) < topic.replicas:
                     whys = [f"node {node} {why}" for node, why in away.items() if why]
@@ -246,13 +263,26 @@ class AdminService:
                             partition=placement.number,
                             asked=topic.replicas,
                             working=len(working),
-                            why="; ".join(whys + made + more),
+                            why="; ".join(whys + made + more) if not placement.lost else LOST,
                         )
                     )
         return found
 
 
-def _away(node: Node | None) -> str:
+def _away(node: Node | None, heard: Collection[NodeId]) -> str:
     if node is None:
-        return "is not known"
-    return "is dead" if node.state is NodeState.DEAD else ""
+        return "is none of the cluster any more"
+    if node.state is NodeState.DEAD:
+        return "is dead"
+    return "" if node.node in heard else "is not heard"
+
+
+def _recovery_to_pb(one: Recovery) -> cluster_pb2.Recovery:
+    return cluster_pb2.Recovery(
+        at_ns=one.at_ns,
+        configuration=one.configuration,
+        nodes=one.nodes,
+        partitions_forced=one.forced,
+        partitions_lost=one.lost,
+        decisions_lost=one.decisions,
+    )

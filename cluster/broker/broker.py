@@ -90,10 +90,12 @@ class Broker:
             clock=world.clock,
             random=world.random,
             writer=writer,
+            me=me,
             send=send,
             on_leader=self._on_leader,
             address_of=self.directory.client_address,
             is_up=self._up.__contains__,
+            leaving=self.leaders.leaving,
             pulse=self._pulse,
             on_folded=self._on_folded,
             on_membership=self._on_membership,
@@ -143,12 +145,22 @@ class Broker:
         self.leaders.forget_node(node)
         self._wake_groups_of(node)
 
+    def leave(self) -> None:
+        """Take no leadership over from now on, for this node is about to stop, and tell the others so."""
+        self.leaders.leaving.add(self.me)
+        self.reports.leaves()
+
     def transfer(self, partition: PartitionId, node: NodeId) -> None:
-        """The controller would rather see `node` lead. A full mailbox loses it: it is asked for again."""
+        """`node` had better lead, unless it is about to stop. A full mailbox loses it: it is asked for again."""
         running = self.running.get(partition)
-        if running is not None and running.replica.raft.is_leader:
+        if running is not None and running.replica.raft.is_leader and node not in self.leaders.leaving:
             with contextlib.suppress(Overloaded):
                 running.ref.tell_nowait(TransferLeadership(node))
+
+    def hands_over(self, partition: PartitionId) -> bool:
+        """Whether somebody was asked to lead it, and has not yet."""
+        running = self.running.get(partition)
+        return running is not None and running.replica.raft.transferee is not None
 
     async def wait_leader_change(self) -> None:
         """Return when the table of leaders may have changed since the call."""
@@ -199,7 +211,7 @@ class Broker:
                 learners=tuple(member.replica for member in membership.learners),
                 joint=membership.joint,
                 behind_bytes=standing.behind_bytes,
-                version=standing.version,
+                version=membership.version,
             ),
         )
 

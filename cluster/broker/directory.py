@@ -97,8 +97,3 @@ class Directory:
         """Where clients reach a node; empty if it is not known."""
         known = self.nodes.get(node)
         return known.client_address if known else ""
-
-    def peer_address(self, node: NodeId) -> str:
-        """Where other nodes reach a node; empty if it is not known."""
-        known = self.nodes.get(node)
-        return known.peer_address if known else ""

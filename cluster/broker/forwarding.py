@@ -3,7 +3,7 @@
 A node that forwards never retries by itself what may have been done: the answer, or that it is unknown, goes back.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from cluster.broker.broker import Broker
 from cluster.config import BrokerOptions
@@ -45,9 +45,9 @@ def is_forwarded(call: Call) -> bool:
 
 
 class Forwarding:
-    """Channels to the other nodes' client listeners, or `to_peers`, to their peer listeners.
+    """Channels to the other nodes' client listeners; with TLS, to their peer listeners.
 
-    `addresses`: where this node reaches them, which need not be where clients do; of others what they advertise counts.
+    `address`: where another node takes requests from this one, be it where clients reach it or not; empty: nowhere.
     """
 
     def __init__(
@@ -55,21 +55,13 @@ class Forwarding:
         broker: Broker,
         network: Network,
         options: BrokerOptions,
-        addresses: Mapping[NodeId, str],
-        *,
-        to_peers: bool = False,
+        address: Callable[[NodeId], str],
     ) -> None:
-        self._addresses = addresses
-        self._to_peers = to_peers
+        self.address = address
         self._broker = broker
         self._network = network
         self._options = options
         self._channels: dict[str, Channel] = {}
-
-    def address(self, node: NodeId) -> str:
-        """Where another node takes requests from this one; empty if it is not known."""
-        known, directory = self._addresses.get(node), self._broker.directory
-        return known or (directory.peer_address(node) if self._to_peers else directory.client_address(node))
 
     def leader_address(self, partition: PartitionId) -> str:
         """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""

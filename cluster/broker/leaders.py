@@ -1,4 +1,7 @@
-"""Who leads what, as nodes tell each other. Pure: a table of partitions fed by reports, newest term wins."""
+"""Who leads what, as nodes tell each other, and who is about to stop and should lead nothing more.
+
+Pure: a table of partitions fed by reports, newest term wins.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,6 +23,8 @@ class LeaderTable:
 
     def __init__(self) -> None:
         self._leaders: dict[PartitionId, Leader] = {}
+        self.leaving: set[NodeId] = set()
+        """Nodes that are about to stop, this one among them if it is; until their links are lost."""
 
     def __len__(self) -> int:
         """Partitions whose leader is known."""
@@ -51,9 +56,14 @@ class LeaderTable:
             self.note(partition, report.node, term)
         for partition in report.resigned:
             self.resigned(partition, report.node)
+        if report.leaving:
+            self.leaving.add(report.node)
+        else:
+            self.leaving.discard(report.node)
 
     def forget_node(self, node: NodeId) -> None:
-        """The node is gone: nobody knows yet who leads what it led."""
+        """The node is gone: nobody knows yet who leads what it led, nor whether it stops when it comes back."""
+        self.leaving.discard(node)
         for partition in [p for p, leader in self._leaders.items() if leader.node == node]:
             del self._leaders[partition]
 

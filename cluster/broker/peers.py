@@ -73,8 +73,8 @@ class Peers:
         message, raft, log = envelope.message, self._raft, self._log
         if message.to != self._me or self._home(message.sender, node) != node:
             return  # for a replica that was here before, or from one that is not there
-        if isinstance(message, TimeoutNow) and log.full:
-            return
+        if isinstance(message, TimeoutNow) and (log.full or self._around.me in self._around.leaving):
+            return  # whoever asked goes on leading
         no_room = log.full or log.pending.bytes > self._around.broker.uncommitted_bytes_max
         if isinstance(message, AppendEntries) and message.entries and no_room:
             return  # as if it were lost: the leader sends it again

@@ -117,6 +117,7 @@ class Replica(Actor):
             log=log,
             options=around.broker,
             hand_over_ticks=around.raft.election_ticks_max,
+            leaves=lambda replica: self.peers.node_of(replica) in around.leaving,
             propose=self._propose_membership,
             told=lambda: around.on_membership(self),
         )

@@ -20,6 +20,7 @@ class Reports:
         self._memberships: dict[PartitionId, ReportedMembership] = {}
         self._changed: dict[PartitionId, ReportedMembership] = {}
         self._unknown = 0
+        self._leaving = False
         self._full = True
         self.on_change: Callable[[], None] = lambda: None
 
@@ -66,6 +67,11 @@ class Reports:
             self._unknown = directories
             self.on_change()
 
+    def leaves(self) -> None:
+        """The node is about to stop: each report says so from now on."""
+        self._leaving = True
+        self.on_change()
+
     def is_lost(self, replica: ReplicaId) -> bool:
         """Whether it was reported as lost."""
         return replica in self._lost
@@ -96,6 +102,7 @@ class Reports:
             memberships=dict(self._memberships if self._full else self._changed),
             dropped=tuple(self._dropped),
             unknown=self._unknown,
+            leaving=self._leaving,
             full=self._full,
         )
         self._full = False

@@ -118,7 +118,7 @@ class Reassign:
     """The controller would have exactly these belong to the partition; None: whoever does. Told to each replica of it.
 
     `initialised`: those whose logs are recorded to exist, so that they may vote. `version`: of the metadata with which
-    that was decided; what the replica then says of its membership names it.
+    that was decided; the memberships that are made for it carry it, and one that is older than those does nothing.
     """
 
     target: tuple[Member, ...] | None

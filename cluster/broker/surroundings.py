@@ -1,6 +1,6 @@
 """What a replica is handed by its broker: the world's parts, where to send, whom to tell, and the limits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,10 +31,13 @@ class Surroundings:
     clock: Clock
     random: Random
     writer: Writer
+    me: NodeId
     send: Callable[[NodeId, ReplicaEnvelope], object]
     on_leader: "Callable[[Replica], None]"
     address_of: Callable[[NodeId], str]
     is_up: Callable[[NodeId], bool]
+    leaving: Collection[NodeId]
+    """Nodes that are about to stop, as of now: none of them is to lead anything more."""
     pulse: Pulse
     on_folded: "Callable[[Replica], None]"
     """The commit, or who leads, has changed in a partition that folds into a state."""

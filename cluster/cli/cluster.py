@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cluster.cli.quantities import as_size
+from cluster.cli.recover import recover
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
 from cluster.cli.status import status
 
@@ -26,6 +27,7 @@ def command() -> None:
 
 
 command.add_command(status)
+command.add_command(recover)
 
 
 @command.command()
@@ -57,30 +59,24 @@ def add(
     When it runs (riverrun node --config FILE), replicas move to it until nodes hold about the same.
     """
     from cluster.cli.config_file import write_config  # noqa: PLC0415
-    from cluster.config import ListenerConfig, NodeConfig, PeerConfig  # noqa: PLC0415
+    from cluster.cli.joining import join  # noqa: PLC0415
+    from cluster.config import ListenerConfig  # noqa: PLC0415
 
     if output.exists():
         raise click.UsageError(f"{output} is there already")
 
     async def work(client: "Client") -> None:
-        node = await client.add_node(client_address=client_address, peer_address=peer_address, rack=rack)
-        view = await client.cluster_status()
-        others = [other for other in view.nodes if other.node != node.node]
-        peers = [PeerConfig(node=other.node, peer=other.peer_address) for other in others]
-        config = NodeConfig(
-            cluster_id=view.cluster_id.hex(),
-            node=node.node,
+        config = await join(
+            client,
             data_dir=data_dir,
-            client=ListenerConfig(bind=client_address),
-            peer=ListenerConfig(bind=peer_address),
-            peers=(*peers, PeerConfig(node=node.node, peer=peer_address)),
-            joins=True,
+            client_listener=ListenerConfig(bind=client_address),
+            peer_listener=ListenerConfig(bind=peer_address),
             rack=rack,
             secret_file=secret_file,
             insecure=insecure,
         )
         write_config(config, output)
-        click.echo(f"added node {node.node}; start it there: riverrun node --config {output}")
+        click.echo(f"added node {config.node}; start it there: riverrun node --config {output}")
 
     with_client(servers, work)
 

@@ -1,5 +1,6 @@
 """`riverrun cluster status`: what the cluster says about itself."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,6 +10,9 @@ from cluster.cli.shared import counted, json_option, new_table, print_json, prin
 if TYPE_CHECKING:
     from cluster.client.client import Client
     from cluster.client.views import ClusterView, NodeView
+    from cluster.metadata import Recovery
+
+NS_PER_S = 1_000_000_000
 
 
 @click.command()
@@ -17,16 +21,22 @@ if TYPE_CHECKING:
 def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
     """Show nodes, controller and health.
 
-    Exit code 1: a node is dead, or a partition has no leader or fewer working replicas than were asked for.
+    Exit code 1: a node is dead, the controller has no majority, or a partition has no leader or fewer working replicas
+    than were asked for.
     """
 
     async def work(client: "Client") -> int:
         view = await client.cluster_status()
         troubles = view.partitions_without_leader or view.partitions_under_replicated
-        healthy = not troubles and all(node.state != "dead" for node in view.nodes)
+        healthy = not troubles and not view.trouble and all(node.state != "dead" for node in view.nodes)
         if as_json:
             print_json(_plain(view, healthy=healthy))
             return 0 if healthy else 1
+        if view.trouble:
+            click.echo(
+                f"{view.trouble[0].upper()}{view.trouble[1:]}.\nWhat follows is what node {view.answered_by} knows: "
+                f"decisions up to version {view.metadata_version:,}, and the nodes that it hears.\n"
+            )
         click.echo(
             f"cluster {view.cluster_id.hex()}   controller: node {view.controller or '-'}   "
             f"{counted(view.topics, 'topic')}, {counted(view.partitions, 'partition')}, "
@@ -45,6 +55,8 @@ def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
         more = view.partitions_under_replicated - len(view.under_replicated)
         if more:
             click.echo(f"… and {more:,} more")
+        for recovery in view.recoveries:
+            click.echo(_recovered(recovery))
         return 0 if healthy else 1
 
     with_client(servers, work)
@@ -53,9 +65,24 @@ def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
 def _state(node: "NodeView") -> str:
     """In a word or two."""
     words = ["DEAD" if node.state == "dead" else "not started yet" if node.state == "added" else node.state]
+    if node.silent and node.state == "alive":
+        words.append("not heard")
     if node.draining:
         words.append(f"gives way to {node.replaced_by}" if node.replaced_by else "draining")
     return ", ".join(words)
+
+
+def _recovered(recovery: "Recovery") -> str:
+    """What it cost, in a line; what was told then in full is in the file recovery.done of each data directory."""
+    at = datetime.fromtimestamp(recovery.at_ns // NS_PER_S, UTC)
+    what = [f"gave up node{'s' * (len(recovery.nodes) != 1)} {', '.join(map(str, recovery.nodes)) or '-'}"]
+    if recovery.forced:
+        what.append(f"{counted(recovery.forced, 'partition')} may lack acknowledged records")
+    if recovery.lost:
+        what.append(f"{counted(recovery.lost, 'partition')} had no copy left")
+    if recovery.decisions:
+        what.append("the controller's last decisions may be missing")
+    return f"recovered unsafely at {at:%Y-%m-%d %H:%M:%S} UTC: {'; '.join(what)}"
 
 
 def _plain(view: "ClusterView", *, healthy: bool) -> dict[str, Any]:
@@ -63,6 +90,9 @@ def _plain(view: "ClusterView", *, healthy: bool) -> dict[str, Any]:
         "cluster": view.cluster_id.hex(),
         "healthy": healthy,
         "controller": view.controller,
+        "trouble": view.trouble or None,
+        "quorum": list(view.quorum),
+        "quorum_silent": list(view.quorum_silent),
         "metadata_version": view.metadata_version,
         "topics": view.topics,
         "partitions": view.partitions,
@@ -78,10 +108,22 @@ def _plain(view: "ClusterView", *, healthy: bool) -> dict[str, Any]:
             }
             for item in view.under_replicated
         ],
+        "recoveries": [
+            {
+                "at_ns": item.at_ns,
+                "configuration": item.configuration,
+                "nodes": list(item.nodes),
+                "partitions_forced": item.forced,
+                "partitions_lost": item.lost,
+                "decisions_lost": item.decisions,
+            }
+            for item in view.recoveries
+        ],
         "nodes": [
             {
                 "node": node.node,
                 "state": node.state,
+                "silent": node.silent,
                 "draining": node.draining,
                 "rack": node.rack,
                 "replaced_by": node.replaced_by or None,

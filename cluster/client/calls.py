@@ -37,9 +37,13 @@ class Calls:
         self._servers += [address for address in dict.fromkeys(addresses) if address not in self._servers]
 
     def channel(self, address: str) -> Channel:
-        """The channel to a node; made when first asked for, shared by all who talk to that node."""
+        """The channel to a node; made when first asked for, shared by all who talk to that node.
+
+        The node is one of those that can be asked anything from now on: the ones that were given may all go.
+        """
         channel = self._channels.get(address)
         if channel is None:
+            self.learn([address])
             channel = self._channels[address] = self._network.channel(address)
         return channel
 

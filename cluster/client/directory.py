@@ -67,7 +67,7 @@ class Directory:
         return self.learn(api.parse(api.topic_pb2.GetTopicResponse, answer).topic)
 
     def learn(self, described: api.topic_pb2.Topic) -> TopicRoute:
-        """A description of a topic arrived, asked for or not."""
+        """A description of a topic arrived, asked for or not; whoever leads there can be asked for others, too."""
         known = self._routes.get(described.name)
         if known is not None and known[0].topic_id == described.id:
             route = known[0]
@@ -79,6 +79,7 @@ class Directory:
                 for partition in described.partitions
             ]
         )
+        self._calls.learn([partition.leader_address for partition in described.partitions if partition.leader_address])
         self._routes[described.name] = (route, asyncio.get_running_loop().time())
         return route
 

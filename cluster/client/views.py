@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cluster.metadata import Replica, TopicConfig
+from cluster.metadata import Recovery, Replica, TopicConfig
 from cluster.types import ClusterId, NodeId, ReplicaId, Term, TopicId
 from cluster.wire.api import cluster_pb2, topic_pb2
 from cluster.wire.policies import config_as_told
@@ -36,7 +36,7 @@ class NodeView:
     """A node; `leaders` and `replicas` count the partitions that it leads and those that it has a copy of.
 
     `state`: "alive", "dead", or "added": it has not been started yet. `draining`: it is to hold nothing. `replaced_by`:
-    the node that takes its place; 0: none.
+    the node that takes its place; 0: none. `silent`: the node that answered does not hear it.
     """
 
     node: NodeId
@@ -50,6 +50,7 @@ class NodeView:
     draining: bool = False
     rack: str = ""
     replaced_by: NodeId = NodeId(0)
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,14 @@ class ClusterView:
     partitions_under_replicated: int = 0
     under_replicated: tuple[UnderReplicated, ...] = ()
     """The first of them."""
+    quorum: tuple[NodeId, ...] = ()
+    """The members of the controller's quorum."""
+    quorum_silent: tuple[NodeId, ...] = ()
+    """Those of them that the node that answered does not hear."""
+    trouble: str = ""
+    """Why nothing can be decided now; empty: it can. If not, all of this is as it was decided last."""
+    recoveries: tuple[Recovery, ...] = ()
+    """When the cluster was made to go on without a majority, and what it cost."""
 
 
 def topic_view(topic: topic_pb2.Topic) -> TopicView:
@@ -122,6 +131,20 @@ def cluster_view(response: cluster_pb2.GetClusterResponse) -> ClusterView:
             )
             for item in response.under_replicated
         ),
+        quorum=tuple(map(NodeId, response.quorum)),
+        quorum_silent=tuple(map(NodeId, response.quorum_silent)),
+        trouble=response.trouble,
+        recoveries=tuple(
+            Recovery(
+                at_ns=item.at_ns,
+                configuration=item.configuration,
+                nodes=tuple(map(NodeId, item.nodes)),
+                forced=item.partitions_forced,
+                lost=item.partitions_lost,
+                decisions=item.decisions_lost,
+            )
+            for item in response.recoveries
+        ),
     )
 
 
@@ -142,4 +165,5 @@ def node_view(node: cluster_pb2.Node) -> NodeView:
         draining=node.draining,
         rack=node.rack,
         replaced_by=NodeId(node.replaced_by),
+        silent=node.silent,
     )

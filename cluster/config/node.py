@@ -32,7 +32,7 @@ class PeerConfig:
     node: int
     peer: str
     client: str = ""
-    """Where clients' requests are passed on to it; empty: where it says that clients reach it."""
+    """Where clients' requests are passed on to it; empty, or once it has said the same: where clients reach it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

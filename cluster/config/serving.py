@@ -88,6 +88,10 @@ class ExplainOptions:
     stuck_ms_min: int = 10_000
     """A member of a group that commits nothing for so long, of a partition with records that have waited as long."""
     clocks_apart_ms_min: int = 1_000
+    gone_ms_min: int = 300_000
+    """A node that is gone for so long may not come back: how it is replaced is told."""
+    room_bytes_min: int = 1024 * MIB
+    """A node with less than this free is not where another one's replicas should go."""
     loop_late_ms_min: int = 500
     """A node whose loop is late by so much has too much to do."""
     parts_max: int = 3
@@ -127,6 +131,8 @@ class ControllerOptions:
     election_s_max: float = 1.0
     command_bytes_max: int = 256 * KIB
     command_timeout_s: float = 5.0
+    no_majority_wait_s: float = 1.0
+    """What is to be decided waits so long for a majority of the quorum to be heard."""
     node_dead_after_s: float = 3.0
     producer_ids_per_range: int = 1_000
     topics_max: int = 10_000

@@ -140,7 +140,7 @@ class PreferLeaders(msgspec.Struct, frozen=True, tag="prefer"):
 
 
 class FinishReassign(msgspec.Struct, frozen=True, tag="finish_reassign"):
-    """A leader's committed membership, which it told when it acted on that version, consists of these voters only."""
+    """A leader's committed membership, which was made for that version, consists of these voters only."""
 
     topic: bytes
     number: int

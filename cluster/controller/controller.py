@@ -1,12 +1,11 @@
 """The controller of a node: what it asks of the quorum, and, where the quorum's leader is, what it notices and decides.
 
 Every node has one. Requests become commands, proposed again under the same number while their outcome is unknown. The
-leader's also watches: what reports say becomes facts (`observing`), and what should be elsewhere moves (`planning`).
-Only changes of state become commands; a plan is its state, so whoever decides next goes on with it.
+leader's also watches (`watching`). Only changes of state become commands.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import count
 
 import structlog
@@ -21,39 +20,30 @@ from cluster.controller.commands import (
     DeleteTopic,
     DeployApp,
     DraftedStage,
-    MoveReplicas,
     OpenProducer,
-    PreferLeaders,
     Proposal,
     RegisterNode,
     RemoveApp,
-    Seal,
     SetPaused,
     decode_answer,
     encode,
 )
 from cluster.controller.folding import Folding
-from cluster.controller.leading import preferred
 from cluster.controller.nodes import removed
 from cluster.controller.observing import Observations
 from cluster.controller.operations import Operations
 from cluster.controller.placement import place
-from cluster.controller.planning import Plan
 from cluster.controller.quorum import Fold, Quorum
-from cluster.controller.seats import plan_seats, seal
+from cluster.controller.watching import Watching
 from cluster.errors import REASONS as ERRORS
 from cluster.errors import InvalidRequest, NodeRemoved, OutcomeUnknown, RiverrunError, Unavailable
-from cluster.metadata import App, Delta, Node, Report, Topic, TopicConfig
+from cluster.metadata import App, Deciding, Delta, Node, Report, Topic, TopicConfig
 from cluster.types import TOPIC_ID_BYTES, NodeId, ProducerId, TopicId
 from cluster.world import Clock, Random
 
 log_event = structlog.get_logger()
 CLIENT_BYTES = 8
 WAIT_AGAIN_S = 0.05
-PLAN_ANYWAY_S = 10.0
-"""Who leads is no decision, and may let the plan go on: it looks again so often."""
-PREFERRED_AT_ONCE_MAX = 1_000
-"""Of one command."""
 
 
 class Controller:
@@ -92,9 +82,17 @@ class Controller:
             clock=clock,
             options=options,
         )
-        self._plan_due_s = 0.0
-        self._rested: object = None
-        """What was known when there was nothing to plan."""
+        self._no_majority_since_s: float | None = None
+        self._watching = Watching(
+            state=self.state,
+            quorum=self._quorum,
+            observed=self.observed,
+            operations=self.operations,
+            decide=self._decide,
+            clock=clock,
+            options=options,
+        )
+        self._folding.subscribe(self._watching.on_decided)
 
     # --- from the node
 
@@ -108,10 +106,11 @@ class Controller:
 
     async def run(self) -> None:
         """Tick and watch, until cancelled."""
-        watching = asyncio.create_task(self._watch_all(), name="controller/watch")
+        watching = asyncio.create_task(self._watching.run(), name="controller/watch")
         try:
             while True:
                 self._quorum.tick()
+                self._look_for_majority()
                 await asyncio.sleep(self._options.tick_s)
                 if watching.done():
                     watching.result()
@@ -144,6 +143,8 @@ class Controller:
         self.observed.take(report)
         for replica in report.lost:
             log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
+        if any(node.draining for node in self.state.nodes.values()):
+            self._watching.look_at_once()
 
     def metadata_version(self) -> int:
         """See AppDecisions."""
@@ -153,9 +154,36 @@ class Controller:
         """Where decisions are made now, if that is known."""
         return self._quorum.leader()
 
+    def deciding(self) -> Deciding:
+        """Whether anything can be decided now, as far as this node knows."""
+        members, heard, leader = self._quorum.members(), self.observed.up(), self._quorum.leader()
+        silent = tuple(node for node in members if node not in heard)
+        return Deciding(
+            members=members,
+            silent=silent,
+            heard=frozenset(heard),
+            leader=leader if leader in heard else None,
+            recoveries=tuple(self.state.recoveries),
+        )
+
+    def _is_cut_off(self) -> bool:
+        """Whether no majority has been heard for so long that nobody has to wait for one."""
+        since_s = self._no_majority_since_s
+        return since_s is not None and self._clock.monotonic_s() - since_s >= self._options.no_majority_wait_s
+
+    def _look_for_majority(self) -> None:
+        if self.deciding().has_majority:
+            self._no_majority_since_s = None
+        elif self._no_majority_since_s is None:
+            self._no_majority_since_s = self._clock.monotonic_s()
+
     def quorum_members(self) -> tuple[NodeId, ...]:
         """The nodes that decide."""
         return self._quorum.members()
+
+    def gone_s(self, node: NodeId) -> float | None:
+        """For how long the link to a node has been down; None: it is up, or never was."""
+        return self.observed.gone_s(node, self._clock.monotonic_s())
 
     def refuse_gone(self, node: NodeId) -> None:
         """NodeRemoved if that node was removed for good, as far as this one knows."""
@@ -270,7 +298,8 @@ class Controller:
     async def _decide(self, command: Command) -> Answer:
         """Propose until the outcome is known; the same number all the time, so that it is done once.
 
-        OutcomeUnknown if it is not known in time, be it that only one of many attempts may have been heard.
+        OutcomeUnknown if it is not known in time, be it that only one of many attempts may have been heard. Where no
+        majority of the quorum has been heard for a while, it is tried once.
         """
         data = encode(Proposal(client=self._client, number=next(self._numbers), command=command))
         loop = asyncio.get_running_loop()
@@ -282,8 +311,9 @@ class Controller:
                 result = await self._quorum.propose(data, timeout_s=max(min(left_s, 1.0), 0.01))
             except (OutcomeUnknown, Unavailable) as error:
                 doubt = error if isinstance(error, OutcomeUnknown) else doubt
-                if loop.time() + WAIT_AGAIN_S >= end_s:
-                    raise doubt or error from None
+                trouble = self.deciding().trouble
+                if (trouble and self._is_cut_off()) or loop.time() + WAIT_AGAIN_S >= end_s:
+                    raise _told(doubt or error, trouble) from None
                 await asyncio.sleep(WAIT_AGAIN_S)
                 continue
             answer = decode_answer(result)
@@ -305,59 +335,10 @@ class Controller:
         except TimeoutError:
             raise OutcomeUnknown("it was decided, but this node has not heard of it yet") from None
 
-    # --- watching, where the leader is
 
-    async def _watch_all(self) -> None:
-        while True:
-            await asyncio.sleep(self._options.tick_s * 5)
-            if not self._quorum.is_leader():
-                continue
-            facts = self.observed.facts(self.state, self._quorum.members(), self._clock.monotonic_s())
-            done = await self._decide_all(list(facts))
-            if done and self._clock.monotonic_s() >= self._plan_due_s:
-                self._plan_due_s = self._clock.monotonic_s() + self._options.plan_interval_s
-                await self._decide_all(self._planned())
-
-    async def _decide_all(self, commands: Iterable[Command]) -> bool:
-        """In order, up to the first one that failed; whether there was none."""
-        for command in commands:
-            try:
-                await self._decide(command)
-            except RiverrunError as error:
-                log_event.info("notice_again", command=type(command).__name__, reason=error.reason)
-                return False
-        return True
-
-    def _planned(self) -> list[Command]:
-        """What is next, if anything has changed since nothing was."""
-        now_s = self._clock.monotonic_s()
-        situation = self.observed.situation(self.state, self.operations.leading(), now_s)
-        seen = (self.state.version, situation.lost, situation.gone, now_s // PLAN_ANYWAY_S)
-        if seen == self._rested:
-            return []
-        commands: list[Command] = []
-        if leaders := preferred(situation, PREFERRED_AT_ONCE_MAX):
-            commands.append(PreferLeaders(leaders=leaders))
-        if (sealing := self._seal(now_s)) is not None:
-            commands.append(sealing)
-        if moves := Plan(situation).moves:
-            commands.append(MoveReplicas(moves=moves))
-            log_event.info("replicas_moved", partitions=len(moves))
-        self._rested = None if commands else seen
-        return commands
-
-    def _seal(self, now_s: float) -> Seal | None:
-        """The next change of the quorum, or its journal's compaction; None: neither is due."""
-        options, state = self._options, self.state
-        deciding = self._quorum.members()
-        lost = self.observed.lost_nodes(now_s, options.seat_lost_after_s, deciding)
-        planned = plan_seats(state.nodes, state.quorum, deciding, lost=lost)
-        reached = {*self.observed.up(), *deciding}
-        if planned is not None and all(node in reached for node, _ in planned.seats):
-            log_event.info("quorum_changes", configuration=planned.number, seats=planned.seats)
-            return planned
-        entries, size = self._quorum.weight()
-        whole = all(node in state.nodes and state.nodes[node].directory for node in deciding)
-        if whole and (entries > options.seal_after_commands or size > options.seal_after_bytes):
-            return seal(state.nodes, state.quorum, deciding)
-        return None
+def _told(error: RiverrunError, trouble: str) -> RiverrunError:
+    """The same error, with what stands in the way."""
+    if not trouble:
+        return error
+    unknown = "it is not known whether that was decided: " if isinstance(error, OutcomeUnknown) else ""
+    return type(error)(unknown + trouble)

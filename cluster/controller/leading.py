@@ -4,7 +4,8 @@ Two things, for leadership is cheap to move and placements are not:
 - The *preferred* leader of a partition is one of its replicas that stay; they are balanced over the nodes, and change
   only when two nodes differ by two, or when one has to hold nothing.
 - A *transfer* hands leadership to the preferred leader. Where that one is away, real leaders are counted, and the
-  fuller node hands over to the emptier one. A node that drains hands over whatever it can.
+  fuller node hands over to the emptier one. A node that drains hands over whatever it can; what is still to be decided
+  of where it goes waits for the next look.
 """
 
 from collections import Counter
@@ -56,9 +57,12 @@ def _evening(led: dict[NodeId, list[Key]], able: dict[Key, list[NodeId]]) -> tup
 
 
 def transfers(
-    now: Situation, *, me: NodeId, up: Collection[NodeId], transfers_max: int
+    now: Situation, *, me: NodeId, up: Collection[NodeId], transfers_max: int, at_once: bool = False
 ) -> list[tuple[PartitionId, NodeId]]:
-    """Partitions that this node leads and another one, which is `up`, should lead; so many at most."""
+    """Partitions that this node leads and another one, which is `up`, should lead; so many at most.
+
+    `at_once`: this is no look at an interval, so what this node is still meant to lead stays for now.
+    """
     counts = Counter(now.leading.values())
     mine = now.nodes.get(me)
     draining = mine is not None and mine.draining
@@ -74,7 +78,7 @@ def transfers(
             if item.initialised and item.node in up and item.node in now.nodes and now.nodes[item.node].usable
         ]
         others = [node for node in able if node != me]
-        if not others or (placement.preferred_leader == me and not draining):
+        if not others or (placement.preferred_leader == me and (at_once or not draining)):
             continue
         to = min(others, key=lambda node: (node != placement.preferred_leader, counts[node], node))
         if to == placement.preferred_leader or draining or counts[me] - counts[to] > 1:

@@ -62,6 +62,11 @@ class Observations:
                 self._down.setdefault(node, now_s)
         return {node for node in of if now_s - self._down.get(node, now_s) > after_s}
 
+    def gone_s(self, node: NodeId, now_s: float) -> float | None:
+        """For how long it has not been there; None: it is, or it was never seen."""
+        since_s = self._down.get(node) if not self.is_there(node) else None
+        return now_s - since_s if since_s is not None else None
+
     def take(self, report: Report) -> None:
         """A node tells of its replicas."""
         self._initialised.update(dict.fromkeys(report.initialised))
@@ -157,7 +162,7 @@ class Observations:
 
 
 def arrived(placement: Placement, told: ReportedMembership) -> bool:
-    """Whether a leader that acts on the present target says that it is reached."""
+    """Whether a leader says that a membership that was made for the present target is committed, and is the target."""
     return (
         bool(placement.target)
         and told.version >= placement.since

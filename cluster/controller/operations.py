@@ -47,6 +47,8 @@ class Operations:
         """`deciding`: the quorum's members; `configured`: whom this node's configuration names."""
         self.leading: Callable[[], dict[PartitionId, NodeId]] = dict
         """Who is believed to lead what: the node says it."""
+        self.leaving: Callable[[], Collection[NodeId]] = tuple
+        """Who is about to stop, and is to lead nothing more: the node says it, too."""
         self._me = me
         self._state = state
         self._observed = observed
@@ -141,8 +143,16 @@ class Operations:
             found.append(Waiting(topic=topic.name, number=partition.number, replicas=nodes, why=why))
         return sorted(found, key=lambda item: (item.topic, item.number))
 
-    def transfers(self) -> list[tuple[PartitionId, NodeId]]:
-        """Partitions that this node leads and another, alive, would better lead."""
+    def transfers(self, *, at_once: bool = False) -> list[tuple[PartitionId, NodeId]]:
+        """Partitions that this node leads and another, which is there to stay, would better lead.
+
+        `at_once`: only those for which it is decided already where a draining node's leaders go.
+        """
         now = self._observed.situation(self._state, self.leading(), self._clock.monotonic_s())
-        most = self._options.transfers_max
-        return transfers(now, me=self._me, up=self._observed.up(), transfers_max=most)
+        stay = self._observed.up() - set(self.leaving())
+        return transfers(now, me=self._me, up=stay, at_once=at_once, transfers_max=self._options.transfers_max)
+
+    def is_draining(self) -> bool:
+        """Whether this node is to hold nothing."""
+        me = self._state.nodes.get(self._me)
+        return me is not None and me.draining

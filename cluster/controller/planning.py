@@ -12,6 +12,8 @@ Rules of the plan:
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
   where a partition's replicas are in each other's way.
   What somebody has put where it is stays there.
+- What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
+  on with one less until there is a node for another. A partition that was lost altogether is left alone.
 - Limited: so many moves at once in all, and to each node. Repairs come first, of the dead before the draining.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
 """
@@ -22,7 +24,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import Node, NodeState, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -103,7 +105,7 @@ class Plan:
             if self._is_stuck(topic, placement):
                 self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
             elif urgency == LED_HERE and (self.moves or self._moving):
-                self.waiting[PartitionId(topic.id, placement.number)] = "is led by a node that drains"
+                self.waiting[PartitionId(topic.id, placement.number)] = LED_BY_DRAINING
             elif urgency == CROWDED:
                 self._spread_out(topic, placement)
             else:
@@ -111,6 +113,8 @@ class Plan:
 
     def _is_wrong(self, topic: Topic, placement: Placement) -> bool:
         members = members_of(placement)
+        if placement.lost:
+            return False
         if len(members) != topic.replicas or any(
             self._now.leaves(item) or item.replica in self._now.lost for item in members
         ):
@@ -151,7 +155,8 @@ class Plan:
                 break
             nodes.append(chosen)
         lacking = topic.replicas - len(nodes)
-        nodes += list(dict.fromkeys(item.node for item in leave if item.node not in nodes))[:lacking]
+        left = (item.node for item in leave if item.node in now.nodes and item.node not in nodes)
+        nodes += list(dict.fromkeys(left))[:lacking]
         if lacking > 0:
             self.waiting[PartitionId(topic.id, placement.number)] = self._why(topic, members)
         self._aim(topic, placement, nodes, [node for node in fresh if node in nodes])
@@ -168,7 +173,7 @@ class Plan:
     def _why(self, topic: Topic, members: tuple[Replica, ...]) -> str:
         full = sum(self._arriving[node.node] >= self._now.moves_per_node_max for node in self._usable)
         if len(self._usable) >= topic.replicas and full:
-            return "waits for its turn"
+            return WAITS_FOR_TURN
         leaving = sorted({item.node for item in members if self._now.leaves(item)})
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
@@ -215,14 +220,22 @@ class Plan:
             pass
 
     def _even_out(self) -> bool:
-        """One move from a fuller node to one that has at least two less; False: there is none."""
+        """One move from a fuller node to one that has at least two less; False: there is none.
+
+        While an emptier node gets as much as it can at once, another one gets no more than each is to have.
+        """
+        least = sum(self._held[node.node] for node in self._usable) // len(self._usable) if self._usable else 0
         order = sorted(self._usable, key=lambda node: (self._held[node.node], node.node))
         moved = {(move.topic, move.number) for move in self.moves}
         for source in reversed(order):
+            emptier_waits = False
             for drain in order:
                 if self._held[source.node] - self._held[drain.node] < 2:
                     break
+                if emptier_waits and self._held[drain.node] >= least:
+                    break
                 if self._arriving[drain.node] >= self._now.moves_per_node_max:
+                    emptier_waits = True
                     continue
                 found = self._movable(source.node, drain.node, moved)
                 if found is not None:
@@ -244,6 +257,7 @@ class Plan:
                     to in nodes
                     or placement.target
                     or placement.pinned
+                    or placement.lost
                     or (topic.id, placement.number) in moved
                     or not may_move(placement)
                     or self._spread([to if node == source else node for node in nodes]) < self._spread(nodes)
@@ -263,11 +277,11 @@ class Plan:
         if same or not nodes or not may_move(placement):
             return
         if not placement.target and self._moving + len(self.moves) >= self._now.moves_max:
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         arriving = [node for node in nodes if node in fresh or node not in {item.node for item in members}]
         if any(self._arriving[node] >= self._now.moves_per_node_max for node in arriving):
-            self.waiting.setdefault(PartitionId(topic.id, placement.number), "waits for its turn")
+            self.waiting.setdefault(PartitionId(topic.id, placement.number), WAITS_FOR_TURN)
             return
         self._held.subtract(item.node for item in members)
         self._held.update(nodes)

@@ -6,7 +6,7 @@ What later versions added has defaults, so that a state which an earlier one wro
 import msgspec
 
 from cluster.controller.commands import Answer
-from cluster.metadata import App, Node, QuorumConfiguration, Topic
+from cluster.metadata import App, Node, QuorumConfiguration, Recovery, Topic
 
 FORMAT = 1
 
@@ -27,6 +27,7 @@ class Plain(msgspec.Struct, kw_only=True):
     gone_nodes: list[int] = []
     applied: int = 0
     quorum: QuorumConfiguration = QuorumConfiguration(number=1)
+    recoveries: list[Recovery] = []
 
 
 def encode_state(plain: Plain) -> bytes:

@@ -44,7 +44,7 @@ from cluster.controller.commands import (
 )
 from cluster.controller.snapshot import Plain, decode_state, encode_state
 from cluster.controller.table import TopicTable
-from cluster.metadata import App, Delta, Node, NodeState, Placement, QuorumConfiguration, Topic
+from cluster.metadata import App, Delta, Node, NodeState, Placement, QuorumConfiguration, Recovery, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 ANSWERS_KEPT_MAX = 4096
@@ -67,6 +67,7 @@ class MetadataState:
         self.next_replica = 1
         self.next_producer = 1
         self.next_node = 1
+        self.recoveries: list[Recovery] = []
         self._answers: OrderedDict[tuple[bytes, int], Answer] = OrderedDict()
 
     @property
@@ -349,6 +350,7 @@ class MetadataState:
                 next_producer=self.next_producer,
                 next_node=self.next_node,
                 gone_nodes=list(self.gone_nodes),
+                recoveries=list(self.recoveries),
                 answers=[(client, number, answer) for (client, number), answer in self._answers.items()],
             )
         )
@@ -364,6 +366,7 @@ class MetadataState:
         self.next_replica, self.next_producer = plain.next_replica, plain.next_producer
         self.next_node = max([plain.next_node, *(node + 1 for node in self.nodes)])
         self.gone_nodes = [NodeId(node) for node in plain.gone_nodes]
+        self.recoveries = list(plain.recoveries)
         self._answers = OrderedDict(((client, number), answer) for client, number, answer in plain.answers)
 
     _handlers: ClassVar[dict[type, Callable[["MetadataState", Any], tuple[Answer, Delta | None]]]] = {

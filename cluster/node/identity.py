@@ -4,6 +4,8 @@ A directory has an identity of its own, minted with it. The cluster knows a node
 an empty disk is not taken for the one that has voted and stored.
 """
 
+from dataclasses import dataclass
+
 from cluster.errors import RefusedToStart
 from cluster.types import ClusterId, NodeId
 from cluster.world import Disk, Random
@@ -11,6 +13,38 @@ from cluster.world import Disk, Random
 VERSION = "0.1.0"
 IDENTITY_FILE = "node"
 DIRECTORY_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose directory it is; `directory`: its own identity, empty in one of an earlier version."""
+
+    cluster: ClusterId
+    node: NodeId
+    directory: bytes
+
+
+def read_identity(disk: Disk) -> Identity | None:
+    """Of a directory that is there; None if it is nobody's, or of another format."""
+    if IDENTITY_FILE not in disk.list("."):
+        return None
+    file = disk.open(IDENTITY_FILE)
+    found = file.read(0, 4096)
+    file.close()
+    head, *lines = found.decode(errors="replace").splitlines()
+    said = dict(line.partition(" ")[::2] for line in lines)
+    try:
+        return (
+            Identity(
+                cluster=ClusterId(bytes.fromhex(said["cluster"])),
+                node=NodeId(int(said["node"])),
+                directory=bytes.fromhex(said.get("directory", "")),
+            )
+            if head == "riverrun data 1"
+            else None
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def claim_directory(disk: Disk, random: Random, cluster: ClusterId, me: NodeId) -> bytes:

@@ -97,9 +97,12 @@ def make_broker(node: "Node") -> Broker:
 
 def make_forwarding(node: "Node") -> Forwarding:
     """The way of clients' requests to the nodes that lead. With TLS, nodes talk at their peer listeners only."""
-    secured, peers = node.config.tls is not None, node.config.peers
-    addresses = {NodeId(peer.node): peer.peer if secured else peer.client for peer in peers}
-    return Forwarding(node.broker, node.world.network, node.config.broker, addresses, to_peers=secured)
+    neighbours = node.neighbours
+
+    def way(to: NodeId) -> str:
+        return neighbours.get(to, "") if node.config.tls is not None else neighbours.way_of_clients(to)
+
+    return Forwarding(node.broker, node.world.network, node.config.broker, way)
 
 
 def make_tasks(node: "Node", processing: Processing) -> Tasks:
@@ -160,7 +163,7 @@ def make_looking(node: "Node") -> Looking:
         disk=node.world.disk,
         clock=node.world.clock,
         is_up=node.links.is_up,
-        controller=node.controller.controller_node,
+        controller=lambda: node.controller.deciding().leader,
         quorum=node.controller.quorum_members,
         options=node.config.explain,
     )
@@ -173,6 +176,7 @@ def make_explaining(node: "Node", others: Mapping[str, Route]) -> ExplainService
         broker=node.broker,
         forwarding=node.forwarding,
         looking=node.looking,
+        gone_s=node.controller.gone_s,
         clock=node.world.clock,
         options=options,
     )

@@ -3,7 +3,8 @@
 Until the controller's word has come it is the configuration, and what this node last knew, which it keeps on its disk:
 so it finds the cluster even when all that its configuration names has gone. Then it is the metadata. An address in the
 configuration stands for this node alone (a proxy, say), until the other node registers with that very address: from
-then on it is no other way, and when the node moves, this one follows.
+then on it is no other way, and when the node moves, this one follows. The same holds for where clients' requests are
+passed on to.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,6 +27,8 @@ class _Kept(msgspec.Struct):
     recorded: dict[int, str] = {}
     confirmed: dict[int, str] = {}
     """Addresses in the configuration that the node itself has registered with."""
+    clients: dict[int, str] = {}
+    confirmed_clients: dict[int, str] = {}
     gone: list[int] = []
 
 
@@ -36,6 +39,7 @@ class Neighbours(Mapping[NodeId, str]):
         self._me = NodeId(config.node)
         self._joins = config.joins
         self._configured = {NodeId(peer.node): peer.peer for peer in config.peers}
+        self._configured_clients = {NodeId(peer.node): peer.client for peer in config.peers if peer.client}
         self._disk = disk
         self._kept = _Kept()
         self._heard = False
@@ -57,9 +61,14 @@ class Neighbours(Mapping[NodeId, str]):
         self._heard = True
         kept.gone = sorted({*kept.gone, *(node for node in kept.recorded if NodeId(node) not in nodes)} - set(nodes))
         kept.recorded = {int(node): known.peer_address for node, known in sorted(nodes.items())}
-        for node, address in kept.recorded.items():
-            if self._configured.get(NodeId(node)) == address:
-                kept.confirmed[node] = address
+        kept.clients = {int(node): known.client_address for node, known in sorted(nodes.items())}
+        for configured, recorded, confirmed in (
+            (self._configured, kept.recorded, kept.confirmed),
+            (self._configured_clients, kept.clients, kept.confirmed_clients),
+        ):
+            for node, address in recorded.items():
+                if configured.get(NodeId(node)) == address:
+                    confirmed[node] = address
         after = msgspec.msgpack.encode(kept)
         if after == before:
             return not heard
@@ -77,6 +86,12 @@ class Neighbours(Mapping[NodeId, str]):
         if not recorded:
             raise KeyError(node)
         return recorded
+
+    def way_of_clients(self, node: NodeId) -> str:
+        """Where a node takes clients' requests from this one; empty: it is not known."""
+        configured, recorded = self._configured_clients.get(node, ""), self._kept.clients.get(node, "")
+        confirmed = recorded and self._kept.confirmed_clients.get(node) == configured
+        return recorded if confirmed or not configured else configured
 
     def __iter__(self) -> Iterator[NodeId]:
         recorded = {NodeId(node) for node, address in self._kept.recorded.items() if address}

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from cluster.actor import Supervisor
+from cluster.actor import Alarm, Supervisor
 from cluster.broker.groups.coordinator import Coordinator
-from cluster.broker.groups.home import GROUPS_TOPIC
 from cluster.broker.groups.state import Groups
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
@@ -27,9 +26,10 @@ from cluster.node import making
 from cluster.node.counting import timed
 from cluster.node.identity import VERSION, claim_directory
 from cluster.node.leaving import hand_over
+from cluster.node.machines import machine_of_topic
 from cluster.node.neighbours import Neighbours
+from cluster.node.recovery import refuse_unfinished
 from cluster.node.seeing import Seeing
-from cluster.processing.internal_topics import TASKS_PREFIX
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.outlets import Outlets
@@ -79,6 +79,8 @@ class Node:
         self.controller = making.make_controller(self)
         self.broker = making.make_broker(self)
         self.controller.operations.leading = self.broker.leaders.snapshot
+        self.controller.operations.leaving = lambda: self.broker.leaders.leaving
+        self._balancing = Alarm()
         self.forwarding = making.make_forwarding(self)
         self.coordinator = Coordinator(broker=self.broker, check=self.links.check, options=config.broker)
         self.reading = ReadService(
@@ -111,6 +113,11 @@ class Node:
         disk = self.world.disk
         random = self.world.random
         self.directory = await disk.run(lambda: claim_directory(disk, random, self.cluster, self.me))
+        recovered = await disk.run(lambda: refuse_unfinished(disk))
+        if recovered is not None:
+            log_event.warning(
+                "recovered_unsafely", planned_ns=recovered.at_ns, lost_nodes=recovered.lost, account=recovered.account
+            )
         await disk.run(self.neighbours.load)
         self.supervisor.spawn_task(self.writer.run(), name="writer")
         self.controller.start()
@@ -136,6 +143,7 @@ class Node:
     async def drain(self) -> None:
         """Before a stop that nothing forces: say that it is not ready, and let others lead what it leads."""
         self.seeing.stop()
+        self.broker.leave()
         await asyncio.sleep(self.config.seeing.stop_notice_s)
         await hand_over(self)
 
@@ -161,9 +169,7 @@ class Node:
 
     def machine_of_topic(self, name: str) -> MachineOf | None:
         """What the commands in the partitions of a topic fold into; None: it takes none."""
-        if name == GROUPS_TOPIC:
-            return self.groups_class
-        return self.ledger_class if name.startswith(TASKS_PREFIX) else None
+        return machine_of_topic(name, self.groups_class, self.ledger_class)
 
     async def read_code(self, code: Code) -> bytes:
         """A deployed file."""
@@ -221,6 +227,7 @@ class Node:
         for node in self.links.peers():
             self.send(node, report)
         self.controller.on_report(report)
+        self._look_if_draining()
 
     def on_message(self, node: NodeId, message: PeerMessage) -> None:
         """Another node says something."""
@@ -232,12 +239,14 @@ class Node:
             case Report():
                 self.broker.on_report(message)
                 self.controller.on_report(message)
+                self._look_if_draining()
 
     def on_up(self, node: NodeId, incarnation: int) -> None:
         """The link to another node came up."""
         log_event.info("peer_up", peer=node, incarnation=incarnation)
         self.controller.peer_up(node)
         self.broker.on_peer_up(node)
+        self._look_if_draining()
 
     def on_down(self, node: NodeId) -> None:
         """It was lost."""
@@ -280,14 +289,31 @@ class Node:
         if delta.nodes or delta.gone or delta.resync:
             self._look_at_nodes()
         self.broker.apply(delta)
+        self._look_if_draining()
 
     def _look_at_nodes(self) -> None:
         if self.neighbours.record(self.controller.state.nodes):
             self.links.set_peers(self.neighbours.others())
 
+    def _look_if_draining(self) -> None:
+        """Something was decided or told: what this node still leads may be led elsewhere now."""
+        if self.controller.operations.is_draining():
+            self._balancing.ring()
+
     async def _balance(self) -> None:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""
+        wait_s = interval_s = self.config.controller.balance_interval_s
+        due_s = self.world.clock.monotonic_s() + wait_s
         while True:
-            await asyncio.sleep(self.config.controller.balance_interval_s)
-            for partition, node in self.controller.operations.transfers():
-                self.broker.transfer(partition, node)
+            rung = await self._balancing.sleep(wait_s)
+            now_s = self.world.clock.monotonic_s()
+            at_once = rung and now_s < due_s
+            due_s = due_s if at_once else now_s + interval_s
+            wait_s = due_s - now_s if at_once else interval_s
+            if self.seeing.stopping:
+                continue  # see `leaving`
+            for partition, node in self.controller.operations.transfers(at_once=at_once):
+                if not self.broker.hands_over(partition):  # else it has its time for that, and then leads on
+                    self.broker.transfer(partition, node)
+            if at_once:
+                await asyncio.sleep(self.config.broker.tick_s)  # what is told together is looked at together

@@ -79,8 +79,7 @@ class Seeing:
 
     def knows_controller(self) -> bool:
         """Whether there is one that this node can reach: where the links are cut it goes on believing in the last."""
-        controller = self._node.controller.controller_node()
-        return controller == self._node.me or (controller is not None and self._node.links.is_up(controller))
+        return self._node.controller.deciding().leader is not None
 
     def degraded(self) -> list[str]:
         """What it can not do though it is ready, in sentences."""

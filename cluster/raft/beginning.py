@@ -9,8 +9,9 @@ A leader's rules:
 2. A follower that would need such entries is probed at the floor. Only a follower that rejects a probe at or above the
    floor is known to end below it: what a leader merely does not know is no reason to throw anything away.
 3. That one gets the fold at the log's start with the number of its beginning; a repeated fold has the same number. An
-   answer of another number says nothing about what the follower has now. A rejection of another number, once it has
-   begun, says that it was started again meanwhile, and what it holds is of no beginning: rule 2 again.
+   answer of another number says nothing about what the follower has now. A rejection of none, once it has begun, says
+   that it was started again meanwhile, and what it holds is of no beginning: rule 2 again. One of a lower number is
+   late, however often the follower had to begin: numbers only grow while it runs.
 4. A beginning is over when the follower has the floor; it is void when the floor rises or the follower was not heard
    for an election time.
 5. Nobody begins anew before the leader has on its own disk all that it began to lead with. And one at a time: a
@@ -109,9 +110,10 @@ def heeds(core: "Raft", progress: Progress, message: AppendReply | HeartbeatRepl
     if isinstance(message, HeartbeatReply):
         return beginning.acknowledged and message.beginning == beginning.number
     if message.beginning != beginning.number:
-        if not (beginning.acknowledged and message.rejected and message.recovering):
+        if message.beginning or not (beginning.acknowledged and message.rejected and message.recovering):
             return False
         progress.forget_beginning()
+        progress.recovers = False  # what it had acknowledged since it began may be gone
         return True
     if not beginning.acknowledged:
         if message.rejected or message.match < beginning.fold_index:

@@ -5,7 +5,7 @@ Rules:
    back the one before; a fold that takes the log's place brings its own; a restart finds the log's last.
 2. Voters change in two steps. A joint membership names the new ones and, as outgoing, the old: whatever is decided
    meanwhile takes a majority of both. When it is committed, its leader, or the next one, appends the final membership
-   by itself. Learners come and go in one step, alone or with these.
+   by itself. Learners come and go in one step, alone or with these. The version of what follows is never lower.
 3. One change at a time: none while a membership is not committed, and none before the leader has committed an entry of
    its own term, for until then it cannot know that.
 4. A learner gets everything and counts for nothing: no vote of its own, no majority, no sleep, no beginning of another
@@ -128,7 +128,7 @@ def may_change(core: "Raft") -> bool:
 def is_step(old: Membership, new: Membership) -> bool:
     """Rule 2, for what a driver may ask for."""
     named = [member.replica for member in (*new.voters, *new.learners)]
-    if not new.voters or len(named) != len(set(named)):
+    if not new.voters or len(named) != len(set(named)) or new.version < old.version:
         return False
     if new.joint:
         return new.outgoing == old.voters and not {member.replica for member in new.learners} & set(old.ids())
@@ -168,4 +168,6 @@ def _leave(core: "Raft") -> None:
 def is_caught_up(core: "Raft", replica: ReplicaId) -> bool:
     """See `Raft.is_caught_up`."""
     progress = core.progress.get(replica)
-    return progress is not None and progress.state is State.REPLICATE and progress.known and not progress.lacks_upto
+    if progress is None or progress.silent or progress.lacks_upto:
+        return False
+    return progress.state is State.REPLICATE and progress.known

@@ -265,7 +265,7 @@ class Raft:
         return not self.membership.voters
 
     def is_caught_up(self, replica: ReplicaId) -> bool:
-        """Whether a follower is being sent what comes, and has again what it had lost; `match` says how far it is."""
+        """Whether a follower is heard, is sent what comes, and has what it had lost; `match` says how far it is."""
         return configuration.is_caught_up(self, replica)
 
     @property

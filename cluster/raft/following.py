@@ -114,6 +114,7 @@ def _reject(core: "Raft", message: AppendEntries) -> None:
             recovering=core.recovering or bool(core.doubts),
             beginning=core.beginning,
             blank=core.is_blank,
+            search=message.search,
         )
     )
 

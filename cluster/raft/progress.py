@@ -51,6 +51,8 @@ class Progress:
         "next",
         "probe_sent",
         "quiet_ticks",
+        "recovers",
+        "search",
         "silent",
         "state",
         "told_commit",
@@ -61,12 +63,16 @@ class Progress:
         self.next = next_index
         self.state = State.PROBE
         self.probe_sent = False
+        self.search = 0
+        """How often it was begun to look for where the logs part."""
         self.heard = False
         """Since the last check of the quorum."""
         self.silent = False
         """Not heard between the last two of them, nor since."""
         self.known = False
         """It has said whether it recovers, or had an election time to do so."""
+        self.recovers = False
+        """It said so last."""
         self.lacks_upto = Index(0)
         """It is without its log, as far as is known, until it has again everything up to here. 0: it is not."""
         self.below_floor = False
@@ -125,13 +131,15 @@ class Progress:
         """It answered something."""
         self.heard, self.silent = True, False
 
-    def told(self, last_index: Index, *, recovering: bool) -> None:
-        """It said whether it is without its log; the leader's last index is now `last_index`."""
+    def told(self, last_index: Index, *, recovering: bool) -> bool:
+        """It said whether it is without its log; the leader's last index is now `last_index`. Whether that is news."""
         self.known = True
+        lost, self.recovers = recovering and not self.recovers, recovering
         if not recovering:
             self.lacks_upto = Index(0)
         elif not self.lacks_upto:
             self.lacks_upto = last_index
+        return lost
 
     def check(self) -> None:
         """An election time has passed."""
@@ -145,7 +153,8 @@ class Progress:
         self.below_floor = False
 
     def probe_from(self, next_index: Index) -> None:
-        """Look again where the logs part."""
+        """Look again where the logs part. What was rejected before is late: it says nothing about what comes now."""
+        self.search += 1
         self.state = State.PROBE
         self.probe_sent = False
         self.next = max(next_index, Index(self.match + 1))

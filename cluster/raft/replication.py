@@ -109,14 +109,16 @@ def append_reply(core: "Raft", message: AppendReply) -> None:
     if progress is None:
         return
     progress.hear()
+    if message.rejected and message.search != progress.search:
+        return
     if not beginning.heeds(core, progress, message):
         return
-    progress.told(core.last_index, recovering=message.recovering)
+    lost = progress.told(core.last_index, recovering=message.recovering)
     progress.blank = message.blank
     if message.rejected:
         _rejected(core, progress, message)
         return
-    if message.recovering and message.match < progress.match and progress.beginning is None:
+    if lost and message.match < progress.match and progress.beginning is None:
         progress.start_over(message.match)
         return
     if message.match > core.last_index:
@@ -231,6 +233,7 @@ def _send_append(core: "Raft", replica: ReplicaId, progress: Progress) -> bool:
             commit=core.commit,
             last_index=core.last_index,
             beginning=beginning.number_of(core, progress) if prev < core.floor else 0,
+            search=progress.search,
         )
     )
     progress.sent(Index(prev + len(headers)), size)

@@ -1,7 +1,9 @@
 """gRPC below the Network protocol: raw bytes in and out, errors with details, keepalive everywhere.
 
 Defaults of gRPC that would hurt are replaced: reconnects back off to half a second instead of two minutes, dead
-connections are found by pings within seconds, messages may be 32 MiB. Every call has a deadline.
+connections are found by pings within seconds (a ping is waited for by `ping_timeout_ms`, a minute if nothing is said:
+`keepalive_timeout_ms` alone finds only what the kernel does not acknowledge), messages may be 32 MiB. Every call has a
+deadline.
 """
 
 import asyncio
@@ -33,6 +35,7 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.keepalive_time_ms", 2_000),
     ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.http2.ping_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
 ]

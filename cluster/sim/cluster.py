@@ -8,7 +8,7 @@ from functools import partial
 
 from cluster.client.client import Client
 from cluster.config import ClientOptions, ListenerConfig, NodeConfig, PeerConfig, ProcessingOptions
-from cluster.errors import RiverrunError
+from cluster.errors import NodeRemoved, RiverrunError
 from cluster.metadata import Node as NodeInfo
 from cluster.node import Node
 from cluster.processing.surroundings import Processing
@@ -22,6 +22,7 @@ from cluster.sim.world import sim_world
 from cluster.types import NodeId
 
 CLUSTER_ID = "5eed" * 8
+STOP_LOOK_S = 0.5
 
 
 class SimCluster:
@@ -33,8 +34,11 @@ class SimCluster:
     def __init__(self, loop: SimLoop, *, nodes: int = 3, latency_s: Sequence[float] = ()) -> None:
         self.loop = loop
         self.nodes = list(range(1, nodes + 1))
+        """Those that are meant to run, without who was switched off."""
         self._first = list(self.nodes)
         """Who forms the cluster; the others join it."""
+        self._named: dict[int, list[int]] = {}
+        """Whom the configuration of a node that joined names: who was there then."""
         self.fabric = Fabric(random.Random(loop.random.getrandbits(64)))
         self.disks = {
             node: SimDisk(
@@ -52,6 +56,8 @@ class SimCluster:
         """Of each node as it was started last; setting one is a fault."""
         self.fatal: list[tuple[int, BaseException]] = []
         """Nodes that ended by themselves, and why: no fault that we inject may do that."""
+        self.removed: list[int] = []
+        """Nodes that ended because they are none of the cluster any more."""
         self.crashes_in_mid_write = 0
         self._starting: dict[int, asyncio.Future[Node | None]] = {}
         for node, disk in self.disks.items():
@@ -101,18 +107,35 @@ class SimCluster:
 
     async def add(self, *, rack: str = "") -> int:
         """Record one more node with the cluster, as an operator does, and start it; which it is."""
-        number = max(self.nodes) + 1
-        info = NodeInfo(
-            node=NodeId(number),
-            client_address=self._address(number),
-            peer_address=f"node-{number}:7271",
-            rack=rack,
-        )
+        number = self.next_node
+        client_address, peer_address = self.addresses(number)
+        info = NodeInfo(node=NodeId(number), client_address=client_address, peer_address=peer_address, rack=rack)
         await next(iter(self.running.values())).controller.register_node(info)
-        self.nodes.append(number)
-        self._give_disk(number)
+        self.give_machine(number)
         await self.start(number)
         return number
+
+    @property
+    def next_node(self) -> int:
+        """The id that the cluster mints for the node that is added next."""
+        return max(self.disks) + 1
+
+    def addresses(self, number: int) -> tuple[str, str]:
+        """Where clients and other nodes reach it."""
+        return self._address(number), f"node-{number}:7271"
+
+    def give_machine(self, number: int) -> None:
+        """One more machine, with an empty disk; it is not started yet."""
+        self._named[number] = [*self.nodes, number]
+        self.nodes.append(number)
+        self._give_disk(number)
+
+    def switch_off(self, number: int) -> None:
+        """A node that nobody starts again."""
+        if number in self.nodes:
+            self.nodes.remove(number)
+        if self.hosts[number].alive:
+            self.kill(number)
 
     def wipe(self, number: int) -> None:
         """A node's disk is exchanged for an empty one, while it does not run."""
@@ -140,6 +163,21 @@ class SimCluster:
         self.fabric.crash(self.hosts[number])
         self.disks[number].forget_jobs()
         self.stores[number].forget_jobs()
+
+    async def stop(self, number: int) -> None:
+        """A node that runs is asked to end, and does so in good order."""
+        node, host = self.running[number], self.hosts[number]
+
+        async def end() -> None:
+            await node.drain()
+            await node.stop()
+
+        ended = host.run(end(), name=f"node-{number} stops")
+        while not ended.done() and host.alive:
+            await asyncio.wait([ended], timeout=STOP_LOOK_S)
+        if host.alive:
+            ended.result()
+            self.kill(number)
 
     def crash_in_mid_write(self, number: int, operations: int) -> None:
         """The power of one node goes at its disk's operation after so many more: between a write and its sync, too."""
@@ -190,15 +228,26 @@ class SimCluster:
     def _ended(self, number: int, host: Host, error: BaseException) -> None:
         if host.alive:
             host.failed = True
-            self.fatal.append((number, error))
+            if isinstance(error.__cause__, NodeRemoved):
+                self.removed.append(number)
+                host.run(self._leave(number, host), name=f"node-{number} leaves")
+            else:
+                self.fatal.append((number, error))
+
+    async def _leave(self, number: int, host: Host) -> None:
+        """It stops, as its process does, and ends."""
+        if number in self.running:
+            await self.running[number].stop()
+        if self.hosts[number] is host and host.alive:
+            contextvars.Context().run(self.loop.call_soon, self.kill, number)
 
     @staticmethod
     def _address(node: int) -> str:
         return f"node-{node}:7171"
 
     def _config(self, number: int) -> NodeConfig:
-        named = self._first if number in self._first else self.nodes
-        peers = tuple(PeerConfig(node=node, peer=f"node-{node}:7271", client=self._address(node)) for node in named)
+        addresses = {node: self.addresses(node) for node in self._named.get(number, self._first)}
+        peers = tuple(PeerConfig(node=node, peer=peer, client=client) for node, (client, peer) in addresses.items())
         return NodeConfig(
             cluster_id=CLUSTER_ID,
             node=number,

@@ -127,9 +127,9 @@ class Links:
         if first.hello.protocol_max >= CHECKED_PROTOCOL and not is_whole(data):
             raise ChecksumMismatch(DAMAGED)
         protocol = self.check(first.hello, first.incarnation, call)
+        self._refuse_gone(first.hello.node)
         peer = self._peers.get(first.hello.node)
         if peer is None:
-            self._refuse_gone(first.hello.node)
             raise InvalidRequest(
                 f"node {first.hello.node} is no peer of node {self.me} ({call.peer()}): it is not recorded in this "
                 f"cluster (`riverrun cluster add` does that), or was removed from it"

@@ -166,6 +166,7 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
         body = target.append_entries
         body.prev_index, body.prev_term = message.prev_index, message.prev_term
         body.commit, body.last_index, body.beginning = message.commit, message.last_index, message.beginning
+        body.search = message.search
         named = sum(entry.last_index - entry.index + 1 for entry in envelope.entries)
         assert named == len(message.entries), "an append travels with the content that it names"
         for entry in envelope.entries:
@@ -206,6 +207,7 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
                 commit=Index(body.commit),
                 last_index=Index(body.last_index),
                 beginning=body.beginning,
+                search=body.search,
             )
         case "install_fold":
             install = source.install_fold
@@ -235,7 +237,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     VoteReply: ("vote_reply", ("granted", "pre")),
     AppendReply: (
         "append_reply",
-        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning", "blank"),
+        ("match", "rejected", "rejected_prev", "hint_index", "hint_term", "recovering", "beginning", "blank", "search"),
     ),
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),

@@ -34,6 +34,7 @@ def encode_report(report: Report, target: peer_pb2.NodeReport) -> None:
         )
     target.dropped.extend(report.dropped)
     target.unknown = report.unknown
+    target.leaving = report.leaving
 
 
 def decode_report(source: peer_pb2.NodeReport) -> Report:
@@ -50,6 +51,7 @@ def decode_report(source: peer_pb2.NodeReport) -> Report:
         },
         dropped=tuple(ReplicaId(replica) for replica in source.dropped),
         unknown=source.unknown,
+        leaving=source.leaving,
         full=source.full,
     )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
@@ -9,11 +10,14 @@ from cluster.broker.catch_up import CatchUp
 from cluster.broker.membership import HandOver, Standing, next_step
 from cluster.broker.opening import Missing, directory_of
 from cluster.broker.replica import Replica
-from cluster.broker.requests import AllowVote, Reassign
+from cluster.broker.requests import AllowVote, Reassign, Tick
 from cluster.broker.running import Running
+from cluster.broker.surroundings import Pulse
 from cluster.client.client import Client
+from cluster.controller.observing import arrived
 from cluster.log import ReplicaIdentity
 from cluster.membership import BLANK, Member, Membership
+from cluster.metadata import Placement
 from cluster.metadata import Replica as Assigned
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
@@ -25,11 +29,25 @@ THREE_VOTERS = Membership(voters=(ONE, TWO, THREE))
 Body = Callable[["Moves", Client], Awaitable[None]]
 
 
-def step(now: Membership, *target: Member, known: set[int] | None = None, behind: set[int] | None = None, me: int = 1):
+def step(
+    now: Membership,
+    *target: Member,
+    known: set[int] | None = None,
+    behind: set[int] | None = None,
+    leaving: set[int] | None = None,
+    me: int = 1,
+    version: int = 0,
+):
     """What replica 1 does; all logs are recorded and all have caught up, if nothing else is said."""
     initialised = frozenset(ReplicaId(n) for n in (known if known is not None else {1, 2, 3, 4, 5}))
-    wish = Reassign(target or None, initialised)
-    return next_step(now, wish, me=ReplicaId(me), is_caught_up=lambda replica: replica not in (behind or set()))
+    wish = Reassign(target or None, initialised, version)
+    return next_step(
+        now,
+        wish,
+        me=ReplicaId(me),
+        is_caught_up=lambda replica: replica not in (behind or set()),
+        leaves=lambda replica: replica in (leaving or set()),
+    )
 
 
 def test_who_is_missing_learns_first() -> None:
@@ -52,13 +70,12 @@ def test_nothing_is_done_while_a_membership_is_joint_or_what_is_wanted_is_there(
 
 
 def test_a_leader_that_is_not_wanted_hands_over_to_one_that_is() -> None:
-    """If there is one; otherwise the change itself will do it."""
-    assert HandOver(ReplicaId(3)) == step(
-        Membership(voters=THREE_VOTERS.voters, learners=(FOUR,)), TWO, THREE, FOUR, behind={2}
-    )
-    assert Membership(voters=(FOUR,), outgoing=THREE_VOTERS.voters) == step(
-        Membership(voters=THREE_VOTERS.voters, learners=(FOUR,)), FOUR
-    )
+    """If there is one that has all and does not stop; otherwise the change itself will do it."""
+    learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,))
+    assert HandOver(ReplicaId(3)) == step(learning, TWO, THREE, FOUR, behind={2})
+    assert HandOver(ReplicaId(3)) == step(learning, TWO, THREE, FOUR, leaving={2})
+    assert Membership(voters=(FOUR,), outgoing=THREE_VOTERS.voters) == step(learning, FOUR)
+    assert Membership(voters=(TWO, FOUR), outgoing=THREE_VOTERS.voters) == step(learning, TWO, FOUR, leaving={2})
 
 
 def test_a_move_that_was_given_up_or_changed_leaves_no_learner_behind() -> None:
@@ -83,6 +100,24 @@ def test_voters_do_not_change_to_those_of_whom_most_are_away() -> None:
     )
 
 
+def test_a_membership_says_for_which_wish_it_was_made() -> None:
+    """Also if that asks for nobody else than who is there: an older one must not be acted on after it."""
+    learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,), version=7)
+    assert learning == step(THREE_VOTERS, ONE, TWO, FOUR, version=7)
+    joint = Membership(voters=(ONE, TWO, FOUR), outgoing=THREE_VOTERS.voters, version=7)
+    assert joint == step(learning, ONE, TWO, FOUR, version=7)
+    assert 7 == joint.final().version
+    back = Membership(voters=THREE_VOTERS.voters, version=8)
+    assert [back, back] == [step(now, ONE, TWO, THREE, version=8) for now in (learning, THREE_VOTERS)]
+    assert step(back, ONE, TWO, THREE, version=8) is None
+
+
+def test_a_wish_that_is_older_than_the_log_is_not_acted_on() -> None:
+    """Neither a move, nor one that was given up before another one began."""
+    learning = Membership(voters=THREE_VOTERS.voters, learners=(FOUR,), version=8)
+    assert [None] * 3 == [step(learning, *target, version=7) for target in ((ONE, TWO, FIVE), (ONE, TWO, FOUR), ())]
+
+
 def test_what_is_not_sent_to_learners_does_not_add_up() -> None:
     """And what was sent too much is taken from what comes."""
     budget = CatchUp(bytes_per_s_max=1000, tick_s=0.1)
@@ -99,6 +134,10 @@ class Moves(SimCluster):
         """The topic's replicas, by node."""
         return {number: run for number, node in self.running.items() for run in node.broker.running.values()}
 
+    def node_of(self, replica: Replica) -> int:
+        """Where it runs."""
+        return next(number for number, run in self.all_running().items() if run.replica is replica)
+
     def leader(self) -> Replica:
         """The one whose term is the highest."""
         leaders = [run.replica for run in self.all_running().values() if run.replica.raft.is_leader]
@@ -114,10 +153,19 @@ class Moves(SimCluster):
         await broker.running[partition].ref.tell(AllowVote())
         return Member(replica=assigned.replica, node=assigned.node)
 
-    async def wish(self, *target: Member) -> None:
-        """The controller's, to all of them."""
-        for run in self.all_running().values():
-            await run.ref.tell(Reassign(target or None, frozenset(member.replica for member in target)))
+    async def wish(self, *target: Member, version: int = 0, nodes: set[int] | None = None) -> None:
+        """The controller's, to all of them, or to those of some nodes."""
+        for number, run in self.all_running().items():
+            if nodes is None or number in nodes:
+                await run.ref.tell(Reassign(target or None, frozenset(member.replica for member in target), version))
+
+    def confirms(self, node: int, *target: Member, abandoned: Member, version: int) -> bool:
+        """Whether the controller would take what a node's leader says for the end of that move."""
+        there = tuple(Assigned(replica=member.replica, node=member.node, initialised=True) for member in target)
+        left = Assigned(replica=abandoned.replica, node=abandoned.node, initialised=True)
+        told = self.running[node].broker.reports._memberships.values()
+        placement = Placement(number=0, replicas=there, target=there, abandoned=(left,), since=version)
+        return any(arrived(placement, said) for said in told)
 
     async def until(self, *members: Member) -> None:
         """These are the voters, and that is committed."""
@@ -248,5 +296,76 @@ async def test_a_partition_does_not_shrink_to_a_node_that_is_dead(cluster: Moves
     await fill(client, 10, 20)
     await cluster.start(int(dead.node))
     await cluster.until(me, dead)
+
+    assert list(range(20)) == await read_all(client)
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_leader_that_was_followed_confirms_no_newer_wish(cluster: Moves, client: Client) -> None:
+    """Its process stood still while others went on. The move back that it hears of is not done: who came counts."""
+    await fill(client, 0, 10)
+    old = cluster.leader()
+    voters, number = old.raft.membership.voters, cluster.node_of(old)
+    spare = next(node for node in cluster.nodes if node not in {member.node for member in voters})
+    others = tuple(member for member in voters if member.replica != old.me)
+    added = await cluster.add(spare)
+    old._around = replace(old._around, pulse=Pulse())  # no tick reaches it
+    for member in (*others, added):
+        cluster.cut(number, int(member.node))
+    await cluster.wish(*others, added, version=1, nodes={int(member.node) for member in (*others, added)})
+    async with asyncio.timeout(30):
+        while {*others, added} != set(cluster.leader().raft.membership.voters):  # noqa: ASYNC110  of virtual time
+            await asyncio.sleep(0.1)
+    await cluster.wish(*voters, version=2, nodes={number})
+    await asyncio.sleep(0.3)
+
+    assert old.raft.is_leader
+    assert not cluster.confirms(number, *voters, abandoned=added, version=2)
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_leader_that_has_not_heard_of_a_cancelled_move_does_not_go_on_with_it(
+    cluster: Moves, client: Client
+) -> None:
+    """The one before it has said that all is as it was: so what was to come has lost its files since."""
+    await fill(client, 0, 10)
+    old = cluster.leader()
+    voters, number = old.raft.membership.voters, cluster.node_of(old)
+    spare = next(node for node in cluster.nodes if node not in {member.node for member in voters})
+    others = [member for member in voters if member.replica != old.me]
+    added = await cluster.add(spare)
+    later = {int(member.node) for member in others}
+    await cluster.wish(*others, added, version=1, nodes=later)
+    await cluster.wish(*voters, version=2, nodes={number})
+    await asyncio.sleep(0.5)
+    assert cluster.confirms(number, *voters, abandoned=added, version=2)
+
+    term = old.raft.term
+    old.raft.transfer(None)
+    old.post(Tick())
+    await asyncio.sleep(5)
+    assert cluster.leader().raft.term > term
+    assert set(voters) == set(cluster.leader().raft.membership.everybody())
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_partition_does_not_shrink_to_a_replica_that_is_dead(cluster: Moves, client: Client) -> None:
+    """It would decide nothing until that comes back; so the others go on, and when it has come, it is done."""
+    await fill(client, 0, 10)
+    old = cluster.leader()
+    dead = next(member for member in old.raft.membership.voters if member.replica != old.me)
+    cluster.crash(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await asyncio.sleep(3)
+    await fill(client, 10, 20)
+    assert not cluster.leader().raft.membership.joint
+    await cluster.start(int(dead.node))
+    await asyncio.sleep(3)
+    await cluster.wish(dead, version=1)
+    await cluster.until(dead)
 
     assert list(range(20)) == await read_all(client)

@@ -35,12 +35,19 @@ class Plans(SimCluster):
 
     def leader(self) -> int:
         """The node that leads partition 0."""
-        return next(
-            number
-            for number, node in self.running.items()
-            for partition, run in node.broker.running.items()
-            if partition.number == 0 and run.replica.raft.is_leader
+        leader = self.leader_of(0)
+        assert leader, "there is none"
+        return leader
+
+    def leader_of(self, number: int) -> int:
+        """The same of any partition; 0: there is none now."""
+        leaders = (
+            node
+            for node, one in self.running.items()
+            for partition, run in one.broker.running.items()
+            if partition.number == number and run.replica.raft.is_leader
         )
+        return next(leaders, 0)
 
     def controller(self) -> int:
         """The node that decides."""
@@ -119,6 +126,25 @@ async def test_a_partition_goes_where_somebody_wants_it(cluster: Plans, client: 
     assert target[0] == cluster.leader()
     held = [int(item.node) for number in range(2) for item in cluster.placement(number).replicas]
     assert {node: held.count(node) for node in cluster.nodes} == cluster.files()
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_leaders_leave_a_draining_node_at_once(cluster: Plans, client: Client) -> None:
+    """And go where they are to stay: nobody hands them on. What else is there follows as soon as it can."""
+    del client
+    node = cluster.leader()
+    other = next(n for n in cluster.running if n != node)
+    began_s = cluster.loop.now_s
+    await cluster.operations(other).drain_node(NodeId(node), undo=False)
+    await cluster.until(lambda: cluster.leader_of(0) not in {0, node}, every_s=0.01)
+    assert cluster.loop.now_s - began_s < 0.5
+    new = cluster.leader()
+    assert cluster.placement().preferred_leader == new
+    await cluster.until(lambda: not any(item.node == node for n in range(2) for item in cluster.placement(n).running))
+    assert cluster.loop.now_s - began_s < 2
+    await asyncio.sleep(12)
+    assert new == cluster.leader()
 
 
 @pytest.mark.slow

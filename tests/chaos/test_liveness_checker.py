@@ -43,6 +43,14 @@ class Told:
         self.nemesis.end(number, "nemesis", kind, name, end)
         return self
 
+    def down(self, begin: float, end: float | None, node: int, *, name: str = "restart") -> "Told":
+        """By an operator. `end` None: it did not end."""
+        operator = self.history.scoped("operations")
+        number = operator.invoke("operator", name, begin, node=node)
+        if end is not None:
+            operator.end(number, "operator", Kind.OK, name, end, node=node)
+        return self
+
     def run(self, **times_s: float) -> "Told":
         """The run's own events."""
         for name, at in times_s.items():
@@ -201,3 +209,19 @@ def test_windows_are_what_a_slow_count_finds(sends: list[tuple[int, int, Kind]])
     assert not [at for at in acknowledged for begin, end in windows if begin < at < end]
     assert {begin for begin, _ in windows} <= waiting | set(acknowledged)
     assert not [at for at in waiting if not any(begin <= at < end for begin, end in windows)]
+
+
+def test_a_node_that_an_operator_has_down_is_one_that_is_hit() -> None:
+    """By itself it is a minority, and stops nothing; beside a fault of another node it is one of two."""
+    stopped = Told().each_second(0, 3).down(3.0, 12.0, 1).send(3.0, 11.0).run(quiet=12.0, healed=12.5)
+    assert ["stopped by a minority"] == stopped.names()
+    both = Told().each_second(0, 3).down(3.0, 12.0, 1, name="replace").fault(3.0, 12.0, 2).send(3.0, 11.0)
+    assert [] == both.run(quiet=12.0, healed=12.5).names()
+    lasting = Told().each_second(0, 3).down(3.0, None, 1).fault(5.0, 12.0, 2).send(5.0, 11.0)
+    assert [] == lasting.run(quiet=12.0, healed=12.5).names()
+
+
+def test_who_is_added_or_drained_is_not_down() -> None:
+    """Nothing may stop for it."""
+    told = Told().each_second(0, 3).down(3.0, 14.0, 1, name="drain").fault(3.0, 14.0, 2).send(3.0, 12.0)
+    assert "stopped by a minority" in told.run(quiet=14.0, healed=14.5).names()

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from chaos.checkers.traces import check_traces, trace_events
-from chaos.history import Event
+from chaos.history import Event, Kind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
 
@@ -75,6 +75,30 @@ def test_a_term_that_falls_is_caught() -> None:
     assert [] == _names([_led(2, replica=1), started])
     assert ["term fell"] == _names([_led(3, replica=1), started])
     assert [] == _names([_led(3, replica=1), _line("replica_started", partition="aa/0", term=0, replica=9)])
+
+
+def test_a_disk_that_lied_may_forget_terms_and_no_other() -> None:
+    """At a start, not while the node runs; and two leaders of a term are two, whatever a disk says."""
+    lied = Event(
+        operation=1,
+        process="nemesis",
+        kind=Kind.INVOKE,
+        name="lying_sync",
+        time_s=1.0,
+        value={"nodes": [1]},
+        scope="nemesis",
+    )
+    started = _line("replica_started", partition="aa/0", term=2, replica=1)
+    for lines, expected in (
+        ([_led(3, replica=1), started], []),
+        ([_led(3, replica=1), _led(2, replica=1)], ["term fell"]),
+    ):
+        events = [lied, *trace_events(1, lines)]
+        assert expected == [anomaly.name for anomaly in check_traces(events)]
+        events = [lied, *trace_events(2, lines)]
+        assert ["term fell"] == [anomaly.name for anomaly in check_traces(events)]
+    events = [lied, *trace_events(1, [_led(3, replica=1), started]), *trace_events(2, [_led(3, replica=2)])]
+    assert ["two leaders"] == [anomaly.name for anomaly in check_traces(events)]
 
 
 def test_a_term_that_was_only_followed_may_be_gone_after_a_kill() -> None:

@@ -26,6 +26,8 @@ class Known:
     def __init__(self, fold: Fold) -> None:
         self.apply = fold.apply
         self.fates: list[Fate] = [Known.apply_it]
+        self.seats = (NodeId(1),)
+        self.led_by: NodeId | None = None
 
     def apply_it(self, command: bytes) -> bytes:
         """As it should be."""
@@ -39,6 +41,14 @@ class Known:
         """It was done, and nobody is told."""
         self.apply(command)
         raise OutcomeUnknown("the leader changed")
+
+    def leader(self) -> NodeId | None:
+        """See Quorum."""
+        return self.led_by
+
+    def members(self) -> tuple[NodeId, ...]:
+        """See Quorum."""
+        return self.seats
 
     async def propose(self, command: bytes, *, timeout_s: float) -> bytes:
         """See Quorum."""
@@ -157,3 +167,21 @@ async def test_one_that_is_there_needs_no_nodes(controller: Controller, quorum: 
     quorum.fates = [too_late]
     with pytest.raises(Unavailable, match="deleted just now"):
         await create(controller, if_absent=True)
+
+
+@with_controller
+async def test_without_a_majority_it_is_said_what_goes_on_and_what_to_do(controller: Controller, quorum: Known) -> None:
+    """Whether or not it may have been decided, the members that are not heard are named."""
+    quorum.fates, quorum.seats = [Known.refuse], (NodeId(1), NodeId(2), NodeId(3))
+    assert (None, (2, 3)) == (controller.deciding().leader, controller.deciding().silent)
+    told = "of its members 1, 2 and 3, nodes 2 and 3 are not heard. Until 1 more of them runs, nothing can be decided"
+    with pytest.raises(Unavailable, match=told):
+        await create(controller)
+    quorum.fates = [Known.lose, Known.refuse]
+    with pytest.raises(OutcomeUnknown, match="it is not known whether that was decided: the controller has no"):
+        await create(controller)
+    controller.observed.peer_up(NodeId(3), 0.0)
+    assert "" == controller.deciding().trouble
+    controller.observed.peer_down(NodeId(3), 0.0)
+    quorum.led_by = NodeId(1)
+    assert ("", 1) == (controller.deciding().trouble, controller.deciding().leader)

@@ -105,6 +105,12 @@ class Cluster:
         return sorted(counts[item] for item, known in self.nodes.items() if known.usable)
 
 
+def test_a_node_gets_no_more_because_an_emptier_one_has_to_wait():
+    """For what is too much there would have to leave again."""
+    cluster = Cluster([node(number) for number in range(1, 5)], topic([[1]] * 18 + [[2]] * 2))
+    assert 13 == cluster.settle()
+
+
 @settings(max_examples=60, deadline=None)
 @given(data=st.data(), nodes=st.integers(1, 7), partitions=st.integers(1, 25))
 def test_balance_moves_no_more_than_it_must(data: st.DataObject, nodes: int, partitions: int):
@@ -272,6 +278,15 @@ def test_more_and_fewer_replicas_than_there_are():
     assert [1, 1] == [placement.preferred_leader for placement in cluster.topic.partitions]
 
 
+def test_of_fewer_replicas_those_on_nodes_that_are_alive_stay():
+    """Though the dead one be the preferred leader: alone, it could decide nothing."""
+    for left in (1, 2):
+        made = replace(topic([[1, 2, 3]]), replicas=left)
+        cluster = Cluster([node(1, state=NodeState.DEAD), node(2), node(3)], made)
+        cluster.begin(cluster.plan().moves)
+        assert {NodeId(2), NodeId(3)} >= {item.node for item in cluster.topic.partitions[0].target}
+
+
 def test_replicas_spread_over_racks_when_there_is_one_more():
     """A rack that comes later gets one of each; with as many as before nothing moves."""
     nodes = [node(1, rack="a"), node(2, rack="a"), node(3, rack="b"), node(4, rack="b")]
@@ -332,6 +347,20 @@ def test_leadership_goes_to_whom_it_is_meant_for():
     cluster.nodes[NodeId(2)] = node(2, draining=True)
     found = transfers(cluster.situation(), me=NodeId(2), up=up, transfers_max=3)
     assert [(PartitionId(ID, number), 1) for number in range(3)] == found
+
+
+def test_a_draining_node_hands_over_at_once_what_is_decided():
+    """To whom it is meant for; what it is still meant to lead waits for that, or for the next look."""
+    made = topic([[1, 2, 3], [2, 1, 3], [3, 1, 2]])
+    leading = {PartitionId(ID, number): NodeId(1) for number in range(3)}
+    cluster = Cluster([node(1, draining=True), node(2), node(3)], made, leading=leading)
+    up = {NodeId(1), NodeId(2), NodeId(3)}
+    found = transfers(cluster.situation(), me=NodeId(1), up=up, transfers_max=9, at_once=True)
+    assert [(PartitionId(ID, number), number + 1) for number in (1, 2)] == found
+    found = transfers(cluster.situation(), me=NodeId(1), up=up, transfers_max=9)
+    assert [(PartitionId(ID, 0), 2), (PartitionId(ID, 1), 2), (PartitionId(ID, 2), 3)] == found
+    found = transfers(cluster.situation(), me=NodeId(1), up=up - {NodeId(2)}, transfers_max=9, at_once=True)
+    assert [(PartitionId(ID, 1), 3), (PartitionId(ID, 2), 3)] == found
 
 
 @pytest.mark.parametrize("balance", [True, False])

@@ -34,6 +34,7 @@ JOINT = Membership(
     voters=(Member(replica=ReplicaId(9), node=NodeId(1)), Member(replica=ReplicaId(10), node=NodeId(2))),
     learners=(Member(replica=ReplicaId(300), node=NodeId(3)),),
     outgoing=MEMBERS.voters,
+    version=700,
 )
 DIRECTORY = "replicas/t/3-9"
 JOURNAL = "controller/journal"
@@ -72,6 +73,7 @@ def _change_facts(log: Log) -> dict[str, Any]:
     return {
         "learners": _plain(fold.membership.learners),
         "outgoing": _plain(fold.membership.outgoing),
+        **({"version": fold.membership.version} if fold.membership.version else {}),
         "since": [fold.membership_index, fold.membership_term],
         "before": _plain(state.membership.voters),
         "changes": [[index, _plain(membership.voters)] for index, membership in state.memberships],

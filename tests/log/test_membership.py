@@ -41,7 +41,9 @@ def reopened(log: Log, disk: SimDisk) -> Log:
 
 
 @pytest.mark.parametrize(
-    "membership", [MEMBERS, BLANK, *CHANGES], ids=["voters", "blank", "learning", "joint", "final"]
+    "membership",
+    [MEMBERS, BLANK, *CHANGES, replace(JOINT, version=300), replace(LEARNING, version=1).final()],
+    ids=["voters", "blank", "learning", "joint", "final", "joint with a version", "final with a version"],
 )
 def test_a_membership_comes_back_as_it_was(membership: Membership) -> None:
     """As an entry's content; one of voters only has the bytes that it always had."""
@@ -49,7 +51,10 @@ def test_a_membership_comes_back_as_it_was(membership: Membership) -> None:
     assert b"\x91\x92\x09\x01" == encode_membership(MEMBERS)
 
 
-@pytest.mark.parametrize("control", [b"", b"\xc0", b"\x01", b"\x91\x01", b"\x93\x90\x90\x91\x01", b"\x91\x92\xc0\xc0"])
+@pytest.mark.parametrize(
+    "control",
+    [b"", b"\xc0", b"\x01", b"\x91\x01", b"\x93\x90\x90\x91\x01", b"\x94\x90\x90\x01\x01", b"\x91\x92\xc0\xc0"],
+)
 def test_what_is_no_membership_is_refused(control: bytes) -> None:
     """Nothing of it may come to count."""
     with pytest.raises(ValueError, match="membership"):

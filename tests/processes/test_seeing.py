@@ -73,9 +73,11 @@ async def test_a_stop_is_told_before_it_happens_and_is_short(make_cluster: Calla
         await client.create_topic("orders", partitions=6)
         stub = health_pb2_grpc.HealthStub(channel)
         service = health_pb2.HealthCheckRequest(service="riverrun.v1.StreamService")
-        assert health_pb2.HealthCheckResponse.SERVING == (await stub.Check(service)).status
         watching = stub.Watch(service)
-        assert health_pb2.HealthCheckResponse.SERVING == (await watching.read()).status
+        async with asyncio.timeout(30):  # it takes requests before it has looked whether it is ready
+            while health_pb2.HealthCheckResponse.SERVING != (await watching.read()).status:
+                pass
+        assert health_pb2.HealthCheckResponse.SERVING == (await stub.Check(service)).status
         cluster.kill(1, signal.SIGTERM)
         assert health_pb2.HealthCheckResponse.NOT_SERVING == (await watching.read()).status
         for number in range(6):

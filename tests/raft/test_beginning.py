@@ -290,6 +290,11 @@ def rejected(prev: int, hint: int, **more: Any) -> AppendReply:
     )
 
 
+def searches(core: Raft) -> int:
+    """What an append to replica 1 would carry now, and a rejection of it repeats."""
+    return core.progress[ReplicaId(1)].search
+
+
 def to_1(core: Raft) -> list[tuple[str, int, int]]:
     """What it sends to replica 1 now: kind, the index that it builds on, and the beginning."""
     return [
@@ -339,10 +344,26 @@ def test_a_follower_that_was_started_again_begins_once_more() -> None:
     core = begun()
     core.step(reply(1, 0, recovering=True, beginning=1))
     carry_out(core)
-    core.step(rejected(4, 3, recovering=True))
+    core.step(rejected(4, 3, recovering=True, search=searches(core)))
     assert [("AppendEntries", 7, 0)] == to_1(core)
-    core.step(rejected(7, 3, recovering=True))
+    core.step(rejected(7, 3, recovering=True, search=searches(core)))
     assert [("InstallFold", 0, 2)] == to_1(core)
+
+
+def test_what_is_late_of_an_earlier_beginning_makes_nobody_begin_once_more() -> None:
+    """Raft seed 900035: each answer that had been overtaken threw away what the follower had again."""
+    core = begun()
+    core.step(reply(1, 0, recovering=True, beginning=1))
+    carry_out(core)
+    core.step(rejected(0, 0, recovering=True, search=searches(core)))
+    assert [("AppendEntries", 7, 0)] == to_1(core)
+    core.step(rejected(7, 0, recovering=True, search=searches(core)))
+    assert [("InstallFold", 0, 2)] == to_1(core)
+    core.step(reply(1, 0, recovering=True, beginning=2))
+    assert [("AppendEntries", 0, 2)] == to_1(core)
+    core.step(rejected(0, 0, recovering=True, beginning=1, search=searches(core)))
+    assert [] == to_1(core)
+    assert core.catching_up
 
 
 def test_a_follower_that_is_not_heard_holds_nothing_up() -> None:
@@ -356,7 +377,7 @@ def test_a_follower_that_is_not_heard_holds_nothing_up() -> None:
         core.step(HeartbeatReply(sender=ReplicaId(2), to=ReplicaId(3), term=Term(5), match=Index(10)))
     assert (True, False) == (core.is_leader, core.catching_up)
     carry_out(core)
-    core.step(rejected(0, 0, recovering=True, beginning=1))
+    core.step(rejected(0, 0, recovering=True, beginning=1, search=searches(core)))
     assert [("AppendEntries", 7, 0)] == to_1(core)
 
 

@@ -179,3 +179,15 @@ def test_who_is_asked_about_a_tail_tells_of_newer_members() -> None:
     replies = [message.membership for message in group.messages if isinstance(message, TailReply)]
 
     assert [leader.membership, None] == replies
+
+
+def test_whoever_is_not_heard_has_not_caught_up() -> None:
+    """It had, and is dead by now: no membership should come to rest on it."""
+    group = Group(options=RaftOptions(idle_ticks_before_sleep=0))
+    group.elect(1)
+    leader = group.cores[1]
+    assert [True, True] == [leader.is_caught_up(ReplicaId(number)) for number in (2, 3)]
+    for _ in range(3 * leader.options.election_ticks_max):
+        leader.tick()
+        group.settle(lambda message: 3 not in {message.sender, message.to})
+    assert [True, False] == [leader.is_caught_up(ReplicaId(number)) for number in (2, 3)]

@@ -140,6 +140,7 @@ ENVELOPES: list[PeerMessage] = [
         leaders={PARTITION: Term(3)},
         resigned=(PARTITION,),
         initialised=(ReplicaId(4),),
+        leaving=True,
         lost=(ReplicaId(5),),
         memberships={
             PARTITION: ReportedMembership(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from chaos.arenas.arena import Figures, Injector, Roles
 from chaos.arenas.processes.fitting import Fitting
+from chaos.arenas.processes.machines import ProcessMachines
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.arenas.processes.ports import claimed_ports
 from chaos.arenas.processes.readiness import why_not_ready
@@ -19,7 +20,7 @@ from chaos.arenas.processes.ways import Ways
 from chaos.arenas.seats import ClientVanish, Seats
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.node_logs import TOLD_OF_DAMAGE, check_node_log
+from chaos.checkers.node_logs import TOLD_OF_DAMAGE, TOLD_OF_THE_END, check_node_log
 from chaos.checkers.replicas import Copy
 from chaos.checkers.traces import trace_events
 from chaos.history import History, Kind
@@ -50,7 +51,6 @@ class ProcessArena:
         allowed: frozenset[str] = frozenset(),
     ) -> None:
         """`allowed`: severe events that are no anomaly here, for some of the faults make nodes say them."""
-        self.nodes = list(range(1, nodes + 1))
         self.random = random.Random(f"arena/{seed}")
         self.seats = Seats()
         self.injectors: dict[str, Injector] = {"client_vanish": ClientVanish(self.seats)}
@@ -63,7 +63,16 @@ class ProcessArena:
         self._end = contextlib.ExitStack()
         port = self._end.enter_context(claimed_ports(nodes))
         self.processes = ProcessNodes(folder / "nodes", nodes=nodes, port=port, noted=self._note)
+        self.machines = ProcessMachines(
+            self.processes, fittings=self._fitted, client=self.client, ready=self.wait_node_ready
+        )
+        self._end.callback(self.machines.close)
         self._watcher: Watcher | None = None
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """See Arena."""
+        return self.processes.on
 
     def now_s(self) -> float:
         """See Arena."""
@@ -81,7 +90,7 @@ class ProcessArena:
     def client(self, name: str, options: ClientOptions | None = None) -> Client:
         """See Arena."""
         del name
-        servers = [launch.config.client.address for launch in self.processes.launches.values()]
+        servers = [self.processes.launches[node].config.client.address for node in self.nodes]
         return Client(servers, network=self._network(), clock=RealClock(), random=real_random(), options=options)
 
     def _network(self) -> Network:
@@ -119,15 +128,18 @@ class ProcessArena:
     async def wait_ready(self, nodes: Sequence[int]) -> None:
         """Each of these answers, and the controller takes all of them to be alive. RuntimeError if not in time."""
         end_s = self.now_s() + READY_S_MAX
-        why = "none was asked yet"
         for node in nodes:
-            while why:
-                why = await self._not_ready(node, nodes)
-                if why and self.now_s() > end_s:
-                    raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")
-                if why:
-                    await asyncio.sleep(LOOK_S)
-            why = "not asked yet"
+            await self._wait_ready(node, nodes, end_s)
+
+    async def wait_node_ready(self, node: int, alive: Sequence[int]) -> None:
+        """It answers, and takes these to be alive. RuntimeError if not in time."""
+        await self._wait_ready(node, alive, self.now_s() + READY_S_MAX)
+
+    async def _wait_ready(self, node: int, alive: Sequence[int], end_s: float) -> None:
+        while why := await self._not_ready(node, alive):
+            if self.now_s() > end_s:
+                raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")
+            await asyncio.sleep(LOOK_S)
 
     async def _not_ready(self, node: int, nodes: Sequence[int]) -> str:
         if self.processes.pid(node) is None:
@@ -144,12 +156,13 @@ class ProcessArena:
         await self.processes.stop()
         found = list(self.processes.anomalies)
         copies = []
-        for launch in self.processes.launches.values():
-            try:
-                copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
-            except (RiverrunError, ValueError, OSError) as error:
-                found.append(Anomaly("unreadable copy", f"node {launch.node}: {error}"))
-            found += await asyncio.to_thread(self._read_log, launch.node)
+        for node, launch in self.processes.launches.items():
+            if node in self.nodes:
+                try:
+                    copies += await asyncio.to_thread(lambda config: list(copies_on(config, ids)), launch.config)
+                except (RiverrunError, ValueError, OSError) as error:
+                    found.append(Anomaly("unreadable copy", f"node {node}: {error}"))
+            found += await asyncio.to_thread(self._read_log, node)
         return found, copies
 
     def _read_log(self, node: int) -> list[Anomaly]:
@@ -159,7 +172,8 @@ class ProcessArena:
         for event in trace_events(node, lines, began_s=self._began_wall_s):
             if "term" in event.value:
                 self._history.add(event)
-        return check_node_log(node, lines, allowed=self._allowed)
+        allowed = self._allowed if node in self.nodes else self._allowed | TOLD_OF_THE_END
+        return check_node_log(node, lines, allowed=allowed)
 
     async def stop(self) -> Figures:
         """See Arena."""

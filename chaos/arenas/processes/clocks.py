@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.arenas.arena import Injector, Mend
-from chaos.arenas.processes.fitting import Nodes
+from chaos.arenas.processes.fitting import Launch, Nodes
 
 SOURCE = Path(__file__).with_name("clock.c")
 BUILD = Path(__file__).parents[3] / ".tools" / "preload"
@@ -109,13 +109,21 @@ class Clocks:
 
     async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
         """See Fitting."""
-        library = await asyncio.to_thread(built, SOURCE)
-        for node, launch in nodes.launches.items():
-            clock = self._clocks[node] = Clock(launch.folder / "clock")
-            preload(launch.environment, library)
-            launch.environment["RIVERRUN_CLOCK"] = str(clock.path)
+        for launch in nodes.launches.values():
+            await self.fit_later(launch)
         run = _Faulty(self, _run)
         return {"clock_jump": _Faulty(self, _jump), "clock_rate": run, "clocks_rate": run}
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting."""
+        library = await asyncio.to_thread(built, SOURCE)
+        clock = self._clocks[launch.node] = Clock(launch.folder / "clock")
+        preload(launch.environment, library)
+        launch.environment["RIVERRUN_CLOCK"] = str(clock.path)
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""

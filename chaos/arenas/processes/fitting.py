@@ -1,13 +1,14 @@
 """The contract of what is fitted around nodes before they start: proxies, file systems, namespaces, preloads.
 
 A fitting changes how nodes are launched, and brings the faults that become possible by it. Several are stacked; each
-sees what those before it have changed. It ends everything that it has made, whatever happened in between.
+sees what those before it have changed. It ends everything that it has made, whatever happened in between. A node may
+come later (`machines.py`): it is fitted, too, before it starts, or the fitting says why that cannot be.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from chaos.arenas.arena import Injector
 from cluster.config import NodeConfig
@@ -34,7 +35,12 @@ class Nodes(Protocol):
 
     @property
     def launches(self) -> Mapping[int, Launch]:
-        """By node."""
+        """By node: of all that there ever were."""
+        ...
+
+    @property
+    def on(self) -> Sequence[int]:
+        """Those that are meant to run: not those that were switched off for good, which `start` leaves alone."""
         ...
 
     def pid(self, node: int) -> int | None:
@@ -69,6 +75,23 @@ class Fitting(Protocol):
         """Before the first node starts: change the launches; the faults that are now possible, by name."""
         ...
 
+    def why_fixed(self) -> str:
+        """Why no node can come later where this is fitted, in a sentence; "" if one can."""
+        ...
+
+    async def fit_later(self, launch: Launch) -> None:
+        """A node that has come, before it starts: change its launch as those of the others. RuntimeError."""
+        ...
+
     async def remove(self) -> Mapping[str, int]:
         """After the last node has ended: nothing of it is left. What it counted."""
+        ...
+
+
+@runtime_checkable
+class Fronting(Protocol):
+    """A fitting with something in front of nodes, by which others reach them."""
+
+    def fronted(self, config: NodeConfig) -> NodeConfig:
+        """Of a node that will come, and has no number yet: the same, with the addresses that others are told."""
         ...

@@ -43,13 +43,24 @@ BY_FAULT: dict[str, str | None] = {
 """The same of single faults. None: there is none, only the simulator does it."""
 
 
-def fittings_for(faults: Sequence[str], seed: int = 0) -> tuple[list[Fitting], list[str], list[str]]:
+def fittings_for(
+    faults: Sequence[str], seed: int = 0, *, growing: bool = False
+) -> tuple[list[Fitting], list[str], list[str]]:
     """What has to be fitted for these faults; the faults that are possible; why others are not, in sentences.
 
-    `seed`: of what a fitting draws by itself, packet by packet.
+    `seed`: of what a fitting draws by itself, packet by packet. `growing`: nodes will come later.
     """
     place_of = {fault: BY_FAULT.get(fault, BY_FAMILY.get(CATALOGUE[fault].family)) for fault in faults}
     sentences = [f"{fault}: not in real processes" for fault, place in place_of.items() if place is None]
+    made = {name: _make(name, seed) for name in FITTINGS if name in place_of.values()}
+    if growing:
+        fixed = {name: why for name, fitting in made.items() if (why := fitting.why_fixed())}
+        sentences += [
+            f"{fault}: not where nodes come later, for {fixed[place]}"
+            for fault, place in place_of.items()
+            if place in fixed
+        ]
+        place_of = {fault: place for fault, place in place_of.items() if place not in fixed}
     if "netspace" in place_of.values():  # nodes in namespaces have no addresses that proxies could stand before
         place_of = {fault: "netspace" if place == "links" else place for fault, place in place_of.items()}
         sentences += [
@@ -59,11 +70,10 @@ def fittings_for(faults: Sequence[str], seed: int = 0) -> tuple[list[Fitting], l
         ]
         place_of = {fault: place for fault, place in place_of.items() if fault not in PROXIES_ONLY}
     fitted: dict[str, Fitting] = {}
-    for name, where in FITTINGS.items():
+    for name in FITTINGS:
         if name not in place_of.values():
             continue
-        module, _, attribute = where.partition(":")
-        fitting: Fitting = getattr(import_module(module), attribute)(**({"seed": seed} if name in SEEDED else {}))
+        fitting = made[name]
         why = fitting.missing()
         if why:
             missed = [fault for fault, place in place_of.items() if place == name]
@@ -71,3 +81,9 @@ def fittings_for(faults: Sequence[str], seed: int = 0) -> tuple[list[Fitting], l
         else:
             fitted[name] = fitting
     return list(fitted.values()), [fault for fault, place in place_of.items() if place in fitted], sentences
+
+
+def _make(name: str, seed: int) -> Fitting:
+    module, _, attribute = FITTINGS[name].partition(":")
+    fitting: Fitting = getattr(import_module(module), attribute)(**({"seed": seed} if name in SEEDED else {}))
+    return fitting

@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from chaos.arenas.arena import Injector, Mend
-from chaos.arenas.processes.fitting import Nodes
+from chaos.arenas.processes.emptying import empty
+from chaos.arenas.processes.fitting import Launch, Nodes
 from chaos.arenas.processes.readiness import why_not_ready
 from chaos.arenas.processes.ways import Ways
 from cluster.real.network import RealNetwork
@@ -41,7 +41,7 @@ class Kills:
             network = Ways(RealNetwork(), nodes.launches[node].ways)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(READY_S_MAX):
-                    while why := await why_not_ready(address, nodes.launches, network):  # noqa: ASYNC110
+                    while why := await why_not_ready(address, nodes.on, network):  # noqa: ASYNC110
                         await asyncio.sleep(LOOK_S)
             if why:
                 raise RuntimeError(f"node {node} was not ready within {READY_S_MAX:.0f} s: {why}")
@@ -54,6 +54,13 @@ class Kills:
             "swizzle": Swizzle(nodes),
             "wipe": Wipe(nodes),
         }
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: nothing has to be changed for it."""
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
@@ -158,14 +165,5 @@ class Wipe(_ByNodes):
         """See Injector."""
         for node in nodes:
             await self._nodes.kill(node)
-            await asyncio.to_thread(_empty, Path(self._nodes.launches[node].config.data_dir))
+            await asyncio.to_thread(empty, Path(self._nodes.launches[node].config.data_dir))
         return self._starting(nodes)
-
-
-def _empty(directory: Path) -> None:
-    """All that is in it: the directory itself may be a mount."""
-    for path in directory.iterdir() if directory.exists() else ():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from chaos.arenas.arena import Injector, Mend
 from chaos.arenas.processes.cgroups import Group, Place, enter, place_of, run_name
-from chaos.arenas.processes.fitting import Nodes
+from chaos.arenas.processes.fitting import Launch, Nodes
 
 MIB = 1 << 20
 CPU_PERIOD_US = 100_000
@@ -45,6 +45,13 @@ class ProcessLimits:
             "descriptors": _Limit(self._counter, nodes, by_process.descriptors, may_end=True),
         }
 
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: nothing has to be changed for it."""
+
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
         return {"limits of processes": self._counter.made}
@@ -57,6 +64,7 @@ class GroupLimits:
 
     def __init__(self) -> None:
         self.groups: dict[int, Group] = {}
+        self._name = run_name()
         self._counter = _Counter()
         self._out_of_memory = 0
 
@@ -66,12 +74,19 @@ class GroupLimits:
 
     async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
         """See Fitting."""
-        places = {knob: place for knob in self.knobs if isinstance(place := place_of(knob), Place)}
-        name = run_name()
-        for node, launch in nodes.launches.items():
-            group = self.groups[node] = Group(f"{name}-node-{node}", places)
-            launch.before[:0] = enter(group)  # outside of `ip netns exec`, which hides the groups
+        for launch in nodes.launches.values():
+            await self.fit_later(launch)
         return self.injectors(nodes)
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting."""
+        places = {knob: place for knob in self.knobs if isinstance(place := place_of(knob), Place)}
+        group = self.groups[launch.node] = Group(f"{self._name}-node-{launch.node}", places)
+        launch.before[:0] = enter(group)  # outside of `ip netns exec`, which hides the groups
 
     def injectors(self, nodes: Nodes) -> Mapping[str, Injector]:
         """What these groups make possible."""

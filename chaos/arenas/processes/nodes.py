@@ -2,6 +2,8 @@
 
 Node i of 1 … n listens on a port for clients, one for peers and one for HTTP, all on loopback unless a fitting says
 otherwise. A node that ends and was not expected to is an anomaly of the run, and so is a stop that takes too long.
+Others may come later (`add`), and any may be switched off for good: then whoever would start it again, such as a
+fault's end, does nothing.
 """
 
 import asyncio
@@ -26,7 +28,9 @@ STOP_S_MAX = 10.0
 """Of a node that was asked to stop (SIGTERM); a longer one is an anomaly, and the node is killed."""
 LOOK_S = 0.01
 Noted = Callable[[int, str], None]
-"""Is told of a node and what became of it: started, killed, terminated, ended."""
+"""Is told of a node and what became of it: added, started, killed, terminated, ended, removed, off."""
+REMOVED = "was removed from this cluster"
+"""What a node says in the end that learnt so from the others."""
 
 
 class ProcessNodes:
@@ -42,6 +46,10 @@ class ProcessNodes:
         atexit.register(self.abandon)  # whatever happens to whoever runs this
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._expected: set[int] = set()
+        self._killed: set[int] = set()
+        self._off: set[int] = set()
+        self._removed: set[int] = set()
+        """Those that ended because the cluster removed them, and were not switched off yet."""
         cluster_id = secrets.token_hex(16)
         numbers = range(1, nodes + 1)
         peers = tuple(
@@ -49,7 +57,7 @@ class ProcessNodes:
             for node in numbers
         )
         self.launches = {
-            node: Launch(node, folder / f"node-{node}", _config(folder / f"node-{node}", cluster_id, node, port, peers))
+            node: Launch(node, self.folder_of(node), _config(self.folder_of(node), cluster_id, node, port, peers))
             for node in numbers
         }
 
@@ -67,9 +75,25 @@ class ProcessNodes:
         """Those that run."""
         return [node for node in self.launches if self.pid(node) is not None]
 
+    @property
+    def on(self) -> list[int]:
+        """See Nodes."""
+        return [node for node in self.launches if node not in self._off]
+
+    def add(self, config: NodeConfig) -> Launch:
+        """A node more, which does not run yet: how it will be started, for fittings to change."""
+        folder = self.folder_of(config.node)
+        launch = self.launches[config.node] = Launch(config.node, folder, config)
+        self._noted(config.node, "added")
+        return launch
+
+    def folder_of(self, node: int) -> Path:
+        """Where its files are."""
+        return self.folder / f"node-{node}"
+
     async def start(self, node: int) -> None:
         """See Nodes."""
-        if self.pid(node) is not None:
+        if node in self._off or self.pid(node) is not None:
             return
         self._start(node, self.launches[node])
         self._noted(node, "started")
@@ -82,6 +106,7 @@ class ProcessNodes:
         with self.log_path(node).open("ab") as log:
             self.restarts += node in self._processes
             self._expected.discard(node)
+            self._killed.discard(node)
             self._processes[node] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -96,6 +121,7 @@ class ProcessNodes:
         if self.pid(node) is None:
             return
         self._expected.add(node)
+        self._killed.add(node)
         self._processes[node].kill()
         await self._ended(node, within_s=STOP_S_MAX)
         self._noted(node, "killed")
@@ -111,11 +137,26 @@ class ProcessNodes:
         if not await self._ended(node, within_s=STOP_S_MAX):
             self.anomalies.append(Anomaly("slow stop", f"node {node} did not stop within {STOP_S_MAX:.0f} s"))
             await self.kill(node)
-        elif process.returncode:
+        elif process.returncode and node not in self._off | self._killed:
             self.anomalies.append(
                 Anomaly("failed stop", f"node {node} was stopped and ended with {process.returncode}")
             )
         self._noted(node, "terminated")
+
+    async def switch_off(self, node: int) -> None:
+        """It is asked to stop, and never started again; how it ends is its own affair: it may have been removed."""
+        if node in self._off:
+            return
+        self._off.add(node)
+        self._removed.discard(node)
+        await self.terminate(node)
+        self._noted(node, "off")
+
+    async def kill_for_good(self, node: int) -> None:
+        """SIGKILL, and it is never started again."""
+        self._off.add(node)
+        await self.kill(node)
+        self._noted(node, "off")
 
     def signal(self, node: int, number: signal.Signals) -> bool:
         """Send a signal that does not end it; whether there was a process."""
@@ -131,10 +172,14 @@ class ProcessNodes:
     def look(self) -> None:
         """Note who has ended by itself, once."""
         for node, process in self._processes.items():
-            if process.poll() is not None and node not in self._expected:
+            if process.poll() is not None and node not in self._expected | self._off:
                 self._expected.add(node)
-                self._noted(node, "ended")
                 said = self.last_words(node)
+                if REMOVED in said:
+                    self._removed.add(node)
+                    self._noted(node, "removed")
+                    continue
+                self._noted(node, "ended")
                 self.anomalies.append(Anomaly("node ended", f"node {node} ended with {process.returncode}: {said}"))
 
     def last_words(self, node: int, lines: int = 3) -> str:
@@ -145,6 +190,8 @@ class ProcessNodes:
 
     async def stop(self) -> None:
         """All stop, at the same time; what does not is killed."""
+        for node in sorted(self._removed):
+            self.anomalies.append(Anomaly("node ended", f"node {node} was removed, and nobody had asked for that"))
         await asyncio.gather(*(self.terminate(node) for node in self.launches))
 
     def abandon(self) -> None:

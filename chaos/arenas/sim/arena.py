@@ -19,6 +19,7 @@ from chaos.arenas.sim.dropped import Dropped
 from chaos.arenas.sim.equality import compare_replicas
 from chaos.arenas.sim.invariants import Violated, look_at_all
 from chaos.arenas.sim.kills import ClockJump, Kill, Pause, PowerLoss
+from chaos.arenas.sim.machines import SimMachines
 from chaos.arenas.sim.roles import roles_of
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
@@ -57,7 +58,7 @@ class SimArena:
     def __init__(self, cluster: CheckedCluster, chance: random.Random) -> None:
         self.cluster = cluster
         self.random = chance
-        self.nodes: Sequence[int] = cluster.nodes
+        self.machines = SimMachines(cluster, self.try_start)
         self.counts: Counter[str] = Counter()
         self.dropped = Dropped(cluster.loop)
         self.cuts = Cuts(cluster)
@@ -92,6 +93,11 @@ class SimArena:
         assert isinstance(loop, SimLoop), "the simulated arena lives in cluster.sim.clock.simulate"
         chance = random.Random(f"arena/{seed}")
         return cls(CheckedCluster(loop, nodes=nodes, adjust=adjust), chance)
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """See Arena."""
+        return self.cluster.nodes
 
     def now_s(self) -> float:
         """Virtual seconds."""
@@ -128,9 +134,8 @@ class SimArena:
     # --- nodes
 
     async def start_node(self, node: int) -> None:
-        """It runs, however often its power goes at the start."""
-        while node not in self.cluster.running:
-            await self.try_start(node)
+        """It runs, however often its power goes at the start, unless it was switched off."""
+        await self.machines.start(node)
 
     async def try_start(self, node: int) -> bool:
         """False if its power went before it was ready."""
@@ -138,14 +143,14 @@ class SimArena:
         return await self.cluster.start(node)
 
     async def ready(self, client: Client) -> None:
-        """The cluster answers, has a controller and knows all nodes to be alive; RuntimeError if not in time."""
+        """The cluster answers, has a controller and knows all that are on to be alive; RuntimeError if not in time."""
         end_s = self.now_s() + READY_S_MAX
         last = "no answer"
         while self.now_s() < end_s:
             try:
                 view = await client.cluster_status()
                 last = f"{view.controller}, {[(node.node, node.alive) for node in view.nodes]}"
-                if view.controller and len(view.nodes) == len(self.nodes) and all(node.alive for node in view.nodes):
+                if view.controller and {node.node for node in view.nodes if node.alive}.issuperset(self.nodes):
                     await client.abandon()
                     return
             except RiverrunError:
@@ -175,9 +180,9 @@ class SimArena:
         """Every node runs, and no power fails any more."""
         for disk in self.cluster.disks.values():
             disk.crash_at_operation = None
-        for node in self.nodes:
+        for node in list(self.nodes):
             if node not in self.cluster.running:
-                await self.try_start(node)
+                await self.start_node(node)
 
     async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
         """All replicas come to hold the same committed entries, and a compacted topic's to mean the same."""
@@ -201,6 +206,7 @@ class SimArena:
             "reinstalled": invariants.reinstalled,
             "power_lost_in_mid_write": self.cluster.crashes_in_mid_write,
             "clients_vanished": self.seats.vanished,
+            "stops_forced": self.machines.stops_forced,
             **self.counts,
             **invariants.counts,
         }

@@ -24,6 +24,12 @@ def small_logs(config: NodeConfig) -> NodeConfig:
     )
 
 
+def frugal(config: NodeConfig) -> NodeConfig:
+    """The same, and one partition for all groups, whose replicas turn half as often."""
+    config = small_logs(config)
+    return replace(config, broker=replace(config.broker, group_partitions=1, tick_s=0.1))
+
+
 class CheckedCluster(SimCluster):
     """What was seen of it is in `invariants`."""
 

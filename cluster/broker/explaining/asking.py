@@ -1,7 +1,7 @@
 """What nodes say of themselves, asked of all that matter at once; who does not answer in time is told, with why."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from cluster.broker.broker import Broker
 from cluster.broker.explaining.looking import MS_PER_S, NS_PER_MS, Looking
@@ -22,11 +22,20 @@ class Asking:
     """From one node."""
 
     def __init__(
-        self, *, broker: Broker, forwarding: Forwarding, looking: Looking, clock: Clock, options: ExplainOptions
+        self,
+        *,
+        broker: Broker,
+        forwarding: Forwarding,
+        looking: Looking,
+        gone_s: Callable[[NodeId], float | None],
+        clock: Clock,
+        options: ExplainOptions,
     ) -> None:
+        """`gone_s`: for how long another node has not been connected with this one; None: it is."""
         self._broker = broker
         self._forwarding = forwarding
         self._looking = looking
+        self._gone_s = gone_s
         self._clock = clock
         self._options = options
 
@@ -57,6 +66,9 @@ class Asking:
             known = self._broker.directory.nodes.get(NodeId(look.node))
             if known is not None:
                 look.state = STATES[known.state]
+            gone_s = self._gone_s(NodeId(look.node))
+            if gone_s is not None:
+                look.gone_ms = int(gone_s * MS_PER_S)
         return list(looks)
 
     async def _ask(self, node: NodeId, request: explain_pb2.LookAtNodeRequest) -> explain_pb2.NodeLook:

@@ -42,6 +42,8 @@ RANKS = {
             "NODES_CUT_OFF",
             "SLOW_DISK",
             "NODE_BUSY",
+            "DRAIN_WAITS",
+            "MOVE_WAITS",
             "NO_CONTROLLER",
         )
     )

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from cluster.broker.explaining.draining import is_slow
 from cluster.broker.explaining.findings import Finding, Severity
-from cluster.broker.explaining.machines import is_dead, is_slow
+from cluster.broker.explaining.machines import is_dead
 from cluster.broker.explaining.words import counted, size, span_ms
 from cluster.config import ExplainOptions
 from cluster.wire.api import explain_pb2

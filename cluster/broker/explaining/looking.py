@@ -30,7 +30,7 @@ FREE_WAIT_S = 0.25
 class Looking:
     """Of one node. `is_up`: whether the links to another one work.
 
-    `controller`: where decisions were made, the last that was heard; `quorum`: the nodes of which it needs a majority.
+    `controller`: where decisions are made, if that is heard; `quorum`: the nodes of which it needs a majority.
     """
 
     def __init__(
@@ -71,7 +71,8 @@ class Looking:
             node=broker.me,
             wall_ns=self._clock.wall_ns(),
             hears=[node for node in sorted(broker.directory.nodes) if node != broker.me and self._is_up(node)],
-            controller=self._controller_now(),
+            controller=self._controller() or 0,
+            quorum=sorted(self._quorum()),
             metadata_version=broker.directory.version,
             loop_late_ms=self._loop_late_ms(),
             disk=disk,
@@ -87,15 +88,6 @@ class Looking:
         return look
 
     # --- the machine
-
-    def _controller_now(self) -> int:
-        """0: there is none, it is not connected, or it is here and has no majority, which it may not know yet."""
-        controller, me = self._controller(), self._broker.me
-        if controller is None or (controller != me and not self._is_up(controller)):
-            return 0
-        members = self._quorum()
-        there = sum(node == me or self._is_up(node) for node in members)
-        return controller if controller != me or there > len(members) // 2 else 0
 
     def _loop_late_ms(self) -> int:
         now_s = asyncio.get_running_loop().time()

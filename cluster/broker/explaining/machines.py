@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from cluster.broker.explaining.decided import NOTHING, Decided
+from cluster.broker.explaining.draining import is_slow, relief, replacing
 from cluster.broker.explaining.findings import Finding, Severity
 from cluster.broker.explaining.words import listed, numbered, size, span_ms
 from cluster.config import ExplainOptions
@@ -10,13 +12,15 @@ from cluster.wire.api import cluster_pb2, explain_pb2
 NodeLook = explain_pb2.NodeLook
 
 
-def explain_machines(looks: Sequence[NodeLook], limits: ExplainOptions) -> Iterator[Finding]:
+def explain_machines(
+    looks: Sequence[NodeLook], limits: ExplainOptions, decided: Decided = NOTHING
+) -> Iterator[Finding]:
     """Each node alone, then how they are with one another."""
     for look in looks:
         if look.silence:
-            yield _silent(look, looks)
+            yield _silent(look, looks, limits, decided)
         else:
-            yield from _disk(look, limits)
+            yield from _disk(look, limits, relief(look.node, looks, decided, limits))
             yield from _busy(look, limits)
     yield from _cut_off(looks)
     yield from _one_side(looks)
@@ -28,8 +32,8 @@ def is_dead(look: NodeLook, looks: Iterable[NodeLook]) -> bool:
     return bool(look.silence) and not any(look.node in other.hears for other in looks if not other.silence)
 
 
-def _silent(look: NodeLook, looks: Sequence[NodeLook]) -> Finding:
-    node = look.node
+def _silent(look: NodeLook, looks: Sequence[NodeLook], limits: ExplainOptions, decided: Decided) -> Finding:
+    node, gone_long = look.node, look.gone_ms >= limits.gone_ms_min
     controller = "; the controller has taken it for dead" if look.state == cluster_pb2.NODE_STATE_DEAD else ""
     if is_dead(look, looks):
         return Finding(
@@ -37,11 +41,15 @@ def _silent(look: NodeLook, looks: Sequence[NodeLook]) -> Finding:
             severity=Severity.WARNING,
             about=f"node {node}",
             nodes=(node,),
-            cause=f"node {node} does not answer, and no other node is connected with it: {look.silence}{controller}",
+            numbers={"gone_ms": look.gone_ms} if look.HasField("gone_ms") else {},
+            cause=f"node {node} does not answer, and no other node is connected with it"
+            + (f", for {span_ms(look.gone_ms)} by now" if gone_long else "")
+            + f": {look.silence}{controller}",
             consequence="its replicas get nothing new and cannot vote; what they led is led elsewhere, where a "
             "majority is left",
             advice=f"on the machine of node {node}: is its process there, stopped (SIGSTOP, a debugger), or cut off? "
-            f"Look at the end of its log, then start it again (its service, or `riverrun node --config FILE`)",
+            f"Look at the end of its log, then start it again (its service, or `riverrun node --config FILE`)"
+            + (f"; {replacing(look, decided)}" if gone_long else ""),
         )
     connected = [other.node for other in looks if not other.silence and node in other.hears]
     return Finding(
@@ -57,8 +65,9 @@ def _silent(look: NodeLook, looks: Sequence[NodeLook]) -> Finding:
     )
 
 
-def _disk(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
-    node, disk = look.node, look.disk
+def _disk(look: NodeLook, limits: ExplainOptions, elsewhere: str) -> Iterator[Finding]:
+    """`elsewhere`: how it is rid of what it holds, if that is known."""
+    node, disk, elsewhere = look.node, look.disk, f"; {elsewhere}" if elsewhere else ""
     if disk.HasField("full_ms"):
         free = f"; {size(disk.free_bytes)} are free" if disk.HasField("free_bytes") else ""
         yield Finding(
@@ -72,7 +81,7 @@ def _disk(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
             "stays, and can be read",
             advice=f"make room on the data disk of node {node} (another program's files first, never files below its "
             "data_dir), or make the disk larger; or let the cluster keep less: `riverrun topic alter TOPIC "
-            "--retention-bytes SIZE`. It goes on by itself within a second",
+            f"--retention-bytes SIZE`. It goes on by itself within a second{elsewhere}",
         )
     if is_slow(disk, limits):
         usual = (
@@ -97,13 +106,8 @@ def _disk(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
             consequence="each receipt that needs this disk waits for as long; one for which a majority of other "
             "replicas is enough does not",
             advice=f"on the machine of node {node}: `iostat -x 1` (is another program writing, is the disk failing?), "
-            "`dmesg` for errors of the disk. If it stays so, move what it holds to another disk or node",
+            f"`dmesg` for errors of the disk. If it stays so, move what it holds to another disk or node{elsewhere}",
         )
-
-
-def is_slow(disk: explain_pb2.DiskLook, limits: ExplainOptions) -> bool:
-    """Its writes usually take long, or one hangs."""
-    return disk.usual_write_ms >= limits.slow_write_ms_min or disk.under_way_ms >= limits.hanging_write_ms_min
 
 
 def _busy(look: NodeLook, limits: ExplainOptions) -> Iterator[Finding]:
@@ -173,16 +177,30 @@ def _one_side(looks: Sequence[NodeLook]) -> Iterator[Finding]:
 
 def _controller(looks: Sequence[NodeLook]) -> Iterator[Finding]:
     there = [look for look in looks if not look.silence]
-    if there and not any(look.controller for look in there):
-        yield Finding(
-            code="NO_CONTROLLER",
-            severity=Severity.WARNING,
-            about="the cluster",
-            nodes=tuple(look.node for look in there),
-            cause=f"the cluster has no controller: {numbered(look.node for look in there)} "
-            f"{'knows' if len(there) == 1 else 'know'} of none, for a majority of its members is not there",
-            consequence="topics, apps and nodes cannot be changed, and nobody is taken for dead; records flow where "
-            "partitions have leaders",
-            advice="`riverrun cluster status` shows who is missing; when a majority of the nodes runs again it is "
-            "elected within seconds",
-        )
+    if not there or any(look.controller for look in there):
+        return
+    members = sorted({node for look in there for node in look.quorum})
+    heard = {node for look in there for node in (look.node, *look.hears)}
+    silent = [node for node in members if node not in heard]
+    lost = 2 * len(silent) >= len(members) > 0
+    knows = f"{numbered(look.node for look in there)} {'knows' if len(there) == 1 else 'know'} of none"
+    yield Finding(
+        code="NO_CONTROLLER",
+        severity=Severity.WARNING,
+        about="the cluster",
+        nodes=tuple(silent if lost else [look.node for look in there]),
+        numbers={"members": len(members), "members_silent": len(silent)},
+        cause=f"the cluster has no controller: {knows}"
+        + (
+            f", for of its members ({numbered(members)}) {numbered(silent)} {'is' if len(silent) == 1 else 'are'} "
+            "not heard by any node that answers"
+            if lost
+            else "; a majority of its members is there, so that one is elected within seconds, if they hear each other"
+        ),
+        consequence="topics, apps and nodes cannot be changed, and nobody is taken for dead; records flow where "
+        "partitions have leaders",
+        advice=f"start {numbered(silent)} again, with their data: when a majority of its members runs, one is elected "
+        "within seconds. Only if they are lost for good: `riverrun cluster recover --help`"
+        if lost
+        else "ask again in a few seconds; `riverrun explain node N` says of each of them whom it hears",
+    )

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
+from cluster.broker.explaining.decided import NOTHING, Decided
+from cluster.broker.explaining.draining import explain_drain
 from cluster.broker.explaining.findings import Explanation, Finding, Severity, explanation
 from cluster.broker.explaining.followers import follower_words, is_behind
 from cluster.broker.explaining.machines import explain_machines
@@ -14,11 +16,14 @@ ReplicaLook = explain_pb2.ReplicaLook
 TOLD_MAX = 5
 
 
-def explain_node(node: int, looks: Sequence[NodeLook], limits: ExplainOptions) -> Explanation:
+def explain_node(
+    node: int, looks: Sequence[NodeLook], limits: ExplainOptions, decided: Decided = NOTHING
+) -> Explanation:
     """`looks`: of all nodes, by number, each with its replicas that wait, and followers that do."""
     look = next(look for look in looks if look.node == node)
-    about = [found for found in explain_machines(looks, limits) if node in found.nodes or found.code == "NO_CONTROLLER"]
-    findings = [*about, *_replicas(look), *_behind(node, looks, limits)]
+    machines = explain_machines(looks, limits, decided)
+    about = [found for found in machines if node in found.nodes or found.code == "NO_CONTROLLER"]
+    findings = [*about, *_replicas(look), *_behind(node, looks, limits), *explain_drain(look, decided)]
     return explanation(f"node {node}", findings, _state(look, looks))
 
 

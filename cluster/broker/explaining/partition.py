@@ -4,9 +4,11 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from cluster.broker.explaining.decided import NOTHING, Decided
+from cluster.broker.explaining.draining import explain_wait, is_slow
 from cluster.broker.explaining.findings import Explanation, Finding, Severity, explanation
 from cluster.broker.explaining.followers import explain_followers, follower_words
-from cluster.broker.explaining.machines import explain_machines, is_slow
+from cluster.broker.explaining.machines import explain_machines
 from cluster.broker.explaining.moving import explain_move
 from cluster.broker.explaining.words import counted, listed, numbered, size, span_ms
 from cluster.config import ExplainOptions
@@ -56,7 +58,11 @@ def partition_name(topic: str, number: int) -> str:
 
 
 def explain_partition(
-    topic: str, placement: Placement, looks: Sequence[NodeLook], limits: ExplainOptions
+    topic: str,
+    placement: Placement,
+    looks: Sequence[NodeLook],
+    limits: ExplainOptions,
+    decided: Decided = NOTHING,
 ) -> Explanation:
     """`looks`: of all nodes that have a replica of it, by number; each tells of its own."""
     subject = partition_name(topic, placement.number)
@@ -64,14 +70,18 @@ def explain_partition(
     leader = leader_of(everybody)
     rows = [row for row in everybody if row.votes]
     majority = len(rows) // 2 + 1
-    findings = [*explain_machines(looks, limits), *_replicas(rows, majority)]
+    findings = [*explain_machines(looks, limits, decided), *_replicas(rows, majority)]
     leader_look = leader.own if leader is not None else None
-    if leader is None:
+    if placement.lost:
+        findings.append(_lost(placement))
+    elif leader is None:
         findings += _no_leader(rows, majority)
     else:
         findings += explain_followers(leader.node, leader.own, looks, limits)
         findings += _not_committed(leader, rows, majority, limits)
     findings += explain_move(placement, leader.node if leader is not None else 0, leader_look, looks)
+    if not placement.target:
+        findings += explain_wait(topic, placement.number, [item.node for item in placement.replicas], decided)
     return explanation(subject, findings, _state(everybody, leader, majority))
 
 
@@ -107,6 +117,20 @@ def leader_of(rows: Sequence[Row]) -> Row | None:
 # --- nobody leads it
 
 
+def _lost(placement: Placement) -> Finding:
+    nodes = tuple(int(replica.node) for replica in placement.replicas)
+    return Finding(
+        code="PARTITION_LOST",
+        severity=Severity.CRITICAL,
+        nodes=nodes,
+        cause=f"nothing of it is left: the nodes that held its replicas ({numbered(nodes)}) were given up when the "
+        "cluster was recovered without a majority",
+        consequence="nothing can be published to it or read from it, and that stays so",
+        advice="delete the topic (`riverrun topic delete`) and make it anew; what other partitions of it hold goes "
+        "with it, so read that first, if it is needed",
+    )
+
+
 def _no_leader(rows: Sequence[Row], majority: int) -> Iterator[Finding]:
     standing, missing = [row for row in rows if row.stands], [row for row in rows if not row.stands]
     numbers = {"replicas": len(rows), "replicas_there": len(standing), "replicas_needed": majority}
@@ -133,7 +157,7 @@ def _no_leader(rows: Sequence[Row], majority: int) -> Iterator[Finding]:
             f"{listed(row.why_not for row in missing)}",
             consequence=waits,
             advice=f"{start}: it goes on by itself within seconds. Delete the data of none of them: only together "
-            "they know what was acknowledged",
+            "they know what was acknowledged. Only if data is lost for good: `riverrun cluster recover --help`",
         )
     else:
         yield Finding(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from cluster.broker.broker import Broker
 from cluster.broker.explaining.asking import LOOK_AT_NODE, Asking
+from cluster.broker.explaining.decided import Decided, decided_by
 from cluster.broker.explaining.findings import Explanation, Severity
 from cluster.broker.explaining.group import explain_group
 from cluster.broker.explaining.looking import Looking
@@ -21,12 +22,13 @@ from cluster.errors import InvalidRequest, RiverrunError, UnknownApp, UnknownGro
 from cluster.metadata import App, Stage
 from cluster.types import NodeId, PartitionId
 from cluster.wire import api
-from cluster.wire.api import app_pb2, explain_pb2, group_pb2
+from cluster.wire.api import app_pb2, cluster_pb2, explain_pb2, group_pb2
 from cluster.world import Call, Route
 
 EXPLAIN = "/riverrun.v1.ExplainService/Explain"
 DESCRIBE_GROUP = "/riverrun.v1.GroupService/DescribeGroup"
 DESCRIBE_APP = "/riverrun.v1.AppService/DescribeApp"
+LIST_REASSIGNMENTS = "/riverrun.v1.ClusterService/ListReassignments"
 SEVERITIES = {
     Severity.NOTE: explain_pb2.SEVERITY_NOTE,
     Severity.WARNING: explain_pb2.SEVERITY_WARNING,
@@ -93,7 +95,7 @@ class ExplainService:
             partitions=[explain_pb2.PartitionSubject(topic=topic.name, partition=number)]
         )
         looks = await self._asking.ask({replica.node for replica in placement.running}, request)
-        return explain_partition(topic.name, placement, looks, self._options), looks
+        return explain_partition(topic.name, placement, looks, self._options, await self._decided()), looks
 
     async def _group(self, name: str) -> tuple[Explanation, Looks]:
         check_name(name)
@@ -134,7 +136,7 @@ class ExplainService:
             there = ", ".join(str(number) for number in sorted(nodes))
             raise InvalidRequest(f"there is no node {node}; there are {there}")
         looks = await self._asking.ask(set(nodes), explain_pb2.LookAtNodeRequest(all_that_wait=True))
-        return explain_node(node, looks, self._options), looks
+        return explain_node(node, looks, self._options, await self._decided()), looks
 
     # --- what they need
 
@@ -155,6 +157,13 @@ class ExplainService:
                 f"{wanted.stage!r} has {stage.tasks} tasks, numbered from 0; there is no {wanted.task}"
             )
         return app, stage
+
+    async def _decided(self) -> Decided:
+        directory, told = self._broker.directory, cluster_pb2.ListReassignmentsResponse()
+        if any(node.draining for node in directory.nodes.values()):
+            answer, _ = await self._described(LIST_REASSIGNMENTS, b"")
+            told = cluster_pb2.ListReassignmentsResponse.FromString(answer or b"")
+        return decided_by(directory, told)
 
     async def _described(self, method: str, request: bytes) -> tuple[bytes | None, str]:
         """The answer of a method of this node, or why there is none; what cannot be better in a moment is raised."""

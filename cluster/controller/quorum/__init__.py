@@ -47,7 +47,7 @@ class Quorum(Protocol):
         """
 
     def leader(self) -> NodeId | None:
-        """The member that decides now, as far as this one knows."""
+        """The member that decides now, as far as this one knows: it was heard of lately."""
 
     def is_leader(self) -> bool:
         """Whether that is this one."""

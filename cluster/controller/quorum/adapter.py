@@ -158,7 +158,10 @@ class PySyncObjQuorum:
             )
         if self._ended:
             raise Unavailable("this configuration of the quorum has ended")
-        core, _, _ = self._parts()
+        core, transport, _ = self._parts()
+        leader = core._getLeader()  # noqa: SLF001
+        if leader is not None and int(leader.id) != self._me and not transport.is_linked(leader.id):
+            raise Unavailable("the controller's leader cannot be reached from here")
         done: asyncio.Future[tuple[Any, int]] = asyncio.get_running_loop().create_future()
 
         def answer(result: Any, reason: int) -> None:
@@ -182,8 +185,11 @@ class PySyncObjQuorum:
 
     def leader(self) -> NodeId | None:
         """See Quorum."""
-        node = self._parts()[0]._getLeader()  # noqa: SLF001
-        return NodeId(int(node.id)) if node is not None else None
+        core, transport, _ = self._parts()
+        node = core._getLeader()  # noqa: SLF001
+        if node is None or not transport.hears_leader(2 * self._options.election_s_max):
+            return None
+        return NodeId(int(node.id))
 
     def is_leader(self) -> bool:
         """See Quorum."""

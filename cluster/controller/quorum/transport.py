@@ -103,6 +103,14 @@ class LinkTransport(Transport):  # type: ignore[misc]
         self._guards.disconnected(node)
         self._onNodeDisconnected(Node(node))
 
+    def hears_leader(self, within_s: float) -> bool:
+        """Whether this member leads, or a leader has spoken so lately: PySyncObj believes in the last one for ever."""
+        return bool(self._core._isLeader()) or self._clock.monotonic_s() - self._heard_s < within_s  # noqa: SLF001
+
+    def is_linked(self, node: str) -> bool:
+        """Whether what is sent there now may arrive."""
+        return node in self._linked
+
     def tick(self) -> None:
         """Open or close the gate. RefusedToStart if this member must not take part, for it has lost what it had."""
         self._joining.check()

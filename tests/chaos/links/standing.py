@@ -39,6 +39,11 @@ class StandingNodes:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "node.log").write_text('{"event": "node_ready"}\n')
 
+    @property
+    def on(self) -> list[int]:
+        """All that there are."""
+        return list(self.launches)
+
     def pid(self, _: int) -> int | None:
         """There is none."""
         return None

@@ -6,7 +6,16 @@ from dataclasses import replace
 import pytest
 
 from cluster.config import RaftOptions
-from cluster.messages import AppendEntries, EntryHeader, RequestVote, TailQuery, TailReply, VoteReply
+from cluster.messages import (
+    AppendEntries,
+    AppendReply,
+    EntryHeader,
+    RaftMessage,
+    RequestVote,
+    TailQuery,
+    TailReply,
+    VoteReply,
+)
 from cluster.raft import LogState, Member, Membership, Raft, Role, Vote, tail
 from cluster.types import Index, NodeId, ReplicaId, Term
 
@@ -199,3 +208,66 @@ def test_what_a_leader_writes_over_doubtful_entries_is_remembered_until_all_of_i
     core.step(replace(append(1, 4, (5, 1), (6, 4)), last_index=Index(6)))
     core.persisted(core.ready().ticket)
     assert (False, None) == (core.recovering, core.owes)
+
+
+def a_leader() -> Raft:
+    """Replica 3 leads term 2, with entries 1 … 10 of term 1 and one of its own."""
+    core = a_core(last_index=10, term=1)
+    for _ in range(10):
+        core.tick()
+    hear(core)
+    core.step(VoteReply(sender=ReplicaId(2), to=ReplicaId(3), term=core.term, granted=True))
+    assert core.is_leader
+    return core
+
+
+def hear(core: Raft) -> list[RaftMessage]:
+    """All that it says, to replica 1."""
+    found: list[RaftMessage] = []
+    while (ready := core.ready()) is not None:
+        found += [message for message in ready.messages if message.to == 1]
+        if ready.ticket is not None:
+            core.persisted(ready.ticket)
+    return found
+
+
+def rejection(prev: int, hint: int, *, search: int, recovering: bool = False) -> AppendReply:
+    """Replica 1 did not take an append after `prev`; its last entry that could match is `hint`."""
+    return AppendReply(
+        sender=ReplicaId(1),
+        to=ReplicaId(3),
+        term=Term(2),
+        match=Index(0),
+        rejected=True,
+        rejected_prev=Index(prev),
+        hint_index=Index(hint),
+        hint_term=Term(1 if hint else 0),
+        recovering=recovering,
+        search=search,
+    )
+
+
+@pytest.mark.parametrize("recovering", [False, True])
+def test_a_rejection_that_was_overtaken_is_of_an_earlier_search(*, recovering: bool):
+    """Raft seed 900035: each of a window's rejections began another search, each search filled another window."""
+    core = a_leader()
+    assert [(10, 0)] == [(m.prev_index, m.search) for m in hear(core) if isinstance(m, AppendEntries)]
+    core.step(rejection(10, 4, search=0, recovering=recovering))
+    assert [(4, 1)] == [(m.prev_index, m.search) for m in hear(core) if isinstance(m, AppendEntries)]
+    for hint in (2, 0):
+        core.step(rejection(4, hint, search=0, recovering=recovering))
+        assert [] == hear(core)
+    core.step(rejection(4, 2, search=1, recovering=recovering))
+    assert [(2, 2)] == [(m.prev_index, m.search) for m in hear(core) if isinstance(m, AppendEntries)]
+
+
+def test_what_a_recovering_replica_acknowledged_meanwhile_is_not_forgotten_for_what_was_overtaken():
+    """Raft seed 900035: it had said that it recovers, and acknowledges more and more, in any order."""
+    core = a_leader()
+    hear(core)
+    for match, recovering in ((4, True), (8, True), (6, True)):
+        core.step(
+            AppendReply(sender=ReplicaId(1), to=ReplicaId(3), term=Term(2), match=Index(match), recovering=recovering)
+        )
+        hear(core)
+    assert 8 == core.match(ReplicaId(1))

@@ -118,7 +118,11 @@ class Changes:
         careless = random.random() < self._world.mix.careless
 
         def is_caught_up(replica: ReplicaId) -> bool:
-            return careless or (core.is_caught_up(replica) and core.match(replica) + 3 >= core.commit)
+            return (
+                careless
+                or replica == core.me
+                or (core.is_caught_up(replica) and core.match(replica) + 3 >= core.commit)
+            )
 
         step = next_step(core.membership, wish, me=core.me, is_caught_up=is_caught_up)
         if isinstance(step, HandOver):

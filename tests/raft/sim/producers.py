@@ -66,7 +66,12 @@ class Producer:
         self._progress_at = self._world.now
         self._rests_until = self._world.now + BLOCKED_US
         if leader is None or self._random.random() < 0.1:
-            leader = self._random.choice(self._world.hosts).me
+            hosts = self._world.hosts
+            if (
+                not self._world.stormy
+            ):  # one of eleven, at the next of which it would be sent away for a gap: seed 700196
+                hosts = [host for host in hosts if not host.stopped]
+            leader = self._random.choice(hosts).me
         self._target = leader
 
     def answered(self, host: Host, publish: Publish, index: Index | None) -> None:

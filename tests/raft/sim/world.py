@@ -25,6 +25,8 @@ from tests.raft.sim.stored import Fold, members
 from tests.raft.sim.swarm import ALL_SECONDS_MAX, MS, SECOND, Mix, draw
 
 TRACE_LINES = 400
+EVENTS_MAX = 2_000_000
+"""Of a seed; most have some thousands."""
 PROGRESS_AFTER_STORM = 3
 """Commands of each producer that must be acknowledged after everything has healed."""
 
@@ -98,6 +100,8 @@ class World:
         while heap:
             self.now, _, act, arguments = heappop(heap)
             self.events += 1
+            if self.events > EVENTS_MAX:
+                raise Violation(f"it never ends: {EVENTS_MAX:,} events by {self.now / SECOND:.1f} s")
             act(*arguments)
         return self
 

@@ -20,6 +20,7 @@ from chaos.arenas.processes.fitting import Launch, Nodes
 LOOP_MIB = 512
 """Of one node's disk; the file behind it takes only what is written."""
 NODES_MIN = 3
+ONE_DISK = "it is always the same node's disk that lies or is damaged, and that node may be the one that goes"
 
 
 class LoopDisks:
@@ -39,6 +40,14 @@ class LoopDisks:
         """See Fitting. RuntimeError: there are not enough loop devices."""
         power = await self.put_on(nodes)
         return {"power_loss": power, "power_loss_all": power, "full_disk": FullDisk(self._disks)}
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting. RuntimeError: there is no loop device left."""
+        await asyncio.to_thread(self._fit, launch)
 
     async def put_on(self, nodes: Nodes) -> PowerLoss:
         """The disks; who can take their power."""
@@ -92,11 +101,18 @@ class FailingDisks:
             "short_writes": gentle,
         }
 
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting."""
+        self._fit(launch, await asyncio.to_thread(library))
+
     async def put_before(self, nodes: Nodes) -> None:
         """The library, told nothing yet."""
-        path = await asyncio.to_thread(library)
         for launch in nodes.launches.values():
-            self._fit(launch, path)
+            await self.fit_later(launch)
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
@@ -138,6 +154,14 @@ class LyingDisks:
         await self._failing.put_before(nodes)
         return {"lying_sync": LyingSyncs(nodes, self._failing.controls, power.lose)}
 
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ONE_DISK
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: it cannot be."""
+        raise RuntimeError(f"node {launch.node} came too late: {ONE_DISK}")
+
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""
         return {**await self._failing.remove(), **await self._loops.remove()}
@@ -157,6 +181,14 @@ class DamagedDisks:
         """See Fitting."""
         self._at_rest = DamageAtRest(nodes)
         return dict.fromkeys(("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"), self._at_rest)
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ONE_DISK
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: it cannot be."""
+        raise RuntimeError(f"node {launch.node} came too late: {ONE_DISK}")
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting."""

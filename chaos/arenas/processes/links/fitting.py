@@ -11,12 +11,13 @@ import itertools
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from chaos.arenas.arena import Injector, Mend
-from chaos.arenas.processes.fitting import Nodes
+from chaos.arenas.processes.fitting import Launch, Nodes
 from chaos.arenas.processes.links.control import CALL_S_MAX, Control, Received, Toxic
 from chaos.arenas.processes.links.errors import (
     NotThere,
@@ -26,9 +27,10 @@ from chaos.arenas.processes.links.errors import (
     Unreachable,
 )
 from chaos.arenas.processes.links.injectors import injectors
-from chaos.arenas.processes.links.plan import Link, Way, plan_links, rewired
+from chaos.arenas.processes.links.plan import OTHERS, Link, Way, plan_later, plan_links, rewired
 from chaos.arenas.processes.links.ports import PortBlock
 from chaos.arenas.processes.links.server import Server, find_server
+from cluster.config import NodeConfig
 
 log_event = structlog.get_logger()
 
@@ -52,7 +54,9 @@ class Links:
         """Servers that had to be replaced."""
         self._program = program or find_server()
         self._nodes: Nodes | None = None
-        self._ports: PortBlock | None = None
+        self._ports: list[PortBlock] = []
+        self._later: set[int] = set()
+        """Nodes that came later."""
         self._api_port = 0
         self._log = Path()
         self._server: Server | None = None
@@ -78,27 +82,73 @@ class Links:
         """See Fitting; RuntimeError if the server or a proxy of it does not start: then nothing is left."""
         if missing := self.missing():
             raise RuntimeError(missing)
-        ports = self._ports = PortBlock()
-        self._nodes, self._api_port = nodes, ports.take()
+        self._nodes, self._api_port = nodes, self._port()
         launches = nodes.launches
         self._log = next(iter(launches.values())).folder.parent / "toxiproxy.log"
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        self.links = plan_links(
-            [launches[node].config for node in sorted(launches)], lambda: f"127.0.0.1:{ports.take()}"
-        )
+        self.links = plan_links([launches[node].config for node in sorted(launches)], self._address)
         self._toxics = {link.name: {} for link in self.links}
         try:
             self._server = await self._start()
         except BaseException:
-            ports.close()
+            self._close_ports()
             raise
         self._watching = asyncio.create_task(self._watch(), name="toxiproxy")
         for launch in launches.values():
-            launch.config = rewired(launch.config, self.links)
-            for setting in PROXY_SETTINGS:
-                known = launch.environment.get(setting, os.environ.get(setting, ""))
-                launch.environment[setting] = f"{known},{LOOPBACK}" if known else LOOPBACK
-        return injectors(self, tuple(sorted(launches)))
+            self._rewire(launch)
+        return injectors(self)
+
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return ""
+
+    def fronted(self, config: NodeConfig) -> NodeConfig:
+        """See Fronting: those that are there reach it at one address, and so do clients."""
+        client, peer = (replace(one, advertise=self._address()) for one in (config.client, config.peer))
+        return replace(config, client=client, peer=peer)
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting; `fronted` has seen its configuration. RuntimeError if a proxy is not to be had."""
+        assert self._nodes is not None, "it was fitted"
+        others = [self._nodes.launches[node].config for node in self.nodes if node != launch.node]
+        links = plan_later(launch.config, others, self._address)
+
+        def want() -> None:
+            self._later.add(launch.node)
+            self.links = [*self.links, *links]
+            self._toxics |= {link.name: {} for link in links}
+
+        await self._change(
+            want,
+            lambda control: [control.create(link.name, listen=link.listen, upstream=link.upstream) for link in links],
+        )
+        self._rewire(launch)
+
+    def _rewire(self, launch: Launch) -> None:
+        launch.config = rewired(launch.config, self.links)
+        for setting in PROXY_SETTINGS:
+            known = launch.environment.get(setting, os.environ.get(setting, ""))
+            launch.environment[setting] = f"{known},{LOOPBACK}" if known else LOOPBACK
+
+    @property
+    def nodes(self) -> Sequence[int]:
+        """Those that are meant to run, now."""
+        return sorted(self._nodes.on) if self._nodes is not None else []
+
+    def _address(self) -> str:
+        return f"127.0.0.1:{self._port()}"
+
+    def _port(self) -> int:
+        try:
+            return self._ports[-1].take()
+        except (IndexError, RuntimeError):
+            self._ports.append(PortBlock())
+            return self._ports[-1].take()
+
+    def _close_ports(self) -> None:
+        for block in self._ports:
+            block.close()
+        self._ports.clear()
 
     async def remove(self) -> Mapping[str, int]:
         """See Fitting. RuntimeError if nothing went over a link that nodes must have used: they went around it."""
@@ -225,8 +275,7 @@ class Links:
             assert self._server is not None, "it was fitted"
             await self._server.end()
             self._server = None
-        assert self._ports is not None, "it was fitted"
-        self._ports.close()
+        self._close_ports()
 
     # --- what went over the links
 
@@ -245,8 +294,14 @@ class Links:
     def _silent(self, received: Mapping[str, Received]) -> list[str]:
         """Links that must have been used, and were not."""
         ran = self._ran()
-        must = [link for link in self.links if link.way is Way.PEER and {link.viewer, link.node} <= ran]
+        peers = [link for link in self.links if link.way is Way.PEER]
+        must = [link for link in peers if {link.viewer, link.node} <= ran and link.viewer not in self._later]
+        must += [link for link in peers if link.viewer == OTHERS and link.node in ran]
         silent = [link.name for link in must if not _both_ways(received.get(link.name, Received()))]
+        for node in self._later & ran:  # whom it met of the others depends on who was off then
+            own = [link.name for link in peers if link.viewer == node]
+            if not any(_both_ways(received.get(name, Received())) for name in own):
+                silent += own
         clients = [link.name for link in self.links if link.way is Way.CLIENT]
         if ran and not any(_both_ways(received.get(name, Received())) for name in clients):
             silent += clients
@@ -270,7 +325,7 @@ class Links:
         return figures
 
 
-_Calls = Callable[[Control], Sequence[Awaitable[None]]]
+_Calls = Callable[[Control], Sequence[Awaitable[object]]]
 
 
 async def _remove(control: Control, name: str, toxic: Toxic) -> None:
@@ -278,7 +333,7 @@ async def _remove(control: Control, name: str, toxic: Toxic) -> None:
         await control.remove(name, toxic.name)
 
 
-async def _all(calls: Sequence[Awaitable[None]]) -> list[ToxiproxyError]:
+async def _all(calls: Sequence[Awaitable[object]]) -> list[ToxiproxyError]:
     """Make them at once; the errors. Others than these are raised."""
     errors = []
     for result in await asyncio.gather(*calls, return_exceptions=True):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from chaos.arenas.arena import Injector, Mend
-from chaos.arenas.processes.links.plan import Link, Way
+from chaos.arenas.processes.links.plan import OTHERS, Link, Way
 from chaos.nemeses.cuts import PARTITIONS, Cuts, Partition, around
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ CLIENT_TOXICS = {"client_latency": "latency", "client_reset": "reset_peer"}
 NOT_ATTRIBUTES = ("direction",)
 
 
-def injectors(links: "Links", nodes: Sequence[int]) -> Mapping[str, Injector]:
-    """All of them, for a cluster of these nodes."""
-    found: dict[str, Injector] = {name: _Cut(links, nodes, partition) for name, partition in PARTITIONS.items()}
-    found |= {name: _Spoil(links, nodes, name) for name in TOXICS}
+def injectors(links: "Links") -> Mapping[str, Injector]:
+    """All of them, for the nodes of these links."""
+    found: dict[str, Injector] = {name: _Cut(links, partition) for name, partition in PARTITIONS.items()}
+    found |= {name: _Spoil(links, name) for name in TOXICS}
     found |= {name: _SpoilClients(links, toxic) for name, toxic in CLIENT_TOXICS.items()}
     return found | {"client_cut": _CutClients(links)}
 
@@ -36,7 +36,6 @@ class _Cut:
     """Nodes that do not hear each other."""
 
     links: "Links"
-    nodes: Sequence[int]
     partition: Partition
 
     def missing(self) -> str:
@@ -45,10 +44,11 @@ class _Cut:
 
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend:
         """See Injector."""
-        cuts = self.partition(nodes, self.nodes, options)
+        cuts = self.partition(nodes, self.links.nodes, options)
+        where = list(streams(self.links.links, cuts, self.links.nodes))
         if options.get("refused"):
-            return await self.links.refuse({link for link, _ in streams(self.links.links, cuts)})
-        return await self.links.impose(streams(self.links.links, cuts), "timeout", {"timeout": 0})
+            return await self.links.refuse({link for link, _ in where})
+        return await self.links.impose(where, "timeout", {"timeout": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,6 @@ class _Spoil:
     """A toxic on what the targets say to other nodes, hear from them, or both."""
 
     links: "Links"
-    nodes: Sequence[int]
     toxic: str
 
     def missing(self) -> str:
@@ -65,8 +64,9 @@ class _Spoil:
 
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend:
         """See Injector."""
-        cuts = around(nodes, self.nodes, options["direction"])
-        return await self.links.impose(streams(self.links.links, cuts), self.toxic, _attributes(options))
+        cuts = around(nodes, self.links.nodes, options["direction"])
+        where = streams(self.links.links, cuts, self.links.nodes)
+        return await self.links.impose(where, self.toxic, _attributes(options))
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +105,23 @@ class _SpoilClients:
         return await self.links.impose(where, self.toxic, _attributes(options))
 
 
-def streams(links: Collection[Link], cuts: Cuts) -> Iterator[tuple[Link, str]]:
-    """Where the things are that go from one node to another: each of the two may have opened the connection."""
+def streams(links: Collection[Link], cuts: Cuts, nodes: Collection[int]) -> Iterator[tuple[Link, str]]:
+    """Where the things are that go from one node to another: each of the two may have opened the connection.
+
+    A link that several nodes share is cut where it is for all of them. Where it is not, what the one says to the other
+    still arrives, but not its answers: nodes take each other to be there only as long as both get through.
+    """
     for link in links:
-        if link.way is not Way.CLIENT:
-            if (link.viewer, link.node) in cuts:
-                yield link, "upstream"
-            if (link.node, link.viewer) in cuts:
-                yield link, "downstream"
+        if link.way is Way.CLIENT:
+            continue
+        viewers = {link.viewer}
+        if link.viewer == OTHERS:
+            own = {other.viewer for other in links if other.way is Way.PEER and other.node == link.node}
+            viewers = set(nodes) - own - {link.node}
+        if viewers and all((viewer, link.node) in cuts for viewer in viewers):
+            yield link, "upstream"
+        if viewers and all((link.node, viewer) in cuts for viewer in viewers):
+            yield link, "downstream"
 
 
 def _of_clients(links: Collection[Link], nodes: Collection[int]) -> list[Link]:

@@ -62,6 +62,14 @@ class NetSpace:
         tables = self._tables = Tables(names)
         return injectors(names, control, tables, self._wiring)
 
+    def why_fixed(self) -> str:
+        """See Fitting."""
+        return "the network's namespaces are made for the nodes that there are at the beginning"
+
+    async def fit_later(self, launch: Launch) -> None:
+        """See Fitting: it cannot be."""
+        raise RuntimeError(f"node {launch.node} came too late: {self.why_fixed()}")
+
     async def remove(self) -> Mapping[str, int]:
         """See Fitting: packets, and what was done to them."""
         control, self._control = self._control, None

@@ -77,6 +77,10 @@ class GetClusterResponse(message.Message):
     ANSWERED_BY_FIELD_NUMBER: builtins.int
     PARTITIONS_UNDER_REPLICATED_FIELD_NUMBER: builtins.int
     UNDER_REPLICATED_FIELD_NUMBER: builtins.int
+    QUORUM_FIELD_NUMBER: builtins.int
+    QUORUM_SILENT_FIELD_NUMBER: builtins.int
+    TROUBLE_FIELD_NUMBER: builtins.int
+    RECOVERIES_FIELD_NUMBER: builtins.int
     cluster_id: builtins.bytes
     """16 bytes."""
     controller: builtins.int
@@ -93,6 +97,10 @@ class GetClusterResponse(message.Message):
     """The node that answered."""
     partitions_under_replicated: builtins.int
     """How many partitions have fewer working replicas than were asked for …"""
+    trouble: builtins.str
+    """Why nothing can be decided, what goes on meanwhile, and what to do; empty: a majority of the members is heard. If
+    it is not empty, nodes and partitions are told as they were when something was decided last.
+    """
     @builtins.property
     def nodes(self) -> containers.RepeatedCompositeFieldContainer[Node]:
         """By id."""
@@ -100,6 +108,18 @@ class GetClusterResponse(message.Message):
     @builtins.property
     def under_replicated(self) -> containers.RepeatedCompositeFieldContainer[UnderReplicated]:
         """… and which, the first hundred of them."""
+
+    @builtins.property
+    def quorum(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The members of the controller's quorum, by id …"""
+
+    @builtins.property
+    def quorum_silent(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """… and those of them that the node that answered does not hear."""
+
+    @builtins.property
+    def recoveries(self) -> containers.RepeatedCompositeFieldContainer[Recovery]:
+        """When the cluster was made to go on without a majority, and what it cost; the oldest first."""
 
     def __init__(
         self,
@@ -114,10 +134,56 @@ class GetClusterResponse(message.Message):
         answered_by: builtins.int = ...,
         partitions_under_replicated: builtins.int = ...,
         under_replicated: abc.Iterable[UnderReplicated] | None = ...,
+        quorum: abc.Iterable[builtins.int] | None = ...,
+        quorum_silent: abc.Iterable[builtins.int] | None = ...,
+        trouble: builtins.str = ...,
+        recoveries: abc.Iterable[Recovery] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["answered_by", b"answered_by", "cluster_id", b"cluster_id", "controller", b"controller", "metadata_version", b"metadata_version", "nodes", b"nodes", "partitions", b"partitions", "partitions_under_replicated", b"partitions_under_replicated", "partitions_without_leader", b"partitions_without_leader", "topics", b"topics", "under_replicated", b"under_replicated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["answered_by", b"answered_by", "cluster_id", b"cluster_id", "controller", b"controller", "metadata_version", b"metadata_version", "nodes", b"nodes", "partitions", b"partitions", "partitions_under_replicated", b"partitions_under_replicated", "partitions_without_leader", b"partitions_without_leader", "quorum", b"quorum", "quorum_silent", b"quorum_silent", "recoveries", b"recoveries", "topics", b"topics", "trouble", b"trouble", "under_replicated", b"under_replicated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Recovery(message.Message):
+    """The cluster was made to go on without a majority: `riverrun cluster recover`."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    AT_NS_FIELD_NUMBER: builtins.int
+    CONFIGURATION_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
+    PARTITIONS_FORCED_FIELD_NUMBER: builtins.int
+    PARTITIONS_LOST_FIELD_NUMBER: builtins.int
+    DECISIONS_LOST_FIELD_NUMBER: builtins.int
+    at_ns: builtins.int
+    """When, in nanoseconds since 1970."""
+    configuration: builtins.int
+    """The configuration of the controller's quorum that began with it."""
+    partitions_forced: builtins.int
+    """How many partitions were forced to go on with the replicas that were left: acknowledged records may be missing."""
+    partitions_lost: builtins.int
+    """How many partitions had none left."""
+    decisions_lost: builtins.bool
+    """Decisions of the controller may be missing."""
+    @builtins.property
+    def nodes(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The nodes that were given up."""
+
+    def __init__(
+        self,
+        *,
+        at_ns: builtins.int = ...,
+        configuration: builtins.int = ...,
+        nodes: abc.Iterable[builtins.int] | None = ...,
+        partitions_forced: builtins.int = ...,
+        partitions_lost: builtins.int = ...,
+        decisions_lost: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["at_ns", b"at_ns", "configuration", b"configuration", "decisions_lost", b"decisions_lost", "nodes", b"nodes", "partitions_forced", b"partitions_forced", "partitions_lost", b"partitions_lost"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -173,6 +239,7 @@ class Node(message.Message):
     DRAINING_FIELD_NUMBER: builtins.int
     RACK_FIELD_NUMBER: builtins.int
     REPLACED_BY_FIELD_NUMBER: builtins.int
+    SILENT_FIELD_NUMBER: builtins.int
     id: builtins.int
     """From its configuration."""
     client_address: builtins.str
@@ -193,6 +260,8 @@ class Node(message.Message):
     """Where it stands; replicas are spread over racks."""
     replaced_by: builtins.int
     """The node that takes its place; 0: none."""
+    silent: builtins.bool
+    """The node that answered does not hear it."""
     def __init__(
         self,
         *,
@@ -206,10 +275,11 @@ class Node(message.Message):
         draining: builtins.bool = ...,
         rack: builtins.str = ...,
         replaced_by: builtins.int = ...,
+        silent: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["client_address", b"client_address", "draining", b"draining", "id", b"id", "leaders", b"leaders", "peer_address", b"peer_address", "rack", b"rack", "replaced_by", b"replaced_by", "replicas", b"replicas", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["client_address", b"client_address", "draining", b"draining", "id", b"id", "leaders", b"leaders", "peer_address", b"peer_address", "rack", b"rack", "replaced_by", b"replaced_by", "replicas", b"replicas", "silent", b"silent", "state", b"state", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -331,6 +331,8 @@ class NodeLook(message.Message):
     REPLICAS_FIELD_NUMBER: builtins.int
     LEADING_FIELD_NUMBER: builtins.int
     LOOKS_FIELD_NUMBER: builtins.int
+    GONE_MS_FIELD_NUMBER: builtins.int
+    QUORUM_FIELD_NUMBER: builtins.int
     node: builtins.int
     """Its number."""
     silence: builtins.str
@@ -353,6 +355,8 @@ class NodeLook(message.Message):
     """How many replicas run there …"""
     leading: builtins.int
     """… and how many of them lead."""
+    gone_ms: builtins.int
+    """For how long the node that was asked has not been connected with it; absent: it is, or never was."""
     @builtins.property
     def hears(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """The nodes with which its links work both ways."""
@@ -364,6 +368,10 @@ class NodeLook(message.Message):
     @builtins.property
     def looks(self) -> containers.RepeatedCompositeFieldContainer[ReplicaLook]:
         """Those that were asked for, or wait for something."""
+
+    @builtins.property
+    def quorum(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """The members of the controller's quorum, as far as it knows."""
 
     def __init__(
         self,
@@ -382,14 +390,21 @@ class NodeLook(message.Message):
         replicas: builtins.int = ...,
         leading: builtins.int = ...,
         looks: abc.Iterable[ReplicaLook] | None = ...,
+        gone_ms: builtins.int | None = ...,
+        quorum: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_answer_ms", b"_answer_ms", "answer_ms", b"answer_ms", "disk", b"disk"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_answer_ms", b"_answer_ms", "_gone_ms", b"_gone_ms", "answer_ms", b"answer_ms", "disk", b"disk", "gone_ms", b"gone_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_answer_ms", b"_answer_ms", "answer_ms", b"answer_ms", "clock_ahead_ms", b"clock_ahead_ms", "controller", b"controller", "disk", b"disk", "hears", b"hears", "leading", b"leading", "looks", b"looks", "loop_late_ms", b"loop_late_ms", "metadata_version", b"metadata_version", "node", b"node", "replicas", b"replicas", "silence", b"silence", "state", b"state", "wall_ns", b"wall_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_answer_ms", b"_answer_ms", "_gone_ms", b"_gone_ms", "answer_ms", b"answer_ms", "clock_ahead_ms", b"clock_ahead_ms", "controller", b"controller", "disk", b"disk", "gone_ms", b"gone_ms", "hears", b"hears", "leading", b"leading", "looks", b"looks", "loop_late_ms", b"loop_late_ms", "metadata_version", b"metadata_version", "node", b"node", "quorum", b"quorum", "replicas", b"replicas", "silence", b"silence", "state", b"state", "wall_ns", b"wall_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__answer_ms: _TypeAlias = typing.Literal["answer_ms"]  # noqa: Y015
     _WhichOneofArgType__answer_ms: _TypeAlias = typing.Literal["_answer_ms", b"_answer_ms"]  # noqa: Y015
+    _WhichOneofReturnType__gone_ms: _TypeAlias = typing.Literal["gone_ms"]  # noqa: Y015
+    _WhichOneofArgType__gone_ms: _TypeAlias = typing.Literal["_gone_ms", b"_gone_ms"]  # noqa: Y015
+    @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__answer_ms) -> _WhichOneofReturnType__answer_ms | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gone_ms) -> _WhichOneofReturnType__gone_ms | None: ...
 
 @typing.final
 class DiskLook(message.Message):

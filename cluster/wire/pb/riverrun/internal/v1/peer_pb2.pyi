@@ -305,6 +305,7 @@ class AppendEntries(message.Message):
     COMMIT_FIELD_NUMBER: builtins.int
     LAST_INDEX_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
     prev_index: builtins.int
     """The entry before the first."""
     prev_term: builtins.int
@@ -315,6 +316,8 @@ class AppendEntries(message.Message):
     """The leader's last index."""
     beginning: builtins.int
     """Only for a follower that has begun anew with this number; 0: for all."""
+    search: builtins.int
+    """How often the leader has begun to look for where the logs part."""
     @builtins.property
     def entries(self) -> containers.RepeatedCompositeFieldContainer[Entry]:
         """With their content."""
@@ -328,10 +331,11 @@ class AppendEntries(message.Message):
         commit: builtins.int = ...,
         last_index: builtins.int = ...,
         beginning: builtins.int = ...,
+        search: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "commit", b"commit", "entries", b"entries", "last_index", b"last_index", "prev_index", b"prev_index", "prev_term", b"prev_term", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -395,6 +399,7 @@ class AppendReply(message.Message):
     RECOVERING_FIELD_NUMBER: builtins.int
     BEGINNING_FIELD_NUMBER: builtins.int
     BLANK_FIELD_NUMBER: builtins.int
+    SEARCH_FIELD_NUMBER: builtins.int
     match: builtins.int
     """Equal and synced up to here."""
     rejected: builtins.bool
@@ -411,6 +416,8 @@ class AppendReply(message.Message):
     """The last that the sender has obeyed."""
     blank: builtins.bool
     """The sender does not know yet whose it is: it takes nothing but a fold."""
+    search: builtins.int
+    """Of the rejected append."""
     def __init__(
         self,
         *,
@@ -422,10 +429,11 @@ class AppendReply(message.Message):
         recovering: builtins.bool = ...,
         beginning: builtins.int = ...,
         blank: builtins.bool = ...,
+        search: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["beginning", b"beginning", "blank", b"blank", "hint_index", b"hint_index", "hint_term", b"hint_term", "match", b"match", "recovering", b"recovering", "rejected", b"rejected", "rejected_prev", b"rejected_prev", "search", b"search"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -640,6 +648,7 @@ class NodeReport(message.Message):
     MEMBERSHIPS_FIELD_NUMBER: builtins.int
     DROPPED_FIELD_NUMBER: builtins.int
     UNKNOWN_FIELD_NUMBER: builtins.int
+    LEAVING_FIELD_NUMBER: builtins.int
     metadata_version: builtins.int
     """The metadata version that the node has reconciled with."""
     node: builtins.int
@@ -648,6 +657,8 @@ class NodeReport(message.Message):
     """All there is, not only what changed."""
     unknown: builtins.int
     """How many directories of replicas that nobody assigned are set aside."""
+    leaving: builtins.bool
+    """It is about to stop: nothing is to be led there any more."""
     @builtins.property
     def leaders(self) -> containers.RepeatedCompositeFieldContainer[LeaderReport]:
         """Partitions whose leadership changed, or all after a reconnect."""
@@ -685,10 +696,11 @@ class NodeReport(message.Message):
         memberships: abc.Iterable[MembershipReport] | None = ...,
         dropped: abc.Iterable[builtins.int] | None = ...,
         unknown: builtins.int = ...,
+        leaving: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "full", b"full", "initialised", b"initialised", "leaders", b"leaders", "lost", b"lost", "memberships", b"memberships", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["dropped", b"dropped", "full", b"full", "initialised", b"initialised", "leaders", b"leaders", "leaving", b"leaving", "lost", b"lost", "memberships", b"memberships", "metadata_version", b"metadata_version", "node", b"node", "resigned", b"resigned", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
