@@ -16,6 +16,8 @@ STATES = {
     "killed": "down",
     "terminated": "down",
     "ended": "down",
+    "removed": "down",
+    "off": "down",
     "paused": "paused",
 }
 """What a `node` event says → how the node is from then on."""

@@ -1,7 +1,8 @@
 """One PublishStream to one leader: batches of all its partitions, pipelined, answered by correlation.
 
 It reports every attempt exactly once: answered, or lost when the stream broke. A stream on which attempts wait and
-nothing has moved for `silence_s_max` counts as broken: a frozen node sends no error.
+nothing has come back for `silence_s_max` counts as broken: a frozen node sends no error. What is sent behind an attempt
+that waits is no sign of life, for somebody's buffers take it.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ class PublishConnection:
         self._open: dict[int, Attempt] = {}
         self._filled = asyncio.Event()
         self._moved_s = self._loop.time()
+        self._unanswered = 0
+        """Of those that were sent."""
         self._closed = False
         self._running = asyncio.create_task(self._run(channel), name=f"publish to {address}")
         self._watch: asyncio.TimerHandle | None = None
@@ -111,11 +114,14 @@ class PublishConnection:
                     durability=self._durability,
                 )
             )
-            self._moved_s = self._loop.time()
+            if self._unanswered <= 0:
+                self._moved_s = self._loop.time()
+            self._unanswered += 1
 
     async def _receive(self, stream: Stream) -> None:
         while (data := await stream.receive()) is not None:
             self._moved_s = self._loop.time()
+            self._unanswered -= 1  # below 0 for a moment: the answer may come before `send` has returned
             response = api.parse(stream_pb2.PublishStreamResponse, data)
             attempt = self._open.pop(response.correlation, None)
             if attempt is None:

@@ -15,7 +15,8 @@ class NumbersWorkload:
     """See `chaos.workloads.workload.Workload`."""
 
     name: ClassVar[str] = "numbers"
-    options: ClassVar[Mapping[str, Any]] = {"think_s": 0.01, "fail_after": 0}
+    options: ClassVar[Mapping[str, Any]] = {"think_s": 0.01, "fail_after": 0, "count": 0}
+    """`count`: so many, and no more; 0: until it is stopped."""
 
     def __init__(self, arena: Arena, history: History, options: Mapping[str, Any]) -> None:
         self._arena = arena
@@ -34,7 +35,7 @@ class NumbersWorkload:
 
     async def run(self) -> None:
         client, number = self._arena.client("producer"), 0
-        while not self._stopping:
+        while not self._stopping and not 0 < self._options["count"] <= number:
             number += 1
             value = f"{number}"
             said = {"partition": 0, "key": "k", "value": value}

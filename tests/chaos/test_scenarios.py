@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from chaos.history import read_history
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.running import run_scenario
 from chaos.scenario import Scenario, UnknownWord, faults_named
 from chaos.scenarios import SCENARIOS
+from chaos.workloads import WORKLOADS
 
 SIMULATED = ("kills", "power", "metadata", "cleaning")
 REAL = ("kills", "partitions", "power")
@@ -41,6 +43,24 @@ def test_a_scenario_on_real_nodes_finds_nothing(name: str, tmp_path: Path) -> No
     assert done.verdict.ok, done.verdict.summary()
     assert done.verdict.operations["ok"] > 500
     assert sum(done.verdict.faults.values()) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [50, 10_000])
+def test_a_scenario_is_over_when_a_workload_has_come_to_its_end(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the latest when its seconds are."""
+    monkeypatch.setitem(WORKLOADS, "numbers", "tests.chaos.numbers:NumbersWorkload")
+    scenario = Scenario(name="short", workloads={"numbers": {"count": count}}, seconds=10.0, until="numbers")
+
+    done = run_scenario(scenario, arena="sim", seed=1, folder=tmp_path / "run", watch=lambda _: None)
+
+    assert done.verdict.ok, done.verdict.summary()
+    with (tmp_path / "run" / "history.jsonl").open() as lines:
+        began = {event.name: event.time_s for event in read_history(lines) if event.scope == "run"}
+    lasted_s = began["quiet"] - began["load"]
+    assert lasted_s < 5.0 if count == 50 else lasted_s == pytest.approx(10.0)
 
 
 def test_a_scenario_is_the_same_when_it_was_saved() -> None:

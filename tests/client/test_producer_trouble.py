@@ -122,6 +122,26 @@ async def test_a_node_that_freezes(cluster):
 
 
 @scenario
+async def test_a_node_that_freezes_while_much_is_sent(cluster):
+    """Records behind those that wait do not put off the end: each took as long again as nothing was answered."""
+    cluster.make_topic("t", 1)
+    async with cluster.client(request_timeout_s=2.0) as client:
+        await client.publish("t", b"a")
+        cluster.network.frozen.add(cluster.addresses[0])
+        first = await client.produce("t", b"b")
+        cluster.move("t", 0, 1)
+        others = []
+        for _ in range(3):
+            await asyncio.sleep(0.9)
+            others.append(await client.produce("t", b"c"))
+        assert first.done()
+        await asyncio.gather(first, *others)
+        cluster.network.frozen.clear()
+        await asyncio.sleep(5)
+    assert [b"a", b"b", *[b"c"] * 3] == cluster.values("t", 0)
+
+
+@scenario
 async def test_time_runs_out_before_anything_was_sent(cluster):
     """Nobody leads: the error says that nothing was done, and when."""
     cluster.make_topic("t", 1)

@@ -6,10 +6,12 @@ import json
 import subprocess
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 
 import grpc
 import pytest
 
+from chaos.arenas.processes.ports import claimed_ports
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
@@ -18,6 +20,7 @@ from cluster.client.routing import partition_of_key
 from cluster.errors import UnknownTopic
 from cluster.wire.api import group_pb2
 from tests.processes.programs import CLIENTS, LANGUAGES, Program, built, processed_again
+from tests.spoken import thin_channel
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(900)]
 PARTITIONER = json.loads((CLIENTS / "partitioner.json").read_text())
@@ -63,7 +66,7 @@ def test_keys_go_to_the_same_partitions_in_every_language(name: str, partitions:
 async def _group(cluster: LocalCluster, name: str, wanted: Callable[[group_pb2.Group], bool]) -> group_pb2.Group:
     """The group as soon as it is as wanted."""
     async with asyncio.timeout(30), contextlib.AsyncExitStack() as end:
-        channels = [await end.enter_async_context(grpc.aio.insecure_channel(a)) for a in cluster.addresses]
+        channels = [await end.enter_async_context(thin_channel(a)) for a in cluster.addresses]
         while True:
             for channel in channels:
                 describe = channel.unary_unary(
@@ -183,6 +186,25 @@ async def test_a_program_survives_its_node_and_itself(
     ]
     await _survive_the_node(cluster, first)
     await _survive_themselves(start, cluster, topics, first)
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+async def test_a_program_speaks_tls(data_dir: Path, start: Start, name: str) -> None:
+    """It shows its certificate to nodes that want one, and what it publishes it reads again."""
+    built(name)
+    with claimed_ports(1) as port:
+        cluster = LocalCluster(data_dir, nodes=1, port=port, speaks="mutual")
+        try:
+            cluster.start_all()
+            await wait_ready(cluster)
+            assert cluster.tls is not None
+            files = {f"tls_{part}": getattr(cluster.tls, f"{part}_file") for part in ("ca", "cert", "key")}
+            program = await start(name, cluster.addresses, topic="orders", publish=20, consume=20, **files)
+            assert await program.ended() == 0, program.errors
+        finally:
+            cluster.stop()
+    assert 20 == json.loads(program.rest[0])["receipts"]
+    assert set(range(20)) == {item.value for item in program.processed}
 
 
 async def test_members_in_four_languages_share_a_topic(

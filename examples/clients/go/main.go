@@ -3,7 +3,10 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -15,6 +18,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
@@ -167,6 +171,31 @@ func (m *Member) talk(c *Cluster, workMs int) error {
 	}
 }
 
+// secured is plain text, or TLS if any of these files is named; without an authority the system's are trusted.
+func secured(ca, cert, key string) (credentials.TransportCredentials, error) {
+	if cmp.Or(ca, cert, key) == "" {
+		return insecure.NewCredentials(), nil
+	}
+	config := new(tls.Config)
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, err
+		}
+		if config.RootCAs = x509.NewCertPool(); !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s: no certificate in it", ca)
+		}
+	}
+	if cert != "" || key != "" {
+		own, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return credentials.NewTLS(config), nil
+}
+
 func main() {
 	servers := flag.String("servers", "127.0.0.1:7171", "nodes, separated by commas")
 	topic := flag.String("topic", "example", "its name")
@@ -175,13 +204,20 @@ func main() {
 	wanted := flag.Int("consume", 0, "process so many records of the group")
 	workMs := flag.Int("work-ms", 0, "processing a record takes so long")
 	partitions := flag.Int("partitions", 0, "print the partition, of so many, of each key on standard input")
+	ca := flag.String("tls-ca", os.Getenv("RIVERRUN_TLS_CA"), "the CAs (PEM) of the nodes' certificates: speak TLS")
+	cert := flag.String("tls-cert", os.Getenv("RIVERRUN_TLS_CERT"), "the certificate to show, where nodes want one")
+	tlsKey := flag.String("tls-key", os.Getenv("RIVERRUN_TLS_KEY"), "its private key")
 	flag.Parse()
 	for keys := bufio.NewScanner(os.Stdin); *partitions > 0 && keys.Scan(); {
 		fmt.Println(partitionOf(keys.Text(), *partitions))
 	}
+	security, err := secured(*ca, *cert, *tlsKey)
+	if err != nil {
+		log.Fatal(err)
+	}
 	cluster := new(Cluster)
 	for server := range strings.SplitSeq(*servers, ",") {
-		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		channel, err := grpc.NewClient(server, grpc.WithTransportCredentials(security),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second}))
 		if err != nil {
 			log.Fatal(err)

@@ -25,9 +25,9 @@ public class Example {
         private final Deque<ManagedChannel> channels = new ArrayDeque<>();
         int failures; // Since the last answer.
 
-        Cluster(String... servers) {
+        Cluster(ChannelCredentials credentials, String... servers) {
             for (var server : servers) {
-                channels.add(Grpc.newChannelBuilder(server, InsecureChannelCredentials.create())
+                channels.add(Grpc.newChannelBuilder(server, credentials)
                         .keepAliveTime(10, TimeUnit.SECONDS).keepAliveTimeout(2, TimeUnit.SECONDS).build());
             }
         }
@@ -173,16 +173,29 @@ public class Example {
         }
     }
 
+    /** Plain text, or TLS if any of these files is named; without an authority Java's own are trusted. */
+    static ChannelCredentials secured(String ca, String cert, String key) throws IOException {
+        if ((ca + cert + key).isEmpty()) return InsecureChannelCredentials.create();
+        var tls = TlsChannelCredentials.newBuilder();
+        if (!ca.isEmpty()) tls.trustManager(new File(ca));
+        if (!(cert + key).isEmpty()) tls.keyManager(new File(cert), new File(key));
+        return tls.build();
+    }
+
     public static void main(String[] arguments) throws Exception {
         Map<String, String> options = new HashMap<>(Map.of("--servers", "127.0.0.1:7171", "--topic", "example",
                 "--group", "example", "--publish", "0", "--consume", "0", "--work-ms", "0", "--partitions", "0"));
+        for (var name : List.of("ca", "cert", "key")) { // The CAs (PEM) of the nodes; what to show where they want it.
+            options.put("--tls-" + name, System.getenv().getOrDefault("RIVERRUN_TLS_" + name.toUpperCase(), ""));
+        }
         for (int at = 0; at < arguments.length; at += 2) options.put(arguments[at], arguments[at + 1]);
         int partitions = Integer.parseInt(options.get("--partitions"));
         if (partitions > 0) { // Of each key on standard input.
             new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8)).lines()
                     .forEach(key -> System.out.println(partitionOf(key, partitions)));
         }
-        Cluster cluster = new Cluster(options.get("--servers").split(","));
+        var security = secured(options.get("--tls-ca"), options.get("--tls-cert"), options.get("--tls-key"));
+        Cluster cluster = new Cluster(security, options.get("--servers").split(","));
         int count = Integer.parseInt(options.get("--publish"));
         if (count > 0) publish(cluster, options.get("--topic"), count);
         Member member = new Member(options.get("--group"), options.get("--topic"),

@@ -1,5 +1,6 @@
 // A topic, keyed records and a group, on proto/riverrun/v1 alone, which is read at the start: no code is generated.
 // ../README.md says how to run it.
+import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -36,12 +37,12 @@ class Cluster {
   failures = 0; // Since the last answer.
   #clients = new Map();
 
-  constructor(servers) { this.servers = servers; }
+  constructor(servers, credentials) { Object.assign(this, { servers, credentials }); }
 
   client(Service) {
     const name = `${Service.serviceName} at ${this.servers[0]}`;
     if (!this.#clients.has(name)) {
-      this.#clients.set(name, new Service(this.servers[0], grpc.credentials.createInsecure(), CHANNEL));
+      this.#clients.set(name, new Service(this.servers[0], this.credentials, CHANNEL));
     }
     return this.#clients.get(name);
   }
@@ -172,6 +173,14 @@ class Member {
   }
 }
 
+/** Plain text, or TLS if any of these files is named; without an authority Node.js's own are trusted. */
+function secured(files) {
+  if (!files.some(Boolean)) return grpc.credentials.createInsecure();
+  const [ca, cert, key] = files.map((file) => (file ? readFileSync(file) : null));
+  return grpc.credentials.createSsl(ca, key, cert);
+}
+
+const environment = process.env;
 const { values: options } = parseArgs({
   options: {
     servers: { type: "string", default: "127.0.0.1:7171" }, // separated by commas
@@ -180,12 +189,16 @@ const { values: options } = parseArgs({
     publish: { type: "string", default: "0" }, // so many records
     consume: { type: "string", default: "0" }, // so many records of the group
     "work-ms": { type: "string", default: "0" }, // processing a record takes so long
+    "tls-ca": { type: "string", default: environment.RIVERRUN_TLS_CA }, // the CAs (PEM) of the nodes: speak TLS
+    "tls-cert": { type: "string", default: environment.RIVERRUN_TLS_CERT }, // to show, where nodes want one
+    "tls-key": { type: "string", default: environment.RIVERRUN_TLS_KEY }, // its private key
     partitions: { type: "string" }, // print the partition, of so many, of each key on standard input
   },
 });
 const keys = options.partitions ? createInterface({ input: process.stdin }) : [];
 for await (const key of keys) console.log(partitionOf(key, +options.partitions));
-const cluster = new Cluster(options.servers.split(","));
+const security = secured(["ca", "cert", "key"].map((name) => options[`tls-${name}`]));
+const cluster = new Cluster(options.servers.split(","), security);
 if (+options.publish) await publish(cluster, options.topic, +options.publish);
 if (+options.consume) {
   const { group, topic, consume: wanted, "work-ms": workMs } = options;

@@ -5,10 +5,11 @@ use pb::stream_service_client::StreamServiceClient;
 use pb::topic_service_client::TopicServiceClient;
 use pb::{subscribe_request::Request, subscribe_response::Response};
 use std::collections::{HashMap, VecDeque};
-use std::{error::Error, time::Duration};
+use std::{env, error::Error, fs, time::Duration};
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::{Code, Status, transport::Channel, transport::Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::{Code, Status};
 
 #[allow(dead_code)] // It has more than is used here.
 mod pb {
@@ -32,10 +33,14 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn new(servers: &str) -> Result<Self, Box<dyn Error>> {
+    fn new(servers: &str, tls: Option<ClientTlsConfig>) -> Result<Self, Box<dyn Error>> {
         let mut channels = VecDeque::new();
         for server in servers.split(',') {
-            let endpoint = Endpoint::from_shared(format!("http://{server}"))?
+            let mut endpoint = match &tls {
+                Some(tls) => Endpoint::from_shared(format!("https://{server}"))?.tls_config(tls.clone())?,
+                None => Endpoint::from_shared(format!("http://{server}"))?,
+            };
+            endpoint = endpoint
                 .timeout(TIMEOUT) // of a stream: for its first answer
                 .http2_keep_alive_interval(Duration::from_secs(10))
                 .keep_alive_timeout(Duration::from_secs(2));
@@ -172,9 +177,23 @@ impl Member {
     }
 }
 
+/// Plain text (none), or TLS if any of these files is named; without an authority the system's are trusted.
+fn secured(ca: &str, cert: &str, key: &str) -> Result<Option<ClientTlsConfig>, Box<dyn Error>> {
+    if [ca, cert, key].iter().all(|file| file.is_empty()) {
+        return Ok(None);
+    }
+    let mut tls = ClientTlsConfig::new();
+    tls =
+        if ca.is_empty() { tls.with_native_roots() } else { tls.ca_certificate(Certificate::from_pem(fs::read(ca)?)) };
+    if !(cert.is_empty() && key.is_empty()) {
+        tls = tls.identity(Identity::from_pem(fs::read(cert)?, fs::read(key)?));
+    }
+    Ok(Some(tls))
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = env::args().skip(1).collect();
     let options: HashMap<&str, &str> = arguments.chunks(2).map(|pair| (pair[0].as_str(), pair[1].as_str())).collect();
     let option = |name, default| *options.get(name).unwrap_or(&default);
     let partitions: u32 = option("--partitions", "0").parse()?;
@@ -183,7 +202,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     {
         println!("{}", partition_of(key?.as_bytes(), partitions));
     }
-    let mut cluster = Cluster::new(option("--servers", "127.0.0.1:7171"))?;
+    let file = |name: &str| {
+        let said = env::var(format!("RIVERRUN_TLS_{}", name.to_uppercase())).unwrap_or_default();
+        options.get(format!("--tls-{name}").as_str()).map_or(said, |file| file.to_string())
+    };
+    let tls = secured(&file("ca"), &file("cert"), &file("key"))?;
+    let mut cluster = Cluster::new(option("--servers", "127.0.0.1:7171"), tls)?;
     let (topic, group) = (option("--topic", "example").to_string(), option("--group", "example").to_string());
     let (count, wanted) = (option("--publish", "0").parse()?, option("--consume", "0").parse()?);
     if count > 0 {
