@@ -115,7 +115,7 @@ async def _replaced_before_any_seal() -> None:
         while NodeId(3) in cluster.running[1].controller.state.nodes:  # noqa: ASYNC110  of virtual time
             await asyncio.sleep(0.1)
     await client.abandon()
-    assert [3] == [node for node, _ in cluster.fatal], "it was told that it is none of the cluster"
+    assert ([3], []) == (cluster.removed, cluster.fatal), "it was told that it is none of the cluster"
 
 
 def test_a_member_of_the_first_quorum_keeps_its_place_until_another_one_has_it() -> None:
