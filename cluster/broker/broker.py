@@ -157,10 +157,15 @@ class Broker:
             with contextlib.suppress(Overloaded):
                 running.ref.tell_nowait(TransferLeadership(node))
 
-    def hands_over(self, partition: PartitionId) -> bool:
-        """Whether somebody was asked to lead it, and has not yet."""
+    def may_transfer(self, partition: PartitionId, node: NodeId, *, behind_s_max: float) -> bool:
+        """Whether `node` could take over at once what is led here: it has nearly all, and nobody was just asked to.
+
+        Who was asked has its time for that; then this node leads on.
+        """
         running = self.running.get(partition)
-        return running is not None and running.replica.raft.transferee is not None
+        if running is None or not running.replica.raft.is_leader or running.replica.raft.transferee is not None:
+            return False
+        return running.replica.behind_s(node) <= behind_s_max
 
     async def wait_leader_change(self) -> None:
         """Return when the table of leaders may have changed since the call."""

@@ -58,6 +58,7 @@ log_event = structlog.get_logger()
 
 
 NEVER = math.inf
+NS_PER_S = 1_000_000_000
 
 
 class Replica(Actor):
@@ -138,6 +139,19 @@ class Replica(Actor):
         """Return when a publisher may hand over more: what is uncommitted is bounded."""
         while self._publishing.pending.bytes >= self._around.broker.uncommitted_bytes_max:
             await self._publishing.pending.wait_less()
+
+    def behind_s(self, node: NodeId) -> float:
+        """Of a leader: how old the oldest record is that the follower on a node lacks; 0: none, infinite: not known."""
+        match = max((self.raft.match(item) for item, home in self.peers.nodes().items() if home == node), default=None)
+        if match is None:
+            return math.inf
+        offset = max(self.log.end_offset_at(match), self.log.start_offset)
+        if offset >= self.log.end_offset:
+            return 0.0
+        try:
+            return max(self._around.clock.wall_ns() - self.log.append_time_ns(offset), 0) / NS_PER_S
+        except RiverrunError:
+            return math.inf
 
     def has_member_on(self, node: NodeId) -> bool:
         """Whether another replica of this partition is on `node`."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cluster.client.backoff import Backoff
 from cluster.config import ClientOptions
-from cluster.errors import Outcome, OutcomeUnknown, RiverrunError, Untrusted
+from cluster.errors import DeadlineExceeded, Outcome, OutcomeUnknown, RiverrunError, Untrusted
 from cluster.world import Channel, Network, Random
 
 TRIES_PER_TIMEOUT = 3
@@ -70,14 +70,15 @@ class Calls:
         `changes`: a refusal that follows a lost answer is OutcomeUnknown, for what was lost may have been done.
         `timeout_s` None: `ClientOptions.request_timeout_s`. An error of class `doubt` is believed only after every
         node that could be asked has said it: news of a new topic may not have reached all of them yet. Nor is Untrusted
-        believed of one node, whose certificate alone may be amiss.
+        believed of one node, whose certificate alone may be amiss. Where the last node that was asked says nothing, the
+        error has what another one said.
         """
         loop = asyncio.get_running_loop()
         total_s = self._options.request_timeout_s if timeout_s is None else timeout_s
         end_s = loop.time() + total_s
         backoff = self.backoff()
         doubters: set[str] = set()
-        lost = False
+        lost, said = False, ""
         while True:
             left_s = end_s - loop.time()
             address = self._servers[self._current % len(self._servers)]
@@ -93,10 +94,16 @@ class Calls:
                     final = not error.retry or (error.outcome is Outcome.UNKNOWN and not repeatable)
                 wait_s = 0.0 if doubted or final else backoff.next_s()
                 if final or loop.time() + wait_s >= end_s:
+                    told = error.message
+                    if said and _is_silence(error):
+                        told += f"; before, a node said: {said}"
                     if lost and changes and error.outcome is Outcome.NOTHING:
-                        raise OutcomeUnknown(f"an answer was lost, then: {error.message}", **error.metadata) from error
+                        raise OutcomeUnknown(f"an answer was lost, then: {told}", **error.metadata) from error
+                    if told != error.message:
+                        raise type(error)(told, **error.metadata) from error
                     raise
                 lost = lost or error.outcome is Outcome.UNKNOWN
+                said = said if _is_silence(error) else error.message
                 self.pass_over()
                 await asyncio.sleep(wait_s)
 
@@ -105,3 +112,8 @@ class Calls:
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close()
+
+
+def _is_silence(error: RiverrunError) -> bool:
+    """Whether no node said it: it was not reached, or did not answer in time."""
+    return isinstance(error, DeadlineExceeded) or error.metadata.get("reached") == "no"

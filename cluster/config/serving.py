@@ -144,6 +144,8 @@ class ControllerOptions:
     """A node looks so often whether others should lead what it leads."""
     transfers_max: int = 100
     """Leaderships that a node hands over at once."""
+    transfer_behind_s_max: float = 0.5
+    """A follower that lacks what is older is not handed anything yet: nobody could publish while it catches up."""
     node_lost_after_s: float = 600.0
     """A node that is dead for so long is not waited for: what it held is made anew elsewhere."""
     plan_interval_s: float = 0.5

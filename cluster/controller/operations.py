@@ -13,13 +13,14 @@ from cluster.controller.commands import (
     Command,
     DrainNode,
     Reassign,
+    Refusal,
     RemoveNode,
     ReplaceNode,
     SetReplicas,
 )
 from cluster.controller.leading import transfers
 from cluster.controller.moves import ids_of
-from cluster.controller.nodes import seated
+from cluster.controller.nodes import removable
 from cluster.controller.observing import Observations
 from cluster.controller.planning import Plan
 from cluster.controller.state import MetadataState
@@ -78,8 +79,10 @@ class Operations:
 
     async def remove_node(self, node: NodeId) -> None:
         """The node is none of the cluster any more. UnknownNode, NodeInUse."""
-        if node in self._deciding():  # the state does not know the first configuration's members
-            raise NodeInUse(seated(node))
+        if node in (deciding := self._deciding()):  # the state does not know the first configuration's members
+            refusal = removable(self._state.nodes, self._state.topics, deciding, RemoveNode(node=node))
+            if isinstance(refusal, Refusal) and refusal.reason == NodeInUse.reason:
+                raise NodeInUse(refusal.message)
         await self._decide(RemoveNode(node=node))
 
     async def set_replicas(self, topic: str, replicas: int) -> Topic:

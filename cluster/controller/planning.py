@@ -5,8 +5,8 @@ Rules of the plan:
   lost, and then its node gets another one. Everything else stays where it is, unless balance asks for it.
 - Never fewer than asked for: a replica that is to leave stays until there is a node for another one. A node that is
   alive keeps its replica before one that is dead does.
-- A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move, and
-  one that it had begun is not counted.
+- A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move. One
+  that cannot end, therefore or because who is to be there is lost, is not counted.
 - Racks: one replica in each rack before a second in any, as far as racks with usable nodes go.
 - Least movement: nodes are balanced when no two of them differ by more than one; each move of balance goes from the
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
@@ -79,7 +79,7 @@ class Plan:
 
     def _count(self, topic: Topic, placement: Placement) -> None:
         self._held.update(item.node for item in members_of(placement))
-        if placement.target and not self._is_stuck(topic, placement):
+        if placement.target and not (self._is_stuck(topic, placement) or any(map(self._is_lost, placement.target))):
             self._moving += 1
             there = {item.replica for item in placement.replicas}
             self._arriving.update(item.node for item in placement.target if item.replica not in there)
@@ -136,9 +136,14 @@ class Plan:
         now, members = self._now, members_of(placement)
         stay = [item.node for item in members if not now.leaves(item)]
         fresh = [item.node for item in members if item.replica in now.lost and self._is_usable(item.node)]
-        leave = sorted(
-            (item for item in members if now.leaves(item) and item.node not in stay),
-            key=lambda item: (item.node in now.gone or item.node not in now.nodes, -item.node),
+        there = {item.node for item in placement.replicas}
+        leave = sorted(  # who was to go by a target that cannot be reached is there yet; who was to come is not
+            (
+                item
+                for item in (*placement.replicas, *members)
+                if now.leaves(item) and item.node not in stay and (item.node in there or not self._is_lost(item))
+            ),
+            key=lambda item: (self._is_lost(item), item.node not in there, -item.node),
         )
         nodes = stay[:]
         while len(nodes) > topic.replicas:
@@ -150,7 +155,8 @@ class Plan:
                 break
             nodes.append(chosen)
         lacking = topic.replicas - len(nodes)
-        nodes += [item.node for item in leave if item.node in now.nodes and item.node not in nodes][:lacking]
+        left = (item.node for item in leave if item.node in now.nodes and item.node not in nodes)
+        nodes += list(dict.fromkeys(left))[:lacking]
         if lacking > 0:
             self.waiting[PartitionId(topic.id, placement.number)] = self._why(topic, members)
         self._aim(topic, placement, nodes, [node for node in fresh if node in nodes])

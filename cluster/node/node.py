@@ -303,6 +303,7 @@ class Node:
     async def _balance(self) -> None:
         """Where this node leads more than its share, hand over: Raft elects, this only asks."""
         wait_s = interval_s = self.config.controller.balance_interval_s
+        behind_s_max = self.config.controller.transfer_behind_s_max
         due_s = self.world.clock.monotonic_s() + wait_s
         while True:
             rung = await self._balancing.sleep(wait_s)
@@ -313,7 +314,7 @@ class Node:
             if self.seeing.stopping:
                 continue  # see `leaving`
             for partition, node in self.controller.operations.transfers(at_once=at_once):
-                if not self.broker.hands_over(partition):  # else it has its time for that, and then leads on
+                if self.broker.may_transfer(partition, node, behind_s_max=behind_s_max):
                     self.broker.transfer(partition, node)
             if at_once:
                 await asyncio.sleep(self.config.broker.tick_s)  # what is told together is looked at together

@@ -228,7 +228,7 @@ class SimStream:
             return  # dropped before it got there
         found = self._fabric.listening(self.address)
         if found is None:
-            self._back.end_with(Unavailable(f"no node answers at {self.address}"))
+            self._back.end_with(Unavailable(f"no node answers at {self.address}", reached="no"))
             return
         # A new stream still gets through a connection that was made before only the way back was cut.
         cut_back = self._fabric.is_cut(found.host, self.client, for_s=KEEPALIVE_S)

@@ -59,10 +59,10 @@ def error_from(reason: str, message: str, metadata: dict[str, str]) -> RiverrunE
 
 
 def error_of_code(code: str, message: str, *, sent: bool) -> RiverrunError:
-    """The error for a bare gRPC code. `sent`: the request may have reached the other side."""
+    """The error for a bare gRPC code. `sent`: the request may have reached the other side; else `metadata` says no."""
     match code:
         case "UNAVAILABLE":
-            return OutcomeUnknown(message) if sent else Unavailable(message)
+            return OutcomeUnknown(message) if sent else Unavailable(message, reached="no")
         case "DEADLINE_EXCEEDED":
             return DeadlineExceeded(message)
         case "RESOURCE_EXHAUSTED":

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.client.calls import Calls
 from cluster.config import ClientOptions
-from cluster.errors import OutcomeUnknown, RiverrunError, TopicExists, Unavailable, UnknownTopic
+from cluster.errors import DeadlineExceeded, OutcomeUnknown, RiverrunError, TopicExists, Unavailable, UnknownTopic
 from cluster.sim.clock import simulate
 
 
@@ -59,6 +59,19 @@ def test_a_refusal_after_a_lost_answer_is_no_refusal(last: RiverrunError) -> Non
         call(Unavailable("later"), last)
     with pytest.raises(type(last)):
         call(LOST, last, changes=False)
+
+
+def test_silence_does_not_hide_what_another_node_said() -> None:
+    """The last node that is asked may be the one that is dead."""
+    away, why = Unavailable("no node answers at n:1", reached="no"), Unavailable("no majority")
+    with pytest.raises(Unavailable, match=r"^no node answers at n:1; before, a node said: no majority$"):
+        call(why, away)
+    with pytest.raises(DeadlineExceeded, match=r"^late; before, a node said: no majority$"):
+        call(why, DeadlineExceeded("late"), repeatable=False)
+    with pytest.raises(OutcomeUnknown, match="lost, then: no node answers at n:1; before, a node said: no majority"):
+        call(LOST, why, away)
+    with pytest.raises(Unavailable, match=r"^no majority$"):
+        call(away, why)
 
 
 def test_a_lost_answer_is_asked_for_again_or_told() -> None:

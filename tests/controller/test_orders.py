@@ -132,6 +132,12 @@ class Orders:
         """Whether a majority is there."""
         return 2 * sum(self.is_well(voter, log.homes) for voter in log.voters) > len(log.voters)
 
+    def can_move(self, partition: PartitionId, placement: Placement) -> bool:
+        """Whether it is on its way, and can arrive."""
+        log = self.logs[partition]
+        arriving = [item.replica for item in placement.target if item.replica not in log.voters]
+        return bool(placement.target) and self.has_leader(log) and all(self.is_well(one, log.homes) for one in arriving)
+
     def lead(self, partition: PartitionId, placement: Placement, log: Log) -> None:
         """Its leader hears of the target, goes there, tells."""
         if not self.has_leader(log):
@@ -263,8 +269,8 @@ class Orders:
         quiet = 0
         for _ in range(600):
             self.live()
-            led = [partition for partition in self.state.moving if self.has_leader(self.logs[partition])]
-            quiet = 0 if self.decide() or led else quiet + 1
+            able = [placement for partition, placement in self.placements() if self.can_move(partition, placement)]
+            quiet = 0 if self.decide() or able else quiet + 1
             if quiet > OPTIONS.node_lost_after_s + 5:
                 break
         else:
@@ -282,7 +288,7 @@ class Orders:
             nodes = [self.state.nodes[item.node] for item in placement.replicas]
             assert {item.replica for item in placement.replicas} == self.logs[partition].voters
             assert not [item for item in placement.removed if item.node not in self.dead]
-            assert not placement.abandoned
+            assert placement.target or not placement.abandoned
             assert len(set(nodes)) == len(nodes)
             if usable >= asked:
                 assert asked == len(nodes)

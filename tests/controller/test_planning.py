@@ -210,7 +210,7 @@ def test_what_cannot_move_is_in_nobodys_way():
     assert (3, {1, 2, 3}) == (move.number, set(move.nodes))
     assert "most of its replicas are lost, on nodes 4, 5" in cluster.plan().waiting[PartitionId(ID, 1)]
     cluster.more |= {"leading": {PartitionId(ID, 0): NodeId(3)}}
-    assert [0] == [move.number for move in cluster.plan().moves], "its log is ahead of what was told of it"
+    assert [0, 3] == [move.number for move in cluster.plan().moves], "its log is ahead of what was told of it"
     cluster.more |= {"gone": frozenset(), "lost": frozenset({ReplicaId(1), ReplicaId(2)}), "leading": {}}
     assert "most of its replicas are lost, on nodes 1, 4" in cluster.plan().waiting[PartitionId(ID, 0)]
 
@@ -233,6 +233,27 @@ def test_what_somebody_has_put_together_stays_together():
     chosen = replace(made, partitions=(replace(made.partitions[0], pinned=True),))
     assert [] == Cluster(nodes, chosen).plan().moves
     assert 1 == len(Cluster(nodes, made).plan().moves)
+
+
+def test_a_move_that_cannot_end_turns_back_where_there_is_nobody_else():
+    """Its target's node is gone, and no other one is there: who was to go stays, instead of a move without an end."""
+    nodes = [node(1), node(2), node(3, draining=True), node(4, state=NodeState.DEAD)]
+    cluster = Cluster(nodes, topic([[1, 2, 3]]), gone=frozenset({NodeId(4)}))
+    cluster.begin([Move(topic=ID, number=0, nodes=[1, 2, 4], since=0)])
+    (move,) = cluster.plan().moves
+    assert {1, 2, 3} == set(move.nodes)
+    cluster.begin([move])
+    assert [] == cluster.plan().moves
+    assert "cannot be put elsewhere" in cluster.plan().waiting[PartitionId(ID, 0)]
+
+
+def test_a_partition_grows_as_far_as_it_can():
+    """Of two that were to come one is gone: the other one is not kept waiting for it."""
+    nodes = [node(1), node(2), node(3), node(4, state=NodeState.DEAD)]
+    cluster = Cluster(nodes, topic([[1, 2]], replicas=4), gone=frozenset({NodeId(4)}))
+    cluster.begin([Move(topic=ID, number=0, nodes=[1, 2, 3, 4], since=0)])
+    (move,) = cluster.plan().moves
+    assert {1, 2, 3} == set(move.nodes)
 
 
 def test_the_heir_takes_everything():

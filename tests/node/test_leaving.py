@@ -56,11 +56,11 @@ async def test_what_was_asked_before_it_was_known_is_refused(cluster: SimCluster
     run = cluster.running[2].broker.running[partition]
     await run.ref.tell(TransferLeadership(ONE))
     await asyncio.sleep(0.1)
-    assert cluster.running[2].broker.hands_over(partition)
+    assert run.replica.raft.transferee is not None
     async with cluster.client("shop") as shop:
         await shop.publish("orders", b"meanwhile", partition=partition.number)
     assert partition in led(cluster, 2)
-    assert not cluster.running[2].broker.hands_over(partition)
+    assert run.replica.raft.transferee is None
 
 
 @pytest.mark.slow
@@ -76,3 +76,26 @@ async def test_nodes_that_stop_together_keep_nobody_waiting(cluster: SimCluster)
     await cluster.running[3].drain()
     assert loop.now_s - began_s < 1.0
     assert 6 == len(led(cluster, 3))
+
+
+@pytest.mark.slow
+@on_nodes(3)
+async def test_leadership_goes_only_to_who_has_nearly_all(cluster: SimCluster) -> None:
+    """For while it catches up nobody could publish; when it has, it is handed what it is meant to lead."""
+    await make_orders(cluster)
+    partition = led(cluster, 1)[0]
+    cluster.crash(1)
+    await asyncio.sleep(3)
+    async with cluster.client("shop") as shop:
+        for _ in range(5):
+            await shop.publish("orders", b"while it was away", partition=partition.number)
+    await asyncio.sleep(3)
+    (now,) = [number for number in (2, 3) if partition in led(cluster, number)]
+    broker = cluster.running[now].broker
+    replica = broker.running[partition].replica
+    assert 3 <= replica.behind_s(ONE) < 6
+    assert not broker.may_transfer(partition, ONE, behind_s_max=0.5)
+    assert 0 == replica.behind_s(NodeId(5 - now))
+    await cluster.start(1)
+    await asyncio.sleep(8)
+    assert partition in led(cluster, 1)

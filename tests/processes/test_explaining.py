@@ -23,6 +23,7 @@ from cluster.client.client import Client
 from cluster.client.explaining import ExplanationView, FindingView, Severity
 from cluster.config import ExplainOptions
 from cluster.errors import RiverrunError
+from tests.spoken import web_context
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240)]
 TOPIC = "orders"
@@ -201,9 +202,10 @@ async def stuck_member(staged: Staged) -> None:
 
 async def over_http(staged: Staged, request: dict[str, Any]) -> dict[str, Any]:
     """The same, asked in JSON at the HTTP port."""
-    url = f"http://{staged.cluster.http_address(1)}/riverrun.v1.ExplainService/Explain"
+    url = f"{staged.cluster.http_url(1)}/riverrun.v1.ExplainService/Explain"
     asked = urllib.request.Request(url, json.dumps(request).encode(), {"Content-Type": "application/json"})
-    answer = await asyncio.to_thread(lambda: urllib.request.urlopen(asked, timeout=20).read())
+    context = web_context()
+    answer = await asyncio.to_thread(lambda: urllib.request.urlopen(asked, timeout=20, context=context).read())
     return dict(json.loads(answer))
 
 

@@ -16,7 +16,7 @@ from cluster.cli.dev import wait_ready
 from cluster.cli.local import PEER_PORT_STEP, LocalCluster
 from cluster.client.client import Client
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(120), pytest.mark.usefixtures("plain_text")]
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(240), pytest.mark.usefixtures("plain_text")]
 
 
 def _riverrun(*arguments: str, stdin: str = "", code: int = 0) -> str:
@@ -25,7 +25,7 @@ def _riverrun(*arguments: str, stdin: str = "", code: int = 0) -> str:
         input=stdin,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=90,
         check=False,
     )
     assert code == done.returncode, done.stdout + done.stderr

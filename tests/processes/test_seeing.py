@@ -7,12 +7,12 @@ import urllib.request
 from collections.abc import Callable
 
 import pytest
-from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from cluster import connect
 from cluster.cli.dev import wait_ready
 from cluster.cli.local import LocalCluster
+from tests.spoken import thin_channel, web_context
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(120)]
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -31,7 +31,7 @@ def echo(order: bytes) -> bytes:
 def ask(url: str, body: bytes = b"", headers: dict[str, str] | None = None) -> str:
     """GET, or POST where there is a body."""
     request = urllib.request.Request(url, body or None, {"content-type": "application/json", **(headers or {})})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=10, context=web_context()) as answer:
         return str(answer.read().decode())
 
 
@@ -42,7 +42,7 @@ async def test_one_trace_from_a_request_through_an_app_to_a_consumer(
     cluster = make_cluster(1)
     cluster.start_all()
     await wait_ready(cluster)
-    url = f"http://{cluster.http_address(1)}"
+    url = cluster.http_url(1)
     async with connect(cluster.addresses) as client:
         await client.create_topic("orders", partitions=1)
         await client.deploy_app(APP, file_name="echo.py", create_topics=True, partitions=1)
@@ -69,7 +69,7 @@ async def test_a_stop_is_told_before_it_happens_and_is_short(make_cluster: Calla
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
-    async with connect(cluster.addresses) as client, aio.insecure_channel(cluster.address(1)) as channel:
+    async with connect(cluster.addresses) as client, thin_channel(cluster.address(1)) as channel:
         await client.create_topic("orders", partitions=6)
         stub = health_pb2_grpc.HealthStub(channel)
         service = health_pb2.HealthCheckRequest(service="riverrun.v1.StreamService")

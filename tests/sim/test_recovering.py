@@ -13,7 +13,7 @@ from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
 from cluster.sim.disk import SimCrash
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 PARTITIONS = 10
 Acknowledged = dict[int, dict[int, bytes]]
@@ -174,7 +174,7 @@ def _lacking(cluster: SimCluster, lost: set[int], gone: Sequence[int]) -> Iterat
                 yield f"{topic.name}/{placement.number} on {nodes}"
 
 
-@pytest.mark.parametrize("seed", range(1, 5))
+@pytest.mark.parametrize("seed", range(1, 4))
 def test_what_two_of_five_nodes_have_is_there_after_a_recovery(seed: int) -> None:
     """The power goes in mid-recovery; who comes back is refused; new nodes take the places of those that are gone."""
     simulate(_lose(seed, (1, 2), (3, 4, 5)), seed)

@@ -142,3 +142,12 @@ def test_of_two_on_a_node_one_runs() -> None:
     one = judged(found(1, 2, 5, THREE), found(1, 1, 9, THREE, replica=40))
     assert members(1) == one.members
     assert () == one.placement.abandoned
+
+
+def test_a_membership_that_was_made_for_a_forgotten_decision_is_believed() -> None:
+    """Though its replicas are known: no leader acts on what is older than its log."""
+    newer = Membership(voters=members(1, 2, 3), learners=members(4), version=5)
+    one = judged(found(1, 2, 5, newer), found(2, 2, 5, newer), nodes=(1, 2, 3, 4))
+    assert Fate.LIVES is one.fate
+    assert (VERSION, (11, 12, 13)) == (one.placement.since, tuple(item.replica for item in one.placement.target))
+    assert (14,) == tuple(item.replica for item in one.placement.abandoned)

@@ -175,10 +175,10 @@ class Invariants:
         if not self._obligations:
             return
         if old.outgoing:
-            right = new == Membership(voters=old.voters, learners=old.learners)
+            right = new == Membership(voters=old.voters, learners=old.learners, version=old.version)
         else:
             right = new.outgoing == old.voters or (not new.outgoing and set(new.voters) == set(old.voters))
-        if not right:
+        if not right or new.version < old.version:
             raise Violation(f"membership: {new} was chosen at {index}, after {old}")
 
     # --- what is said

@@ -4,7 +4,7 @@ A command stands for a batch: (producer, sequence), producers from 1, sequences 
 (0, 0). The fold is what the log adds up to at an index: each producer's next sequence, and a digest of everything
 before, so that two folds of one index can be compared with the entries that they stand for.
 
-(-1, …) is a membership: the ids of its voters, of its outgoing voters and of its learners.
+(-1, …) is a membership: the ids of its voters, of its outgoing voters and of its learners, and its version.
 
 Keys and their tombstones are places: an entry in an odd block of `BLOCK` entries deletes the one that stands a block
 before it. An entry that is not *whole* has lost its content to compaction. (0, D) is the entry that says that from now
@@ -28,7 +28,7 @@ BLOCK = 8
 def saying(membership: Membership) -> Command:
     """The command that is this membership."""
     groups = (membership.voters, membership.outgoing, membership.learners)
-    return MEMBERSHIP, tuple(tuple(int(member.replica) for member in group) for group in groups)
+    return MEMBERSHIP, (*(tuple(int(member.replica) for member in group) for group in groups), membership.version)
 
 
 def members(*replicas: int) -> tuple[Member, ...]:
@@ -40,8 +40,10 @@ def said_by(command: Command) -> Membership | None:
     """The membership that a command is."""
     if command[0] != MEMBERSHIP:
         return None
-    voters, outgoing, learners = command[1]
-    return Membership(voters=members(*voters), outgoing=members(*outgoing), learners=members(*learners))
+    voters, outgoing, learners, version = command[1]
+    return Membership(
+        voters=members(*voters), outgoing=members(*outgoing), learners=members(*learners), version=version
+    )
 
 
 def deleted_by(index: int) -> int | None:

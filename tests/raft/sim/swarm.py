@@ -203,6 +203,7 @@ SOMETIMES = (
     "blanks_told",
     "changes_refused",
     "changes_cut",
+    "wishes_confirmed",
     "hand_overs",
     "replicas_removed",
     "leaders_removed",

@@ -343,7 +343,7 @@ class World:
         self.healed_at = [producer.acknowledged for producer in self.producers]
         self.links_changed()
         if self.mix.change_us_mean:
-            self.changes.target = None
+            self.changes.want(None)
             self.changes.finish()
         self.after(200 * MS, self._look_for_progress)
 
