@@ -61,7 +61,9 @@ class OperationsService:
         node = await self._operations.add_node(
             client_address=request.client_address, peer_address=request.peer_address, rack=request.rack
         )
-        return cluster_pb2.AddNodeResponse(node=node_to_pb(node, leaders=0, replicas=0)).SerializeToString()
+        added = node_to_pb(node, leaders=0, replicas=0)
+        added.silent = True  # nothing of it runs yet
+        return cluster_pb2.AddNodeResponse(node=added).SerializeToString()
 
     async def drain_node(self, data: bytes, call: Call) -> bytes:
         """See the proto."""
