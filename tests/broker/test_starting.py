@@ -32,7 +32,7 @@ async def test_a_node_that_starts_alone_knows_nothing_and_says_so(cluster: SimCl
     await asyncio.sleep(2)  # of virtual time
     channel = thin_channel(cluster, 1)
     for method, question in QUESTIONS.items():
-        with pytest.raises(Unavailable, match="not heard from the controller|heard nothing yet"):
+        with pytest.raises(Unavailable, match=r"not heard from the controller|heard nothing yet"):
             await channel.call(SERVICE + method, question.SerializeToString(), timeout_s=1.0)
     client = cluster.client("c")
     assert [TOPIC] == [topic.name for topic in await client.list_topics()]
