@@ -111,7 +111,6 @@ def _say_nothing(*_: object) -> NoReturn:
 
 def run_one(scenario: Scenario, seed: int) -> SeedDone:
     """One, in this process."""
-    quiet()
     history = History()
     began_s = time.process_time()
     verdict = simulate_scenario(scenario, seed, history)
@@ -135,7 +134,8 @@ def run_one(scenario: Scenario, seed: int) -> SeedDone:
 def run_seeds(scenario: Scenario, seeds: Sequence[int], *, jobs: int) -> Iterator[SeedDone]:
     """Each as soon as it and all before it are done."""
     if jobs == 1:
+        quiet()
         yield from (run_one(scenario, seed) for seed in seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=quiet) as pool:
         yield from pool.map(partial(run_one, scenario), seeds)
