@@ -112,7 +112,8 @@ class AdminService:
         del call
         request = api.parse(topic_pb2.GetTopicRequest, data)
         topic = self._broker.directory.topic(request.name)
-        return topic_pb2.GetTopicResponse(topic=self._describe(topic)).SerializeToString()
+        nodes = [node.client_address for _, node in sorted(self._broker.directory.nodes.items())]
+        return topic_pb2.GetTopicResponse(topic=self._describe(topic), nodes=nodes).SerializeToString()
 
     async def list_topics(self, data: bytes, call: Call) -> bytes:
         """See the proto. The page token is the last name of the page before."""

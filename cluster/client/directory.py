@@ -64,7 +64,9 @@ class Directory:
         except UnknownTopic:
             self._routes.pop(topic, None)
             raise
-        return self.learn(api.parse(api.topic_pb2.GetTopicResponse, answer).topic)
+        found = api.parse(api.topic_pb2.GetTopicResponse, answer)
+        self._calls.learn(found.nodes)
+        return self.learn(found.topic)
 
     def learn(self, described: api.topic_pb2.Topic) -> TopicRoute:
         """A description of a topic arrived, asked for or not; whoever leads there can be asked for others, too."""

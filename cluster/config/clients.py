@@ -32,7 +32,8 @@ class ClientOptions:
     read_window_bytes_max: int = 8 * MIB
     read_retry_s_max: float = 120.0
     """A reader that reaches no leader for so long fails."""
-    metadata_age_s_max: float = 60.0
+    metadata_age_s_max: float = 10.0
+    """A topic is looked up again after so long, and with it which nodes there are: those that were given may all go."""
     ask_elsewhere_s: float = 1.5
     """Whoever has looked for a leader for so long asks another node: this one may be cut off from those who know."""
     commit_interval_s: float = 1.0

@@ -66,3 +66,18 @@ async def _replaced(cluster: SimCluster) -> None:
 async def test_a_client_outlives_the_nodes_that_it_was_opened_with(cluster: SimCluster) -> None:
     """It knew no others but as leaders, and asked none of them for new ones (scenario `operations`, seed 1)."""
     await _replaced(cluster)
+
+
+@in_a_cluster
+async def test_a_client_hears_of_nodes_that_lead_nothing_that_it_writes_to(cluster: SimCluster) -> None:
+    """All that it knew may go at a time (scenario `operations`, seed 1, in another order of turns)."""
+    client, admin = cluster.client("c"), cluster.client("admin")
+    await admin.create_topic("one", partitions=1, replicas=3)
+    await client.publish("one", b"before")
+    for _ in range(3):
+        await add(cluster, admin)
+    await asyncio.sleep(client._options.metadata_age_s_max)
+    await client.publish("one", b"then", partition=0, expected_end=1)
+    assert {cluster.addresses(number)[0] for number in cluster.nodes} == set(client._calls.servers)
+    await client.abandon()
+    await admin.abandon()

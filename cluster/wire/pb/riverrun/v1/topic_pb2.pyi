@@ -105,18 +105,24 @@ class GetTopicResponse(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     TOPIC_FIELD_NUMBER: builtins.int
+    NODES_FIELD_NUMBER: builtins.int
     @builtins.property
     def topic(self) -> Topic:
         """What is known of it."""
+
+    @builtins.property
+    def nodes(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Where clients reach the nodes that there are now: any of them can be asked, when those that were given have gone."""
 
     def __init__(
         self,
         *,
         topic: Topic | None = ...,
+        nodes: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["topic", b"topic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
