@@ -11,10 +11,14 @@ Damage further down ends the log before it: the replica is recovering.
 from collections import deque
 from dataclasses import dataclass, field
 from random import Random
+from typing import TYPE_CHECKING
 
 from cluster.raft import Vote
 from cluster.types import Index, Term, Ticket
 from tests.raft.sim.stored import Content, Fold, StoredLog
+
+if TYPE_CHECKING:
+    from tests.raft.sim.host import Packet
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class Write:
     owes: tuple[Index, Term] | None = None
     fold: Fold | None = None
     entries: list[tuple[Index, Term, Content]] = field(default_factory=list)
-    held: list[object] = field(default_factory=list)
+    held: list["Packet"] = field(default_factory=list)
 
 
 class Disk:

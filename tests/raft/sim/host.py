@@ -325,7 +325,7 @@ class Host:
         after, core = self.world.mix.trim_after, self.core
         if not after or core.commit - self.log.fold.index < after:
             return
-        index = min(core.commit - self.world.random.randint(0, after // 2), core.durable_index)
+        index = Index(min(core.commit - self.world.random.randint(0, after // 2), core.durable_index))
         if index <= self.log.fold.index or self.disk.image.last_index < index:
             return
         term = self.log.term_at(index)

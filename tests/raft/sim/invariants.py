@@ -134,7 +134,7 @@ class Invariants:
         self._elected_with[term] = host.log.copy()
         index = self.commit
         while index > 0 and self.chosen_in[index] >= term:
-            index -= 1
+            index = Index(index - 1)
         if index > host.log.fold.index and host.log.term_at(index) != self.chosen[index][0]:
             raise Violation(f"leader completeness: {host.me} leads term {term} without {index}, committed before")
 

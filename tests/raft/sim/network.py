@@ -60,5 +60,5 @@ class Network:
     def heal(self) -> None:
         """Everything gets everywhere, quickly and once."""
         self._cuts.clear()
-        self._loss = self._duplicates = 0
+        self._loss = self._duplicates = 0.0
         self._delay_us_max = (5 * MS,) * len(self._delay_us_max)
