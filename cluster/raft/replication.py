@@ -73,7 +73,7 @@ def broadcast_heartbeat(core: "Raft") -> None:
                 term=core.term,
                 commit=min(core.commit, progress.match),
                 barrier=core.barrier_round,
-                sleep=rest,
+                sleep=rest and progress.match == core.last_index,
             )
         )
         progress.told_commit = min(core.commit, progress.match)

@@ -2,7 +2,8 @@
 
 Rules:
 1. A leader that was idle for a while, with everything committed and on its disk, and on that of everybody who is not
-   away, invites to sleep with a heartbeat. The voters that are away must be a minority.
+   away, invites to sleep with a heartbeat. The voters that are away must be a minority, and whoever is behind is not
+   invited.
 2. A follower falls asleep if it agrees: it has what the leader has, on disk, and knows the commit.
 3. The leader falls asleep when all that are not away have said that they do.
 4. Failure is then noticed by connections: the driver wakes whoever shares a group with a node that came or went. A

@@ -104,8 +104,8 @@ def query(core: "Raft", message: TailQuery) -> None:
 def reply(core: "Raft", message: TailReply) -> None:
     """When all the others have answered, the doubt is as high as the highest term among them, or over.
 
-    Of all but the first the term is known: if nobody has one as high there, it was never on a majority, and neither was
-    what followed it.
+    Of all but the first the term is known, and the first one's is no lower than that of the entry before it: if nobody
+    has one as high there, it was never on a majority, and neither was what followed it.
     """
     if not core.doubts or message.index != core.doubts[asked(core)][0]:
         return
@@ -118,7 +118,7 @@ def reply(core: "Raft", message: TailReply) -> None:
     place = asked(core)
     index, term = core.doubts[place]
     highest = max(core.tail_answers[replica] for replica in others(core))
-    if not highest or (place and highest < term):
+    if not highest or highest < (term if place else core.last_term):
         del core.doubts[place:]
         core.doubts_held = 0
     else:

@@ -10,6 +10,7 @@ from cluster.messages import (
     AppendEntries,
     AppendReply,
     EntryHeader,
+    Heartbeat,
     RaftMessage,
     RequestVote,
     TailQuery,
@@ -26,17 +27,18 @@ def a_core(
     *,
     last_index: int,
     term: int,
+    of: int = 1,
     options: RaftOptions | None = None,
     doubts: Sequence[tuple[Index, Term]] = (),
     membership: Membership = MEMBERS,
 ) -> Raft:
-    """Replica 3, with so many entries of term 1 on its disk."""
+    """Replica 3, with so many entries of term `of` on its disk."""
     return Raft(
         me=ReplicaId(3),
         membership=membership,
         doubts=doubts,
         vote=Vote(term=Term(term), voted_for=None),
-        log=LogState(term_starts=((Index(1), Term(1)),) if last_index else (), last_index=Index(last_index)),
+        log=LogState(term_starts=((Index(1), Term(of)),) if last_index else (), last_index=Index(last_index)),
         options=options or RaftOptions(pre_vote=False),
         draw_election_ticks=lambda: 10,
     )
@@ -271,3 +273,32 @@ def test_what_a_recovering_replica_acknowledged_meanwhile_is_not_forgotten_for_w
         )
         hear(core)
     assert 8 == core.match(ReplicaId(1))
+
+
+@pytest.mark.parametrize(("theirs", "left"), [(4, []), (6, [(5, 6)])])
+def test_a_doubtful_entry_is_not_older_than_the_one_before_it(theirs: int, left: list[tuple[int, int]]):
+    """Raft seed 1015038: what others have there is older, so nobody has it; two of three refused the third for ever."""
+    core = a_core(last_index=4, of=6, term=6, doubts=[(Index(5), Term(6))])
+    core.step(answer(1, state=2, entry_term=theirs, index=5))
+    core.step(answer(2, state=1, entry_term=0, index=5))
+    assert left == core.doubts
+
+
+def test_who_is_said_to_be_away_and_is_behind_is_not_asked_to_sleep():
+    """Raft seed 1005698: a wrong word about replica 2 put the group to sleep, and it with it, without the end."""
+    core = a_core(last_index=10, term=1, options=RaftOptions(pre_vote=False, idle_ticks_before_sleep=3))
+    for _ in range(10):
+        core.tick()
+    hear(core)
+    core.step(VoteReply(sender=ReplicaId(2), to=ReplicaId(3), term=core.term, granted=True))
+    hear(core)
+    core.step(AppendReply(sender=ReplicaId(1), to=ReplicaId(3), term=core.term, match=core.last_index))
+    core.set_away(frozenset({ReplicaId(2)}))
+    asked: dict[int, list[bool]] = {1: [], 2: []}
+    for _ in range(8):
+        core.tick()
+        while (ready := core.ready()) is not None:
+            for message in ready.messages:
+                if isinstance(message, Heartbeat):
+                    asked[message.to].append(message.sleep)
+    assert (True, False) == (any(asked[1]), any(asked[2]))

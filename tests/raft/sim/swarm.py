@@ -86,6 +86,11 @@ class Mix:
     removed_stop: float
     """The chance that a replica that was removed is stopped; otherwise it runs on."""
 
+    @property
+    def is_disturbed_by_removed(self) -> bool:
+        """Whether nothing but their end keeps those who were left out from campaigning (§6)."""
+        return not (self.options.pre_vote or self.options.check_quorum)
+
 
 def draw(random: Random, chance: Random, changes: Random) -> Mix:
     """A point in the space of everything that can be different; `chance` and `changes` are for what came later."""

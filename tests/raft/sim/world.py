@@ -14,6 +14,7 @@ from cluster.membership import BLANK
 from cluster.messages import HeartbeatReply
 from cluster.raft import Membership, Raft
 from cluster.types import Index, ReplicaId, Term, Ticket
+from tests.raft.sim import ending
 from tests.raft.sim.changes import Changes
 from tests.raft.sim.disk import Disk
 from tests.raft.sim.faults import Faults
@@ -332,8 +333,8 @@ class World:
         self.sync_us = (2 * MS,) * len(self.hosts)
         for host in self.hosts:
             host.paused_until = 0
-            if not (self.mix.options.pre_vote or self.mix.options.check_quorum) and host.me in self.changes.removed:
-                self.stop(host)  # nothing else would keep it from disturbing
+            if self.mix.is_disturbed_by_removed and host.me in self.changes.removed:
+                self.stop(host)
             if host.stopped:
                 continue
             if not host.up:
@@ -351,55 +352,10 @@ class World:
         for producer, healed_at in zip(self.producers, self.healed_at, strict=True):
             if producer.acknowledged - healed_at >= PROGRESS_AFTER_STORM:
                 producer.stopped = True
-        if all(producer.stopped for producer in self.producers) and self._is_settled():
-            self._compare()
+        if all(producer.stopped for producer in self.producers) and ending.is_settled(self):
+            ending.compare(self)
             self._heap.clear()
             return
         if self.now > ALL_SECONDS_MAX * SECOND:
-            raise Violation(f"liveness: {self._why_not_settled()}")
+            raise Violation(f"liveness: {ending.why_not_settled(self)}")
         self.after(200 * MS, self._look_for_progress)
-
-    def _is_settled(self) -> bool:
-        commit = self.invariants.commit
-        return all(
-            host.core.commit == host.core.last_index == host.core.durable_index == commit
-            and not host.core.recovering
-            and not host.core.doubts
-            for host in self.members
-        ) and (not self.mix.change_us_mean or self.changes.is_done)
-
-    @property
-    def members(self) -> list[Host]:
-        """Who belongs to the group, by what was chosen."""
-        return [self.hosts[member.replica - 1] for member in self.invariants.memberships[-1][1].everybody()]
-
-    def _why_not_settled(self) -> str:
-        states = [
-            f"{host.me}: {host.core.role.value} of {host.core.term}, commit {host.core.commit}, "
-            f"last {host.core.last_index}, durable {host.core.durable_index}, doubtful {host.core.doubts}, "
-            f"recovering {host.core.recovering}, asleep {host.core.asleep}"
-            for host in self.hosts
-            if host.up
-        ]
-        progress = [producer.acknowledged for producer in self.producers]
-        chosen = self.invariants.memberships[-1]
-        wanted = f"{chosen} was chosen, {self.changes.target} are wanted"
-        return f"healed at {self.healed_at}, now {progress}; {wanted}; " + "; ".join(states)
-
-    def _compare(self) -> None:
-        """All logs and disks are equal, and every acknowledged command is there once, in its producer's order."""
-        invariants = self.invariants
-        for host in self.members:
-            for log in (host.log, host.disk.image):
-                invariants.folded(host, log.fold)
-                rest = list(zip(log.terms, log.commands, strict=True))
-                if rest != invariants.chosen[log.fold.index + 1 :]:
-                    raise Violation(f"equal logs: {host.me} ends with another log than was chosen")
-        found: dict[int, int] = {}
-        for _, (producer, sequence) in invariants.chosen:
-            if producer > 0 and found.setdefault(producer, -1) != sequence - 1:
-                raise Violation(f"sequences: {(producer, sequence)} was chosen after {found[producer]}")
-            found[producer] = sequence
-        for command in invariants.acknowledged:
-            if command not in invariants.places:
-                raise Violation(f"lost: {command} was acknowledged and is not there")
