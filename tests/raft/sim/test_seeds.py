@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.raft.sim import compiled
 from tests.raft.sim.batch import Total, find, run_seed, run_seeds
 from tests.raft.sim.planted import BUGS
 
@@ -50,6 +51,27 @@ def test_the_same_seed_gives_the_same_trace_in_another_process():
             timeout=60,
         )
         assert f"{expected.digest} {expected.events}" == answer.stdout.strip()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_compiled_a_seed_gives_the_same_trace():
+    """Else compiled seeds would prove nothing about what people run."""
+    program = (
+        "import cluster.raft.core as core; from tests.raft.sim.batch import run_seed; "
+        "print(core.__file__.endswith('.so'), *(run_seed(seed).digest for seed in range(1, 21)))"
+    )
+    folder = compiled.prepare()
+    answer = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ["True", *(str(run_seed(seed).digest) for seed in range(1, 21))] == answer.stdout.split()
 
 
 @pytest.mark.slow
