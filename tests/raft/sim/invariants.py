@@ -7,7 +7,8 @@ Of the paper (figure 3), over all hosts and all of time:
   two logs that share an entry share everything before it;
 - leader completeness: a new leader has every entry that was committed in an *earlier* term (a late leader of an old
   term may miss newer ones, and that is right);
-- state-machine safety: `chosen[index]` never changes, and nobody drops an entry that was chosen. That is over all
+- state-machine safety: `chosen[index]` never changes; nobody drops an entry that it knows to be chosen, or one that is
+  not on a majority of disks without it (else it may: what an older leader said can come late). That is over all
   memberships: two majorities that do not know of each other would choose twice.
 And: term and commit never fall, terms not even over a restart; a confirmed read barrier sees every commit from before
 it was asked; folds add up to what was chosen; each producer's commands are there once and in order; and nobody has a
@@ -93,7 +94,16 @@ class Invariants:
         if index <= host.commit_seen:
             raise Violation(f"state-machine safety: {host.me} drops {index}, commit {host.commit_seen}")
         if index <= self.commit and host.log.term_at(index) == self.chosen[index][0]:
-            raise Violation(f"state-machine safety: {host.me} drops {index}, which was chosen")
+            self._look_for_others(host, index)
+
+    def _look_for_others(self, host: Host, index: Index) -> None:
+        term, membership = self.chosen[index][0], self.memberships[-1][1]
+        for voters in filter(None, (membership.voters, membership.outgoing)):
+            others = [member.replica for member in voters if member.replica != host.me]
+            copies = sum(self.disks[replica - 1].holds(index, term) for replica in others)
+            if copies <= len(voters) // 2:
+                left = f"{copies} others of {len(voters)} voters have it"
+                raise Violation(f"state-machine safety: {host.me} drops {index}, which was chosen; {left}")
 
     def folded(self, host: Host, fold: Fold) -> None:
         """`host` has or installs this fold."""
