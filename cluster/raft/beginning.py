@@ -25,6 +25,10 @@ A follower's rules:
    sent the fold, and all of this term that it held itself. Its commit falls with its log, here and nowhere else. It
    campaigns no more, but it knows what it throws away, and *owes*: it votes as if its log still ended there (as with a
    doubtful end), so that beginning anew takes no vote from the group. A log that is damaged as well is not known.
+   Else it recovers only until its log ends no earlier than what it owes (so that it lacks nothing that it had said it
+   has), nor than the floor and all that its leader knew to be committed when it sent what lies below: by those entries
+   tombstones were dropped, so that it knows as well as its leader did which of them it may be without. If it took
+   longer, a leader whose log is damaged meanwhile could leave a group behind in which nobody may lead.
 7. What it had promised and not yet said stays unsaid.
 8. A beginning is obeyed once: a lower number is late. Until the floor is reached only appends of its number are taken,
    and a recovering replica takes no append of a beginning that it has not begun (it may have been started again): what
@@ -36,7 +40,7 @@ from typing import TYPE_CHECKING
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
 from cluster.raft import configuration, election
 from cluster.raft.progress import Beginning, Progress
-from cluster.types import Index, ReplicaId
+from cluster.types import Index, ReplicaId, Term
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -148,6 +152,7 @@ def begin(core: "Raft", message: InstallFold) -> bool:
         core.recovering = True
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor
+        core.beginning_commit = message.commit
         core.writes.drop_promises()
         replace_log(core, message)
     return message.beginning == core.beginning
@@ -161,6 +166,22 @@ def replace_log(core: "Raft", message: InstallFold) -> None:
     configuration.take_effect(core)
     core.matched = core.commit = message.index
     core.doubts.clear()
+
+
+def took(core: "Raft", message: AppendEntries) -> None:
+    """An append, and what its leader had and knew to be committed when it left."""
+    if core.recovering and core.recovered_at is None:
+        core.recovered_at = message.last_index
+    if message.beginning:
+        core.beginning_commit = max(core.beginning_commit, message.commit)
+
+
+def is_over(core: "Raft", here: Index) -> bool:
+    """Whether a replica that was whole before it began is so again with what it has up to `here` (rule 6)."""
+    if not core.beginning or core.owes is None or here < max(core.beginning_commit, core.beginning_floor):
+        return False
+    index, term = core.owes
+    return (core.terms.term_at(here) or Term(0), here) >= (term, index)
 
 
 def is_foreign(core: "Raft", message: AppendEntries) -> bool:

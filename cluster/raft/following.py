@@ -77,8 +77,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
         tail.replaced(core)
-    if core.recovering and core.recovered_at is None:
-        core.recovered_at = message.last_index
+    beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
 
@@ -160,6 +159,11 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
 
 
 def note_durable(core: "Raft") -> None:
-    """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in."""
-    if core.recovering and core.recovered_at is not None and min(core.matched, core.durable_index) >= core.recovered_at:
+    """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
+
+    One that only begins anew is so as soon as it has what it threw away, and what its leader kept (`beginning`).
+    """
+    here = min(core.matched, core.durable_index)
+    taken_in = core.recovered_at is not None and here >= core.recovered_at
+    if core.recovering and (taken_in or beginning.is_over(core, here)):
         core.recovering, core.owes = False, None

@@ -1,6 +1,9 @@
 """Beginning anew, one rule at a time: what a follower does with its leader's orders, late ones too."""
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from cluster.config import RaftOptions
 from cluster.messages import (
@@ -118,18 +121,53 @@ def test_a_commit_that_is_where_it_was_is_told_with_the_fold() -> None:
     assert (9, 9) == (ready.commit, len(ready.entries))
 
 
-def test_it_recovers_until_it_has_what_its_leader_had() -> None:
-    """The leader's last index when it sent the fold, on this disk."""
-    core = a_core()
+@pytest.mark.parametrize(("damaged", "last"), [(True, 20), (False, 18)])
+def test_it_recovers_until_it_has_what_its_leader_had(*, damaged: bool, last: int) -> None:
+    """On disk: its last index when it sent the fold; but its commit, if what is owed is there (seed 1020232)."""
+    core = a_core(recovering=damaged)
     core.step(fold())
-    core.step(append(0, 19, number=1))
+    core.step(append(0, last - 1, number=1))
     carry_out(core)
     assert core.recovering
     core.campaign()
     assert not core.votes
-    core.step(append(19, 20))
+    core.step(append(last - 1, last))
     carry_out(core)
     assert (False, None) == (core.recovering, core.owes)
+    core.campaign()
+    assert core.voted_for == core.me
+
+
+def test_it_recovers_until_it_has_what_it_threw_away() -> None:
+    """It ended with an entry of a later term than those that its leader knows to be committed."""
+    core = Raft(
+        me=ReplicaId(3),
+        membership=MEMBERS,
+        vote=Vote(term=Term(4), voted_for=None),
+        log=LogState(term_starts=((Index(1), Term(3)),), last_index=Index(9)),
+        options=RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+    )
+    core.step(fold())
+    core.step(append(0, 19, number=1))
+    carry_out(core)
+    assert (True, (Index(9), Term(3))) == (core.recovering, core.owes)
+    core.step(append(19, 20))
+    carry_out(core)
+    assert not core.recovering
+
+
+def test_what_its_leader_committed_meanwhile_counts_too() -> None:
+    """A tombstone may be gone from what is sent by a floor that was committed after the fold had left."""
+    core = a_core()
+    core.step(fold())
+    core.step(replace(append(0, 12, number=1), commit=Index(19)))
+    core.step(append(12, 18))
+    carry_out(core)
+    assert core.recovering
+    core.step(append(18, 19))
+    carry_out(core)
+    assert not core.recovering
 
 
 def test_an_order_that_was_long_under_way_does_not_let_it_forget_what_it_said_since() -> None:
