@@ -71,10 +71,8 @@ class Raft:
         self.recovered_at: Index | None = None
         self.floor = Index(0)
         """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""
-        self.beginning, self.beginning_floor = 0, Index(0)
-        """As a follower: the last beginning that was obeyed in this term, and its floor. 0: none."""
-        self.beginning_commit = Index(0)
-        """The highest commit that its leader said with what it sent of that beginning."""
+        self.beginning, self.beginning_floor, self.beginning_commit = 0, Index(0), Index(0)
+        """As a follower: the last beginning that was obeyed in this term, its floor, the commit said with it. 0: none."""
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)

@@ -3,7 +3,7 @@
 Rules:
 1. A leader that was idle for a while, with everything committed and on its disk, and on that of everybody who is not
    away, invites to sleep with a heartbeat. The voters that are away must be a minority, and whoever is behind is not
-   invited.
+   invited. A leader that is no voter goes soon, and nobody would notice: it invites nobody.
 2. A follower falls asleep if it agrees: it has what the leader has, on disk, and knows the commit.
 3. The leader falls asleep when all that are not away have said that they do.
 4. Failure is then noticed by connections: the driver wakes whoever shares a group with a node that came or went. A
@@ -32,6 +32,7 @@ def may_sleep(core: "Raft") -> bool:
         and core.commit == core.last_index == core.durable_index
         and not core.barriers
         and core.transferee is None
+        and core.me in core.voters
         and core.quorum.has(set(core.quorum.members) - core.away)
         and all(progress.match == core.last_index for progress in present(core))
     )

@@ -302,3 +302,29 @@ def test_who_is_said_to_be_away_and_is_behind_is_not_asked_to_sleep():
                 if isinstance(message, Heartbeat):
                     asked[message.to].append(message.sleep)
     assert (True, False) == (any(asked[1]), any(asked[2]))
+
+
+def test_a_leader_that_leaves_the_group_puts_nobody_to_sleep():
+    """Raft seed 1035358: its order to take over was lost, it stopped in the turn in which it had them fall asleep."""
+    core = a_core(last_index=10, term=1, options=RaftOptions(pre_vote=False, idle_ticks_before_sleep=3))
+    for _ in range(10):
+        core.tick()
+    hear(core)
+    core.step(VoteReply(sender=ReplicaId(2), to=ReplicaId(3), term=core.term, granted=True))
+
+    def all_have_all() -> None:
+        hear(core)
+        for sender in (1, 2):
+            core.step(AppendReply(sender=ReplicaId(sender), to=ReplicaId(3), term=core.term, match=core.last_index))
+        hear(core)
+
+    all_have_all()
+    core.propose_membership(Membership(voters=MEMBERS.voters[:2], outgoing=MEMBERS.voters), 1)
+    for _ in range(2):
+        all_have_all()
+    assert (True, (1, 2)) == (core.leaving, core.voters)
+    asked = []
+    for _ in range(30):
+        core.tick()
+        asked += [message.sleep for message in hear(core) if isinstance(message, Heartbeat)]
+    assert (False, False) == (core.is_leader, any(asked))
