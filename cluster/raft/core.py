@@ -72,7 +72,7 @@ class Raft:
         self.floor = Index(0)
         """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""
         self.beginning, self.beginning_floor, self.beginning_commit = 0, Index(0), Index(0)
-        """As a follower: the last beginning that was obeyed in this term, its floor, the commit said with it. 0: none."""
+        """As a follower: the last beginning obeyed in this term, its floor, and the commit that was said with it."""
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
