@@ -27,6 +27,7 @@ from chaos.nemeses.cuts import PARTITIONS
 from cluster.client.client import Client
 from cluster.config import ClientOptions
 from cluster.errors import CorruptStorage, RiverrunError
+from cluster.node import Node
 from cluster.sim.clock import SimLoop
 
 READY_S_MAX = 30.0
@@ -107,6 +108,12 @@ class SimArena:
         """See Arena."""
         await self.cluster.start_all()
         await self.ready(self.cluster.client("starter"))
+        while not all(self._knows_all(node) for node in self.cluster.running.values()):  # noqa: ASYNC110  it is others that change it
+            await asyncio.sleep(LOOK_S)
+
+    def _knows_all(self, node: Node) -> bool:
+        """Whether it has heard that all are alive: one that has not refuses to place as many replicas (seed 205)."""
+        return {item.node for item in node.controller.state.nodes.values() if item.usable}.issuperset(self.nodes)
 
     def client(self, name: str, options: ClientOptions | None = None) -> Client:
         """See Arena."""

@@ -13,6 +13,7 @@ from chaos.history import History
 from chaos.nemeses import known
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.workloads.groups import GroupsWorkload
+from cluster.client.client import Client
 from cluster.sim.clock import SimLoop, simulate
 
 
@@ -35,6 +36,20 @@ def test_all_faults_have_names_of_the_catalogue() -> None:
     assert set(SIM_FAULTS) == arena.injectors.keys()
     assert set(SIM_FAULTS) <= CATALOGUE.keys()
     arena.cluster.loop.close()
+
+
+def test_it_has_started_when_every_node_knows_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenario `changes`, seed 205: the node that was asked did; another one refused to place three replicas on two."""
+
+    async def at_once(_arena: SimArena, _client: Client) -> None:
+        """As if whoever is asked first knew everything."""
+
+    async def work(arena: SimArena) -> None:
+        for node in arena.cluster.running.values():
+            assert {1, 2, 3} == {item.node for item in node.controller.state.nodes.values() if item.usable}
+
+    monkeypatch.setattr(SimArena, "ready", at_once)
+    in_an_arena(work)
 
 
 @pytest.mark.slow
