@@ -12,9 +12,9 @@ from cluster.controller.commands import AlterTopic, CreateTopic, DeleteTopic, Pr
 from cluster.controller.controller import Controller
 from cluster.controller.quorum import Fold
 from cluster.errors import OutcomeUnknown, TopicExists, Unavailable
-from cluster.metadata import Node, Topic, TopicConfig
+from cluster.metadata import Node, Report, ReportedMembership, Topic, TopicConfig
 from cluster.sim.clock import SimClock, SimLoop, simulate
-from cluster.types import NodeId
+from cluster.types import Index, NodeId, PartitionId, ReplicaId, Term
 
 NUMBERS = count(1)
 Fate = Callable[["Known", bytes], bytes]
@@ -134,6 +134,20 @@ async def test_what_was_made_and_deleted_at_once_was_made(controller: Controller
     quorum.fates = [followed_by(AlterTopic(name="t", config=TopicConfig(retention_ms=5), unset=[]))]
     altered = await controller.alter_topic("t", config=TopicConfig(retention_ms=4), unset=[])
     assert (b"o" * 16, 5) == (altered.id, altered.config.retention_ms)
+
+
+@with_controller
+async def test_what_leaders_said_of_a_topic_goes_with_it(controller: Controller, quorum: Known) -> None:
+    """Also what one says that has not heard of the end: a cluster may make and delete topics all the time."""
+    del quorum
+    partition = PartitionId((await create(controller)).id, 0)
+    told = ReportedMembership(index=Index(1), term=Term(1), voters=(ReplicaId(1),))
+    report = Report(node=NodeId(2), metadata_version=0, memberships={partition: told})
+    controller.on_report(report)
+    assert told == controller.observed.membership(partition)
+    await controller.delete_topic("t")
+    controller.on_report(report)
+    assert {} == controller.observed._memberships
 
 
 @with_controller
