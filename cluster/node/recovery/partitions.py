@@ -4,6 +4,7 @@ It lives if one of the replicas that are left would be elected by them, for it h
 and they are a majority of its newest membership. Otherwise the one that goes furthest is taken, and the others that are
 left, and can say what they have acknowledged, vote with it. Nothing of it that was acknowledged is missing if a
 majority cannot be had without any of these: then each acknowledged record is on one of them, and the furthest has it.
+Of a joint membership that is neither of the new voters nor of the outgoing ones, who may not have heard of it.
 """
 
 from collections.abc import Sequence
@@ -135,9 +136,9 @@ def _forced(placement: Placement, usable: Found, version: int) -> Judged:
 def _is_complete(best: FoundReplica, usable: Found) -> bool:
     claims = [item.claims for _, item in usable]
     known = {item.replica for _, item in usable if item.claims is not None}
-    voters = best.membership.voters
-    missing = sum(member.replica not in known for member in voters)
-    return missing <= len(voters) // 2 and all(claim is not None and claim <= best.reach for claim in claims)
+    groups = (best.membership.voters, best.membership.outgoing)  # these went on alone if they did not hear of it
+    needed = [sum(member.replica not in known for member in group) <= len(group) // 2 for group in groups]
+    return all(needed) and all(claim is not None and claim <= best.reach for claim in claims)
 
 
 def _placed(some: Found) -> tuple[Replica, ...]:

@@ -113,6 +113,16 @@ def test_a_joint_membership_needs_both_majorities_and_the_new_one_counts_later()
     assert Fate.LIVES is lives.fate
 
 
+def test_the_outgoing_ones_may_have_gone_on_without_a_joint_membership() -> None:
+    """All new voters are left: but the old ones may have elected somebody who had not heard of them."""
+    joint = Membership(voters=members(4, 5), outgoing=members(1, 2, 3))
+    one = judged(found(4, 2, 5, joint), found(5, 2, 5, joint))
+    assert (Fate.FORCED, False) == (one.fate, one.complete)
+    joint = Membership(voters=members(4, 5), outgoing=members(1, 2))
+    one = judged(found(4, 2, 5, joint), found(5, 2, 5, joint), found(2, 2, 4, TWO))
+    assert (Fate.FORCED, True) == (one.fate, one.complete), "they could not without him"
+
+
 def test_a_membership_that_the_controller_forgot_is_believed() -> None:
     """The log's word wins over the placement: those replicas have to run."""
     moved = Membership(voters=members(1, 4, 5))
