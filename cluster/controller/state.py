@@ -164,7 +164,7 @@ class MetadataState:
     def _drain(self, command: DrainNode) -> tuple[Answer, Delta | None]:
         node = nodes.drained(self.nodes, self.topics, command)
         back: tuple[Topic, ...] = ()
-        if command.undo and not isinstance(node, Refusal):
+        if command.undo and not isinstance(node, Refusal) and self.nodes[node.node].draining:
             back = self._table.change_all(partial(self._back_to, node.node))
         return self._put_node(node, more=back)
 
