@@ -4,7 +4,7 @@ Every node hears all of it, so that whoever decides next knows it already. `fact
 records something that is so and that the state does not say yet.
 """
 
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterator, Sequence
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
@@ -20,6 +20,9 @@ from cluster.controller.planning import Situation
 from cluster.controller.state import MetadataState
 from cluster.metadata import Node, NodeState, Placement, Report, ReportedMembership
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
+
+RECORDED_AT_ONCE_MAX = 10_000
+"""Replicas of one command."""
 
 
 class Observations:
@@ -143,16 +146,15 @@ class Observations:
             for replica in placement.running
             if not replica.initialised
         }
-        pending = sorted(told & waiting)
-        if pending:
-            yield MarkInitialised(replicas=[int(replica) for replica in pending])
+        for some in _batches(sorted(told & waiting)):
+            yield MarkInitialised(replicas=some)
 
     def _dropped_of(self, state: MetadataState) -> Iterator[Command]:
         told = {replica for some in self._dropped.values() for replica in some}
         self._dropped.clear()
-        pending = sorted({replica for some in state.removing.values() for replica in some} & told)
-        if pending:
-            yield Dropped(replicas=[int(replica) for replica in pending])
+        waiting = {replica for some in state.removing.values() for replica in some}
+        for some in _batches(sorted(told & waiting)):
+            yield Dropped(replicas=some)
 
     def situation(self, state: MetadataState, leading: dict[PartitionId, NodeId], now_s: float) -> Situation:
         """What the plan is made from."""
@@ -171,6 +173,11 @@ class Observations:
             moves_per_node_max=self._options.moves_per_node_max,
             balance=self._options.balance_replicas,
         )
+
+
+def _batches(replicas: Sequence[ReplicaId]) -> Iterator[list[int]]:
+    for first in range(0, len(replicas), RECORDED_AT_ONCE_MAX):
+        yield [int(replica) for replica in replicas[first : first + RECORDED_AT_ONCE_MAX]]
 
 
 def arrived(placement: Placement, told: ReportedMembership) -> bool:
