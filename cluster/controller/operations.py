@@ -25,7 +25,7 @@ from cluster.controller.nodes import removable
 from cluster.controller.observing import Observations
 from cluster.controller.planning import Plan
 from cluster.controller.state import MetadataState
-from cluster.errors import NodeInUse, OutcomeUnknown
+from cluster.errors import InvalidRequest, NodeInUse, OutcomeUnknown
 from cluster.metadata import Node, Reassignment, Topic, Waiting
 from cluster.types import NodeId, PartitionId, TopicId
 from cluster.world import Clock
@@ -63,7 +63,11 @@ class Operations:
         self._options = options
 
     async def add_node(self, *, client_address: str, peer_address: str, rack: str) -> Node:
-        """The node that is expected there, with an id that nobody had."""
+        """The node that is expected there, with an id that nobody had. InvalidRequest if there is no room for it."""
+        addresses, nodes = (client_address, peer_address), self._state.nodes.values()
+        known = any((node.client_address, node.peer_address) == addresses for node in nodes)
+        if len(nodes) >= self._options.nodes_max and not known:  # if it is, it is perhaps asked for once more
+            raise InvalidRequest(f"the cluster has its {self._options.nodes_max} nodes already")
         above = max((int(node) for node in (*self._deciding(), *self._configured)), default=0)
         answer = await self._decide(
             AddNode(client_address=client_address, peer_address=peer_address, rack=rack, above=above)

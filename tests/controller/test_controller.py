@@ -11,7 +11,7 @@ from cluster.config import ControllerOptions
 from cluster.controller.commands import AlterTopic, CreateTopic, DeleteTopic, Proposal, decode_proposal, encode
 from cluster.controller.controller import Controller
 from cluster.controller.quorum import Fold
-from cluster.errors import OutcomeUnknown, TopicExists, Unavailable
+from cluster.errors import InvalidRequest, OutcomeUnknown, TopicExists, Unavailable
 from cluster.metadata import Node, Report, ReportedMembership, Topic, TopicConfig
 from cluster.sim.clock import SimClock, SimLoop, simulate
 from cluster.types import Index, NodeId, PartitionId, ReplicaId, Term
@@ -181,6 +181,20 @@ async def test_one_that_is_there_needs_no_nodes(controller: Controller, quorum: 
     quorum.fates = [too_late]
     with pytest.raises(Unavailable, match="deleted just now"):
         await create(controller, if_absent=True)
+
+
+@with_controller
+async def test_a_cluster_has_so_many_nodes_at_most(controller: Controller, quorum: Known) -> None:
+    """Who asks once more for the last one that there was room for is given it."""
+    del quorum
+
+    async def add(number: int) -> Node:
+        return await controller.operations.add_node(client_address=f"c{number}:1", peer_address=f"p:{number}", rack="")
+
+    added = [await add(number) for number in range(97)]
+    with pytest.raises(InvalidRequest, match="the cluster has its 100 nodes already"):
+        await add(97)
+    assert added[-1] == await add(96)
 
 
 @with_controller
