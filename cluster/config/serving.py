@@ -165,6 +165,8 @@ class ControllerOptions:
     """With so much in the journal the quorum is sealed to the same members: so a start replays no more than that."""
     follow_commands_max: int = 10_000
     """Commands that a member keeps for nodes that follow; who is further behind gets the whole state."""
+    follow_bytes_max: int = 16 * MIB
+    """The same by their size: one that makes 4,096 partitions takes 16 KiB."""
     state_piece_bytes: int = 512 * KIB
 
 
