@@ -84,7 +84,7 @@ def _believed(placement: Placement, membership: Membership, usable: Found, versi
         )
 
     voters, outgoing = placed(membership.voters), placed(membership.outgoing)
-    return replace(
+    believed = replace(
         placement,
         replicas=outgoing or voters,
         target=voters if outgoing or membership.learners else (),
@@ -94,6 +94,13 @@ def _believed(placement: Placement, membership: Membership, usable: Found, versi
         pinned=False,
         lost=False,
     )
+    return _without_revived(believed)
+
+
+def _without_revived(placement: Placement) -> Placement:
+    """What has to run goes no more: its node would drop the files first, and these may be the last ones."""
+    running = {item.replica for item in placement.running}
+    return replace(placement, removed=tuple(item for item in placement.removed if item.replica not in running))
 
 
 def _forced(placement: Placement, usable: Found, version: int) -> Judged:
@@ -123,7 +130,7 @@ def _forced(placement: Placement, usable: Found, version: int) -> Judged:
     )
     return Judged(
         fate=Fate.FORCED,
-        placement=forced,
+        placement=_without_revived(forced),
         before=len(best.membership.voters),
         best=(node, best),
         members=tuple(Member(replica=item.replica, node=item.node) for item in replicas),

@@ -147,6 +147,21 @@ def test_what_is_of_no_use_is_no_replica() -> None:
     assert Fate.LOST is judged().fate
 
 
+def test_what_was_to_go_stays_if_it_is_what_is_left() -> None:
+    """A move had just ended: its files would go at the next start, and with them the last copy."""
+    three = Replica(replica=ReplicaId(13), node=NodeId(3), initialised=True)
+    four = Replica(replica=ReplicaId(14), node=NodeId(4), initialised=True)
+    there = tuple(Replica(replica=ReplicaId(10 + node), node=NodeId(node), initialised=True) for node in (1, 2, 5))
+    moved = Placement(number=0, replicas=there, removed=(three, four), since=3)
+    joint = Membership(voters=members(1, 2, 5), outgoing=members(2, 3, 4), version=3)
+    one = judge(moved, [found(3, 2, 5, joint), found(5, 2, 5, joint)], version=VERSION)
+    assert (Fate.FORCED, members(3, 5), False) == (one.fate, one.members, one.complete)
+    assert (four,) == one.placement.removed
+    one = judge(moved, [found(3, 2, 6, joint), found(4, 2, 5, joint, claims=None)], version=VERSION)
+    assert (three, four) == (*one.placement.replicas, *one.placement.abandoned)
+    assert () == one.placement.removed, "it goes when a leader is without it"
+
+
 def test_of_two_on_a_node_one_runs() -> None:
     """The one that goes further."""
     one = judged(found(1, 2, 5, THREE), found(1, 1, 9, THREE, replica=40))
