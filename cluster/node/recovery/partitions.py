@@ -74,7 +74,8 @@ def _would_be_elected(candidate: FoundReplica, usable: Found) -> bool:
 def _believed(placement: Placement, membership: Membership, usable: Found, version: int) -> Placement:
     """As it was, unless its log has a membership of which the controller's state does not know any more."""
     running = {item.replica for item in placement.running}
-    if membership.version <= placement.since and {member.replica for member in membership.everybody()} <= running:
+    known = membership.version <= placement.since and {member.replica for member in membership.everybody()} <= running
+    if known and not placement.lost:
         return placement
     there = {item.replica for _, item in usable} | {item.replica for item in placement.running if item.initialised}
 

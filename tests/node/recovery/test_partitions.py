@@ -69,6 +69,15 @@ def test_a_majority_that_would_elect_one_of_them_lives() -> None:
     assert 0 == one.placement.since
 
 
+def test_what_was_lost_and_is_found_lives_again() -> None:
+    """Somebody has mended the disks: it is no partition any more that is left alone until its topic goes."""
+    replicas = tuple(Replica(replica=ReplicaId(10 + node), node=NodeId(node), initialised=True) for node in (1, 2, 3))
+    lost = Placement(number=0, replicas=replicas, since=5, lost=True)
+    one = judge(lost, [found(1, 3, 9, THREE), found(2, 3, 7, THREE)], version=VERSION)
+    assert (Fate.LIVES, False) == (one.fate, one.placement.lost)
+    assert (11, 12, 13) == tuple(item.replica for item in one.placement.replicas)
+
+
 def test_a_majority_that_cannot_elect_anybody_is_forced() -> None:
     """One may have acknowledged more than the other has, and cannot show it: the third one would have had to."""
     one = judged(found(1, 3, 9, THREE), found(2, 3, 7, THREE, claims=(3, 12)))
