@@ -215,6 +215,20 @@ def test_what_cannot_move_is_in_nobodys_way():
     assert "most of its replicas are lost, on nodes 1, 4" in cluster.plan().waiting[PartitionId(ID, 0)]
 
 
+def test_what_somebody_moves_holds_up_no_repair():
+    """However much that is, to whatever node: it is not the plan's. Balance waits for it."""
+    nodes = [node(number) for number in range(1, 5)]
+    cluster = Cluster(nodes, topic([[1, 2, 3]] * 20), moves_max=3, moves_per_node_max=1)
+    for number in range(10):
+        cluster.begin([Move(topic=ID, number=number, nodes=[1, 2, 4], since=0)])
+        cluster._put(replace(cluster.topic.partitions[number], pinned=True))
+    assert [] == cluster.plan().moves
+    cluster.more |= {"lost": frozenset({cluster.topic.partitions[19].replicas[2].replica})}
+    assert [(19, [3])] == [(move.number, move.fresh) for move in cluster.plan().moves]
+    cluster.nodes[NodeId(3)] = node(3, draining=True)
+    assert [(19, [])] == [(move.number, move.fresh) for move in cluster.plan().moves], "so much at once to node 4"
+
+
 def test_of_too_many_the_useless_go_first():
     """What is lost or on a dead node: with it among the two that stay, nothing would be decided any more."""
     dead = node(1, state=NodeState.DEAD)
