@@ -1,5 +1,6 @@
 """The plan: what is mended, and how little moves for it."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -346,6 +347,19 @@ def test_preferred_leaders_are_balanced_and_then_rest(data: st.DataObject, nodes
         for _, number, to in preferred(cluster.situation(), 1_000):
             cluster._put(preferring(cluster.topic.partitions[number], NodeId(to)))
         assert not any(placement.preferred_leader == 1 for placement in cluster.topic.partitions)
+
+
+@pytest.mark.slow
+def test_leaders_of_very_many_partitions_are_balanced_without_holding_up_the_node():
+    """With a node that holds nothing yet: it was looked through all of them for it, a thousand times."""
+    made = topic([[1]])
+    replicas = tuple(Replica(replica=ReplicaId(one), node=NodeId(one), initialised=True) for one in (1, 2, 3))
+    placements = (Placement(number=one, replicas=replicas, preferred_leader=NodeId(1)) for one in range(50_000))
+    cluster = Cluster([node(number) for number in range(1, 5)], replace(made, partitions=tuple(placements), replicas=3))
+    began_s = time.process_time()
+    changes = preferred(cluster.situation(), 1_000)
+    assert time.process_time() - began_s < 2
+    assert {2: 500, 3: 500} == Counter(to for _, _, to in changes)
 
 
 def test_leadership_goes_to_whom_it_is_meant_for():
