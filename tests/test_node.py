@@ -6,6 +6,7 @@ import pytest
 
 from cluster.errors import RefusedToStart
 from cluster.node import claim_directory
+from cluster.node.identity import IDENTITY_FILE
 from cluster.sim.disk import SimCrash, SimDisk
 from cluster.types import ClusterId, NodeId
 
@@ -45,3 +46,20 @@ def test_a_directory_belongs_to_one_node_of_one_cluster() -> None:
     with pytest.raises(RefusedToStart, match="not riverrun's"):
         claim_directory(strange, random.Random(1), OURS, ONE)
     assert ["photos"] == strange.list(".")
+
+
+def test_a_flipped_bit_in_the_claim_is_told_in_a_sentence() -> None:
+    """Or it makes another directory of it, which the cluster does not take for the one that it knows; or nothing."""
+    refused = 0
+    for bit in range(1_000):
+        disk = SimDisk(random.Random(1))
+        claim_directory(disk, random.Random(1), OURS, ONE)
+        file = disk.open(IDENTITY_FILE)
+        if bit >= 8 * file.size():
+            break
+        disk.flip(IDENTITY_FILE, bit)
+        try:
+            assert 8 == len(claim_directory(disk, random.Random(2), OURS, ONE))
+        except RefusedToStart:
+            refused += 1
+    assert refused > bit * 3 / 4

@@ -22,6 +22,8 @@ from cluster.wire.policies import config_from_pb, config_to_pb, unset_from_pb
 from cluster.world import Call
 
 NAME = re.compile(r"(?!__)[A-Za-z0-9._-]{1,249}")
+PRODUCER_NAME_MAX = 249
+"""Characters."""
 PAGE_TOPICS_MAX = 1_000
 UNDER_REPLICATED_TOLD_MAX = 100
 LOST = "a recovery found no copy of it: delete the topic (riverrun topic delete), and make it anew"
@@ -180,6 +182,8 @@ class AdminService:
         """See the proto. Ids without a name come from a range that the controller gave to this node."""
         del call
         request = api.parse(stream_pb2.OpenProducerRequest, data)
+        if len(request.name) > PRODUCER_NAME_MAX:
+            raise InvalidRequest(f"a producer's name has at most {PRODUCER_NAME_MAX} characters")
         if request.name:
             producer_id, epoch = await self._decisions.open_producer(request.name)
         else:

@@ -64,7 +64,7 @@ class Broker:
     ) -> None:
         self.me = me
         self.directory = Directory()
-        self.leaders = LeaderTable()
+        self.leaders = LeaderTable(self.directory.deleted)
         self.running: dict[PartitionId, Running] = {}
         self.reports = Reports(me)
         self._report_due = asyncio.Event()

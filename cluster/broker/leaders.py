@@ -3,7 +3,7 @@
 Pure: a table of partitions fed by reports, newest term wins.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from cluster.metadata import Report
@@ -21,14 +21,12 @@ class Leader:
 class LeaderTable:
     """What this node believes; a belief can be old, so whoever acts on it must be ready for NotLeader."""
 
-    def __init__(self) -> None:
+    def __init__(self, deleted: Container[TopicId] = frozenset()) -> None:
+        """`deleted`: topics that are gone for good, now; nothing is noted of them, however late it is said."""
+        self._deleted = deleted
         self._leaders: dict[PartitionId, Leader] = {}
         self.leaving: set[NodeId] = set()
         """Nodes that are about to stop, this one among them if it is; until their links are lost."""
-
-    def __len__(self) -> int:
-        """Partitions whose leader is known."""
-        return len(self._leaders)
 
     def get(self, partition: PartitionId) -> Leader | None:
         """The believed leader."""
@@ -37,7 +35,7 @@ class LeaderTable:
     def note(self, partition: PartitionId, node: NodeId, term: Term) -> None:
         """`node` leads since `term`, unless something newer is known."""
         known = self._leaders.get(partition)
-        if known is None or term >= known.term:
+        if (known is None or term >= known.term) and partition.topic not in self._deleted:
             self._leaders[partition] = Leader(node, term)
 
     def resigned(self, partition: PartitionId, node: NodeId) -> None:

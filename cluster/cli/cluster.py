@@ -192,12 +192,18 @@ def _state(item: "Reassignment") -> str:
 
 
 async def _drained(client: "Client", node: int) -> None:
-    """Return when a node holds nothing, or is gone; say how far it is, and what it waits for."""
+    """Return when a node holds nothing, no seat either, or is gone; say how far it is, and what it waits for."""
     said = ""
-    while (left := _left(await client.cluster_status(), node)) is not None and (left.leaders or left.replicas):
+    while True:
+        view = await client.cluster_status()
+        left, seated = _left(view, node), node in view.quorum
+        if left is None or not (left.leaders or left.replicas or seated):
+            return
         found = await client.reassignments()
         leaving = [item for item in found.moving if node in item.replicas and node not in item.target]
         parts = [f"{counted(left.leaders, 'leader')} and {counted(left.replicas, 'replica')} left"]
+        if seated and not left.replicas:
+            parts.append("its seat in the controller's quorum waits for a node that is alive and has none")
         if leaving:
             behind = sum(item.behind_bytes or 0 for item in leaving)
             parts.append(f"{counted(len(leaving), 'partition')} on the way, {as_size(behind)} behind")

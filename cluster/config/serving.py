@@ -151,7 +151,7 @@ class ControllerOptions:
     plan_interval_s: float = 0.5
     """It is looked so often whether a replica should be elsewhere."""
     moves_max: int = 16
-    """Partitions on their way at once; whatever people move is not held up by it."""
+    """Partitions on their way at once; whatever people move is not held up by it, and holds up nothing itself."""
     moves_per_node_max: int = 4
     """Of those that the plan sends to one node."""
     balance_replicas: bool = True
@@ -165,6 +165,8 @@ class ControllerOptions:
     """With so much in the journal the quorum is sealed to the same members: so a start replays no more than that."""
     follow_commands_max: int = 10_000
     """Commands that a member keeps for nodes that follow; who is further behind gets the whole state."""
+    follow_bytes_max: int = 16 * MIB
+    """The same by their size: one that makes 4,096 partitions takes 16 KiB."""
     state_piece_bytes: int = 512 * KIB
 
 

@@ -140,7 +140,7 @@ class Controller:
 
     def on_report(self, report: Report) -> None:
         """A node tells what happened to its replicas."""
-        self.observed.take(report)
+        self.observed.take(report, self.state.deleted)
         for replica in report.lost:
             log_event.warning("replica_reported_lost", peer=report.node, replica=replica)
         if any(node.draining for node in self.state.nodes.values()):

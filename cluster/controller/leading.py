@@ -35,24 +35,34 @@ def preferred(now: Situation, changes_max: int) -> list[tuple[bytes, int, int]]:
     for key in homeless[:changes_max]:
         changed[key] = min(able[key], key=lambda node: (len(led[node]), node))
         led[changed[key]].append(key)
-    while len(changed) < changes_max and (found := _evening(led, able)) is not None:
+    barren: set[tuple[NodeId, NodeId]] = set()
+    while len(changed) < changes_max and (found := _evening(led, able, barren)) is not None:
         key, source, to = found
         led[source].remove(key)
         led[to].append(key)
         changed[key] = to
+        barren = {pair for pair in barren if pair[0] != to}
     return [(topic, number, int(node)) for (topic, number), node in changed.items()]
 
 
-def _evening(led: dict[NodeId, list[Key]], able: dict[Key, list[NodeId]]) -> tuple[Key, NodeId, NodeId] | None:
-    """A partition that the fuller of two nodes may leave to the emptier one, which has two less."""
+def _evening(
+    led: dict[NodeId, list[Key]], able: dict[Key, list[NodeId]], barren: set[tuple[NodeId, NodeId]]
+) -> tuple[Key, NodeId, NodeId] | None:
+    """A partition that the fuller of two nodes may leave to the emptier one, which has two less.
+
+    `barren`: pairs of which it was found out before that there is none; more are added.
+    """
     order = sorted(led, key=lambda node: (len(led[node]), node))
     for source in reversed(order):
         for to in order:
             if len(led[source]) - len(led[to]) < 2:
                 break
+            if (source, to) in barren:
+                continue
             found = next((key for key in led[source] if to in able[key]), None)
             if found is not None:
                 return found, source, to
+            barren.add((source, to))
     return None
 
 

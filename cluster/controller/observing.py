@@ -4,7 +4,7 @@ Every node hears all of it, so that whoever decides next knows it already. `fact
 records something that is so and that the state does not say yet.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator, Sequence
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
@@ -19,7 +19,10 @@ from cluster.controller.moves import ids_of
 from cluster.controller.planning import Situation
 from cluster.controller.state import MetadataState
 from cluster.metadata import Node, NodeState, Placement, Report, ReportedMembership
-from cluster.types import NodeId, PartitionId, ReplicaId
+from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
+
+RECORDED_AT_ONCE_MAX = 10_000
+"""Replicas of one command."""
 
 
 class Observations:
@@ -30,8 +33,8 @@ class Observations:
         self._options = options
         self._up: dict[NodeId, float] = {}
         self._down: dict[NodeId, float] = {}
-        self._initialised: dict[ReplicaId, None] = {}
-        self._dropped: dict[ReplicaId, None] = {}
+        self._initialised: dict[NodeId, tuple[ReplicaId, ...]] = {}
+        self._dropped: dict[NodeId, tuple[ReplicaId, ...]] = {}
         self._lost: dict[ReplicaId, NodeId] = {}
         self._memberships: dict[PartitionId, ReportedMembership] = {}
         self.unknown: dict[NodeId, int] = {}
@@ -67,21 +70,31 @@ class Observations:
         since_s = self._down.get(node) if not self.is_there(node) else None
         return now_s - since_s if since_s is not None else None
 
-    def take(self, report: Report) -> None:
-        """A node tells of its replicas."""
-        self._initialised.update(dict.fromkeys(report.initialised))
-        self._dropped.update(dict.fromkeys(report.dropped))
+    def take(self, report: Report, deleted: Container[TopicId] = ()) -> None:
+        """A node tells of its replicas; be it that it has not heard yet that topics were `deleted`."""
+        self._initialised[report.node] = report.initialised  # each report says all of them, of those that are lost, too
+        self._dropped[report.node] = report.dropped
         for replica in [replica for replica, node in self._lost.items() if node == report.node]:
-            del self._lost[replica]  # each report says all of them
+            del self._lost[replica]
         self._lost.update(dict.fromkeys(report.lost, report.node))
         for partition, told in report.memberships.items():
             known = self._memberships.get(partition)
-            if known is None or told.term >= known.term:
+            if partition.topic not in deleted and (known is None or told.term >= known.term):
                 self._memberships[partition] = told
         if report.unknown:
             self.unknown[report.node] = report.unknown
         else:
             self.unknown.pop(report.node, None)
+
+    def forget(self, topics: Container[TopicId], nodes: Container[NodeId]) -> None:
+        """They are gone for good: nothing that was said of them, or by them, is of interest."""
+        for partition in [partition for partition in self._memberships if partition.topic in topics]:
+            del self._memberships[partition]
+        for replica in [replica for replica, node in self._lost.items() if node in nodes]:
+            del self._lost[replica]
+        for said in (self._initialised, self._dropped, self.unknown):
+            for node in [node for node in said if node in nodes]:
+                del said[node]
 
     def membership(self, partition: PartitionId) -> ReportedMembership | None:
         """What its leader said last."""
@@ -122,7 +135,9 @@ class Observations:
             yield SetNodeState(node=node, alive=False)
 
     def _initialised_of(self, state: MetadataState) -> Iterator[Command]:
-        if not self._initialised:
+        told = {replica for some in self._initialised.values() for replica in some}
+        self._initialised.clear()  # whoever is not recorded reports again
+        if not told:
             return
         waiting = {
             replica.replica
@@ -131,16 +146,15 @@ class Observations:
             for replica in placement.running
             if not replica.initialised
         }
-        pending = sorted(set(self._initialised) & waiting)
-        self._initialised.clear()  # whoever was not recorded reports again
-        if pending:
-            yield MarkInitialised(replicas=[int(replica) for replica in pending])
+        for some in _batches(sorted(told & waiting)):
+            yield MarkInitialised(replicas=some)
 
     def _dropped_of(self, state: MetadataState) -> Iterator[Command]:
-        pending = sorted({replica for some in state.removing.values() for replica in some} & set(self._dropped))
+        told = {replica for some in self._dropped.values() for replica in some}
         self._dropped.clear()
-        if pending:
-            yield Dropped(replicas=[int(replica) for replica in pending])
+        waiting = {replica for some in state.removing.values() for replica in some}
+        for some in _batches(sorted(told & waiting)):
+            yield Dropped(replicas=some)
 
     def situation(self, state: MetadataState, leading: dict[PartitionId, NodeId], now_s: float) -> Situation:
         """What the plan is made from."""
@@ -159,6 +173,11 @@ class Observations:
             moves_per_node_max=self._options.moves_per_node_max,
             balance=self._options.balance_replicas,
         )
+
+
+def _batches(replicas: Sequence[ReplicaId]) -> Iterator[list[int]]:
+    for first in range(0, len(replicas), RECORDED_AT_ONCE_MAX):
+        yield [int(replica) for replica in replicas[first : first + RECORDED_AT_ONCE_MAX]]
 
 
 def arrived(placement: Placement, told: ReportedMembership) -> bool:

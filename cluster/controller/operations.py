@@ -3,6 +3,7 @@
 See `cluster.broker.operations_service.Operations`, which this is to the broker.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from cluster.config import ControllerOptions
@@ -24,7 +25,7 @@ from cluster.controller.nodes import removable
 from cluster.controller.observing import Observations
 from cluster.controller.planning import Plan
 from cluster.controller.state import MetadataState
-from cluster.errors import NodeInUse, OutcomeUnknown
+from cluster.errors import InvalidRequest, NodeInUse, OutcomeUnknown
 from cluster.metadata import Node, Reassignment, Topic, Waiting
 from cluster.types import NodeId, PartitionId, TopicId
 from cluster.world import Clock
@@ -50,6 +51,8 @@ class Operations:
         """Who is believed to lead what: the node says it."""
         self.leaving: Callable[[], Collection[NodeId]] = tuple
         """Who is about to stop, and is to lead nothing more: the node says it, too."""
+        self.removed = asyncio.Event()
+        """Set when others say that this node is none of the cluster any more: then it ends."""
         self._me = me
         self._state = state
         self._observed = observed
@@ -60,7 +63,11 @@ class Operations:
         self._options = options
 
     async def add_node(self, *, client_address: str, peer_address: str, rack: str) -> Node:
-        """The node that is expected there, with an id that nobody had."""
+        """The node that is expected there, with an id that nobody had. InvalidRequest if there is no room for it."""
+        addresses, nodes = (client_address, peer_address), self._state.nodes.values()
+        known = any((node.client_address, node.peer_address) == addresses for node in nodes)
+        if len(nodes) >= self._options.nodes_max and not known:  # if it is, it is perhaps asked for once more
+            raise InvalidRequest(f"the cluster has its {self._options.nodes_max} nodes already")
         above = max((int(node) for node in (*self._deciding(), *self._configured)), default=0)
         answer = await self._decide(
             AddNode(client_address=client_address, peer_address=peer_address, rack=rack, above=above)
@@ -83,7 +90,23 @@ class Operations:
             refusal = removable(self._state.nodes, self._state.topics, deciding, RemoveNode(node=node))
             if isinstance(refusal, Refusal) and refusal.reason == NodeInUse.reason:
                 raise NodeInUse(refusal.message)
-        await self._decide(RemoveNode(node=node))
+        if node == self._me:
+            await self._remove_this()
+        else:
+            await self._decide(RemoveNode(node=node))
+
+    async def _remove_this(self) -> None:
+        """Those who decide it say nothing to this node from then on, but, as soon as it asks, that it was removed."""
+        decided = asyncio.ensure_future(self._decide(RemoveNode(node=self._me)))
+        told = asyncio.ensure_future(self.removed.wait())
+        try:
+            await asyncio.wait((decided, told), return_when=asyncio.FIRST_COMPLETED)
+            if not told.done():
+                decided.result()
+        finally:
+            decided.cancel()
+            told.cancel()
+            await asyncio.gather(decided, told, return_exceptions=True)
 
     async def set_replicas(self, topic: str, replicas: int) -> Topic:
         """So many copies of each partition from now on; the plan makes and drops them."""

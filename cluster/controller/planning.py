@@ -14,7 +14,8 @@ Rules of the plan:
   What somebody has put where it is stays there.
 - What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
   on with one less until there is a node for another. A partition that was lost altogether is left alone.
-- Limited: so many moves at once in all, and to each node. Repairs come first, of the dead before the draining.
+- Limited: so many moves at once in all, and to each node; those that somebody asked for are not counted. Repairs come
+  first, of the dead before the draining. Balance waits until nothing moves.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
 """
 
@@ -63,13 +64,14 @@ class Plan:
         self._usable = sorted((node for node in situation.nodes.values() if node.usable), key=lambda node: node.node)
         self._held: Counter[NodeId] = Counter()
         self._arriving: Counter[NodeId] = Counter()
-        self._moving = 0
+        self._moving = self._asked = 0
+        """By the plan, and because somebody wants it."""
         self.moves: list[Move] = []
         self.waiting: dict[PartitionId, str] = {}
         for topic, placement in self._all():
             self._count(topic, placement)
         self._repair()
-        if situation.balance and not self.moves and not self._moving:
+        if situation.balance and not self.moves and not self._moving and not self._asked:
             self._balance()
 
     def _all(self) -> Iterator[tuple[Topic, Placement]]:
@@ -79,7 +81,11 @@ class Plan:
 
     def _count(self, topic: Topic, placement: Placement) -> None:
         self._held.update(item.node for item in members_of(placement))
-        if placement.target and not (self._is_stuck(topic, placement) or any(map(self._is_lost, placement.target))):
+        if not placement.target or self._is_stuck(topic, placement) or any(map(self._is_lost, placement.target)):
+            return
+        if placement.pinned:
+            self._asked += 1
+        else:
             self._moving += 1
             there = {item.replica for item in placement.replicas}
             self._arriving.update(item.node for item in placement.target if item.replica not in there)

@@ -81,6 +81,11 @@ class MetadataState:
         return self._table.by_name
 
     @property
+    def deleted(self) -> Collection[TopicId]:
+        """The topics that are gone for good."""
+        return self._table.deleted
+
+    @property
     def moving(self) -> Collection[PartitionId]:
         """The partitions that have a target."""
         return self._table.moving.keys()
@@ -108,7 +113,7 @@ class MetadataState:
         return Delta(
             version=self.version,
             topics=tuple(self.topics.values()),
-            deleted=tuple(self._table.deleted),
+            deleted=tuple(self.deleted),
             nodes=tuple(self.nodes.values()),
             apps=tuple(self.apps.values()),
             gone=tuple(self.gone_nodes),
@@ -159,7 +164,7 @@ class MetadataState:
     def _drain(self, command: DrainNode) -> tuple[Answer, Delta | None]:
         node = nodes.drained(self.nodes, self.topics, command)
         back: tuple[Topic, ...] = ()
-        if command.undo and not isinstance(node, Refusal):
+        if command.undo and not isinstance(node, Refusal) and self.nodes[node.node].draining:
             back = self._table.change_all(partial(self._back_to, node.node))
         return self._put_node(node, more=back)
 
@@ -226,10 +231,8 @@ class MetadataState:
         return self._placed(self._table.change_all(lambda placement: moves.marked(placement, replicas)))
 
     def _dropped(self, command: Dropped) -> tuple[Answer, Delta | None]:
-        replicas = {ReplicaId(replica) for replica in command.replicas}
-        return self._placed(
-            self._table.change_all(lambda placement: moves.without_removed(placement, replicas, self.nodes))
-        )
+        change = partial(moves.without_removed, gone=set(map(ReplicaId, command.replicas)), nodes=self.nodes)
+        return self._placed(self._table.change_all(change))
 
     def _reassign(self, command: Reassign) -> tuple[Answer, Delta | None]:
         topic = self._table.named(command.topic)
@@ -281,8 +284,7 @@ class MetadataState:
         self.next_producer += max(command.count, 1)
         return self._done([first, self.next_producer]), None
 
-    def _barrier(self, command: Barrier) -> tuple[Answer, None]:
-        del command
+    def _barrier(self, _: Barrier) -> tuple[Answer, None]:
         return self._done([]), None
 
     def _open_producer(self, command: OpenProducer) -> tuple[Answer, None]:
@@ -343,7 +345,7 @@ class MetadataState:
                 quorum=self.quorum,
                 nodes=list(self.nodes.values()),
                 topics=list(self.topics.values()),
-                deleted=list(self._table.deleted),
+                deleted=list(self.deleted),
                 producers=self.producers,
                 apps=list(self.apps.values()),
                 next_replica=self.next_replica,

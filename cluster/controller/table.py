@@ -16,7 +16,8 @@ class TopicTable:
     def __init__(self, topics: Iterable[Topic] = (), deleted: Iterable[TopicId] = ()) -> None:
         self.topics: dict[TopicId, Topic] = {}
         self.by_name: dict[str, TopicId] = {}
-        self.deleted = list(deleted)
+        self.deleted = dict.fromkeys(deleted)
+        """Topics that are gone for good, in order."""
         self.moving: dict[PartitionId, None] = {}
         """What has a target."""
         self.removing: dict[TopicId, frozenset[ReplicaId]] = {}
@@ -33,7 +34,7 @@ class TopicTable:
     def pop(self, topic_id: TopicId) -> None:
         """The topic is gone for good."""
         del self.by_name[self.topics.pop(topic_id).name]
-        self.deleted.append(topic_id)
+        self.deleted[topic_id] = None
         self._index(topic_id, ())
 
     def named(self, name: str) -> Topic | None:

@@ -61,7 +61,9 @@ class Watching:
         """What was known when there was nothing to plan."""
 
     def on_decided(self, delta: Delta) -> None:
-        """A drain begins with who shall lead instead."""
+        """A drain begins with who shall lead instead; what is gone needs no memory."""
+        if delta.deleted or delta.gone:
+            self._observed.forget(frozenset(delta.deleted), frozenset(delta.gone))
         if any(node.draining for node in delta.nodes):
             self.look_at_once()
 

@@ -62,8 +62,8 @@ def claim_directory(disk: Disk, random: Random, cluster: ClusterId, me: NodeId) 
                 f"the data directory is another cluster's, node's or format's ({found.decode(errors='replace')!r}); "
                 f"this is node {me} of cluster {cluster.hex()}: choose another data_dir"
             )
-        if directory:
-            return bytes.fromhex(directory.decode())  # one of an earlier version has none yet
+        if directory:  # one of an earlier version has none yet
+            return _identity_in(directory)
     elif set(disk.list(".")) - {new}:
         raise RefusedToStart("the data directory holds files that are not riverrun's: choose an empty data_dir")
     identity = random.randbytes(DIRECTORY_BYTES)
@@ -74,4 +74,17 @@ def claim_directory(disk: Disk, random: Random, cluster: ClusterId, me: NodeId) 
     file.close()
     disk.rename(new, IDENTITY_FILE)
     disk.sync_directory(".")
+    return identity
+
+
+def _identity_in(said: bytes) -> bytes:
+    try:
+        identity = bytes.fromhex(said.decode())
+    except ValueError:
+        identity = b""
+    if len(identity) != DIRECTORY_BYTES:
+        raise RefusedToStart(
+            f"the file {IDENTITY_FILE} in the data directory is damaged: it says {said!r} where the directory's own "
+            f"identity was. Put it back, or replace this node (riverrun cluster replace)"
+        )
     return identity

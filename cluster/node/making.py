@@ -46,6 +46,7 @@ def make_links(node: "Node") -> Links:
         on_message=node.on_message,
         on_up=node.on_up,
         on_down=node.on_down,
+        on_removed=lambda: node.controller.operations.removed.set(),  # noqa: PLW0108  it is made after the links
     )
 
 

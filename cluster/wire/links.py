@@ -40,7 +40,10 @@ DAMAGED = "a message between nodes was damaged on its way"
 
 
 class Links:
-    """All links of one node. `refuse_gone` raises NodeRemoved for a node that was removed for good."""
+    """All links of one node. `refuse_gone` raises NodeRemoved for a node that was removed for good.
+
+    `on_removed`: a peer says so of this one, which ends.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Links:
         on_message: Callable[[NodeId, PeerMessage], None],
         on_up: Callable[[NodeId, int], None],
         on_down: Callable[[NodeId], None],
+        on_removed: Callable[[], None] = lambda: None,
     ) -> None:
         self.me = me
         self.incarnation = incarnation
@@ -73,6 +77,7 @@ class Links:
         self.spawn = spawn
         self._refuse_gone = refuse_gone
         self._removed = False
+        self._on_removed = on_removed
         self._peers: dict[NodeId, Link] = {}
 
     def set_peers(self, addresses: Mapping[NodeId, str]) -> None:
@@ -115,6 +120,7 @@ class Links:
         """A peer refuses this node for good: RefusedToStart, which ends it, but once, for every lane hears of it."""
         if not self._removed:
             self._removed = True
+            self._on_removed()
             raise RefusedToStart(error.message) from error
 
     # --- what peers opened

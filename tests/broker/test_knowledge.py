@@ -74,6 +74,20 @@ def test_the_newest_term_leads() -> None:
     assert Leader(NodeId(1), Term(3)) == table.get(P0)
 
 
+def test_nobody_leads_what_was_deleted() -> None:
+    """However late somebody says it: it would never be taken back, and counted among what that node leads."""
+    directory = Directory()
+    table = LeaderTable(directory.deleted)
+    directory.apply(Delta(version=1, topics=(_topic(),)))
+    table.note(P0, NodeId(1), Term(1))
+    directory.apply(Delta(version=2, deleted=(ID,)))
+    table.forget_topic(ID)
+    table.note(P0, NodeId(1), Term(1))
+    table.take(Report(node=NodeId(2), metadata_version=1, leaders={P0: Term(2)}))
+
+    assert {} == table.snapshot()
+
+
 def test_a_full_report_replaces_what_a_node_was_believed_to_lead() -> None:
     """A node that came back without its old leaderships is believed."""
     table = LeaderTable()

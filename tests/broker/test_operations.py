@@ -13,8 +13,10 @@ from cluster.errors import (
     UnknownPartition,
     UnknownTopic,
 )
+from cluster.sim.cluster import SimCluster
 from tests.broker.test_moving import Plans, on_five_nodes
 from tests.broker.test_trimming import TOPIC
+from tests.broker.web.client import on_nodes
 
 
 @pytest.mark.slow
@@ -38,6 +40,17 @@ async def test_what_cannot_be_done_is_refused(cluster: Plans, client: Client) ->
         await client.alter_topic(TOPIC, replicas=6)
     assert before == cluster.placement()
     assert () == (await client.reassignments()).moving
+
+
+@pytest.mark.slow
+@on_nodes(1)
+async def test_a_producers_name_is_no_larger_than_a_topics(cluster: SimCluster) -> None:
+    """The controller keeps it for ever, on every node, so it is refused before it gets there."""
+    async with cluster.client("importer") as client:
+        with pytest.raises(InvalidRequest, match="249"):
+            await client.producer(name="n" * 250)
+        await client.producer(name="ñ ü/n" * 49)
+    assert 1 == len(cluster.running[1].controller.state.producers)
 
 
 @pytest.mark.slow

@@ -11,10 +11,10 @@ from cluster.config import ControllerOptions
 from cluster.controller.commands import AlterTopic, CreateTopic, DeleteTopic, Proposal, decode_proposal, encode
 from cluster.controller.controller import Controller
 from cluster.controller.quorum import Fold
-from cluster.errors import OutcomeUnknown, TopicExists, Unavailable
-from cluster.metadata import Node, Topic, TopicConfig
+from cluster.errors import InvalidRequest, OutcomeUnknown, TopicExists, Unavailable
+from cluster.metadata import Node, Report, ReportedMembership, Topic, TopicConfig
 from cluster.sim.clock import SimClock, SimLoop, simulate
-from cluster.types import NodeId
+from cluster.types import Index, NodeId, PartitionId, ReplicaId, Term
 
 NUMBERS = count(1)
 Fate = Callable[["Known", bytes], bytes]
@@ -137,6 +137,20 @@ async def test_what_was_made_and_deleted_at_once_was_made(controller: Controller
 
 
 @with_controller
+async def test_what_leaders_said_of_a_topic_goes_with_it(controller: Controller, quorum: Known) -> None:
+    """Also what one says that has not heard of the end: a cluster may make and delete topics all the time."""
+    del quorum
+    partition = PartitionId((await create(controller)).id, 0)
+    told = ReportedMembership(index=Index(1), term=Term(1), voters=(ReplicaId(1),))
+    report = Report(node=NodeId(2), metadata_version=0, memberships={partition: told})
+    controller.on_report(report)
+    assert told == controller.observed.membership(partition)
+    await controller.delete_topic("t")
+    controller.on_report(report)
+    assert {} == controller.observed._memberships
+
+
+@with_controller
 async def test_what_was_decided_and_is_not_heard_of_was_decided(controller: Controller, quorum: Known) -> None:
     """The answer comes from the quorum's leader, which may be ahead of this node for long."""
     await create(controller)
@@ -167,6 +181,20 @@ async def test_one_that_is_there_needs_no_nodes(controller: Controller, quorum: 
     quorum.fates = [too_late]
     with pytest.raises(Unavailable, match="deleted just now"):
         await create(controller, if_absent=True)
+
+
+@with_controller
+async def test_a_cluster_has_so_many_nodes_at_most(controller: Controller, quorum: Known) -> None:
+    """Who asks once more for the last one that there was room for is given it."""
+    del quorum
+
+    async def add(number: int) -> Node:
+        return await controller.operations.add_node(client_address=f"c{number}:1", peer_address=f"p:{number}", rack="")
+
+    added = [await add(number) for number in range(97)]
+    with pytest.raises(InvalidRequest, match="the cluster has its 100 nodes already"):
+        await add(97)
+    assert added[-1] == await add(96)
 
 
 @with_controller

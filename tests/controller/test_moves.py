@@ -187,6 +187,15 @@ def test_what_leaves_a_draining_node_turns_back_when_that_is_undone():
     assert machine.state.nodes[NodeId(3)].draining, "a restart changes nothing"
 
 
+def test_a_drain_that_never_was_is_not_undone():
+    """What somebody moves away from a node goes on, though it be told once more that it may hold something."""
+    machine = Moving()
+    machine.do(Reassign(topic="t", nodes={0: [1, 2, 4]}))
+    before = machine.placement()
+    machine.do(DrainNode(node=3, undo=True))
+    assert before == machine.placement()
+
+
 def test_a_node_takes_the_place_of_another_one():
     """A wrong name is refused; what is left over of a removed node's replicas is forgotten with it."""
     machine = Moving()

@@ -1,5 +1,6 @@
 """The plan: what is mended, and how little moves for it."""
 
+import time
 from collections import Counter
 from dataclasses import replace
 
@@ -215,6 +216,20 @@ def test_what_cannot_move_is_in_nobodys_way():
     assert "most of its replicas are lost, on nodes 1, 4" in cluster.plan().waiting[PartitionId(ID, 0)]
 
 
+def test_what_somebody_moves_holds_up_no_repair():
+    """However much that is, to whatever node: it is not the plan's. Balance waits for it."""
+    nodes = [node(number) for number in range(1, 5)]
+    cluster = Cluster(nodes, topic([[1, 2, 3]] * 20), moves_max=3, moves_per_node_max=1)
+    for number in range(10):
+        cluster.begin([Move(topic=ID, number=number, nodes=[1, 2, 4], since=0)])
+        cluster._put(replace(cluster.topic.partitions[number], pinned=True))
+    assert [] == cluster.plan().moves
+    cluster.more |= {"lost": frozenset({cluster.topic.partitions[19].replicas[2].replica})}
+    assert [(19, [3])] == [(move.number, move.fresh) for move in cluster.plan().moves]
+    cluster.nodes[NodeId(3)] = node(3, draining=True)
+    assert [(19, [])] == [(move.number, move.fresh) for move in cluster.plan().moves], "so much at once to node 4"
+
+
 def test_of_too_many_the_useless_go_first():
     """What is lost or on a dead node: with it among the two that stay, nothing would be decided any more."""
     dead = node(1, state=NodeState.DEAD)
@@ -332,6 +347,19 @@ def test_preferred_leaders_are_balanced_and_then_rest(data: st.DataObject, nodes
         for _, number, to in preferred(cluster.situation(), 1_000):
             cluster._put(preferring(cluster.topic.partitions[number], NodeId(to)))
         assert not any(placement.preferred_leader == 1 for placement in cluster.topic.partitions)
+
+
+@pytest.mark.slow
+def test_leaders_of_very_many_partitions_are_balanced_without_holding_up_the_node():
+    """With a node that holds nothing yet: it was looked through all of them for it, a thousand times."""
+    made = topic([[1]])
+    replicas = tuple(Replica(replica=ReplicaId(one), node=NodeId(one), initialised=True) for one in (1, 2, 3))
+    placements = (Placement(number=one, replicas=replicas, preferred_leader=NodeId(1)) for one in range(50_000))
+    cluster = Cluster([node(number) for number in range(1, 5)], replace(made, partitions=tuple(placements), replicas=3))
+    began_s = time.process_time()
+    changes = preferred(cluster.situation(), 1_000)
+    assert time.process_time() - began_s < 2
+    assert {2: 500, 3: 500} == Counter(to for _, _, to in changes)
 
 
 def test_leadership_goes_to_whom_it_is_meant_for():

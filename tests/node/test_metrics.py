@@ -12,7 +12,7 @@ from cluster.node import Node
 from cluster.node.metrics import METRICS
 from cluster.node.metrics.lags import Bounded
 from cluster.sim.cluster import SimCluster
-from cluster.types import TopicId
+from cluster.types import NodeId, PartitionId, Term, TopicId
 from tests.broker.web.client import WebClient, app_of, on_nodes
 
 README = Path(__file__).parents[2] / "cluster" / "README.md"
@@ -69,6 +69,19 @@ async def test_what_was_published_and_read_is_counted_where_it_was_done(cluster:
     assert 0 < of_all("riverrun_group_lag_seconds{group=billing,topic=orders}") < 60
     assert 0 < of_all("riverrun_fsync_seconds_count{}")
     assert 9 * 30 < of_all("riverrun_log_written_bytes_total{}")
+
+
+@pytest.mark.slow
+@on_nodes(1)
+async def test_leaders_of_what_is_not_known_make_up_for_none(cluster: SimCluster) -> None:
+    """A partition without a leader is counted, though others are led of which this node has not heard."""
+    async with cluster.client("shop") as client:
+        topic = (await client.create_topic("orders", partitions=2)).id
+    leaders = cluster.running[1].broker.leaders
+    leaders.note(PartitionId(TopicId(b"elsewhere".ljust(16)), 0), NodeId(1), Term(1))
+    leaders.resigned(PartitionId(topic, 0), NodeId(1))
+    told = scraped(cluster.running[1])
+    assert (2, 1) == (told["riverrun_partitions{}"], told["riverrun_partitions_without_leader{}"])
 
 
 @pytest.mark.slow

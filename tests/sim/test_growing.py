@@ -1,12 +1,16 @@
 """A cluster grows under load: nodes join, the controller's quorum with them, a member that is gone loses its seat."""
 
 import asyncio
+import random
 
 import pytest
 
+from cluster.cli.cluster import _drained
+from cluster.client.client import Client
 from cluster.errors import NodeInUse, RiverrunError
-from cluster.sim.clock import SimLoop, simulate
+from cluster.sim.clock import Host, SimClock, SimLoop, simulate
 from cluster.sim.cluster import SimCluster
+from cluster.sim.network import SimNetwork
 from cluster.types import NodeId
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
@@ -144,3 +148,58 @@ async def _added_before_all_have_registered() -> None:
 def test_a_node_that_the_configuration_names_and_nobody_has_seen_keeps_its_id_and_nobody_waits_for_it() -> None:
     """Who is added meanwhile gets a higher id; after a while those decide that are there, and it is welcome later."""
     simulate(_added_before_all_have_registered(), 1)
+
+
+async def _drained_but_for_its_seat() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    four = await cluster.add()
+    await asyncio.sleep(3)
+    cluster.crash(four)
+    await asyncio.sleep(5)
+    client = cluster.client("operator")
+    await client.drain_node(2)
+    drained = asyncio.create_task(_drained(client, 2))
+    await asyncio.sleep(5)
+    assert not drained.done(), "with another member switched off as well, nothing could be decided any more"
+    await cluster.start(four)
+    await drained
+    await _until_seats(cluster, (1, 3, four))
+    await client.abandon()
+    assert [] == cluster.fatal
+
+
+def test_a_node_may_be_switched_off_when_another_one_has_its_seat(capsys: pytest.CaptureFixture[str]) -> None:
+    """It held nothing at all from the beginning: `riverrun cluster drain --wait` says what it waits for."""
+    simulate(_drained_but_for_its_seat(), 1)
+    assert "its seat in the controller's quorum waits for a node that is alive and has none" in capsys.readouterr().out
+
+
+async def _removes_itself() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    four = await cluster.add()
+    await asyncio.sleep(3)
+    client = Client(
+        [cluster.addresses(four)[0]],
+        network=SimNetwork(cluster.fabric, Host("operator")),
+        clock=SimClock(loop),
+        random=random.Random(1),
+    )
+    began_s = loop.now_s
+    await client.remove_node(four)
+    assert loop.now_s - began_s < 1
+    await asyncio.sleep(5)
+    await client.abandon()
+    assert ([four], []) == (cluster.removed, cluster.fatal)
+
+
+def test_a_node_that_is_to_remove_itself_answers_before_it_ends() -> None:
+    """The decision is that none of the others listens to it any more: that they say so is the answer."""
+    simulate(_removes_itself(), 1)

@@ -184,3 +184,45 @@ def test_what_two_of_five_nodes_have_is_there_after_a_recovery(seed: int) -> Non
 def test_a_partition_may_lose_its_majority_where_the_controller_has_one(seed: int) -> None:
     """Then no decision is lost, and the same is done."""
     simulate(_lose(seed, (1, 2, 3), (4, 5)), seed)
+
+
+async def _only_what_was_to_go_is_left() -> None:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimLoop)
+    cluster = SimCluster(loop, nodes=5)
+    await cluster.start_all()
+    await asyncio.sleep(3)
+    client = cluster.client("writer")
+    topic = await client.create_topic("t", partitions=1, replicas=3)
+    for number in range(50):
+        await client.publish("t", b"%d" % number, partition=0)
+    old, *others = (int(item.node) for item in topic.partitions[0].replicas)
+    new, witness = sorted(set(cluster.nodes) - {old, *others})
+    for node in set(cluster.nodes) - {old}:
+        cluster.cut(old, node)
+    await client.reassign_partitions("t", {0: [*others, new]})
+    state = cluster.running[witness].controller.state
+    async with asyncio.timeout(60):
+        while not state.topics[topic.id].partitions[0].removed:  # noqa: ASYNC110  of virtual time
+            await asyncio.sleep(0.1)
+    await client.abandon()
+    for node in cluster.nodes:
+        cluster.crash(node)
+    cluster.fabric.heal()
+
+    plan = make_plan([survey(cluster.disks[node]) for node in (old, witness)], at_ns=1, plan_id=bytes(8))
+    assert [("t", old)] == [(forced.name, forced.node) for forced in plan.forced]
+    for node in (old, witness):
+        apply_plan(cluster.disks[node], plan)
+    for node in (old, witness):
+        await cluster.start(node)
+    reader = cluster.client("reader")
+    found = await asyncio.wait_for(_values(reader, 0), 30)
+    assert [b"%d" % number for number in range(50)] == list(found.values())
+    await reader.abandon()
+    assert [] == cluster.fatal
+
+
+def test_the_replica_that_a_move_left_over_is_kept_if_it_is_the_last() -> None:
+    """It was cut off when it was to drop its files, and has all that was published before; its successors are gone."""
+    simulate(_only_what_was_to_go_is_left(), 1)

@@ -15,13 +15,23 @@ PASSING = {WAITS_FOR_TURN: "until others have arrived", LED_BY_DRAINING: "until 
 """What is over by itself, as the end of a sentence."""
 
 
-def explain_drain(look: NodeLook, decided: Decided) -> Iterator[Finding]:
-    """Of one node, if it drains."""
+def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -> Iterator[Finding]:
+    """Of one node, if it drains. Who decides is said by the `looks` of those that hear the controller."""
     node, heir = look.node, decided.heir_of(look.node)
     if not decided.drains(node):
         return
     to = f"node {heir} takes its place" if heir else "it drains"
     held = decided.held.get(node, 0)
+    if not held and any(node in other.quorum for other in looks if other.controller):
+        yield Finding(
+            code="DRAINING",
+            severity=Severity.NOTE,
+            nodes=(node,),
+            cause=f"{to}: it holds nothing any more, but has a seat in the controller's quorum still",
+            consequence="if it is switched off, and others with a seat are, nothing can be decided",
+            advice="nothing: another node takes the seat by itself, as soon as one that is alive has none",
+        )
+        return
     if not held:
         removal = f"`riverrun cluster remove {node}`" if not heir else "it is removed by itself"
         yield Finding(

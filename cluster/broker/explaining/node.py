@@ -23,7 +23,7 @@ def explain_node(
     look = next(look for look in looks if look.node == node)
     machines = explain_machines(looks, limits, decided)
     about = [found for found in machines if node in found.nodes or found.code == "NO_CONTROLLER"]
-    findings = [*about, *_replicas(look), *_behind(node, looks, limits), *explain_drain(look, decided)]
+    findings = [*about, *_replicas(look), *_behind(node, looks, limits), *explain_drain(look, looks, decided)]
     return explanation(f"node {node}", findings, _state(look, looks))
 
 

@@ -200,9 +200,9 @@ class PySyncObjQuorum:
         return bool(self._parts()[0].raftCommitIndex > 1)
 
     def weight(self) -> tuple[int, int]:
-        """How many entries its journal holds, in how many bytes."""
+        """How many entries its journal holds, in how many bytes; the state that it begins with is not counted."""
         journal = self._parts()[2]
-        return len(journal), journal.size_bytes()
+        return len(journal), journal.size_bytes() - len(journal.beginning)
 
     def end(self) -> None:
         """Its configuration is over: it says nothing any more, and its journal is closed."""

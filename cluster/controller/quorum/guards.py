@@ -10,7 +10,8 @@ Each rule closes a hole that was proved; none touches its private parts:
 - entries already sent on this connection in this term are not sent again after every acknowledgement;
 - a mismatch answers with the commit plus one instead of one step back at a time, which could go on for ever;
 - chunked entries and snapshots are refused: the batch limit is above any command, and no snapshot is ever made;
-- a command is checked before it enters the log: plain bytes for our one method, nothing that unpickling could run.
+- a command is checked before it enters the log: plain bytes for our one method, nothing that unpickling could run,
+  no change of members or of the version.
 """
 
 import io
@@ -24,8 +25,8 @@ from cluster.controller.quorum.journal import DurableJournal
 from cluster.errors import InvalidRequest
 
 Message = dict[str, Any]
-REGULAR = b"\0"
-"""PySyncObj's type byte of an ordinary command."""
+REGULAR, NO_OP = b"\0", b"\1"
+"""PySyncObj's type byte of an ordinary command, and all of an entry that is none."""
 
 
 def wrap(command: bytes) -> bytes:
@@ -100,7 +101,7 @@ class Guards:
             if "prevLogIdx" not in message or "transmission" in message:
                 return None
             for entry in message["entries"]:
-                if entry[0][:1] == REGULAR:
+                if entry[0] != NO_OP:
                     check_command(entry[0])
             if message["term"] >= self._core.raftCurrentTerm:
                 return self._without_what_is_here(message)

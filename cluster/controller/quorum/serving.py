@@ -1,7 +1,8 @@
 """A member tells nodes outside the quorum what is applied, command by command, and proposes what they pass on.
 
 A command's number is the same on every node, so a follower goes on with any member where it stood with another. Of
-what is older than the last `follow_commands_max` commands it gets the whole state, in pieces, one a tick.
+what is older than the last `follow_commands_max` commands, or than `follow_bytes_max` of them, it gets the whole state,
+in pieces, one a tick.
 """
 
 import asyncio
@@ -40,7 +41,8 @@ class Serving:
         self._fold = fold
         self._options = options
         self._send = send
-        self._last: deque[tuple[int, bytes]] = deque(maxlen=options.follow_commands_max)
+        self._last: deque[tuple[int, bytes]] = deque()
+        self._last_bytes = 0
         self._followers: dict[NodeId, _Follower] = {}
         self._starts: dict[NodeId, deque[Piece]] = {}
         self._passed: dict[asyncio.Task[None], NodeId] = {}
@@ -50,7 +52,12 @@ class Serving:
         number = self._fold.applied()
         if self._last and self._last[-1][0] != number - 1:
             self._last.clear()  # it had become another state meanwhile
+            self._last_bytes = 0
         self._last.append((number, command))
+        self._last_bytes += len(command)
+        options = self._options
+        while len(self._last) > options.follow_commands_max or self._last_bytes > options.follow_bytes_max:
+            self._last_bytes -= len(self._last.popleft()[1])
 
     def follow(self, node: NodeId, message: Follow) -> None:
         """From now on, tell it."""

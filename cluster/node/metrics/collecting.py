@@ -72,10 +72,13 @@ class Collecting:
         states.update("draining" if known.draining else known.state.value for known in directory.nodes.values())
         for state, count in states.items():
             self._put("riverrun_nodes", count, state)
-        partitions = sum(len(topic.partitions) for topic in directory.topics.values())
+        partitions = [
+            PartitionId(topic.id, one.number) for topic in directory.topics.values() for one in topic.partitions
+        ]
         self._put("riverrun_topics", len(directory.topics))
-        self._put("riverrun_partitions", partitions)
-        self._put("riverrun_partitions_without_leader", max(partitions - len(node.broker.leaders), 0))
+        self._put("riverrun_partitions", len(partitions))
+        led = sum(node.broker.leaders.get(partition) is not None for partition in partitions)
+        self._put("riverrun_partitions_without_leader", len(partitions) - led)
         moving = sum(bool(p.target) for topic in directory.topics.values() for p in topic.partitions)
         self._put("riverrun_reassignments", moving)
         self._put("riverrun_controller_leader", node.controller.controller_node() == node.me)

@@ -4,6 +4,7 @@ It lives if one of the replicas that are left would be elected by them, for it h
 and they are a majority of its newest membership. Otherwise the one that goes furthest is taken, and the others that are
 left, and can say what they have acknowledged, vote with it. Nothing of it that was acknowledged is missing if a
 majority cannot be had without any of these: then each acknowledged record is on one of them, and the furthest has it.
+Of a joint membership that is neither of the new voters nor of the outgoing ones, who may not have heard of it.
 """
 
 from collections.abc import Sequence
@@ -73,7 +74,8 @@ def _would_be_elected(candidate: FoundReplica, usable: Found) -> bool:
 def _believed(placement: Placement, membership: Membership, usable: Found, version: int) -> Placement:
     """As it was, unless its log has a membership of which the controller's state does not know any more."""
     running = {item.replica for item in placement.running}
-    if membership.version <= placement.since and {member.replica for member in membership.everybody()} <= running:
+    known = membership.version <= placement.since and {member.replica for member in membership.everybody()} <= running
+    if known and not placement.lost:
         return placement
     there = {item.replica for _, item in usable} | {item.replica for item in placement.running if item.initialised}
 
@@ -83,7 +85,7 @@ def _believed(placement: Placement, membership: Membership, usable: Found, versi
         )
 
     voters, outgoing = placed(membership.voters), placed(membership.outgoing)
-    return replace(
+    believed = replace(
         placement,
         replicas=outgoing or voters,
         target=voters if outgoing or membership.learners else (),
@@ -93,6 +95,13 @@ def _believed(placement: Placement, membership: Membership, usable: Found, versi
         pinned=False,
         lost=False,
     )
+    return _without_revived(believed)
+
+
+def _without_revived(placement: Placement) -> Placement:
+    """What has to run goes no more: its node would drop the files first, and these may be the last ones."""
+    running = {item.replica for item in placement.running}
+    return replace(placement, removed=tuple(item for item in placement.removed if item.replica not in running))
 
 
 def _forced(placement: Placement, usable: Found, version: int) -> Judged:
@@ -122,7 +131,7 @@ def _forced(placement: Placement, usable: Found, version: int) -> Judged:
     )
     return Judged(
         fate=Fate.FORCED,
-        placement=forced,
+        placement=_without_revived(forced),
         before=len(best.membership.voters),
         best=(node, best),
         members=tuple(Member(replica=item.replica, node=item.node) for item in replicas),
@@ -135,9 +144,9 @@ def _forced(placement: Placement, usable: Found, version: int) -> Judged:
 def _is_complete(best: FoundReplica, usable: Found) -> bool:
     claims = [item.claims for _, item in usable]
     known = {item.replica for _, item in usable if item.claims is not None}
-    voters = best.membership.voters
-    missing = sum(member.replica not in known for member in voters)
-    return missing <= len(voters) // 2 and all(claim is not None and claim <= best.reach for claim in claims)
+    groups = (best.membership.voters, best.membership.outgoing)  # these went on alone if they did not hear of it
+    needed = [sum(member.replica not in known for member in group) <= len(group) // 2 for group in groups]
+    return all(needed) and all(claim is not None and claim <= best.reach for claim in claims)
 
 
 def _placed(some: Found) -> tuple[Replica, ...]:

@@ -100,10 +100,11 @@ def make_plan(surveys: Sequence[Survey], *, at_ns: int, plan_id: bytes) -> Plan:
     quorum = max((one.quorum for one in surveys), key=lambda known: known.reach)
     source = next(one.node for one in surveys if one.quorum is quorum)
     nodes = known_nodes(quorum.state)
-    _check_directories(surveys, nodes)
+    before = gone_nodes(quorum.state)
+    _check_directories(surveys, nodes, before)
     controller = _controller(surveys, quorum, source)
     judged = _judged(surveys, quorum.state)
-    gone = _gone(surveys, nodes, controller.configuration, gone_nodes(quorum.state))
+    gone = _gone(surveys, nodes, controller.configuration, before)
     troubles = [one for one in judged.values() if one[1].fate is not Fate.LIVES]
     fresh = [one for one in troubles if one[1].fate is Fate.FORCED or not one[2]]
     if not fresh and (controller.lives or not gone):
@@ -179,8 +180,10 @@ def _check_journals(surveys: Sequence[Survey]) -> None:
         )
 
 
-def _check_directories(surveys: Sequence[Survey], nodes: Mapping[NodeId, Node]) -> None:
+def _check_directories(surveys: Sequence[Survey], nodes: Mapping[NodeId, Node], gone: set[NodeId]) -> None:
     for one in surveys:
+        if NodeId(one.node) in gone:
+            raise InvalidRequest(f"node {one.node} was removed from this cluster, and does not return: leave it out")
         known = nodes.get(NodeId(one.node))
         if known is not None and known.directory not in {b"", one.directory}:
             raise InvalidRequest(

@@ -98,6 +98,15 @@ def test_a_drain_to_a_node_that_has_died_waits_for_it() -> None:
     assert told.advice.startswith("start node 4 again: it goes on by itself")
 
 
+def test_a_node_with_a_seat_is_not_drained_yet() -> None:
+    """As those say that hear the controller: who was cut off may still believe what was."""
+    known, hears = decided(3, held=(12, 12)), {"hears": [2, 3, 4], "disk": ROOMY, "looks": []}
+    told = the(told_of(3, known, node(1, quorum=[1, 2, 3], **hears)), "DRAINING")
+    assert "it holds nothing any more, but has a seat in the controller's quorum still" in told.cause
+    assert ["DRAINED"] == codes(told_of(3, known, node(1, quorum=[1, 2, 4], **hears)))
+    assert "DRAINED" in codes(told_of(3, known, node(1, quorum=[1, 2, 3], controller=0, **hears)))
+
+
 def test_a_drain_that_is_done() -> None:
     """What is left to do; a node that another one replaces is removed by itself."""
     told = the(told_of(3, decided(3, held=(12, 12))), "DRAINED")

@@ -103,6 +103,19 @@ async def test_a_seal_to_the_same_members_bounds_what_a_start_replays():
     assert [21] * 3 == [len(names(nodes, node)) for node in nodes.nodes]
 
 
+async def test_the_state_that_a_journal_begins_with_is_not_what_it_replays():
+    """Else a large one would be sealed again at once, and again, and nothing else be decided."""
+    nodes = Nodes(count=3)
+    await nodes.form()
+    topic = CreateTopic(name="t", id=b"t" * 16, placements=[[1]] * 2_000, replicas=1, if_absent=False)
+    await nodes.done(nodes.proposal(topic))
+    assert nodes.running[ONE].weight()[1] > 4_000
+    await nodes.done(nodes.sealing([ONE, TWO, THREE]))
+    await settled(nodes)
+    assert len(nodes.folds[ONE].encode()) > 100_000
+    assert nodes.running[ONE].weight()[1] < 4_000
+
+
 async def test_members_that_are_all_new_get_the_state_from_those_that_were():
     """One member hands over to three that hear of it late: it keeps the state for them until they have agreed."""
     nodes = Nodes(count=4, first=1)

@@ -69,6 +69,15 @@ def test_a_majority_that_would_elect_one_of_them_lives() -> None:
     assert 0 == one.placement.since
 
 
+def test_what_was_lost_and_is_found_lives_again() -> None:
+    """Somebody has mended the disks: it is no partition any more that is left alone until its topic goes."""
+    replicas = tuple(Replica(replica=ReplicaId(10 + node), node=NodeId(node), initialised=True) for node in (1, 2, 3))
+    lost = Placement(number=0, replicas=replicas, since=5, lost=True)
+    one = judge(lost, [found(1, 3, 9, THREE), found(2, 3, 7, THREE)], version=VERSION)
+    assert (Fate.LIVES, False) == (one.fate, one.placement.lost)
+    assert (11, 12, 13) == tuple(item.replica for item in one.placement.replicas)
+
+
 def test_a_majority_that_cannot_elect_anybody_is_forced() -> None:
     """One may have acknowledged more than the other has, and cannot show it: the third one would have had to."""
     one = judged(found(1, 3, 9, THREE), found(2, 3, 7, THREE, claims=(3, 12)))
@@ -113,6 +122,16 @@ def test_a_joint_membership_needs_both_majorities_and_the_new_one_counts_later()
     assert Fate.LIVES is lives.fate
 
 
+def test_the_outgoing_ones_may_have_gone_on_without_a_joint_membership() -> None:
+    """All new voters are left: but the old ones may have elected somebody who had not heard of them."""
+    joint = Membership(voters=members(4, 5), outgoing=members(1, 2, 3))
+    one = judged(found(4, 2, 5, joint), found(5, 2, 5, joint))
+    assert (Fate.FORCED, False) == (one.fate, one.complete)
+    joint = Membership(voters=members(4, 5), outgoing=members(1, 2))
+    one = judged(found(4, 2, 5, joint), found(5, 2, 5, joint), found(2, 2, 4, TWO))
+    assert (Fate.FORCED, True) == (one.fate, one.complete), "they could not without him"
+
+
 def test_a_membership_that_the_controller_forgot_is_believed() -> None:
     """The log's word wins over the placement: those replicas have to run."""
     moved = Membership(voters=members(1, 4, 5))
@@ -135,6 +154,21 @@ def test_what_is_of_no_use_is_no_replica() -> None:
     assert Fate.LOST is one.fate
     assert one.placement.lost
     assert Fate.LOST is judged().fate
+
+
+def test_what_was_to_go_stays_if_it_is_what_is_left() -> None:
+    """A move had just ended: its files would go at the next start, and with them the last copy."""
+    three = Replica(replica=ReplicaId(13), node=NodeId(3), initialised=True)
+    four = Replica(replica=ReplicaId(14), node=NodeId(4), initialised=True)
+    there = tuple(Replica(replica=ReplicaId(10 + node), node=NodeId(node), initialised=True) for node in (1, 2, 5))
+    moved = Placement(number=0, replicas=there, removed=(three, four), since=3)
+    joint = Membership(voters=members(1, 2, 5), outgoing=members(2, 3, 4), version=3)
+    one = judge(moved, [found(3, 2, 5, joint), found(5, 2, 5, joint)], version=VERSION)
+    assert (Fate.FORCED, members(3, 5), False) == (one.fate, one.members, one.complete)
+    assert (four,) == one.placement.removed
+    one = judge(moved, [found(3, 2, 6, joint), found(4, 2, 5, joint, claims=None)], version=VERSION)
+    assert (three, four) == (*one.placement.replicas, *one.placement.abandoned)
+    assert () == one.placement.removed, "it goes when a leader is without it"
 
 
 def test_of_two_on_a_node_one_runs() -> None:

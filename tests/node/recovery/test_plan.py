@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from cluster.controller.commands import AddNode, CreateTopic, Proposal, RegisterNode
+from cluster.controller.commands import AddNode, CreateTopic, Proposal, RegisterNode, RemoveNode
 from cluster.controller.quorum.recovering import KnownQuorum
 from cluster.controller.recovering import ERA
 from cluster.controller.state import MetadataState
@@ -71,6 +71,18 @@ def _survey(node: int, index: int = 9, *, journal: int = 2, replica: tuple[int, 
 
 def _plan(*surveys: Survey) -> Plan:
     return make_plan(surveys, at_ns=5, plan_id=b"p")
+
+
+def test_a_node_that_was_removed_before_is_left_out() -> None:
+    """Its disk may be there still, and go further than any; but nobody would ever listen to it."""
+    state = MetadataState()
+    state.restore(_state())
+    state.apply(Proposal(client=b"d", number=1, command=RemoveNode(node=4)))
+    one = _survey(1)
+    one = msgspec.structs.replace(one, quorum=msgspec.structs.replace(one.quorum, state=state.encode()))
+    with pytest.raises(InvalidRequest, match="node 4 was removed from this cluster"):
+        _plan(one, _survey(4, journal=0, replica=(2, 9)))
+    assert [1] == [forced.node for forced in _plan(one).forced]
 
 
 def test_where_a_majority_is_there_nothing_is_to_recover() -> None:
