@@ -76,7 +76,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core)
+        tail.replaced(core, core.last_index)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index
     note_durable(core)
@@ -153,6 +153,8 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)
         return
+    if core.doubts:
+        tail.replaced(core, message.index)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index

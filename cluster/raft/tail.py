@@ -128,12 +128,12 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_answers.clear()
 
 
-def replaced(core: "Raft") -> None:
-    """A leader's entry stands where the first doubt was. If more were behind it, what tells of them goes with it.
+def replaced(core: "Raft", upto: Index) -> None:
+    """A leader's entries, or its fold, stand for all up to there. If more were in doubt, what tells of it goes now.
 
     Then this replica recovers, until it has all that the leader has, and remembers on disk what it may have had.
     """
-    if core.last_index < core.doubts[-1][0]:
+    if upto < core.doubts[-1][0]:
         if election.knows_newest(core):
             term, index = election.newest(core)
             core.owes = (index, term)

@@ -1,0 +1,64 @@
+"""What a reader has found in the core, each as the smallest case that shows it."""
+
+from cluster.config import RaftOptions
+from cluster.messages import AppendReply, Heartbeat, HeartbeatReply, InstallFold, RaftMessage, VoteReply
+from cluster.raft import Member, Membership, Raft
+from cluster.types import Index, NodeId, ReplicaId, Term
+from tests.raft.regressions.test_found_by_seeds import a_core, append, ask
+
+
+def members(*replicas: int) -> tuple[Member, ...]:
+    """Replicas, each on a node of its own."""
+    return tuple(Member(replica=ReplicaId(replica), node=NodeId(replica)) for replica in replicas)
+
+
+def carry_out(core: Raft) -> list[RaftMessage]:
+    """All that it says, on a disk that is quick."""
+    found: list[RaftMessage] = []
+    while (ready := core.ready()) is not None:
+        core.validate()
+        found += [*ready.messages, *ready.promises]
+        if ready.ticket is not None:
+            core.persisted(ready.ticket)
+    return found
+
+
+def a_leader(options: RaftOptions) -> Raft:
+    """Replica 3 of 1, 2 and 3 leads, with ten entries and one of its own."""
+    core = a_core(last_index=10, term=1, options=options)
+    core.campaign()
+    carry_out(core)
+    core.step(VoteReply(sender=ReplicaId(1), to=ReplicaId(3), term=core.term, granted=True))
+    assert core.is_leader
+    return core
+
+
+def acknowledge(core: Raft, *replicas: int) -> list[RaftMessage]:
+    """These have all that there is; what is said to that."""
+    said = carry_out(core)
+    for replica in replicas:
+        core.step(AppendReply(sender=ReplicaId(replica), to=ReplicaId(3), term=core.term, match=core.last_index))
+    return said + carry_out(core)
+
+
+def test_a_fold_in_the_middle_of_doubtful_entries_does_not_end_the_doubt_of_those_behind_it():
+    """Entry 7 was on a majority because of this replica, which then voted for somebody who lacked it."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(index), Term(1)) for index in (5, 6, 7)])
+    core.step(
+        InstallFold(
+            sender=ReplicaId(1),
+            to=ReplicaId(3),
+            term=Term(4),
+            index=Index(5),
+            last_term=Term(1),
+            commit=Index(7),
+            last_index=Index(7),
+        )
+    )
+    carry_out(core)
+    assert (True, (Index(7), Term(1))) == (core.recovering, core.owes)
+    core.step(ask(term=5, last_index=6, last_term=1))
+    assert core.voted_for is None
+    core.step(append(1, 5, (5, 1), (6, 1), (7, 1), (8, 5)))
+    carry_out(core)
+    assert (False, None) == (core.recovering, core.owes)
