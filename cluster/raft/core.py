@@ -356,6 +356,7 @@ class Raft:
         assert index > self.commit, f"committed entry {index} would be dropped"
         self.terms.truncate_from(index)
         self.writes.truncated(index)
+        self.doubts.clear()  # what followed goes, too: it is of no leader whose log this is to equal
         self.matched = min(self.matched, Index(index - 1))
         if self.memberships.truncate_from(index):
             configuration.take_effect(self)

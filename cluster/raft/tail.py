@@ -7,7 +7,8 @@ not be dropped). Protocol-aware recovery (Alagappan et al., FAST'18) asks the ot
 - votes as if its log still ended with the doubtful entry, of the highest term that it can have had, so that it helps
   nobody into office who might lack it.
 
-The doubt ends when a leader's entry takes the place (every leader of a later term has all that is committed), or when
+The doubt ends when a leader's entry takes the place, or one before it (every leader of a later term has all that is
+committed; a log that has to be cut below the doubt was no leader's of this term beyond that), or when
 every other voter has answered that it has nothing intact there: then the entry was on no majority, and no leader can
 still count this replica's old acknowledgement of it. (A majority of the others would show the first, but not the
 second: a leader that was not asked could count a copy that is gone.)

@@ -41,6 +41,14 @@ def acknowledge(core: Raft, *replicas: int) -> list[RaftMessage]:
     return said + carry_out(core)
 
 
+def test_a_doubt_does_not_outlive_the_entries_before_it():
+    """Cut by a later leader below the doubt, this log was as good as any, and its replica never campaigned again."""
+    core = a_core(last_index=4, term=1, doubts=[(Index(5), Term(1)), (Index(6), Term(1))])
+    core.step(append(1, 2, (3, 1), (4, 2)))
+    carry_out(core)
+    assert ([], False, True) == (core.doubts, core.recovering, core.may_campaign)
+
+
 def test_a_fold_in_the_middle_of_doubtful_entries_does_not_end_the_doubt_of_those_behind_it():
     """Entry 7 was on a majority because of this replica, which then voted for somebody who lacked it."""
     core = a_core(last_index=4, term=4, doubts=[(Index(index), Term(1)) for index in (5, 6, 7)])
