@@ -32,6 +32,7 @@ def may_sleep(core: "Raft") -> bool:
         and core.commit == core.last_index == core.durable_index
         and not core.barriers
         and core.transferee is None
+        and not core.leaving  # it stops soon, and would wake nobody
         and core.quorum.has(set(core.quorum.members) - core.away)
         and all(progress.match == core.last_index for progress in present(core))
     )

@@ -70,3 +70,26 @@ def test_a_fold_in_the_middle_of_doubtful_entries_does_not_end_the_doubt_of_thos
     core.step(append(1, 5, (5, 1), (6, 1), (7, 1), (8, 5)))
     carry_out(core)
     assert (False, None) == (core.recovering, core.owes)
+
+
+def test_a_leader_that_leaves_does_not_put_the_group_to_sleep():
+    """Nobody took over; it stopped in the tick in which it had invited the others to sleep, and nobody woke them."""
+    core = a_leader(RaftOptions(pre_vote=False, idle_ticks_before_sleep=3))
+    acknowledge(core, 1, 2)
+    new = members(1, 2)
+    core.propose_membership(Membership(voters=new, outgoing=members(1, 2, 3)), 20)
+    for _ in range(2):
+        said = acknowledge(core, 1, 2)
+    assert core.leaving
+    for _ in range(30):
+        core.tick()
+        said = carry_out(core)
+        asked = [message for message in said if isinstance(message, Heartbeat)]
+        assert [] == [message for message in asked if message.sleep]
+        for message in asked:
+            core.step(
+                HeartbeatReply(
+                    sender=message.to, to=core.me, term=core.term, barrier=message.barrier, match=core.last_index
+                )
+            )
+    assert not core.is_leader
