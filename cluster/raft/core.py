@@ -84,6 +84,9 @@ class Raft:
         self.doubts_held = 0
         self.tail_answers: dict[ReplicaId, Term] = {}
         """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
+        self.tail_before: dict[ReplicaId, Term] = {}
+        """What all of them had answered when they were asked the last time. Empty: they were not."""
+        self.tail_asking = 0
         self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
         self.asleep = False
         self.away: frozenset[ReplicaId] = frozenset()
