@@ -173,8 +173,8 @@ class Replica(Actor):
         self._feel_pulse()
         proposals = []
         for message in messages:
-            if isinstance(message, Publish | Command):
-                proposals.append(message)
+            if isinstance(message, Publish | Command | LookAtTombstones):
+                proposals.append(message)  # after all that peers said: it is handed out before the core hears more
             else:
                 self._admit(message)
         if proposals:
@@ -192,8 +192,10 @@ class Replica(Actor):
         if self._feeds_learners() and self.raft.catch_up_bytes <= 0:
             self.due_tick = self._ticked + 1
 
-    def _take_in(self, proposal: Publish | Command) -> None:
-        if isinstance(proposal, Publish):
+    def _take_in(self, proposal: Publish | Command | LookAtTombstones) -> None:
+        if isinstance(proposal, LookAtTombstones):
+            self.compacting.look()
+        elif isinstance(proposal, Publish):
             entry = self._publishing.propose(proposal)
             if entry is not None:
                 self._storing.store([entry])
@@ -280,8 +282,6 @@ class Replica(Actor):
                 self.trimming.delete(message)
             case Configure(config):
                 self.configure(config)
-            case LookAtTombstones():
-                self.compacting.look()
             case SegmentsRewritten(reply=reply):
                 if not reply.done():
                     reply.set_result(self.compacting.take(message))

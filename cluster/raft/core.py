@@ -82,8 +82,8 @@ class Raft:
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
         self.doubts_held = 0
-        self.tail_answers: dict[ReplicaId, Term] = {}
-        """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
+        self.tail_answers, self.tail_before = dict[ReplicaId, Term](), dict[ReplicaId, Term]()
+        """The terms of what others have where they are asked (`tail.asked`), now and before; 0: nothing intact."""
         self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
         self.asleep = False
         self.away: frozenset[ReplicaId] = frozenset()
@@ -92,7 +92,7 @@ class Raft:
         self.votes: dict[ReplicaId, bool] = {}
         self.matched = Index(0)
         """As a follower: equal to this term's leader's log up to here."""
-        self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = 0
+        self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = self.tail_asking = 0
         self.transferee: ReplicaId | None = None
         self.barriers, self.confirmed, self.failed = list[int](), list[int](), list[int]()
         self.barrier_due = False
@@ -138,8 +138,8 @@ class Raft:
             election.ask_votes(self, transfer=transfer)
 
     def propose(self, size_bytes: int) -> EntryHeader | None:
-        """A slot for content of that size; None if this replica does not lead or is handing over."""
-        if self.role is not Role.LEADER or self.transferee is not None:
+        """A slot for content of that size; None if this replica does not lead, or is to be left out or handing over."""
+        if self.role is not Role.LEADER or self.transferee is not None or self.me not in self.quorum.members:
             return None
         self.asleep = False
         self.idle_ticks = 0
@@ -356,6 +356,7 @@ class Raft:
         assert index > self.commit, f"committed entry {index} would be dropped"
         self.terms.truncate_from(index)
         self.writes.truncated(index)
+        self.doubts.clear()  # what followed goes, too: it is of no leader whose log this is to equal
         self.matched = min(self.matched, Index(index - 1))
         if self.memberships.truncate_from(index):
             configuration.take_effect(self)

@@ -29,9 +29,25 @@ if TYPE_CHECKING:
 
 
 def answer_stale(core: "Raft", message: RaftMessage) -> None:
-    """Tell a sender of an older term that it is behind, where it must know: a deposed leader, a candidate."""
+    """Tell a sender of an older term that it is behind, where it must know: a deposed leader, a candidate.
+
+    It may lead this term by now, and take it for an answer: so all that it says is true.
+    """
     if isinstance(message, AppendEntries | Heartbeat | InstallFold):
-        core.send(AppendReply(sender=core.me, to=message.sender, term=core.term, match=Index(0), rejected=True))
+        core.send(
+            AppendReply(
+                sender=core.me,
+                to=message.sender,
+                term=core.term,
+                match=Index(0),
+                rejected=True,
+                hint_index=core.last_index,
+                hint_term=core.last_term,
+                recovering=core.recovering or bool(core.doubts),
+                beginning=core.beginning,
+                blank=core.is_blank,
+            )
+        )
     elif isinstance(message, RequestVote):
         core.send(Refusal(sender=core.me, to=message.sender, term=core.term, granted=False))
 
@@ -50,6 +66,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     if core.is_blank or beginning.is_foreign(core, message):
         _reject(core, message)
         return
+    core.beginning = max(core.beginning, message.beginning)  # it had all of it before it was started again
     prev, prev_term, entries = message.prev_index, message.prev_term, message.entries
     fold = core.terms.fold_index
     if prev < fold:
@@ -76,7 +93,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core)
+        tail.replaced(core, core.last_index)
     beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
@@ -152,6 +169,8 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)
         return
+    if core.doubts:
+        tail.replaced(core, message.index)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index

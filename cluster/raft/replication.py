@@ -60,6 +60,7 @@ def tick(core: "Raft") -> None:
 def broadcast_heartbeat(core: "Raft") -> None:
     """To all followers; an idle group's invites them to sleep."""
     rest = sleep.may_sleep(core)
+    core.sleep_round = 0  # what is answered from now on may be an answer to this one
     if rest:
         core.barrier_round += 1
         core.sleep_round = core.barrier_round
@@ -259,8 +260,9 @@ def begin_transfer(core: "Raft", to: ReplicaId | None) -> None:
     if target is None or core.progress[target].state is not State.REPLICATE:
         return  # no voter, or far behind: while it caught up nobody could publish
     core.wake()
-    core.transferee = target
-    core.elapsed = 0
+    if target != core.transferee:  # asked for again it has no more time, and the check of the quorum comes
+        core.transferee = target
+        core.elapsed = 0
     _hand_over(core)
 
 

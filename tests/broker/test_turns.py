@@ -1,0 +1,151 @@
+"""One replica's turns, by themselves: what arrives together is taken in an order that the core and the log agree on."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from cluster.actor.mailbox import Mailbox
+from cluster.broker.catch_up import CatchUp
+from cluster.broker.replica import Replica
+from cluster.broker.requests import FromPeer, LookAtTombstones
+from cluster.broker.surroundings import Pulse, Surroundings
+from cluster.config import BrokerOptions, RaftOptions
+from cluster.errors import RiverrunError
+from cluster.log import Log, ReplicaIdentity
+from cluster.membership import Member, Membership
+from cluster.messages import AppendEntries, EntryHeader, RaftMessage, VoteReply
+from cluster.metadata import TopicConfig
+from cluster.records import Entry, EntryKind
+from cluster.sim.disk import SimDisk
+from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.wire.peer import ReplicaEnvelope
+from tests.log.test_crash import OPTIONS, entry, flush
+
+PARTITION = PartitionId(TopicId(b"t" * 16), 0)
+ME, OTHER = Member(replica=ReplicaId(3), node=NodeId(3)), Member(replica=ReplicaId(1), node=NodeId(1))
+THIRD = Member(replica=ReplicaId(2), node=NodeId(2))
+IDENTITY = ReplicaIdentity(cluster=ClusterId(b"c" * 16), partition=PARTITION, replica=ME.replica)
+DIRECTORY = "replicas/t/0-3"
+
+
+@dataclass
+class Hand:
+    """A clock that is set."""
+
+    s: float = 1.0
+
+    def monotonic_s(self) -> float:
+        """See Clock."""
+        return self.s
+
+    def wall_ns(self) -> int:
+        """See Clock."""
+        return int(self.s * 1_000_000_000)
+
+
+@dataclass
+class Quick:
+    """A writer whose disk needs no time."""
+
+    disk: SimDisk
+    waiting: list[Callable[[], None]] = field(default_factory=list)
+
+    def submit(self, log: Log, done: Callable[[RiverrunError | None], None]) -> None:
+        """See Writer."""
+
+        def write() -> None:
+            flush(log, self.disk)
+            done(None)
+
+        self.waiting.append(write)
+
+
+def nothing(*_: object) -> None:
+    """Nobody is there to be told."""
+
+
+class One:
+    """A replica of three, and all that it is handed."""
+
+    def __init__(self) -> None:
+        disk = SimDisk(random.Random(1))
+        Log.create(disk, [(DIRECTORY, IDENTITY, Membership(voters=(OTHER, THIRD, ME)))])
+        log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+        log.append([entry(log, 1)])
+        flush(log, disk)
+        self.clock, self.writer, self.mailbox = Hand(), Quick(disk), Mailbox(100)
+        around = Surroundings(
+            clock=self.clock,
+            random=random.Random(1),
+            writer=self.writer,  # type: ignore[arg-type]
+            me=ME.node,
+            send=nothing,
+            on_leader=nothing,
+            address_of=str,
+            is_up=bool,
+            leaving=set(),
+            pulse=Pulse(),
+            on_folded=nothing,
+            on_membership=nothing,
+            catch_up=CatchUp(bytes_per_s_max=1 << 30, tick_s=0.1),
+            producer_lives=lambda _: False,
+            raft=RaftOptions(pre_vote=False),
+            broker=BrokerOptions(),
+        )
+        self.replica = Replica(partition=PARTITION, me=ME.replica, log=log, may_vote=True, around=around)
+        self.replica.attach(self.mailbox)
+
+    def settle(self) -> None:
+        """Turns until its disk has answered everything."""
+        while self.writer.waiting or len(self.mailbox):
+            waiting, self.writer.waiting = self.writer.waiting, []
+            for work in waiting:
+                work()
+            self.replica.on_turn(self.mailbox.take_all())
+
+    def lead(self) -> None:
+        """It is elected."""
+        self.replica.raft.campaign()
+        self.replica.on_turn([])
+        self.settle()
+        term = self.replica.raft.term
+        self.replica.on_turn([said(VoteReply(sender=OTHER.replica, to=ME.replica, term=term, granted=True))])
+        self.settle()
+        assert self.replica.raft.is_leader
+
+
+def said(message: RaftMessage, *entries: Entry) -> FromPeer:
+    """Replica 1 says this."""
+    return FromPeer(ReplicaEnvelope(partition=PARTITION, message=message, entries=entries), OTHER.node)
+
+
+def test_what_a_leader_gives_the_word_for_is_handed_out_before_it_hears_of_its_successor() -> None:
+    """Else the log keeps the entry of a leader that was deposed in the same turn, and acknowledges its successor's."""
+    one = One()
+    one.replica.configure(TopicConfig(compacted=True, tombstone_ms=1))
+    one.lead()
+    one.clock.s += 60
+    assert one.replica.compacting.wants_look()
+    log, raft = one.replica.log, one.replica.raft
+    index, term = Index(log.last_index + 1), Term(raft.term + 1)
+    no_op = Entry(
+        index=index,
+        term=term,
+        kind=EntryKind.NO_OP,
+        base_offset=log.end_offset,
+        append_time_ns=one.clock.wall_ns(),
+    )
+    append = AppendEntries(
+        sender=OTHER.replica,
+        to=ME.replica,
+        term=term,
+        prev_index=log.last_index,
+        prev_term=raft.last_term,
+        entries=(EntryHeader(index, term, 0),),
+        commit=Index(0),
+        last_index=index,
+    )
+    one.replica.on_turn([LookAtTombstones(), said(append, no_op)])
+    one.settle()
+    assert (index, term) == (raft.durable_index, raft.term_of(index))
+    assert [no_op] == log.entries(index, last=index, bytes_max=1, count_max=1)
