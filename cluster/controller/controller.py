@@ -15,6 +15,7 @@ from cluster.controller.commands import (
     AllocateProducers,
     AlterTopic,
     Answer,
+    Barrier,
     Command,
     CreateTopic,
     DeleteTopic,
@@ -202,7 +203,7 @@ class Controller:
             replicas = replicas or self.state.topics[known].replicas
             placements: list[list[int]] = [[] for _ in range(partitions)]
         else:
-            replicas, placements = self._placed(partitions, replicas)
+            replicas, placements = await self._placed_by_newest(partitions, replicas)
         command = CreateTopic(
             name=name,
             id=self._random.randbytes(TOPIC_ID_BYTES),
@@ -213,11 +214,19 @@ class Controller:
         )
         return await self._decide_topic(name, command)
 
+    async def _placed_by_newest(self, partitions: int, replicas: int) -> tuple[int, list[list[int]]]:
+        """It is refused by what was decided, not by what this node has heard of it."""
+        if partitions > (most := self._options.partitions_per_topic_max):
+            raise InvalidRequest(f"a topic has at most {most} partitions, not {partitions}")
+        try:
+            return self._placed(partitions, replicas)
+        except InvalidRequest:
+            await self._decide_and_hear(Barrier())
+            return self._placed(partitions, replicas)
+
     def _placed(self, partitions: int, replicas: int) -> tuple[int, list[list[int]]]:
         """How many replicas a new topic gets, and where. InvalidRequest if there is no room for it."""
         options = self._options
-        if partitions > options.partitions_per_topic_max:
-            raise InvalidRequest(f"a topic has at most {options.partitions_per_topic_max} partitions, not {partitions}")
         if len(self.state.topics) >= options.topics_max:
             raise InvalidRequest(f"the cluster holds its {options.topics_max} topics already")
         held = sum(len(topic.partitions) for topic in self.state.topics.values())

@@ -10,6 +10,7 @@ from cluster.config import ControllerOptions
 from cluster.controller.commands import (
     AddNode,
     Answer,
+    Barrier,
     CancelReassign,
     Command,
     DrainNode,
@@ -86,14 +87,22 @@ class Operations:
 
     async def remove_node(self, node: NodeId) -> None:
         """The node is none of the cluster any more. UnknownNode, NodeInUse."""
-        if node in (deciding := self._deciding()):  # the state does not know the first configuration's members
-            refusal = removable(self._state.nodes, self._state.topics, deciding, RemoveNode(node=node))
-            if isinstance(refusal, Refusal) and refusal.reason == NodeInUse.reason:
-                raise NodeInUse(refusal.message)
+        if self._in_use(node):
+            await self._decide(Barrier())  # what this node knows may be old
+            if message := self._in_use(node):
+                raise NodeInUse(message)
         if node == self._me:
             await self._remove_this()
         else:
             await self._decide(RemoveNode(node=node))
+
+    def _in_use(self, node: NodeId) -> str:
+        """Why a member of the quorum cannot go, as far as is known here: the state has not the first one's members."""
+        deciding = self._deciding()
+        refusal = removable(self._state.nodes, self._state.topics, deciding, RemoveNode(node=node))
+        if node not in deciding or not isinstance(refusal, Refusal) or refusal.reason != NodeInUse.reason:
+            return ""
+        return refusal.message
 
     async def _remove_this(self) -> None:
         """Those who decide it say nothing to this node from then on, but, as soon as it asks, that it was removed."""

@@ -7,13 +7,18 @@ import pytest
 from cluster.client.client import Client
 from cluster.errors import (
     InvalidRequest,
+    NodeInUse,
     NotEnoughNodes,
+    OutcomeUnknown,
     ReassignmentInProgress,
+    Unavailable,
     UnknownNode,
     UnknownPartition,
     UnknownTopic,
 )
+from cluster.metadata import TopicConfig
 from cluster.sim.cluster import SimCluster
+from cluster.types import NodeId
 from tests.broker.test_moving import Plans, on_five_nodes
 from tests.broker.test_trimming import TOPIC
 from tests.broker.web.client import on_nodes
@@ -40,6 +45,27 @@ async def test_what_cannot_be_done_is_refused(cluster: Plans, client: Client) ->
         await client.alter_topic(TOPIC, replicas=6)
     assert before == cluster.placement()
     assert () == (await client.reassignments()).moving
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_node_that_is_cut_off_refuses_nothing_by_what_it_heard_before(cluster: Plans, client: Client) -> None:
+    """Scenario `changes`, seed 424: the removal of a drained node, for it had held replicas once; and seed 205."""
+    old = next(node for node in cluster.nodes if node != cluster.controller())
+    for other in cluster.nodes:
+        if other != old:
+            cluster.cut(old, other)
+    with pytest.raises((Unavailable, OutcomeUnknown)):
+        await cluster.operations(old).remove_node(NodeId(cluster.controller()))
+    with pytest.raises((Unavailable, OutcomeUnknown)):
+        await cluster.running[old].controller.create_topic(
+            "wide", partitions=1, replicas=7, if_absent=False, config=TopicConfig()
+        )
+    cluster.fabric.heal()
+    with pytest.raises(NodeInUse):
+        await client.remove_node(cluster.controller())
+    with pytest.raises(InvalidRequest, match="7 replicas need 7 nodes; 5 are alive"):
+        await client.create_topic("wide", replicas=7)
 
 
 @pytest.mark.slow
