@@ -146,11 +146,13 @@ class InstallFold(RaftMessage):
 class TailQuery(RaftMessage):
     """A replica with a doubtful tail asks what others hold at `index` (FAST'18, protocol-aware recovery).
 
-    `after`: the last entry that it can read, so that it can be told of a membership that it cannot know.
+    `after`: the last entry that it can read, so that it can be told of a membership that it cannot know. `asking`: how
+    often it had begun to ask all of them; an answer repeats it, and one to an earlier asking is late.
     """
 
     index: Index
     after: Index = Index(0)
+    asking: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +166,7 @@ class TailReply(RaftMessage):
     state: int
     entry_term: Term = Term(0)
     membership: Membership | None = None
+    asking: int = 0
 
 
 type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

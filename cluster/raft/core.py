@@ -81,9 +81,9 @@ class Raft:
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
-        self.doubts_held = 0
-        self.tail_answers: dict[ReplicaId, Term] = {}
-        """The term of what others have at the index that they are asked about (`tail.asked`); 0: nothing intact."""
+        self.doubts_held = self.tail_asking = 0
+        self.tail_answers, self.tail_before = dict[ReplicaId, Term](), dict[ReplicaId, Term]()
+        """The term of what others have where they are asked (`tail.asked`), 0: nothing intact; and had before that."""
         self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
         self.asleep = False
         self.away: frozenset[ReplicaId] = frozenset()

@@ -8,10 +8,13 @@ not be dropped). Protocol-aware recovery (Alagappan et al., FAST'18) asks the ot
   nobody into office who might lack it.
 
 The doubt ends when a leader's entry takes the place, or one before it (every leader of a later term has all that is
-committed; a log that has to be cut below the doubt was no leader's of this term beyond that), or when
-every other voter has answered that it has nothing intact there: then the entry was on no majority, and no leader can
-still count this replica's old acknowledgement of it. (A majority of the others would show the first, but not the
-second: a leader that was not asked could count a copy that is gone.)
+committed; a log that has to be cut below the doubt was no leader's of this term beyond that), or when every other voter
+has answered, twice, that it has nothing intact there: then the entry was on no majority, and no leader can still count
+this replica's old acknowledgement of it. (A majority of the others would show the first, but not the second: a leader
+that was not asked could count a copy that is gone.) They are asked for the second time when all have answered for the
+first: whoever led with the entry leads no more by then, and whatever it had counted was there before that, and is
+found. Answers to one asking alone say too little: what was not there yet when one was asked may have come, and been
+counted, before the leader was asked, who had lost it meanwhile.
 
 Answers also lower the term that the doubtful entry can have had. If it was ever on a majority, one of the others holds
 it, and says so: an entry that is committed is never overwritten, so the highest term that anybody has at that index is
@@ -47,12 +50,24 @@ ABSENT, DOUBTFUL, INTACT = 0, 1, 2
 def tick(core: "Raft") -> None:
     """Ask again, as often as heartbeats go."""
     if core.elapsed % core.options.heartbeat_ticks == 0:
-        indices = {Index(core.last_index + 1), *([core.doubts[asked(core)][0]] if core.doubts else [])}
-        for replica in others(core):
-            for index in sorted(indices):
-                core.send_free(
-                    TailQuery(sender=core.me, to=replica, term=core.term, index=index, after=core.last_index)
+        ask(core)
+
+
+def ask(core: "Raft") -> None:
+    """Ask everybody."""
+    indices = {Index(core.last_index + 1), *([core.doubts[asked(core)][0]] if core.doubts else [])}
+    for replica in others(core):
+        for index in sorted(indices):
+            core.send_free(
+                TailQuery(
+                    sender=core.me,
+                    to=replica,
+                    term=core.term,
+                    index=index,
+                    after=core.last_index,
+                    asking=core.tail_asking,
                 )
+            )
 
 
 def others(core: "Raft") -> list[ReplicaId]:
@@ -98,17 +113,18 @@ def query(core: "Raft", message: TailQuery) -> None:
             state=state,
             entry_term=entry_term,
             membership=core.membership if newer else None,
+            asking=message.asking,
         )
     )
 
 
 def reply(core: "Raft", message: TailReply) -> None:
-    """When all the others have answered, the doubt is as high as the highest term among them, or over.
+    """When all the others have answered twice, the doubt is as high as the highest term among them, or over.
 
     Of all but the first the term is known, and the first one's is no lower than that of the entry before it: if nobody
     has one as high there, it was never on a majority, and neither was what followed it.
     """
-    if not core.doubts or message.index != core.doubts[asked(core)][0]:
+    if not core.doubts or message.index != core.doubts[asked(core)][0] or message.asking != core.tail_asking:
         return
     core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
     if message.membership is not None:
@@ -116,9 +132,15 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_members.update({member.replica: member.node for member in more if member.replica != core.me})
     if any(replica not in core.tail_answers for replica in others(core)):
         return
+    before, core.tail_before = core.tail_before, core.tail_answers
+    core.tail_answers = {}
+    core.tail_asking += 1
+    if any(replica not in before for replica in others(core)):
+        ask(core)
+        return
     place = asked(core)
     index, term = core.doubts[place]
-    highest = max(core.tail_answers[replica] for replica in others(core))
+    highest = max(max(before[replica], core.tail_before[replica]) for replica in others(core))
     if not highest or highest < (term if place else core.last_term):
         del core.doubts[place:]
         core.doubts_held = 0
@@ -126,7 +148,7 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.doubts[place] = (index, min(term, highest))
         core.doubts_held = place + 1
     if not core.doubts or core.doubts[asked(core)][0] != index:
-        core.tail_answers.clear()
+        core.tail_before = {}
 
 
 def replaced(core: "Raft", upto: Index) -> None:

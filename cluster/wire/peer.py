@@ -242,8 +242,8 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     Heartbeat: ("heartbeat", ("commit", "barrier", "sleep")),
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
-    TailQuery: ("tail_query", ("index", "after")),
-    TailReply: ("tail_reply", ("index", "state", "entry_term")),
+    TailQuery: ("tail_query", ("index", "after", "asking")),
+    TailReply: ("tail_reply", ("index", "state", "entry_term", "asking")),
 }
 """Messages whose fields have the same names on the wire."""
 _PLAIN_BY_NAME: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {

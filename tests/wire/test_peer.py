@@ -78,9 +78,9 @@ MESSAGES: list[RaftMessage] = [
     HeartbeatReply(**WHO, match=Index(4), beginning=3),
     TimeoutNow(**WHO),
     TailQuery(**WHO, index=Index(5)),
-    TailQuery(**WHO, index=Index(5), after=Index(4)),
+    TailQuery(**WHO, index=Index(5), after=Index(4), asking=3),
     TailReply(**WHO, index=Index(5), state=2, entry_term=Term(2)),
-    TailReply(**WHO, index=Index(5), state=0, membership=CHANGE),
+    TailReply(**WHO, index=Index(5), state=0, membership=CHANGE, asking=3),
 ]
 ENVELOPES: list[PeerMessage] = [
     *(ReplicaEnvelope(partition=PARTITION, message=message) for message in MESSAGES),

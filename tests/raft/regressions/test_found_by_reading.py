@@ -1,10 +1,22 @@
 """What a reader has found in the core, each as the smallest case that shows it."""
 
+from collections.abc import Iterable, Sequence
+
 from cluster.config import RaftOptions
-from cluster.messages import AppendReply, Heartbeat, HeartbeatReply, InstallFold, RaftMessage, VoteReply
-from cluster.raft import Member, Membership, Raft
+from cluster.messages import (
+    AppendEntries,
+    AppendReply,
+    Heartbeat,
+    HeartbeatReply,
+    InstallFold,
+    RaftMessage,
+    TailQuery,
+    TailReply,
+    VoteReply,
+)
+from cluster.raft import LogState, Member, Membership, Raft, Vote
 from cluster.types import Index, NodeId, ReplicaId, Term
-from tests.raft.regressions.test_found_by_seeds import a_core, append, ask
+from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, append, ask
 
 
 def members(*replicas: int) -> tuple[Member, ...]:
@@ -93,3 +105,63 @@ def test_a_leader_that_leaves_does_not_put_the_group_to_sleep():
                 )
             )
     assert not core.is_leader
+
+
+def one_of_three(me: int, *, term: int, doubts: Sequence[tuple[Index, Term]] = ()) -> Raft:
+    """With four entries of term 1 on its disk."""
+    return Raft(
+        me=ReplicaId(me),
+        membership=MEMBERS,
+        vote=Vote(term=Term(term), voted_for=ReplicaId(1) if term > 1 else None),
+        log=LogState(term_starts=((Index(1), Term(1)),), last_index=Index(4)),
+        options=RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+        doubts=doubts,
+    )
+
+
+def of(kind: type[RaftMessage], said: Iterable[RaftMessage], to: int) -> list[RaftMessage]:
+    """Of what was said, that to one of them."""
+    return [message for message in said if isinstance(message, kind) and message.to == to]
+
+
+def ticks(core: Raft, count: int) -> list[RaftMessage]:
+    """All that it says meanwhile."""
+    found: list[RaftMessage] = []
+    for _ in range(count):
+        core.tick()
+        found += carry_out(core)
+    return found
+
+
+def tell(core: Raft, *messages: RaftMessage) -> list[RaftMessage]:
+    """What it says to these."""
+    for message in messages:
+        core.step(message)
+    return carry_out(core)
+
+
+def test_what_one_of_the_others_did_not_have_yet_may_be_there_when_the_last_of_them_has_answered():
+    """Entry 5 was committed with a copy that is in doubt and one that came after its replica had been asked."""
+    leader, other = one_of_three(1, term=1), one_of_three(2, term=1)
+    leader.campaign()
+    carry_out(leader)
+    leader.step(VoteReply(sender=ReplicaId(2), to=ReplicaId(1), term=Term(2), granted=True))
+    ready = leader.ready()  # its disk is slow
+    assert ready is not None
+    doubtful = one_of_three(3, term=2, doubts=[(Index(5), Term(2))])  # entry 5 was there, and acknowledged
+    said = tell(other, *of(TailQuery, ticks(doubtful, 2), to=2))
+    tell(doubtful, *of(TailReply, said, to=3))
+    leader.step(AppendReply(sender=ReplicaId(3), to=ReplicaId(1), term=Term(2), match=Index(5)))
+    leader.step(of(AppendReply, tell(other, *of(AppendEntries, ready.messages, to=2)), to=1)[0])
+    assert 5 == leader.commit
+    again = one_of_three(1, term=2)  # its power went
+    for _ in range(3):
+        said = tell(again, *of(TailQuery, ticks(doubtful, 2), to=1))
+        tell(doubtful, *of(TailReply, said, to=3))
+    assert [(Index(5), Term(2))] == doubtful.doubts
+    said = tell(other, *of(TailQuery, ticks(doubtful, 2), to=2))
+    tell(doubtful, *of(TailReply, said, to=3))
+    assert [(Index(5), Term(2))] == doubtful.doubts
+    tell(doubtful, ask(term=3, last_index=4, last_term=1))
+    assert doubtful.voted_for is None

@@ -141,12 +141,19 @@ def answer(sender: int, state: int, entry_term: int = 0, index: int = 5) -> Tail
     )
 
 
+def twice(core: Raft, *answers: TailReply) -> None:
+    """They say it when they are asked, and when they are asked once more."""
+    for _ in range(2):
+        for one in answers:
+            core.step(replace(one, asking=core.tail_asking))
+
+
 def test_a_doubt_is_no_higher_than_what_the_others_hold():
     """Two doubtful replicas of three, bounded by a term that elected nobody, refused the third for ever."""
     core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))])
-    core.step(answer(1, state=2, entry_term=1))
+    twice(core, answer(1, state=2, entry_term=1))
     assert [(Index(5), Term(4))] == core.doubts
-    core.step(answer(2, state=1))
+    twice(core, answer(1, state=2, entry_term=1), answer(2, state=1))
     assert [(Index(5), Term(1))] == core.doubts
     core.step(ask(term=5, last_index=5, last_term=1))
     assert ReplicaId(1) == core.voted_for
@@ -178,8 +185,7 @@ def test_a_replica_without_others_does_not_wait_for_answers():
 def test_all_that_a_damaged_write_held_is_in_doubt():
     """The entry at the damage was everywhere; the one behind it, of a later term, on a majority because of this one."""
     core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(1)), (Index(6), Term(3))])
-    core.step(answer(1, state=2, entry_term=3, index=6))
-    core.step(answer(2, state=0, index=6))
+    twice(core, answer(1, state=2, entry_term=3, index=6), answer(2, state=0, index=6))
     core.step(ask(term=5, last_index=5, last_term=1))
     assert core.voted_for is None
     core.step(ask(term=6, last_index=6, last_term=3))
@@ -193,8 +199,7 @@ def test_what_nobody_has_of_a_damaged_write_is_found_by_halves(theirs: int, left
     for _ in range(25):
         index = core.doubts[tail.asked(core)][0]
         term = theirs if index <= 7 else 0
-        for sender in (1, 2):
-            core.step(answer(sender, state=2 if term else 0, entry_term=term, index=index))
+        twice(core, *(answer(n, state=2 if term else 0, entry_term=term, index=index) for n in (1, 2)))
     assert left == core.doubts
     core.step(ask(term=5, last_index=left[-1][0], last_term=theirs))
     assert ReplicaId(1) == core.voted_for
@@ -279,8 +284,7 @@ def test_what_a_recovering_replica_acknowledged_meanwhile_is_not_forgotten_for_w
 def test_a_doubtful_entry_is_not_older_than_the_one_before_it(theirs: int, left: list[tuple[int, int]]):
     """Raft seed 1015038: what others have there is older, so nobody has it; two of three refused the third for ever."""
     core = a_core(last_index=4, of=6, term=6, doubts=[(Index(5), Term(6))])
-    core.step(answer(1, state=2, entry_term=theirs, index=5))
-    core.step(answer(2, state=1, entry_term=0, index=5))
+    twice(core, answer(1, state=2, entry_term=theirs, index=5), answer(2, state=1, entry_term=0, index=5))
     assert left == core.doubts
 
 

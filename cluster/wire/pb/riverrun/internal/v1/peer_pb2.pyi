@@ -560,19 +560,23 @@ class TailQuery(message.Message):
 
     INDEX_FIELD_NUMBER: builtins.int
     AFTER_FIELD_NUMBER: builtins.int
+    ASKING_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The doubtful index."""
     after: builtins.int
     """The last entry that the sender can read."""
+    asking: builtins.int
+    """How often the sender has begun to ask everybody."""
     def __init__(
         self,
         *,
         index: builtins.int = ...,
         after: builtins.int = ...,
+        asking: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "index", b"index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "asking", b"asking", "index", b"index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -586,6 +590,7 @@ class TailReply(message.Message):
     STATE_FIELD_NUMBER: builtins.int
     ENTRY_TERM_FIELD_NUMBER: builtins.int
     MEMBERSHIP_FIELD_NUMBER: builtins.int
+    ASKING_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The index asked about."""
     state: builtins.int
@@ -594,6 +599,8 @@ class TailReply(message.Message):
     """If intact."""
     membership: builtins.bytes
     """The sender's membership, encoded as in an entry, if it is newer than what the asking log holds."""
+    asking: builtins.int
+    """Of the question."""
     def __init__(
         self,
         *,
@@ -601,10 +608,11 @@ class TailReply(message.Message):
         state: builtins.int = ...,
         entry_term: builtins.int = ...,
         membership: builtins.bytes = ...,
+        asking: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["entry_term", b"entry_term", "index", b"index", "membership", b"membership", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asking", b"asking", "entry_term", b"entry_term", "index", b"index", "membership", b"membership", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
