@@ -11,7 +11,8 @@ Rules:
 4. A learner gets everything and counts for nothing: no vote of its own, no majority, no sleep, no beginning of another
    waits for it.
 5. A leader that is not among the voters goes on without counting itself until the final membership is committed and
-   its driver knows; then it hands over, and if nobody takes over in an election time, it just stops.
+   its driver knows; then it hands over, and if nobody takes over in an election time, it just stops. It takes nothing
+   more: a voter that comes to doubt what stands behind that membership asks voters (`tail`), and not it.
 6. Votes and appends are taken from anybody, also from whom this log does not know: whoever counts knows who counts, and
    a log that is behind does not. A replica that its newest membership leaves out campaigns all the same until that is
    committed (it may be the only one that has it), and never counts itself.

@@ -138,8 +138,8 @@ class Raft:
             election.ask_votes(self, transfer=transfer)
 
     def propose(self, size_bytes: int) -> EntryHeader | None:
-        """A slot for content of that size; None if this replica does not lead or is handing over."""
-        if self.role is not Role.LEADER or self.transferee is not None:
+        """A slot for content of that size; None if this replica does not lead, or is to be left out or handing over."""
+        if self.role is not Role.LEADER or self.transferee is not None or self.me not in self.quorum.members:
             return None
         self.asleep = False
         self.idle_ticks = 0

@@ -165,3 +165,16 @@ def test_what_one_of_the_others_did_not_have_yet_may_be_there_when_the_last_of_t
     assert [(Index(5), Term(2))] == doubtful.doubts
     tell(doubtful, ask(term=3, last_index=4, last_term=1))
     assert doubtful.voted_for is None
+
+
+def test_a_leader_that_is_left_out_takes_nothing_more():
+    """Who doubts an entry behind the final membership does not ask it, and it counted a copy that was gone."""
+    core = a_leader(RaftOptions(pre_vote=False))
+    acknowledge(core, 1, 2)
+    core.propose_membership(Membership(voters=members(1, 2, 4), outgoing=members(1, 2, 3)), 20)
+    acknowledge(core, 1, 2, 4)
+    assert (False, True) == (core.membership.joint, core.is_leader)
+    assert not core.membership_is_committed
+    assert core.propose(10) is None
+    acknowledge(core, 1, 2, 4)
+    assert core.membership_is_committed
