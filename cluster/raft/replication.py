@@ -60,6 +60,7 @@ def tick(core: "Raft") -> None:
 def broadcast_heartbeat(core: "Raft") -> None:
     """To all followers; an idle group's invites them to sleep."""
     rest = sleep.may_sleep(core)
+    core.sleep_round = 0  # what is answered from now on may be an answer to this one
     if rest:
         core.barrier_round += 1
         core.sleep_round = core.barrier_round

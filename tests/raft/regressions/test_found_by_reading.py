@@ -178,3 +178,22 @@ def test_a_leader_that_is_left_out_takes_nothing_more():
     assert core.propose(10) is None
     acknowledge(core, 1, 2, 4)
     assert core.membership_is_committed
+
+
+def test_an_answer_to_a_later_heartbeat_is_no_word_that_a_follower_sleeps():
+    """A read came before both had agreed; they were awake again, the leader fell asleep, and they elected another."""
+    core = a_leader(RaftOptions(pre_vote=False, idle_ticks_before_sleep=3))
+    acknowledge(core, 1, 2)
+    invited = of(Heartbeat, ticks(core, 4), to=1)
+    assert invited[-1].sleep
+    assert core.read_barrier() is not None
+    asked = [message for message in carry_out(core) if isinstance(message, Heartbeat)]
+    assert [False, False] == [message.sleep for message in asked]
+    for message in asked:
+        tell(
+            core,
+            HeartbeatReply(
+                sender=message.to, to=core.me, term=core.term, barrier=message.barrier, match=core.last_index
+            ),
+        )
+    assert not core.asleep
