@@ -28,7 +28,8 @@ A follower's rules:
 7. What it had promised and not yet said stays unsaid.
 8. A beginning is obeyed once: a lower number is late. Until the floor is reached only appends of its number are taken,
    and a recovering replica takes no append of a beginning that it has not begun (it may have been started again): what
-   is sent at different times may lack different things.
+   is sent at different times may lack different things. One that does not recover any more has had all of it, and
+   answers for it.
 """
 
 from typing import TYPE_CHECKING

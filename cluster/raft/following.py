@@ -50,6 +50,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     if core.is_blank or beginning.is_foreign(core, message):
         _reject(core, message)
         return
+    core.beginning = max(core.beginning, message.beginning)  # it had all of it before it was started again
     prev, prev_term, entries = message.prev_index, message.prev_term, message.entries
     fold = core.terms.fold_index
     if prev < fold:

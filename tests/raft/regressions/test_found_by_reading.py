@@ -17,6 +17,7 @@ from cluster.messages import (
 from cluster.raft import LogState, Member, Membership, Raft, Vote
 from cluster.types import Index, NodeId, ReplicaId, Term
 from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, append, ask
+from tests.raft.test_beginning import begun, reply
 
 
 def members(*replicas: int) -> tuple[Member, ...]:
@@ -197,3 +198,23 @@ def test_an_answer_to_a_later_heartbeat_is_no_word_that_a_follower_sleeps():
             ),
         )
     assert not core.asleep
+
+
+def test_whoever_was_started_again_with_all_that_it_began_anew_for_is_heard():
+    """Its last acknowledgements were lost; those of the new run named no beginning, and never counted."""
+    leader = begun()
+    carry_out(leader)
+    leader.step(reply(1, 0, recovering=True, beginning=1))
+    sent = of(AppendEntries, carry_out(leader), to=1)
+    assert [(0, 1)] == [(message.prev_index, message.beginning) for message in sent]
+    follower = Raft(
+        me=ReplicaId(1),
+        membership=MEMBERS,
+        vote=Vote(term=Term(5), voted_for=ReplicaId(3)),
+        log=LogState(term_starts=((Index(1), Term(2)), (Index(10), Term(5))), last_index=Index(10)),
+        options=RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+    )
+    for message in of(AppendReply, tell(follower, *sent), to=3):
+        leader.step(message)
+    assert (10, False) == (leader.match(ReplicaId(1)), leader.catching_up)
