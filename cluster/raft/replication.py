@@ -260,8 +260,9 @@ def begin_transfer(core: "Raft", to: ReplicaId | None) -> None:
     if target is None or core.progress[target].state is not State.REPLICATE:
         return  # no voter, or far behind: while it caught up nobody could publish
     core.wake()
-    core.transferee = target
-    core.elapsed = 0
+    if target != core.transferee:  # asked for again it has no more time, and the check of the quorum comes
+        core.transferee = target
+        core.elapsed = 0
     _hand_over(core)
 
 

@@ -218,3 +218,13 @@ def test_whoever_was_started_again_with_all_that_it_began_anew_for_is_heard():
     for message in of(AppendReply, tell(follower, *sent), to=3):
         leader.step(message)
     assert (10, False) == (leader.match(ReplicaId(1)), leader.catching_up)
+
+
+def test_a_leader_that_hands_over_again_and_again_still_asks_whether_it_leads():
+    """Its disk was full, so it tried every second; cut off, it took itself for the leader as long as that went on."""
+    core = a_leader(RaftOptions(pre_vote=False))
+    acknowledge(core, 1, 2)
+    for _ in range(6):
+        core.transfer(None)
+        ticks(core, 10)
+    assert not core.is_leader
