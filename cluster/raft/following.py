@@ -29,9 +29,25 @@ if TYPE_CHECKING:
 
 
 def answer_stale(core: "Raft", message: RaftMessage) -> None:
-    """Tell a sender of an older term that it is behind, where it must know: a deposed leader, a candidate."""
+    """Tell a sender of an older term that it is behind, where it must know: a deposed leader, a candidate.
+
+    It may lead this term by now, and take it for an answer: so all that it says is true.
+    """
     if isinstance(message, AppendEntries | Heartbeat | InstallFold):
-        core.send(AppendReply(sender=core.me, to=message.sender, term=core.term, match=Index(0), rejected=True))
+        core.send(
+            AppendReply(
+                sender=core.me,
+                to=message.sender,
+                term=core.term,
+                match=Index(0),
+                rejected=True,
+                hint_index=core.last_index,
+                hint_term=core.last_term,
+                recovering=core.recovering or bool(core.doubts),
+                beginning=core.beginning,
+                blank=core.is_blank,
+            )
+        )
     elif isinstance(message, RequestVote):
         core.send(Refusal(sender=core.me, to=message.sender, term=core.term, granted=False))
 

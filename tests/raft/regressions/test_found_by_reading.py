@@ -228,3 +228,11 @@ def test_a_leader_that_hands_over_again_and_again_still_asks_whether_it_leads():
         core.transfer(None)
         ticks(core, 10)
     assert not core.is_leader
+
+
+def test_an_answer_to_what_is_late_says_what_is_lost():
+    """A former term's heartbeat made its sender, leader once more, believe that nobody was without a log."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(1))])
+    late = Heartbeat(sender=ReplicaId(1), to=ReplicaId(3), term=Term(3), commit=Index(0))
+    answers = of(AppendReply, tell(core, late), to=1)
+    assert [(4, True, True, 4)] == [(m.term, m.rejected, m.recovering, m.hint_index) for m in answers]
