@@ -170,7 +170,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)
         return
-    if core.doubts:
+    if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
         tail.replaced(core, message.index)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
@@ -179,6 +179,12 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
 
 
 def note_durable(core: "Raft") -> None:
-    """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in."""
-    if core.recovering and core.recovered_at is not None and min(core.matched, core.durable_index) >= core.recovered_at:
+    """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
+
+    What its leader had may be of before the restart, if it came late: so it has to have what it owes, where it knows.
+    """
+    if not core.recovering or core.recovered_at is None:
+        return
+    owes, durable = core.owes, min(core.matched, core.durable_index)
+    if durable >= core.recovered_at and (owes is None or (core.terms.term_at(durable), durable) >= (owes[1], owes[0])):
         core.recovering, core.owes = False, None
