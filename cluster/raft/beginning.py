@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
 from cluster.raft import configuration, election
 from cluster.raft.progress import Beginning, Progress
-from cluster.types import Index, ReplicaId, Term
+from cluster.types import Index, ReplicaId
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -178,11 +178,10 @@ def took(core: "Raft", message: AppendEntries) -> None:
 
 
 def is_over(core: "Raft", here: Index) -> bool:
-    """Whether a replica that was whole before it began is so again with what it has up to `here` (rule 6)."""
-    if not core.beginning or core.owes is None or here < max(core.beginning_commit, core.beginning_floor):
+    """Whether a replica that was whole before it began has what its leader kept, up to `here` (rule 6)."""
+    if not core.beginning or core.owes is None:
         return False
-    index, term = core.owes
-    return (core.terms.term_at(here) or Term(0), here) >= (term, index)
+    return here >= max(core.beginning_commit, core.beginning_floor)
 
 
 def is_foreign(core: "Raft", message: AppendEntries) -> bool:

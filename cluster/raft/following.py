@@ -169,7 +169,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         core.commit = max(core.commit, min(message.index, core.last_index))
         _acknowledge(core, message, message.index)
         return
-    if core.doubts:
+    if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
         tail.replaced(core, message.index)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
@@ -180,9 +180,13 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
 def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
 
-    One that only begins anew is so as soon as it has what it threw away, and what its leader kept (`beginning`).
+    One that only begins anew is so as soon as it has what its leader kept (`beginning`). What its leader had may be of
+    before the restart, if it came late: so it has to have what it owes, too, where it knows.
     """
-    here = min(core.matched, core.durable_index)
+    if not core.recovering:
+        return
+    here, owes = min(core.matched, core.durable_index), core.owes
+    has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
     taken_in = core.recovered_at is not None and here >= core.recovered_at
-    if core.recovering and (taken_in or beginning.is_over(core, here)):
+    if has_all and (taken_in or beginning.is_over(core, here)):
         core.recovering, core.owes = False, None

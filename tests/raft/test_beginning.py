@@ -152,7 +152,7 @@ def test_it_recovers_until_it_has_what_it_threw_away() -> None:
     core.step(append(0, 19, number=1))
     carry_out(core)
     assert (True, (Index(9), Term(3))) == (core.recovering, core.owes)
-    core.step(append(19, 20))
+    core.step(replace(append(19, 19), entries=(EntryHeader(Index(20), Term(4), 1),)))
     carry_out(core)
     assert not core.recovering
 

@@ -236,3 +236,21 @@ def test_an_answer_to_what_is_late_says_what_is_lost():
     late = Heartbeat(sender=ReplicaId(1), to=ReplicaId(3), term=Term(3), commit=Index(0))
     answers = of(AppendReply, tell(core, late), to=1)
     assert [(4, True, True, 4)] == [(m.term, m.rejected, m.recovering, m.hint_index) for m in answers]
+
+
+def test_a_late_append_does_not_end_what_a_replica_owes():
+    """It was under way since before the restart, and its leader ended at 5 then; the replica had acknowledged 10."""
+    core = Raft(
+        me=ReplicaId(3),
+        membership=MEMBERS,
+        vote=Vote(term=Term(2), voted_for=ReplicaId(1)),
+        log=LogState(term_starts=((Index(1), Term(1)),), last_index=Index(3)),
+        options=RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+        recovering=True,
+        owes=(Index(10), Term(2)),
+    )
+    tell(core, append(1, 2, (3, 1), (4, 1), (5, 2)))
+    assert (True, (Index(10), Term(2))) == (core.recovering, core.owes)
+    tell(core, append(1, 2, (5, 2), *((index, 2) for index in range(6, 11))))
+    assert (False, None) == (core.recovering, core.owes)
