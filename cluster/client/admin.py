@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cluster.client.calls import Calls
+from cluster.client.calls import GET_CLUSTER, Calls
 from cluster.client.directory import GET_TOPIC, Directory
 from cluster.client.views import ClusterView, TopicView, cluster_view, topic_view
 from cluster.errors import InvalidRequest, UnknownTopic
@@ -17,7 +17,6 @@ LIST_TOPICS = "/riverrun.v1.TopicService/ListTopics"
 ALTER_TOPIC = "/riverrun.v1.TopicService/AlterTopic"
 DELETE_RECORDS = "/riverrun.v1.TopicService/DeleteRecords"
 DELETE_TOPIC = "/riverrun.v1.TopicService/DeleteTopic"
-GET_CLUSTER = "/riverrun.v1.ClusterService/GetCluster"
 
 
 class Admin:
@@ -115,9 +114,10 @@ class Admin:
         """One topic with its partitions, leaders and replicas. UnknownTopic if every node says so."""
         request = topic_pb2.GetTopicRequest(name=name).SerializeToString()
         answer = await self._calls.call(GET_TOPIC, request, timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic)
-        topic = api.parse(topic_pb2.GetTopicResponse, answer).topic
-        self._directory.learn(topic)
-        return topic_view(topic)
+        found = api.parse(topic_pb2.GetTopicResponse, answer)
+        self._calls.name(found.metadata_version, found.nodes)
+        self._directory.learn(found.topic)
+        return topic_view(found.topic)
 
     async def list_topics(self, *, timeout_s: float | None = None) -> tuple[TopicView, ...]:
         """All topics by name."""
@@ -140,9 +140,9 @@ class Admin:
         self._directory.forget(name)
 
     async def cluster_status(self, *, timeout_s: float | None = None) -> ClusterView:
-        """The nodes, the controller and the cluster's health; the client remembers the nodes' addresses."""
+        """The nodes, the controller and the cluster's health; the client asks those nodes from now on."""
         request = cluster_pb2.GetClusterRequest().SerializeToString()
         answer = await self._calls.call(GET_CLUSTER, request, timeout_s=timeout_s, repeatable=True)
         view = cluster_view(api.parse(cluster_pb2.GetClusterResponse, answer))
-        self._calls.learn([node.client_address for node in view.nodes if node.client_address])
+        self._calls.name(view.metadata_version, [node.client_address for node in view.nodes])
         return view
