@@ -46,7 +46,13 @@ LOOK_S = 0.5
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Run the routes in FILE (TOML), in the same way. Can be repeated.",
 )
-@click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app and --routes.")
+@click.option(
+    "--partitions",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of topics that are made for --app and --routes.",
+)
 @click.option(
     "--tls",
     "speaks",

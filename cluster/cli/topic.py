@@ -66,17 +66,23 @@ def limit_options(function: Callable[..., None]) -> Callable[..., None]:
 @command.command()
 @click.argument("name")
 @click.option(
-    "--partitions", default=0, help="How many; the cluster's default if not given. Fixed for the topic's life."
+    "--partitions",
+    type=click.IntRange(min=1),
+    help="How many; the cluster's default if not given. Fixed for the topic's life.",
 )
-@click.option("--replicas", default=0, help="Copies of each partition; 3, or the number of nodes, if not given.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    help="Copies of each partition; 3, or the number of nodes, if not given.",
+)
 @click.option("--if-absent", is_flag=True, help="Do not fail if it exists already with these numbers and limits.")
 @limit_options
 @server_option
 @json_option
 def create(
     name: str,
-    partitions: int,
-    replicas: int,
+    partitions: int | None,
+    replicas: int | None,
     if_absent: bool,  # noqa: FBT001
     retention: int | None,
     retention_bytes: int | None,
@@ -95,7 +101,7 @@ def create(
 
     async def work(client: "Client") -> None:
         topic = await client.create_topic(
-            name, partitions=partitions, replicas=replicas, if_absent=if_absent, config=config
+            name, partitions=partitions or 0, replicas=replicas or 0, if_absent=if_absent, config=config
         )
         if as_json:
             print_json(_plain(topic))

@@ -46,13 +46,18 @@ class Admin:
         `if_absent`: one that is there with these numbers (replicas 0: any), and these limits if any are given, will do.
         Errors: TopicExists, InvalidRequest, Unavailable.
         """
-        request = topic_pb2.CreateTopicRequest(
-            name=name,
-            partitions=partitions,
-            replicas=replicas,
-            if_absent=if_absent,
-            config=config_to_pb(config or TopicConfig()),
-        )
+        try:
+            request = topic_pb2.CreateTopicRequest(
+                name=name,
+                partitions=partitions,
+                replicas=replicas,
+                if_absent=if_absent,
+                config=config_to_pb(config or TopicConfig()),
+            )
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{partitions} partitions or {replicas} replicas is no such number: {error}"
+            ) from error
         answer = await self._calls.call(
             CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent, changes=True
         )
@@ -74,9 +79,12 @@ class Admin:
         `replicas`: how many copies there are to be (0: as before); they are made and dropped by and by.
         Errors: UnknownTopic, InvalidRequest, NotEnoughNodes.
         """
-        request = topic_pb2.AlterTopicRequest(
-            name=name, config=config_to_pb(config or TopicConfig()), unset=unset, replicas=replicas
-        )
+        try:
+            request = topic_pb2.AlterTopicRequest(
+                name=name, config=config_to_pb(config or TopicConfig()), unset=unset, replicas=replicas
+            )
+        except ValueError as error:
+            raise InvalidRequest(f"{replicas} replicas is no such number: {error}") from error
         answer = await self._calls.call(
             ALTER_TOPIC,
             request.SerializeToString(),

@@ -165,6 +165,17 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
     assert "yesterday" in refused(riverrun("consume", "x", "--from", "yesterday"), code=2)
     refused(riverrun("topic", "create"), code=2)
     refused(riverrun("nonsense"), code=2)
+    assert "leave out http://" in refused(riverrun("topic", "list", at="http://127.0.0.1:7171"))
+
+
+def test_numbers_that_are_none_are_refused(riverrun: Riverrun):
+    """None of nothing, or of less: by the command line itself."""
+    for number in ("0", "-1", "many"):
+        for option in ("--partitions", "--replicas"):
+            assert option in refused(riverrun("topic", "create", "none", option, number), code=2)
+        assert "--max" in refused(riverrun("consume", "none", "--max", number), code=2)
+    assert "--partition" in refused(riverrun("consume", "none", "--partition", "-1"), code=2)
+    assert "none" not in ok(riverrun("topic", "list"))
 
 
 COMMANDS = (
