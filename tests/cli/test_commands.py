@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.cli.config_file import read_config
 from tests.cli.conftest import Riverrun
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
@@ -154,6 +155,22 @@ def test_the_cluster_says_how_it_is(riverrun: Riverrun):
     assert status["healthy"]
     assert ["alive"] == [node["state"] for node in status["nodes"]]
     assert "controller: node 1" in ok(riverrun("cluster", "status"))
+
+
+def test_a_node_is_added_with_all_that_it_listens_on(riverrun: Riverrun, tmp_path: Path):
+    """HTTP, too, which tells how it is; a file that cannot be written is told before the cluster has a node more."""
+    addresses = ["--client-address", "127.0.0.1:9", "--peer-address", "127.0.0.1:10", "--http-address", "127.0.0.1:11"]
+    add = ["cluster", "add", *addresses, "--data-dir", str(tmp_path / "data"), "--output"]
+    assert "cannot be written" in refused(riverrun(*add, str(tmp_path / "absent" / "node.toml")), code=2)
+    assert 1 == len(json.loads(ok(riverrun("cluster", "status", "--json")))["nodes"])
+    output = tmp_path / "node.toml"
+    said = ok(riverrun(*add, str(output)))
+    config = read_config(output)
+    assert f"added node {config.node}; start it there: riverrun node --config {output}" in said
+    assert config.http is not None
+    assert ("127.0.0.1:11", True) == (config.http.bind, config.joins)
+    ok(riverrun("cluster", "remove", str(config.node)))
+    assert 1 == len(json.loads(ok(riverrun("cluster", "status", "--json")))["nodes"])
 
 
 def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
