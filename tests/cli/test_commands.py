@@ -89,6 +89,18 @@ def test_lines_go_in_and_come_out(riverrun: Riverrun):
     assert "" == ok(riverrun("consume", "lines", "--from", "2099-01-01T00:00:00Z", "--until", "latest"))
 
 
+def test_lines_go_into_the_partition_that_is_named(riverrun: Riverrun):
+    """Whatever their keys; one that the topic does not have is refused, with those that it has."""
+    ok(riverrun("topic", "create", "placed", "--partitions", "3"))
+    put = ["produce", "placed", "--key-separator", ":", "--partition"]
+    lines = "".join(f"{key}:1\n" for key in range(20))
+    assert "acknowledged 20 records in 1 partition of placed" in ok(riverrun(*put, "2", stdin=lines))
+    read = ["consume", "placed", "--from", "earliest", "--until", "latest", "--partition"]
+    assert ["", lines.replace(":", "\t")] == [ok(riverrun(*read, number)) for number in "12"]
+    assert "it has 0 to 2" in refused(riverrun(*put, "3", stdin="a:1\n"))
+    assert "--partition" in refused(riverrun(*put, "-1", stdin="a:1\n"), code=2)
+
+
 def test_what_came_before_a_wrong_line_is_kept_and_told(riverrun: Riverrun):
     """The summary first, then the sentence, then exit code 1."""
     ok(riverrun("topic", "create", "wrong"))
