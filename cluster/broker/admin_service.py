@@ -114,8 +114,12 @@ class AdminService:
         del call
         request = api.parse(topic_pb2.GetTopicRequest, data)
         topic = self._broker.directory.topic(request.name)
-        nodes = [node.client_address for _, node in sorted(self._broker.directory.nodes.items())]
-        return topic_pb2.GetTopicResponse(topic=self._describe(topic), nodes=nodes).SerializeToString()
+        directory = self._broker.directory
+        return topic_pb2.GetTopicResponse(
+            topic=self._describe(topic),
+            nodes=[node.client_address for _, node in sorted(directory.nodes.items())],
+            metadata_version=directory.version,
+        ).SerializeToString()
 
     async def list_topics(self, data: bytes, call: Call) -> bytes:
         """See the proto. The page token is the last name of the page before."""

@@ -4,6 +4,7 @@ Commands are imported when they are called, so that `riverrun --help` is quick. 
 refused or could not do it (the message says why and what next); 2 the command line is wrong; 130 interrupted.
 """
 
+import difflib
 import importlib
 import os
 import sys
@@ -27,6 +28,11 @@ COMMANDS = {
     "worker": ("cluster.cli.worker", "Run an app's code here, for the cluster's tasks."),
     "cluster": ("cluster.cli.cluster", "Look at the cluster, add, drain, replace and remove nodes."),
 }
+HINTS = {
+    "UNKNOWN_TOPIC": "riverrun topic list shows those that there are",
+    "UNKNOWN_GROUP": "riverrun group list shows those that there are",
+}
+"""What helps, by the reason of an error."""
 
 
 class _Lazy(click.Group):
@@ -37,9 +43,10 @@ class _Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
         if cmd_name not in COMMANDS:
-            return None
+            meant = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f" Did you mean {meant[0]!r}?" if meant else ""
+            ctx.fail(f"No such command {cmd_name!r}.{hint}")
         module = importlib.import_module(COMMANDS[cmd_name][0])
         command: click.Command = module.command
         return command
@@ -69,7 +76,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except RiverrunError as error:
-        click.echo(f"riverrun: {error.message}", err=True)
+        hint = HINTS.get(error.reason, "")
+        click.echo(f"riverrun: {error.message}" + (f"; {hint}" if hint else ""), err=True)
         sys.exit(1)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)

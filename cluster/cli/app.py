@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster.cli.app_report import plain_app, print_app, print_apps, print_deployment
-from cluster.cli.shared import counted, json_option, print_json, server_option, with_client
+from cluster.cli.shared import counted, json_option, make_sure, print_json, server_option, with_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -169,7 +169,7 @@ def remove(name: str, processor: str, yes: bool, servers: str) -> None:  # noqa:
     which, version = _parsed(processor)
     if not yes:
         what = f"{processor} of {name}" if processor else f"the app {name}"
-        click.confirm(f"remove {what}, with its state and its positions?", abort=True)
+        make_sure(f"remove {what}, with its state and its positions?")
 
     async def work(client: "Client") -> None:
         removed = await client.remove_app(name, which, version)

@@ -1,6 +1,7 @@
 """`riverrun cluster`: look at the cluster, and change who is in it while it works."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,16 @@ import click
 
 from cluster.cli.quantities import as_size
 from cluster.cli.recover import recover
-from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.shared import (
+    counted,
+    json_option,
+    new_table,
+    print_json,
+    print_table,
+    server_option,
+    tls_given,
+    with_client,
+)
 from cluster.cli.status import status
 
 if TYPE_CHECKING:
@@ -33,6 +43,7 @@ command.add_command(recover)
 @command.command()
 @click.option("--client-address", required=True, metavar="HOST:PORT", help="Where clients will reach the node.")
 @click.option("--peer-address", required=True, metavar="HOST:PORT", help="Where the other nodes will reach it.")
+@click.option("--http-address", metavar="HOST:PORT", help="Where it takes HTTP: records, /healthz, /readyz, /metrics.")
 @click.option("--rack", default="", help="Where it stands: replicas of a partition are spread over racks.")
 @click.option("--data-dir", required=True, help="Its data directory, empty or not there yet.")
 @click.option(
@@ -47,6 +58,7 @@ command.add_command(recover)
 def add(
     client_address: str,
     peer_address: str,
+    http_address: str | None,
     rack: str,
     data_dir: str,
     output: Path,
@@ -64,6 +76,9 @@ def add(
 
     if output.exists():
         raise click.UsageError(f"{output} is there already")
+    if not os.access(output.resolve().parent, os.W_OK):  # before the cluster has a node more
+        raise click.UsageError(f"{output} cannot be written: {output.resolve().parent} is no directory that takes it")
+    tls = tls_given() is not None
 
     async def work(client: "Client") -> None:
         config = await join(
@@ -71,12 +86,16 @@ def add(
             data_dir=data_dir,
             client_listener=ListenerConfig(bind=client_address),
             peer_listener=ListenerConfig(bind=peer_address),
+            http_listener=ListenerConfig(bind=http_address) if http_address else None,
             rack=rack,
             secret_file=secret_file,
             insecure=insecure,
         )
         write_config(config, output)
         click.echo(f"added node {config.node}; start it there: riverrun node --config {output}")
+        if tls:
+            uri = f"riverrun://{config.cluster_id}/node/{config.node}"
+            click.echo(f"before that, write [tls] into {output}, with a certificate that names its host and {uri}")
 
     with_client(servers, work)
 

@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 @click.option(
     "--until", metavar="latest|OFFSET|TIME", help="Where to stop; without it, new records follow as they come."
 )
-@click.option("--partition", "partitions", multiple=True, type=int, help="Only this one; may be given again.")
+@click.option(
+    "--partition", "partitions", multiple=True, type=click.IntRange(min=0), help="Only this one; may be given again."
+)
 @click.option(
     "--group",
     metavar="NAME",
     help="As a member of this group, which shares out the partitions and goes on where it was.",
 )
-@click.option("--max", "limit", type=int, help="Stop after so many records.")
+@click.option("--max", "limit", type=click.IntRange(min=1), help="Stop after so many records.")
 @click.option("--format", "form", type=click.Choice(["text", "json", "raw"]), default="text", show_default=True)
 @click.option(
     "--header",

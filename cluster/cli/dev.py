@@ -46,7 +46,13 @@ LOOK_S = 0.5
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Run the routes in FILE (TOML), in the same way. Can be repeated.",
 )
-@click.option("--partitions", default=3, show_default=True, help="Of topics that are made for --app and --routes.")
+@click.option(
+    "--partitions",
+    default=3,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of topics that are made for --app and --routes.",
+)
 @click.option(
     "--tls",
     "speaks",
@@ -72,6 +78,7 @@ def command(
     (secrets, such as ${PASSWORD}) is that of this command.
     """
     local = LocalCluster(data_dir, nodes=nodes, port=port, host_environment=("*",), speaks=speaks or "plain")
+    local.check_ports()
     look_after = DevApps((*apps, *routes), local.address(1), partitions, local.tls)
     raise SystemExit(asyncio.run(_run(local, look_after)))
 
@@ -138,7 +145,7 @@ async def wait_ready(local: LocalCluster, *, nodes: list[int] | None = None, wit
     while True:
         stopped = {node: code for node, code in local.stopped().items() if node in wanted}
         for node, code in stopped.items():
-            raise Unavailable(f"node {node} ended with exit code {code}:\n{local.last_words(node)}")
+            raise Unavailable(f"node {node} ended with exit code {code}:\n{local.why_ended(node)}")
         try:
             alive = set()
             for node in wanted:
@@ -163,9 +170,8 @@ async def _watch(local: LocalCluster, apps: DevApps, stop: asyncio.Event) -> int
         for node, code in local.stopped().items():
             if node not in told:
                 told.add(node)
-                click.echo(
-                    f"node {node} ended with exit code {code}; its last words:\n{local.last_words(node)}", err=True
-                )
+                words = f"its last words:\n{local.why_ended(node)}\nits log: {local.log_path(node)}"
+                click.echo(f"node {node} ended with exit code {code}; {words}", err=True)
         if len(told) == len(local.nodes):
             return 1
         await apps.look()

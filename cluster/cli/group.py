@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cluster.cli.places import place_of
-from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.shared import (
+    counted,
+    json_option,
+    make_sure,
+    new_table,
+    print_json,
+    print_table,
+    server_option,
+    with_client,
+)
 
 if TYPE_CHECKING:
     from cluster.client.client import Client
@@ -129,7 +138,7 @@ def reset(
 def delete(name: str, yes: bool, servers: str) -> None:  # noqa: FBT001
     """Forget a group that has no members now, with its positions, for good."""
     if not yes:
-        click.confirm(f"delete group {name} and its positions?", abort=True)
+        make_sure(f"delete group {name} and its positions?")
 
     async def work(client: "Client") -> None:
         await client.delete_group(name)

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +30,7 @@ from cluster.types import ClusterId
 PEER_PORT_STEP = 100
 HTTP_PORT_STEP = 200
 TLS_DIRECTORY = "tls"
+PORT_MAX = 65_535
 STOP_S_MAX = 10.0
 
 
@@ -142,6 +144,33 @@ class LocalCluster:
         with contextlib.suppress(OSError):
             return "\n".join(self.log_path(node).read_text(errors="replace").splitlines()[-lines:])
         return ""
+
+    def why_ended(self, node: int) -> str:
+        """The sentence that a node said last, if it was one; else the end of its log."""
+        last = self.last_words(node, 1)
+        return last if last.startswith("riverrun: ") else self.last_words(node)
+
+    def check_ports(self) -> None:
+        """RefusedToStart if a node cannot have one of its ports; with a word about how to get others."""
+        for bind in (
+            bind for of in (self.address, self._peer_address, self.http_address) for bind in map(of, self.nodes)
+        ):
+            host, _, port = bind.rpartition(":")
+            others = (
+                f"choose another --port (a node has one, one {PEER_PORT_STEP} above, and one {HTTP_PORT_STEP} above)"
+            )
+            if not 0 < int(port) <= PORT_MAX:
+                raise RefusedToStart(f"{port} is no port: {others}")
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((host, int(port)))
+                except PermissionError:
+                    raise RefusedToStart(f"port {port} is not for every user: {others}") from None
+                except OSError:
+                    raise RefusedToStart(
+                        f"{bind} is in use: if this cluster runs already, stop it; if another program does, {others}"
+                    ) from None
 
     # --- configurations
 

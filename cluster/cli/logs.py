@@ -9,12 +9,15 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, WrappedLogger
 
 from cluster.cli.log_choices import LEVELS
 from cluster.meters import Meters
 
 COUNTED = frozenset(LEVELS[2:])
+_TRACES = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+"""Where something failed, as JSON, without what variables held there: that may be a secret, or somebody's record."""
 
 
 class Logs:
@@ -25,13 +28,14 @@ class Logs:
         self.meters: Meters | None = None
         render: Any = structlog.processors.JSONRenderer()
         if form == "text":
-            render = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+            plain = structlog.dev.plain_traceback
+            render = structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty(), exception_formatter=plain)
         structlog.configure(
             processors=[
                 structlog.processors.add_log_level,
                 self._complete,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
-                *([structlog.processors.dict_tracebacks] if form == "json" else []),
+                *([_TRACES] if form == "json" else []),
                 render,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     help="Rows of this file as JSON objects, instead of standard input.",
 )
 @click.option("--key", "key_column", metavar="COLUMN", help="With --from-csv: the column that is the key.")
+@click.option("--partition", type=click.IntRange(min=0), help="All records into this one, whatever their keys.")
 @click.option(
     "--header", "headers", multiple=True, metavar="NAME=VALUE", help="Beside every record; may be given again."
 )
@@ -39,6 +40,7 @@ def command(
     key_separator: str | None,
     csv_path: Path | None,
     key_column: str | None,
+    partition: int | None,
     headers: tuple[str, ...],
     codec: str,
     servers: str,
@@ -59,7 +61,7 @@ def command(
         wrong: RiverrunError | None = None
         try:
             async for key, value in records:
-                delivery = await client.produce(topic, value, key=key, headers=beside)
+                delivery = await client.produce(topic, value, key=key, headers=beside, partition=partition)
                 last[delivery.partition] = delivery
                 count += 1
         except RiverrunError as error:

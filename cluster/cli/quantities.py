@@ -2,8 +2,8 @@
 
 >>> in_ms("7d"), in_ms("90s"), in_bytes("1GiB"), in_bytes("512")
 (604800000, 90000, 1073741824, 512)
->>> as_duration(604_800_000), as_duration(90_000), as_duration(5), as_size(1 << 30), as_size(1500)
-('7d', '90s', '5ms', '1GiB', '1500B')
+>>> as_duration(604_800_000), as_duration(90_000), as_duration(5), as_size(1 << 30), as_size(1500), as_size(0)
+('7d', '90s', '5ms', '1GiB', '1500B', '0B')
 """
 
 import re
@@ -54,7 +54,7 @@ def as_size(size_bytes: int) -> str:
 
 
 def _told(number: int, units: dict[str, int]) -> str:
-    unit, factor = next((u, f) for u, f in reversed(units.items()) if number % f == 0)
+    unit, factor = next((u, f) for u, f in reversed(units.items()) if number % f == 0 and (number or f == 1))
     return f"{number // factor}{unit}"
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cluster.cli.shared import make_sure
+
 if TYPE_CHECKING:
     from cluster.node.recovery import Plan, Survey
     from cluster.real.disk import RealDisk
@@ -175,7 +177,7 @@ def _that_answer(plan: "Plan") -> str:
 def _confirm(plan: "Plan") -> None:
     wanted = sorted(plan.lost)
     if not wanted:
-        click.confirm("Go on?", abort=True)
+        make_sure("Go on?")
         return
     numbers = " ".join(map(str, wanted))
     said = click.prompt(f"To go on, type the numbers of the nodes that are given up for good ({numbers})", default="")

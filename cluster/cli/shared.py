@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,6 +84,8 @@ LEFT = {"TOPIC", "ADDRESS", "STATE", "REPLICAS", "DETAIL", "GROUP", "CLIENT", "T
     "WRITES",
 }
 """Columns of text."""
+PIPE_COLUMNS = 1_000
+"""Where nobody sees how wide a table is."""
 
 
 def with_client(
@@ -102,6 +105,18 @@ def with_client(
         raise SystemExit(code)
 
 
+def make_sure(question: str) -> None:
+    """Ask before something is done for good; whoever does not say yes, or cannot be asked, is told that it is not."""
+    try:
+        sure = click.confirm(question)
+    except click.Abort:  # Ctrl-C, or the end of standard input
+        click.echo()
+        sure = False
+    if not sure:
+        click.echo("riverrun: nothing was done; --yes does it without asking", err=True)
+        raise SystemExit(1)
+
+
 def counted(number: int, what: str) -> str:
     """A number of things, in words.
 
@@ -117,10 +132,13 @@ def print_json(value: Any) -> None:
 
 
 def print_table(table: "Table") -> None:
-    """A table, as wide as the terminal."""
+    """A table, as wide as the terminal; where there is none, whole: programs that read it look for words."""
     from rich.console import Console  # noqa: PLC0415
 
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_COLUMNS
+    console.print(table)
 
 
 def new_table(*columns: str) -> "Table":

@@ -8,8 +8,10 @@ import click
 from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cluster.client.client import Client
-    from cluster.client.views import ClusterView, NodeView
+    from cluster.client.views import ClusterView, NodeView, UnderReplicated
     from cluster.metadata import Recovery
 
 NS_PER_S = 1_000_000_000
@@ -48,10 +50,8 @@ def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
             numbers = (str(node.leaders), str(node.replicas), node.version)
             table.add_row(str(node.node), _state(node), node.rack or "-", node.client_address, *numbers)
         print_table(table)
-        for item in view.under_replicated:
-            click.echo(
-                f"{item.topic}, partition {item.number}: {item.working} of {item.asked} replicas work: {item.why}"
-            )
+        for line in told_together(view.under_replicated):
+            click.echo(line)
         more = view.partitions_under_replicated - len(view.under_replicated)
         if more:
             click.echo(f"… and {more:,} more")
@@ -60,6 +60,28 @@ def status(servers: str, as_json: bool) -> None:  # noqa: FBT001
         return 0 if healthy else 1
 
     with_client(servers, work)
+
+
+def told_together(found: "Sequence[UnderReplicated]") -> list[str]:
+    """One line for all partitions of a topic that lack the same for the same reason: a dead node is one for many."""
+    together: dict[tuple[str, int, int, str], list[int]] = {}
+    for item in found:
+        together.setdefault((item.topic, item.working, item.asked, item.why), []).append(item.number)
+    return [
+        f"{topic}, partition{'s' * (len(numbers) > 1)} {_runs(numbers)}: {working} of {asked} replicas work: {why}"
+        for (topic, working, asked, why), numbers in together.items()
+    ]
+
+
+def _runs(numbers: "Sequence[int]") -> str:
+    """Numbers in their order, three and more in a row as one: `0, 2, 4 to 11`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs)
 
 
 def _state(node: "NodeView") -> str:

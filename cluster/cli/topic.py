@@ -1,12 +1,22 @@
 """`riverrun topic`: create, alter, trim, list, describe, delete; `reassign` is in a file of its own."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cluster.cli.quantities import Duration, Size, as_duration, as_size
-from cluster.cli.shared import counted, json_option, new_table, print_json, print_table, server_option, with_client
+from cluster.cli.shared import (
+    counted,
+    json_option,
+    make_sure,
+    new_table,
+    print_json,
+    print_table,
+    server_option,
+    with_client,
+)
 from cluster.cli.topic_moving import reassign
 from cluster.metadata import CONFIG_NAMES, TopicConfig
 
@@ -24,15 +34,18 @@ def command() -> None:
 command.add_command(reassign)
 
 
-def limit_options(function: Callable[..., None]) -> Callable[..., None]:
-    """The options that say what is kept of a topic."""
+def limit_options(function: Callable[..., None], *, new: bool = True) -> Callable[..., None]:
+    """The options that say what is kept of a topic; of one that is not `new`, what is not given stays."""
+    never, usually, a_day = (
+        ("; never if not given", "; 1GiB if not given", "; 1d if not given") if new else ("", "", "")
+    )
     for option in (
         click.option(
             "--tombstones",
             "tombstone",
             type=Duration(),
             metavar="TIME",
-            help="With --compacted: a record that deletes its key stays so long, such as 12h; 1d if not given.",
+            help=f"With --compacted: a record that deletes its key stays so long, such as 12h{a_day}.",
         ),
         click.option(
             "--compacted",
@@ -44,19 +57,19 @@ def limit_options(function: Callable[..., None]) -> Callable[..., None]:
             "--lagging-bytes",
             type=Size(),
             metavar="SIZE",
-            help="A replica that is further behind is not waited for before records go; 1GiB if not given.",
+            help=f"A replica that is further behind is not waited for before records go{usually}.",
         ),
         click.option(
             "--retention-bytes",
             type=Size(),
             metavar="SIZE",
-            help="The oldest records go while a partition takes more, such as 512MiB or 10GiB; never if not given.",
+            help=f"The oldest records go while a partition takes more, such as 512MiB or 10GiB{never}.",
         ),
         click.option(
             "--retention",
             type=Duration(),
             metavar="TIME",
-            help="Records go when they are older, such as 90s, 15m, 36h or 7d; never if not given.",
+            help=f"Records go when they are older, such as 90s, 15m, 36h or 7d{never}.",
         ),
     ):
         function = option(function)
@@ -66,17 +79,23 @@ def limit_options(function: Callable[..., None]) -> Callable[..., None]:
 @command.command()
 @click.argument("name")
 @click.option(
-    "--partitions", default=0, help="How many; the cluster's default if not given. Fixed for the topic's life."
+    "--partitions",
+    type=click.IntRange(min=1),
+    help="How many; the cluster's default if not given. Fixed for the topic's life.",
 )
-@click.option("--replicas", default=0, help="Copies of each partition; 3, or the number of nodes, if not given.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=1),
+    help="Copies of each partition; 3, or the number of nodes, if not given.",
+)
 @click.option("--if-absent", is_flag=True, help="Do not fail if it exists already with these numbers and limits.")
 @limit_options
 @server_option
 @json_option
 def create(
     name: str,
-    partitions: int,
-    replicas: int,
+    partitions: int | None,
+    replicas: int | None,
     if_absent: bool,  # noqa: FBT001
     retention: int | None,
     retention_bytes: int | None,
@@ -95,7 +114,7 @@ def create(
 
     async def work(client: "Client") -> None:
         topic = await client.create_topic(
-            name, partitions=partitions, replicas=replicas, if_absent=if_absent, config=config
+            name, partitions=partitions or 0, replicas=replicas or 0, if_absent=if_absent, config=config
         )
         if as_json:
             print_json(_plain(topic))
@@ -108,7 +127,7 @@ def create(
 
 @command.command()
 @click.argument("name")
-@limit_options
+@partial(limit_options, new=False)
 @click.option(
     "--unset",
     multiple=True,
@@ -132,6 +151,7 @@ def alter(
 ) -> None:
     """Change what is kept of a topic, which takes effect at once, on what is there as well; or how many copies.
 
+    What is not named stays as it is; --unset takes a limit away.
     Copies are made and dropped by and by: riverrun cluster reassignments shows how far it is.
     """
     config = _config(retention, retention_bytes, lagging_bytes, compacted, tombstone)
@@ -161,7 +181,7 @@ def alter(
 def trim(name: str, partition: int, before: int, yes: bool, servers: str) -> None:  # noqa: FBT001
     """Delete the records of a partition below an offset, for good, on all replicas."""
     if not yes:
-        click.confirm(f"delete the records of {name}, partition {partition}, below offset {before}?", abort=True)
+        make_sure(f"delete the records of {name}, partition {partition}, below offset {before}?")
 
     async def work(client: "Client") -> None:
         first = await client.delete_records(name, partition, before=before)
@@ -226,7 +246,7 @@ def describe(name: str, servers: str, as_json: bool) -> None:  # noqa: FBT001
 def delete(name: str, yes: bool, servers: str) -> None:  # noqa: FBT001
     """Delete a topic and its data, for good."""
     if not yes:
-        click.confirm(f"delete topic {name} and everything in it?", abort=True)
+        make_sure(f"delete topic {name} and everything in it?")
 
     async def work(client: "Client") -> None:
         await client.delete_topic(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cluster.client.calls import Calls
+from cluster.client.calls import GET_CLUSTER, Calls
 from cluster.client.directory import GET_TOPIC, Directory
 from cluster.client.views import ClusterView, TopicView, cluster_view, topic_view
 from cluster.errors import InvalidRequest, UnknownTopic
@@ -17,7 +17,6 @@ LIST_TOPICS = "/riverrun.v1.TopicService/ListTopics"
 ALTER_TOPIC = "/riverrun.v1.TopicService/AlterTopic"
 DELETE_RECORDS = "/riverrun.v1.TopicService/DeleteRecords"
 DELETE_TOPIC = "/riverrun.v1.TopicService/DeleteTopic"
-GET_CLUSTER = "/riverrun.v1.ClusterService/GetCluster"
 
 
 class Admin:
@@ -47,13 +46,18 @@ class Admin:
         `if_absent`: one that is there with these numbers (replicas 0: any), and these limits if any are given, will do.
         Errors: TopicExists, InvalidRequest, Unavailable.
         """
-        request = topic_pb2.CreateTopicRequest(
-            name=name,
-            partitions=partitions,
-            replicas=replicas,
-            if_absent=if_absent,
-            config=config_to_pb(config or TopicConfig()),
-        )
+        try:
+            request = topic_pb2.CreateTopicRequest(
+                name=name,
+                partitions=partitions,
+                replicas=replicas,
+                if_absent=if_absent,
+                config=config_to_pb(config or TopicConfig()),
+            )
+        except ValueError as error:
+            raise InvalidRequest(
+                f"{partitions} partitions or {replicas} replicas is no such number: {error}"
+            ) from error
         answer = await self._calls.call(
             CREATE_TOPIC, request.SerializeToString(), timeout_s=timeout_s, repeatable=if_absent, changes=True
         )
@@ -75,9 +79,12 @@ class Admin:
         `replicas`: how many copies there are to be (0: as before); they are made and dropped by and by.
         Errors: UnknownTopic, InvalidRequest, NotEnoughNodes.
         """
-        request = topic_pb2.AlterTopicRequest(
-            name=name, config=config_to_pb(config or TopicConfig()), unset=unset, replicas=replicas
-        )
+        try:
+            request = topic_pb2.AlterTopicRequest(
+                name=name, config=config_to_pb(config or TopicConfig()), unset=unset, replicas=replicas
+            )
+        except ValueError as error:
+            raise InvalidRequest(f"{replicas} replicas is no such number: {error}") from error
         answer = await self._calls.call(
             ALTER_TOPIC,
             request.SerializeToString(),
@@ -115,9 +122,10 @@ class Admin:
         """One topic with its partitions, leaders and replicas. UnknownTopic if every node says so."""
         request = topic_pb2.GetTopicRequest(name=name).SerializeToString()
         answer = await self._calls.call(GET_TOPIC, request, timeout_s=timeout_s, repeatable=True, doubt=UnknownTopic)
-        topic = api.parse(topic_pb2.GetTopicResponse, answer).topic
-        self._directory.learn(topic)
-        return topic_view(topic)
+        found = api.parse(topic_pb2.GetTopicResponse, answer)
+        self._calls.name(found.metadata_version, found.nodes)
+        self._directory.learn(found.topic)
+        return topic_view(found.topic)
 
     async def list_topics(self, *, timeout_s: float | None = None) -> tuple[TopicView, ...]:
         """All topics by name."""
@@ -140,9 +148,9 @@ class Admin:
         self._directory.forget(name)
 
     async def cluster_status(self, *, timeout_s: float | None = None) -> ClusterView:
-        """The nodes, the controller and the cluster's health; the client remembers the nodes' addresses."""
+        """The nodes, the controller and the cluster's health; the client asks those nodes from now on."""
         request = cluster_pb2.GetClusterRequest().SerializeToString()
         answer = await self._calls.call(GET_CLUSTER, request, timeout_s=timeout_s, repeatable=True)
         view = cluster_view(api.parse(cluster_pb2.GetClusterResponse, answer))
-        self._calls.learn([node.client_address for node in view.nodes if node.client_address])
+        self._calls.name(view.metadata_version, [node.client_address for node in view.nodes])
         return view

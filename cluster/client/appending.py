@@ -212,7 +212,7 @@ class _Attempts:
     def _is_answer(self, error: RiverrunError) -> bool:
         if isinstance(error, UnknownTopic):  # news of a new topic may not have reached every node yet
             self._strangers.add(self.address)
-            return self._strangers.issuperset(self._calls.servers)
+            return self._calls.have_all_said(self._strangers)
         return not error.retry
 
     def _is_conflict_for_good(self, error: RiverrunError) -> bool:

@@ -27,6 +27,7 @@ from cluster.types import Durability
 from cluster.wire.encoding import Headers
 from cluster.world import Clock, Network, Random
 
+PORT_MAX = 65_535
 Servers = str | Sequence[str]
 """`host:port`, several with commas between, or a sequence of them."""
 
@@ -304,9 +305,13 @@ def addresses(servers: Servers) -> list[str]:
     given = servers.split(",") if isinstance(servers, str) else list(servers)
     found = [address.strip() for address in given if address.strip()]
     for address in found:
+        if "://" in address:
+            raise InvalidRequest(f"{address!r} is not HOST:PORT: leave out {address.partition('://')[0]}://")
         host, _, port = address.rpartition(":")
-        if not host or not port.isdigit():
-            raise InvalidRequest(f"{address!r} is not HOST:PORT")
+        if not host or not port.isdecimal():
+            raise InvalidRequest(f"{address!r} is not HOST:PORT, such as 127.0.0.1:7171")
+        if not 0 < int(port) <= PORT_MAX:
+            raise InvalidRequest(f"{address!r} is not HOST:PORT: a port is a number from 1 to {PORT_MAX}")
     if not found:
         raise InvalidRequest("no server was given; name at least one as HOST:PORT")
     return found

@@ -65,7 +65,7 @@ class Directory:
             self._routes.pop(topic, None)
             raise
         found = api.parse(api.topic_pb2.GetTopicResponse, answer)
-        self._calls.learn(found.nodes)
+        self._calls.name(found.metadata_version, found.nodes)
         return self.learn(found.topic)
 
     def learn(self, described: api.topic_pb2.Topic) -> TopicRoute:

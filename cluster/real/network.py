@@ -52,6 +52,8 @@ SERVER_OPTIONS = [
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+NO_METHOD = "Method not found!"
+"""What gRPC says where nobody serves a method."""
 URIS_KEY = "peer_uri"
 """What gRPC calls the URIs in the caller's certificate."""
 BREAK_NOTICED_S = 0.02
@@ -357,10 +359,15 @@ async def _error_of_call(
             if found is not None:
                 return found
     # gRPC says in words only whether the connection was ever there.
-    sent = not ("failed to connect" in details or "Connection refused" in details)
+    unknown = "errors resolving" in details or "DNS resolution failed" in details
+    sent = not (unknown or "failed to connect" in details or "Connection refused" in details)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineExceeded(f"{address} did not answer in time")
     if not sent and (untrusted := await trouble.of(details)) is not None:
         return untrusted
+    if code is grpc.StatusCode.UNIMPLEMENTED and details == NO_METHOD:
+        details = "there is no such request: is this the port for clients, and a node of this version?"
     message = f"{address}: {details}" if sent else f"no node answers at {address}"
+    if unknown:
+        message = f"no host is known by the name of {address.rpartition(':')[0]}"
     return error_of_code(code.name, message, sent=sent)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROBE_S_MAX = 1.0
 AGAIN_S = 5.0
 """What was found at an address is told again for so long, without looking."""
-NOT_OF_TLS = ("refused", "timed out", "Timeout", "unreachable", "resolution", "No route")
+NOT_OF_TLS = ("refused", "timed out", "Timeout", "unreachable", "resolution", "resolving", "No route")
 """In gRPC's words: nobody is there to be asked."""
 EXPIRED, NOT_YET_VALID, HOST_MISMATCH, ADDRESS_MISMATCH = 10, 9, 62, 64
 """OpenSSL's X509_V_ERR_… codes."""

@@ -89,7 +89,7 @@ def test_an_app_from_its_deployment_to_its_end(riverrun: Riverrun, write: Callab
     assert "paused totals@1 of shop\n" == ok(riverrun("app", "pause", "shop", "totals"))
     wait_for(riverrun, "shop", lambda stage: stage["state"] == "paused")
     assert "resumed totals@1 of shop\n" == ok(riverrun("app", "resume", "shop"))
-    assert 130 == riverrun("app", "remove", "shop", stdin="n\n").returncode
+    assert 1 == riverrun("app", "remove", "shop", stdin="n\n").returncode
     assert "removed totals@1 of shop\n" == ok(riverrun("app", "remove", "shop", "--yes"))
     assert "there is no app 'shop'" in refused(riverrun("app", "describe", "shop"))
     assert [] == [app for app in json.loads(ok(riverrun("app", "list", "--json"))) if app["app"] == "shop"]

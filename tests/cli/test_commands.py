@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.cli.config_file import read_config
 from tests.cli.conftest import Riverrun
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
@@ -88,6 +89,18 @@ def test_lines_go_in_and_come_out(riverrun: Riverrun):
     assert "" == ok(riverrun("consume", "lines", "--from", "2099-01-01T00:00:00Z", "--until", "latest"))
 
 
+def test_lines_go_into_the_partition_that_is_named(riverrun: Riverrun):
+    """Whatever their keys; one that the topic does not have is refused, with those that it has."""
+    ok(riverrun("topic", "create", "placed", "--partitions", "3"))
+    put = ["produce", "placed", "--key-separator", ":", "--partition"]
+    lines = "".join(f"{key}:1\n" for key in range(20))
+    assert "acknowledged 20 records in 1 partition of placed" in ok(riverrun(*put, "2", stdin=lines))
+    read = ["consume", "placed", "--from", "earliest", "--until", "latest", "--partition"]
+    assert ["", lines.replace(":", "\t")] == [ok(riverrun(*read, number)) for number in "12"]
+    assert "it has 0 to 2" in refused(riverrun(*put, "3", stdin="a:1\n"))
+    assert "--partition" in refused(riverrun(*put, "-1", stdin="a:1\n"), code=2)
+
+
 def test_what_came_before_a_wrong_line_is_kept_and_told(riverrun: Riverrun):
     """The summary first, then the sentence, then exit code 1."""
     ok(riverrun("topic", "create", "wrong"))
@@ -156,6 +169,22 @@ def test_the_cluster_says_how_it_is(riverrun: Riverrun):
     assert "controller: node 1" in ok(riverrun("cluster", "status"))
 
 
+def test_a_node_is_added_with_all_that_it_listens_on(riverrun: Riverrun, tmp_path: Path):
+    """HTTP, too, which tells how it is; a file that cannot be written is told before the cluster has a node more."""
+    addresses = ["--client-address", "127.0.0.1:9", "--peer-address", "127.0.0.1:10", "--http-address", "127.0.0.1:11"]
+    add = ["cluster", "add", *addresses, "--data-dir", str(tmp_path / "data"), "--output"]
+    assert "cannot be written" in refused(riverrun(*add, str(tmp_path / "absent" / "node.toml")), code=2)
+    assert 1 == len(json.loads(ok(riverrun("cluster", "status", "--json")))["nodes"])
+    output = tmp_path / "node.toml"
+    said = ok(riverrun(*add, str(output)))
+    config = read_config(output)
+    assert f"added node {config.node}; start it there: riverrun node --config {output}" in said
+    assert config.http is not None
+    assert ("127.0.0.1:11", True) == (config.http.bind, config.joins)
+    ok(riverrun("cluster", "remove", str(config.node)))
+    assert 1 == len(json.loads(ok(riverrun("cluster", "status", "--json")))["nodes"])
+
+
 def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
     """Unknown topic, nobody there, a place that is none, an option that is none."""
     assert "no topic" in refused(riverrun("produce", "absent", stdin="x\n"))
@@ -165,6 +194,17 @@ def test_what_is_wrong_is_said_in_a_sentence(riverrun: Riverrun):
     assert "yesterday" in refused(riverrun("consume", "x", "--from", "yesterday"), code=2)
     refused(riverrun("topic", "create"), code=2)
     refused(riverrun("nonsense"), code=2)
+    assert "leave out http://" in refused(riverrun("topic", "list", at="http://127.0.0.1:7171"))
+
+
+def test_numbers_that_are_none_are_refused(riverrun: Riverrun):
+    """None of nothing, or of less: by the command line itself."""
+    for number in ("0", "-1", "many"):
+        for option in ("--partitions", "--replicas"):
+            assert option in refused(riverrun("topic", "create", "none", option, number), code=2)
+        assert "--max" in refused(riverrun("consume", "none", "--max", number), code=2)
+    assert "--partition" in refused(riverrun("consume", "none", "--partition", "-1"), code=2)
+    assert "none" not in ok(riverrun("topic", "list"))
 
 
 COMMANDS = (

@@ -53,6 +53,25 @@ def test_every_line_is_an_event_with_its_node_time_and_level(capsys: pytest.Capt
     assert counted == dict(logs.meters.log_events)
 
 
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_variables_held_is_not_logged(form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A trace says where something failed; the variables there may hold a secret, or a record."""
+    Logs(form, "info")
+
+    def fails(secret: str) -> None:
+        raise ValueError(f"{len(secret)} is no length")
+
+    try:
+        fails("hunter" + "2")
+    except ValueError:
+        structlog.get_logger("here").exception("failed")
+    said = capsys.readouterr().out
+
+    assert "7 is no length" in said
+    assert "in fails" in said or '"name": "fails"' in said
+    assert "hunter2" not in said
+
+
 def test_people_get_text(capsys: pytest.CaptureFixture[str]) -> None:
     """The same events."""
     Logs("text", "warning")

@@ -137,6 +137,15 @@ class FakeCluster:
         self.network = MemoryNetwork(seed, window=window)
         self.clock = FakeClock()
         self.addresses = [f"node{number}:7171" for number in range(nodes)]
+        self.removed: set[str] = set()
+        """Addresses of nodes that are none any more; they refuse connections."""
+        self.dead: set[str] = set()
+        """Those of nodes that the others take for dead."""
+        self.troubled: set[int] = set()
+        """Nodes that know of no majority."""
+        self.version = 1
+        self.lagging: dict[int, tuple[int, list[str]]] = {}
+        """Nodes that have not heard of the last decisions: what they take for the version and the nodes."""
         self.topics: dict[str, Topic] = {}
         self.deleted: set[bytes] = set()
         self.blind: set[tuple[int, str]] = set()
@@ -153,6 +162,17 @@ class FakeCluster:
         self._clients = []
         for node, address in enumerate(self.addresses):
             self.network.routes[address] = _routes(FakeNode(self, node))
+
+    def remove(self, node):
+        """For good."""
+        self.removed.add(self.addresses[node])
+        self.network.down.add(self.addresses[node])
+        self.version += 1
+
+    def view(self, node):
+        """The version, and the addresses of the nodes that are there, as a node knows them."""
+        there = [address for address in self.addresses if address not in self.removed]
+        return self.lagging.get(node, (self.version, there))
 
     def client(self, *, servers=None, **options):
         client = Client(
@@ -270,7 +290,10 @@ class FakeNode:
     async def GetTopic(self, data, call):
         del call
         topic = self._topic(topic_pb2.GetTopicRequest.FromString(data).name)
-        return topic_pb2.GetTopicResponse(topic=self._describe(topic)).SerializeToString()
+        version, nodes = self._cluster.view(self._node)
+        return topic_pb2.GetTopicResponse(
+            topic=self._describe(topic), nodes=nodes, metadata_version=version
+        ).SerializeToString()
 
     async def ListTopics(self, data, call):
         del call
@@ -290,12 +313,20 @@ class FakeNode:
 
     async def GetCluster(self, data, call):
         del data, call
+        version, nodes = self._cluster.view(self._node)
+        alive, dead = cluster_pb2.NODE_STATE_ALIVE, cluster_pb2.NODE_STATE_DEAD
         return cluster_pb2.GetClusterResponse(
             cluster_id=b"c" * 16,
             nodes=[
-                cluster_pb2.Node(id=n + 1, client_address=address, state=cluster_pb2.NODE_STATE_ALIVE)
-                for n, address in enumerate(self._cluster.addresses)
+                cluster_pb2.Node(
+                    id=self._cluster.addresses.index(address) + 1,
+                    client_address=address,
+                    state=dead if address in self._cluster.dead else alive,
+                )
+                for address in nodes
             ],
+            metadata_version=version,
+            trouble="nothing can be decided" if self._node in self._cluster.troubled else "",
             controller=1,
             answered_by=self._node + 1,
         ).SerializeToString()

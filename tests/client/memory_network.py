@@ -76,7 +76,7 @@ class MemoryChannel:
         network.calls.append((self.address, method.rpartition("/")[2]))
         await asyncio.sleep(network.delay())
         if self.address in network.down:
-            raise Unavailable(f"{self.address} refuses connections")
+            raise Unavailable(f"{self.address} refuses connections", reached="no")
         if self.address in network.frozen:
             await asyncio.sleep(timeout_s)
             raise DeadlineExceeded(f"{self.address} did not answer")

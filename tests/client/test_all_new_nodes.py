@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from cluster.client.client import Client
-from cluster.errors import RiverrunError
+from cluster.errors import RiverrunError, UnknownTopic
 from cluster.sim.cluster import SimCluster
 from tests.broker.thin import PARTITIONS, RECORDS, TOPIC, in_a_cluster
 
@@ -79,5 +79,26 @@ async def test_a_client_hears_of_nodes_that_lead_nothing_that_it_writes_to(clust
     await asyncio.sleep(client._options.metadata_age_s_max)
     await client.publish("one", b"then", partition=0, expected_end=1)
     assert {cluster.addresses(number)[0] for number in cluster.nodes} == set(client._calls.servers)
+    await client.abandon()
+    await admin.abandon()
+
+
+@in_a_cluster
+async def test_a_client_forgets_a_node_that_was_removed(cluster: SimCluster) -> None:
+    """It is asked nothing any more, and whoever asks for a topic that is not there does not wait for it."""
+    client, admin = cluster.client("c"), cluster.client("admin")
+    await add(cluster, admin)
+    await client.describe_topic(TOPIC)
+    new, _ = cluster.addresses(4)
+    assert new in client._calls.servers
+    await take_away(cluster, admin, 4)
+    async with asyncio.timeout(PATIENCE_S):
+        while new in client._calls.servers:  # until the node that is asked has heard of it
+            await asyncio.sleep(0.1)
+            await client.describe_topic(TOPIC)
+    start_s = cluster.loop.time()
+    with pytest.raises(UnknownTopic):
+        await client.describe_topic("nowhere")
+    assert cluster.loop.time() - start_s < 1.0
     await client.abandon()
     await admin.abandon()

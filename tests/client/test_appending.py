@@ -44,6 +44,9 @@ class Answers:
         self.known = None
         self._address = ""
 
+    def have_all_said(self, some):
+        return set(self.servers) <= set(some)
+
     def backoff(self):
         return Backoff(0.01, 0.1, self)
 

@@ -38,11 +38,28 @@ def test_addresses(given, expected):
     assert expected == addresses(given)
 
 
-@pytest.mark.parametrize("given", ["", ",", "a", "a:", ":1", "a:b", ["a:1", "b"], []])
+@pytest.mark.parametrize("given", ["", ",", "a", "a:", ":1", "a:b", "a:0", "a:65536", "a:²", ["a:1", "b"], []])
 def test_addresses_that_are_none(given):
     """Refused with the word that is wrong, before anything is connected."""
     with pytest.raises(InvalidRequest):
         addresses(given)
+
+
+def test_a_url_is_no_address():
+    """And is told what to leave out."""
+    with pytest.raises(InvalidRequest, match="leave out http://"):
+        addresses("a:1,http://b:7171")
+
+
+@scenario
+async def test_numbers_that_no_topic_has_are_refused(cluster):
+    """Before anything is sent, as what the caller did wrong."""
+    client = cluster.client()
+    for numbers in ({"partitions": -1}, {"replicas": -1}, {"partitions": 1 << 32}):
+        with pytest.raises(InvalidRequest, match="is no such number"):
+            await client.create_topic("t", **numbers)
+    with pytest.raises(InvalidRequest, match="is no such number"):
+        await client.alter_topic("t", replicas=-1)
 
 
 @scenario

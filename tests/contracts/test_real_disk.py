@@ -9,6 +9,15 @@ from cluster.real import disk as real
 from cluster.real.disk import RealDisk
 
 
+def test_a_place_where_no_directory_can_be_is_refused(data_dir):
+    """With its path, and the system's word for why."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    (data_dir / "file").touch()
+    for place, why in (("file", "File exists"), ("file/below", "Not a directory")):
+        with pytest.raises(RefusedToStart, match=f"cannot use the data directory {data_dir / place}: {why}"):
+            RealDisk(data_dir / place)
+
+
 def test_a_second_lock_is_refused(data_dir):
     """One process at a time, in one sentence that names the directory; free again after the close."""
     first = RealDisk(data_dir)

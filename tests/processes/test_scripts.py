@@ -18,7 +18,9 @@ from cluster.errors import OffsetConflict, UnknownTopic
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
 ROOT = Path(__file__).parents[2]
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+COMMANDS = re.findall(r"^```\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 RECORDS = 2_000
 
 
@@ -41,6 +43,26 @@ def start(script: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_the_first_commands_of_the_readme_work(server: str):
+    """One after the other, as a new user types them: none fails, and what went in comes out."""
+    (typed,) = (block for block in COMMANDS if "riverrun topic create orders" in block)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", typed.replace("source .venv/bin/activate\n", "")],
+        cwd=ROOT,
+        env=os.environ | {"RIVERRUN_SERVER": server, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        timeout=80,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "acknowledged 1,000 records in 12 partitions of orders" in done.stdout
+    assert sorted(f"till-{n}\t{n}" for n in range(1, 1001)) == sorted(re.findall("^till-.*", done.stdout, re.MULTILINE))
+    assert "offset 0 is on the disks of 1 of 1 replicas" in done.stdout
+    assert "topic orders keeps records for 7d, up to 10GiB a partition" in done.stdout
 
 
 def test_the_readme_is_true(server: str):

@@ -64,7 +64,7 @@ def _members(group: Group, limits: ExplainOptions) -> Iterator[Finding]:
                 f", and {counted(lag, 'record waits', 'records wait')}, the oldest for {span_ms(oldest)}" if lag else ""
             ),
             consequence="nobody processes its topics; its positions are kept",
-            advice="start the program that reads as this group. If none is to: `riverrun group delete NAME`",
+            advice=f"start the program that reads as this group. If none is to: `riverrun group delete {group.name}`",
         )
         return
     for member in group.members:

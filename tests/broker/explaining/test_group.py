@@ -71,6 +71,7 @@ def test_members_that_are_away_and_none_at_all() -> None:
 
     assert (["NO_MEMBERS"], False) == (codes(nobody := explained([part(0, 0, lag=9, waited_s=2)], ())), nobody.healthy)
     assert (["NO_MEMBERS"], True) == (codes(nobody := explained([part(0, 0)], ())), nobody.healthy)
+    assert "riverrun group delete g`" in nobody.findings[0].advice
 
 
 def test_partitions_without_a_leader_are_explained_with_it() -> None:

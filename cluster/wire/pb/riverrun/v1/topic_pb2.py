@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17riverrun/v1/topic.proto\x12\x0briverrun.v1\"\x8b\x01\n\x12\x43reateTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x11\n\tif_absent\x18\x04 \x01(\x08\x12(\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x18.riverrun.v1.TopicConfigJ\x04\x08\x06\x10\x15\"8\n\x13\x43reateTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\"\x1f\n\x0fGetTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"D\n\x10GetTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\x12\r\n\x05nodes\x18\x02 \x03(\t\":\n\x11ListTopicsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.riverrun.v1.Topic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTopicResponse\"\xac\x01\n\x05Topic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12*\n\npartitions\x18\x03 \x03(\x0b\x32\x16.riverrun.v1.Partition\x12\x10\n\x08replicas\x18\x04 \x01(\r\x12\x1b\n\x13partitioner_version\x18\x05 \x01(\r\x12(\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x18.riverrun.v1.TopicConfigJ\x04\x08\x07\x10\x15\"\xf3\x01\n\x0bTopicConfig\x12\x19\n\x0cretention_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fretention_bytes\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tcompacted\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x19\n\x0ctombstone_ms\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11lagging_bytes_max\x18\x05 \x01(\x03H\x04\x88\x01\x01\x42\x0f\n\r_retention_msB\x12\n\x10_retention_bytesB\x0c\n\n_compactedB\x0f\n\r_tombstone_msB\x14\n\x12_lagging_bytes_max\"l\n\x11\x41lterTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.riverrun.v1.TopicConfig\x12\r\n\x05unset\x18\x03 \x03(\t\x12\x10\n\x08replicas\x18\x04 \x01(\r\"7\n\x12\x41lterTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\"H\n\x14\x44\x65leteRecordsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x03\"&\n\x15\x44\x65leteRecordsResponse\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\"y\n\tPartition\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0e\n\x06leader\x18\x02 \x01(\r\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12&\n\x08replicas\x18\x04 \x03(\x0b\x32\x14.riverrun.v1.Replica\x12\x16\n\x0eleader_address\x18\x05 \x01(\t\"8\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\r\x12\x13\n\x0binitialised\x18\x03 \x01(\x08\x32\xf1\x03\n\x0cTopicService\x12P\n\x0b\x43reateTopic\x12\x1f.riverrun.v1.CreateTopicRequest\x1a .riverrun.v1.CreateTopicResponse\x12G\n\x08GetTopic\x12\x1c.riverrun.v1.GetTopicRequest\x1a\x1d.riverrun.v1.GetTopicResponse\x12M\n\nListTopics\x12\x1e.riverrun.v1.ListTopicsRequest\x1a\x1f.riverrun.v1.ListTopicsResponse\x12P\n\x0b\x44\x65leteTopic\x12\x1f.riverrun.v1.DeleteTopicRequest\x1a .riverrun.v1.DeleteTopicResponse\x12M\n\nAlterTopic\x12\x1e.riverrun.v1.AlterTopicRequest\x1a\x1f.riverrun.v1.AlterTopicResponse\x12V\n\rDeleteRecords\x12!.riverrun.v1.DeleteRecordsRequest\x1a\".riverrun.v1.DeleteRecordsResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17riverrun/v1/topic.proto\x12\x0briverrun.v1\"\x8b\x01\n\x12\x43reateTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\npartitions\x18\x02 \x01(\r\x12\x10\n\x08replicas\x18\x03 \x01(\r\x12\x11\n\tif_absent\x18\x04 \x01(\x08\x12(\n\x06\x63onfig\x18\x05 \x01(\x0b\x32\x18.riverrun.v1.TopicConfigJ\x04\x08\x06\x10\x15\"8\n\x13\x43reateTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\"\x1f\n\x0fGetTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"^\n\x10GetTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\x12\r\n\x05nodes\x18\x02 \x03(\t\x12\x18\n\x10metadata_version\x18\x03 \x01(\x04\":\n\x11ListTopicsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListTopicsResponse\x12\"\n\x06topics\x18\x01 \x03(\x0b\x32\x12.riverrun.v1.Topic\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\"\n\x12\x44\x65leteTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x44\x65leteTopicResponse\"\xac\x01\n\x05Topic\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\n\n\x02id\x18\x02 \x01(\x0c\x12*\n\npartitions\x18\x03 \x03(\x0b\x32\x16.riverrun.v1.Partition\x12\x10\n\x08replicas\x18\x04 \x01(\r\x12\x1b\n\x13partitioner_version\x18\x05 \x01(\r\x12(\n\x06\x63onfig\x18\x06 \x01(\x0b\x32\x18.riverrun.v1.TopicConfigJ\x04\x08\x07\x10\x15\"\xf3\x01\n\x0bTopicConfig\x12\x19\n\x0cretention_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1c\n\x0fretention_bytes\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x16\n\tcompacted\x18\x03 \x01(\x08H\x02\x88\x01\x01\x12\x19\n\x0ctombstone_ms\x18\x04 \x01(\x03H\x03\x88\x01\x01\x12\x1e\n\x11lagging_bytes_max\x18\x05 \x01(\x03H\x04\x88\x01\x01\x42\x0f\n\r_retention_msB\x12\n\x10_retention_bytesB\x0c\n\n_compactedB\x0f\n\r_tombstone_msB\x14\n\x12_lagging_bytes_max\"l\n\x11\x41lterTopicRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x18.riverrun.v1.TopicConfig\x12\r\n\x05unset\x18\x03 \x03(\t\x12\x10\n\x08replicas\x18\x04 \x01(\r\"7\n\x12\x41lterTopicResponse\x12!\n\x05topic\x18\x01 \x01(\x0b\x32\x12.riverrun.v1.Topic\"H\n\x14\x44\x65leteRecordsRequest\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\r\x12\x0e\n\x06\x62\x65\x66ore\x18\x03 \x01(\x03\"&\n\x15\x44\x65leteRecordsResponse\x12\r\n\x05\x66irst\x18\x01 \x01(\x03\"y\n\tPartition\x12\x0e\n\x06number\x18\x01 \x01(\r\x12\x0e\n\x06leader\x18\x02 \x01(\r\x12\x0c\n\x04term\x18\x03 \x01(\x04\x12&\n\x08replicas\x18\x04 \x03(\x0b\x32\x14.riverrun.v1.Replica\x12\x16\n\x0eleader_address\x18\x05 \x01(\t\"8\n\x07Replica\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x0c\n\x04node\x18\x02 \x01(\r\x12\x13\n\x0binitialised\x18\x03 \x01(\x08\x32\xf1\x03\n\x0cTopicService\x12P\n\x0b\x43reateTopic\x12\x1f.riverrun.v1.CreateTopicRequest\x1a .riverrun.v1.CreateTopicResponse\x12G\n\x08GetTopic\x12\x1c.riverrun.v1.GetTopicRequest\x1a\x1d.riverrun.v1.GetTopicResponse\x12M\n\nListTopics\x12\x1e.riverrun.v1.ListTopicsRequest\x1a\x1f.riverrun.v1.ListTopicsResponse\x12P\n\x0b\x44\x65leteTopic\x12\x1f.riverrun.v1.DeleteTopicRequest\x1a .riverrun.v1.DeleteTopicResponse\x12M\n\nAlterTopic\x12\x1e.riverrun.v1.AlterTopicRequest\x1a\x1f.riverrun.v1.AlterTopicResponse\x12V\n\rDeleteRecords\x12!.riverrun.v1.DeleteRecordsRequest\x1a\".riverrun.v1.DeleteRecordsResponseB\'\n\x0briverrun.v1P\x01Z\x16riverrun/v1;riverrunv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,31 +39,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTOPICREQUEST']._serialized_start=240
   _globals['_GETTOPICREQUEST']._serialized_end=271
   _globals['_GETTOPICRESPONSE']._serialized_start=273
-  _globals['_GETTOPICRESPONSE']._serialized_end=341
-  _globals['_LISTTOPICSREQUEST']._serialized_start=343
-  _globals['_LISTTOPICSREQUEST']._serialized_end=401
-  _globals['_LISTTOPICSRESPONSE']._serialized_start=403
-  _globals['_LISTTOPICSRESPONSE']._serialized_end=484
-  _globals['_DELETETOPICREQUEST']._serialized_start=486
-  _globals['_DELETETOPICREQUEST']._serialized_end=520
-  _globals['_DELETETOPICRESPONSE']._serialized_start=522
-  _globals['_DELETETOPICRESPONSE']._serialized_end=543
-  _globals['_TOPIC']._serialized_start=546
-  _globals['_TOPIC']._serialized_end=718
-  _globals['_TOPICCONFIG']._serialized_start=721
-  _globals['_TOPICCONFIG']._serialized_end=964
-  _globals['_ALTERTOPICREQUEST']._serialized_start=966
-  _globals['_ALTERTOPICREQUEST']._serialized_end=1074
-  _globals['_ALTERTOPICRESPONSE']._serialized_start=1076
-  _globals['_ALTERTOPICRESPONSE']._serialized_end=1131
-  _globals['_DELETERECORDSREQUEST']._serialized_start=1133
-  _globals['_DELETERECORDSREQUEST']._serialized_end=1205
-  _globals['_DELETERECORDSRESPONSE']._serialized_start=1207
-  _globals['_DELETERECORDSRESPONSE']._serialized_end=1245
-  _globals['_PARTITION']._serialized_start=1247
-  _globals['_PARTITION']._serialized_end=1368
-  _globals['_REPLICA']._serialized_start=1370
-  _globals['_REPLICA']._serialized_end=1426
-  _globals['_TOPICSERVICE']._serialized_start=1429
-  _globals['_TOPICSERVICE']._serialized_end=1926
+  _globals['_GETTOPICRESPONSE']._serialized_end=367
+  _globals['_LISTTOPICSREQUEST']._serialized_start=369
+  _globals['_LISTTOPICSREQUEST']._serialized_end=427
+  _globals['_LISTTOPICSRESPONSE']._serialized_start=429
+  _globals['_LISTTOPICSRESPONSE']._serialized_end=510
+  _globals['_DELETETOPICREQUEST']._serialized_start=512
+  _globals['_DELETETOPICREQUEST']._serialized_end=546
+  _globals['_DELETETOPICRESPONSE']._serialized_start=548
+  _globals['_DELETETOPICRESPONSE']._serialized_end=569
+  _globals['_TOPIC']._serialized_start=572
+  _globals['_TOPIC']._serialized_end=744
+  _globals['_TOPICCONFIG']._serialized_start=747
+  _globals['_TOPICCONFIG']._serialized_end=990
+  _globals['_ALTERTOPICREQUEST']._serialized_start=992
+  _globals['_ALTERTOPICREQUEST']._serialized_end=1100
+  _globals['_ALTERTOPICRESPONSE']._serialized_start=1102
+  _globals['_ALTERTOPICRESPONSE']._serialized_end=1157
+  _globals['_DELETERECORDSREQUEST']._serialized_start=1159
+  _globals['_DELETERECORDSREQUEST']._serialized_end=1231
+  _globals['_DELETERECORDSRESPONSE']._serialized_start=1233
+  _globals['_DELETERECORDSRESPONSE']._serialized_end=1271
+  _globals['_PARTITION']._serialized_start=1273
+  _globals['_PARTITION']._serialized_end=1394
+  _globals['_REPLICA']._serialized_start=1396
+  _globals['_REPLICA']._serialized_end=1452
+  _globals['_TOPICSERVICE']._serialized_start=1455
+  _globals['_TOPICSERVICE']._serialized_end=1952
 # @@protoc_insertion_point(module_scope)

@@ -106,6 +106,9 @@ class GetTopicResponse(message.Message):
 
     TOPIC_FIELD_NUMBER: builtins.int
     NODES_FIELD_NUMBER: builtins.int
+    METADATA_VERSION_FIELD_NUMBER: builtins.int
+    metadata_version: builtins.int
+    """As of which decision of the cluster: of two answers the one with the larger number is the newer one."""
     @builtins.property
     def topic(self) -> Topic:
         """What is known of it."""
@@ -119,10 +122,11 @@ class GetTopicResponse(message.Message):
         *,
         topic: Topic | None = ...,
         nodes: abc.Iterable[builtins.str] | None = ...,
+        metadata_version: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["topic", b"topic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["nodes", b"nodes", "topic", b"topic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["metadata_version", b"metadata_version", "nodes", b"nodes", "topic", b"topic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
