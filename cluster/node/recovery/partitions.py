@@ -52,7 +52,7 @@ def judge(placement: Placement, found: Found, *, version: int) -> Judged:
     """`found`: its replicas on the nodes that are left, as surveyed. `version`: of the metadata that this makes."""
     usable = [(node, item) for node, item in found if not item.trouble]
     if not usable:
-        lost = replace(placement, lost=True, target=(), abandoned=(), since=version)
+        lost = replace(placement, lost=True, target=(), abandoned=(), removed=(), since=version)
         return Judged(fate=Fate.LOST, placement=lost, before=len(placement.replicas))
     winner = next((item for _, item in usable if _would_be_elected(item, usable)), None)
     if winner is not None:

@@ -171,6 +171,15 @@ def test_what_was_to_go_stays_if_it_is_what_is_left() -> None:
     assert () == one.placement.removed, "it goes when a leader is without it"
 
 
+def test_nothing_of_a_lost_partition_is_dropped() -> None:
+    """What cannot be opened may be all that there is: whoever knows more may look at it."""
+    three = Replica(replica=ReplicaId(13), node=NodeId(3), initialised=True)
+    there = (Replica(replica=ReplicaId(11), node=NodeId(1), initialised=True),)
+    moved = Placement(number=0, replicas=there, removed=(three,), since=3)
+    one = judge(moved, [found(3, 2, 5, THREE, trouble="segment 1 is damaged")], version=VERSION)
+    assert (Fate.LOST, ()) == (one.fate, one.placement.removed)
+
+
 def test_of_two_on_a_node_one_runs() -> None:
     """The one that goes further."""
     one = judged(found(1, 2, 5, THREE), found(1, 1, 9, THREE, replica=40))
