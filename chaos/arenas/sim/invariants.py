@@ -153,7 +153,7 @@ class CheckedReplica(Replica):
         super()._install(fold)
         self.invariants.reinstalled += 1
         begun = (self.raft.term, self.raft.beginning)
-        if self.raft.beginning and begun != self.begun:
+        if fold.beginning and begun != self.begun:
             self.begun = begun
             self.invariants.counts["began_anew"] += 1
             self.seen, self.append_time_ns = Index(0), 0

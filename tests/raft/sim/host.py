@@ -167,7 +167,7 @@ class Host:
                 world.count("votes_refused_for_the_log")
         begun = self.core.beginning
         self.core.step(message)
-        if self.core.beginning > begun:
+        if isinstance(message, InstallFold) and self.core.beginning > begun:
             world.count("begun_anew")
             self.commit_seen = Index(0)
 
