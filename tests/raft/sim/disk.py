@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Write:
-    """What one ticket asks for, in the order of the fields; `held` is what may be said only afterwards."""
+    """What one ticket asks for, done in the order of `Disk._apply`; `held` is what may be said only afterwards."""
 
     ticket: Ticket | None
     vote: Vote | None = None
@@ -95,12 +95,12 @@ class Disk:
     def _apply(self, write: Write, entries: int) -> None:
         if write.vote is not None:
             self.vote = write.vote
-        if write.cut:
-            self._doubt_is_over()
         if write.truncate_from is not None and write.truncate_from <= self.image.last_index:
             self.image.truncate_from(write.truncate_from)
         if write.recovering:
             self._mark_recovering(write.owes, all_goes=write.fold is not None)
+        if write.cut:
+            self._doubt_is_over()
         if write.fold is not None:
             self.image.install(write.fold)
             self._doubt_is_over()
