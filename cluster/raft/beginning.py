@@ -150,7 +150,7 @@ def begin(core: "Raft", message: InstallFold) -> bool:
         if election.knows_newest(core):
             term, index = election.newest(core)
             core.owes = (index, term)
-        core.recovering = True
+        core.recovering, core.lacks_doubts = True, False
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor
         core.beginning_commit = message.commit

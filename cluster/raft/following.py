@@ -93,7 +93,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core, core.last_index)
+        tail.replaced(core)
     beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
@@ -170,7 +170,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         _acknowledge(core, message, message.index)
         return
     if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
-        tail.replaced(core, message.index)
+        tail.replaced(core)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index
@@ -188,5 +188,5 @@ def note_durable(core: "Raft") -> None:
     here, owes = min(core.matched, core.durable_index), core.owes
     has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
     taken_in = core.recovered_at is not None and here >= core.recovered_at
-    if has_all and (taken_in or beginning.is_over(core, here)):
-        core.recovering, core.owes = False, None
+    if has_all and (taken_in or core.lacks_doubts or beginning.is_over(core, here)):
+        core.recovering, core.owes, core.lacks_doubts = False, None, False

@@ -25,7 +25,8 @@ no other has nobody to ask: the damaged bytes were set aside by its log, and the
 A write may hold many entries, and a damaged one has intact ones behind it, which cannot stand alone: all of them are in
 doubt (`doubts`, oldest first, with their terms; the first one's may have been lower), and which of them anybody has is
 found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). The first of a leader's
-entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest).
+entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest),
+until its log ends no earlier on disk: the power may go when the damaged bytes are gone and no entry is there yet.
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -151,14 +152,14 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_before = {}
 
 
-def replaced(core: "Raft", upto: Index) -> None:
-    """A leader's entries, or its fold, stand for all up to there. If more were in doubt, what tells of it goes now.
+def replaced(core: "Raft") -> None:
+    """A leader's entries, or its fold, stand where the first doubt was: what tells of the doubts goes with that.
 
-    Then this replica recovers, until it has all that the leader has, and remembers on disk what it may have had.
+    It goes before they are on disk. So this replica recovers, until it has what it may have had, and remembers that.
     """
-    if upto < core.doubts[-1][0]:
-        if election.knows_newest(core):
-            term, index = election.newest(core)
-            core.owes = (index, term)
-        core.recovering = True
+    core.lacks_doubts = not core.recovering
+    if election.knows_newest(core):
+        term, index = election.newest(core)
+        core.owes = (index, term)
+    core.recovering = True
     core.doubts.clear()

@@ -332,3 +332,15 @@ def test_a_leader_that_leaves_the_group_puts_nobody_to_sleep():
         core.tick()
         asked += [message.sleep for message in hear(core) if isinstance(message, Heartbeat)]
     assert (False, False) == (core.is_leader, any(asked))
+
+
+def test_what_a_leader_writes_over_a_doubtful_entry_is_owed_until_it_is_on_disk():
+    """Raft seed 1081814: the power went when the damaged bytes were gone, and a committed entry was forgotten."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(1))])
+    core.step(append(1, 4, (4, 1), (5, 1)))
+    ready = core.ready()
+    assert ready is not None
+    assert ready.ticket is not None
+    assert (True, (Index(5), Term(1))) == (core.recovering, core.owes)
+    core.persisted(ready.ticket)
+    assert (False, None) == (core.recovering, core.owes)
