@@ -76,7 +76,7 @@ class Raft:
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
-        self.leaving = self.lacks_doubts = False  # it leads and is no voter: it hands over; it recovers from doubts only
+        self.leaving = self.lacks_doubts = False  # it leads without a vote: it hands over; only doubts make it recover
         self.catch_up_bytes = NO_LIMIT
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)
