@@ -60,8 +60,6 @@ class Changes:
         """Everything has healed: one more change, which must come to its end."""
         if not self._world.stormy and self.target is None:
             self.want(self._draw())
-        if self._world.mix.is_disturbed_by_removed:
-            self._stop_outsiders()
         if not self.is_done:
             self._step()
         self._world.after(LOOK_AGAIN_US, self.finish)
@@ -131,14 +129,6 @@ class Changes:
         world.count("leaders_removed" if host.up and host.core.is_leader else "replicas_removed")
         if self._random.random() < world.mix.removed_stop:
             world.after(0, world.stop, host)
-
-    def _stop_outsiders(self) -> None:
-        """Whoever is in no membership that is chosen or wanted."""
-        world = self._world
-        there = {member.replica for member in world.invariants.memberships[-1][1].everybody()}
-        for host in world.hosts:
-            if host.me not in {*there, *(self.target or ())}:
-                world.stop(host)
 
     def _draw(self) -> tuple[int, ...]:
         """Some of those there are, and some new ones."""

@@ -5,7 +5,7 @@ entry, equal disks mask a leader that counts what it has not synced. So each dim
 a seed is one point. All times are in microseconds.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from cluster.config import RaftOptions
@@ -86,11 +86,6 @@ class Mix:
     removed_stop: float
     """The chance that a replica that was removed is stopped; otherwise it runs on."""
 
-    @property
-    def is_disturbed_by_removed(self) -> bool:
-        """Whether nothing but their end keeps those who were left out from campaigning (§6)."""
-        return not (self.options.pre_vote or self.options.check_quorum)
-
 
 def draw(random: Random, chance: Random, changes: Random) -> Mix:
     """A point in the space of everything that can be different; `chance` and `changes` are for what came later."""
@@ -99,7 +94,7 @@ def draw(random: Random, chance: Random, changes: Random) -> Mix:
     wild = random.random() < 0.15
     delay = random.choice((2, 20, 150)) * MS
     sync = random.choice((500, 5 * MS, 40 * MS, 250 * MS))
-    return Mix(
+    mix = Mix(
         nodes=nodes,
         options=draw_options(random),
         stormy_us=random.choice((15, 20, 30)) * SECOND,
@@ -141,6 +136,10 @@ def draw(random: Random, chance: Random, changes: Random) -> Mix:
         careless=changes.choice((0, 0.2, 1)),
         removed_stop=changes.choice((0, 0.5, 1)),
     )
+    if mix.change_us_mean and not (mix.options.pre_vote or mix.options.check_quorum):
+        # §6: else nothing keeps whoever is left out, or not yet taken in, from campaigning for ever
+        return replace(mix, options=replace(mix.options, check_quorum=True))
+    return mix
 
 
 def draw_options(random: Random) -> RaftOptions:

@@ -333,8 +333,6 @@ class World:
         self.sync_us = (2 * MS,) * len(self.hosts)
         for host in self.hosts:
             host.paused_until = 0
-            if self.mix.is_disturbed_by_removed and host.me in self.changes.removed:
-                self.stop(host)
             if host.stopped:
                 continue
             if not host.up:
