@@ -69,6 +69,7 @@ class Servers:
         self._failed.add(address)
         if self._failed.issuperset(self._asked):
             self.learn(list(self._resting))
+            self._failed = {address}  # another round: else those that rest would be asked in turns, and nobody else
         return self._take_out(address)
 
     def _take_out(self, address: str) -> bool:

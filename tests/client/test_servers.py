@@ -111,3 +111,12 @@ def test_a_hint_of_what_was_dropped_is_dropped_again_when_it_fails() -> None:
 
     assert ["b:1", "c:1", "old:1", "a:1"] == found
     assert ("a:1", "b:1", "c:1") == servers.all
+
+
+def test_those_that_rest_do_not_keep_the_others_from_being_asked() -> None:
+    """All had been started again once, and the given ones were gone: these were asked in turns, and nobody else."""
+    servers = known("x:1", "y:1")
+    assert ["x:1", "y:1", "a:1"] == asked(servers, {"x:1", "y:1"}, 3)
+    assert ["a:1", "b:1", "c:1"] == asked(servers, {"a:1", "b:1", "c:1"}, 3)
+
+    assert "a:1" in asked(servers, {"x:1", "y:1"}, 4)
