@@ -81,7 +81,6 @@ class Replica(Actor):
         self._links_seen = around.pulse.links
         self.due_tick: float = 0
         """The broker's tick at which this replica wants a turn, if nothing else gives it one before."""
-        self._recovering = log.recovered.recovering
         self.raft = _core(me, log, around, may_vote=may_vote)
         self.peers = self.peers_class(
             partition=partition, me=me, raft=self.raft, log=log, storing=self._storing, around=around
@@ -307,10 +306,8 @@ class Replica(Actor):
             self.peers.send(ready.messages)
             self.peers.send(ready.promises)
             self._publish(ready)
-        if self._recovering and not self.raft.recovering:
-            self._recovering = False
+        if self._storing.end_recovery(self.raft):
             log_event.info("log_whole_again", partition=str(self.partition))
-            self.log.whole_again()
             self._around.writer.submit(self.log, lambda _: None)
 
     def _ready(self) -> Ready | None:
@@ -336,15 +333,12 @@ class Replica(Actor):
             self._storing.truncate(ready.truncate_from)
         if ready.fold is not None:
             self._install(ready.fold)
-        if self.raft.recovering and not self._recovering:  # what follows writes over what is left of doubtful entries
-            self._recovering = True
-            self._storing.mark_recovering(self.raft)
+        self._storing.mark_recovering(self.raft)
         self._storing.store_accepted(ready.entries)
         self._submit(ready.ticket)
 
     def _install(self, fold: InstallFold) -> None:
         self.peers.tell_reinstalled("follower", self.me, fold)
-        self._recovering = self._recovering or self.raft.recovering
         self._storing.install(fold, self.raft)
         self.compacting.begin_anew()
         self.readers.begin_anew()

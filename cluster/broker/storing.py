@@ -28,6 +28,7 @@ class Storing:
         self._incoming: dict[tuple[Index, Term], Entry] = {}
         self._folds: dict[tuple[Index, Term], bytes] = {}
         self._ends: deque[tuple[Index, Offset]] = deque()
+        self._marked = (log.recovered.recovering, log.recovered.owes)
 
     # --- what arrives in a turn
 
@@ -101,13 +102,25 @@ class Storing:
             self._ends.pop()
 
     def mark_recovering(self, raft: Raft) -> None:
-        """What is written next goes over the remains of entries that this replica may have acknowledged."""
-        self._log.pending.add(MarkRecovering(raft.owes))
+        """What is written next may go over the remains of entries that this replica may have acknowledged."""
+        if raft.recovering and self._marked != (True, raft.owes):
+            self._marked = (True, raft.owes)
+            self._log.pending.add(MarkRecovering(raft.owes))
+
+    def end_recovery(self, raft: Raft) -> bool:
+        """Take the mark away if all is here again; whether it was there, and that is to be written."""
+        if raft.recovering or not self._marked[0]:
+            return False
+        self._marked = (False, None)
+        self._log.whole_again()
+        return True
 
     def install(self, fold: InstallFold, raft: Raft) -> None:
         """The log begins anew behind a fold that arrived in this turn."""
         content = self._folds[fold.index, fold.last_term]
         self._log.install(fold.index, fold.last_term, content, recovering=raft.recovering, owes=raft.owes)
+        if raft.recovering:
+            self._marked = (True, raft.owes)
         self._ends.clear()
 
     def committed_end(self, commit: Index) -> Offset:

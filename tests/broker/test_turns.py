@@ -12,6 +12,7 @@ from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, RaftOptions
 from cluster.errors import RiverrunError
 from cluster.log import Log, ReplicaIdentity
+from cluster.log.mark import read_mark, set_mark
 from cluster.membership import Member, Membership
 from cluster.messages import AppendEntries, EntryHeader, RaftMessage, VoteReply
 from cluster.metadata import TopicConfig
@@ -19,7 +20,7 @@ from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimDisk
 from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
 from cluster.wire.peer import ReplicaEnvelope
-from tests.log.test_crash import OPTIONS, entry, flush
+from tests.log.test_crash import HEADER_BYTES, OPTIONS, entry, flush
 
 PARTITION = PartitionId(TopicId(b"t" * 16), 0)
 ME, OTHER = Member(replica=ReplicaId(3), node=NodeId(3)), Member(replica=ReplicaId(1), node=NodeId(1))
@@ -64,15 +65,24 @@ def nothing(*_: object) -> None:
     """Nobody is there to be told."""
 
 
+def a_disk(entries: int = 1) -> SimDisk:
+    """With a replica's log, and so many entries of term 1 in it."""
+    disk = SimDisk(random.Random(1))
+    Log.create(disk, [(DIRECTORY, IDENTITY, Membership(voters=(OTHER, THIRD, ME)))])
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    for _ in range(entries):
+        log.append([entry(log, 1)])
+    flush(log, disk)
+    log.close()
+    return disk
+
+
 class One:
     """A replica of three, and all that it is handed."""
 
-    def __init__(self) -> None:
-        disk = SimDisk(random.Random(1))
-        Log.create(disk, [(DIRECTORY, IDENTITY, Membership(voters=(OTHER, THIRD, ME)))])
+    def __init__(self, disk: SimDisk | None = None) -> None:
+        disk = a_disk() if disk is None else disk
         log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
-        log.append([entry(log, 1)])
-        flush(log, disk)
         self.clock, self.writer, self.mailbox = Hand(), Quick(disk), Mailbox(100)
         around = Surroundings(
             clock=self.clock,
@@ -149,3 +159,40 @@ def test_what_a_leader_gives_the_word_for_is_handed_out_before_it_hears_of_its_s
     one.settle()
     assert (index, term) == (raft.durable_index, raft.term_of(index))
     assert [no_op] == log.entries(index, last=index, bytes_max=1, count_max=1)
+
+
+def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
+    """It recovered up to entry 2, and was in doubt about 3 to 5; after the next power loss it owed 2 again."""
+    disk = a_disk(entries=2)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    third = log._segments[-1].size
+    for _ in range(3):
+        log.append([entry(log, 1)])
+    flush(log, disk)
+    log.close()
+    set_mark(disk, DIRECTORY, IDENTITY.encoded(), (Index(2), Term(1)))
+    disk.flip(f"{DIRECTORY}/{1:020d}.log", (third + HEADER_BYTES + 9) * 8)
+    one = One(disk)
+    raft = one.replica.raft
+    assert [(3, 1), (4, 1), (5, 1)] == raft.doubts
+    no_op = Entry(
+        index=Index(3),
+        term=Term(1),
+        kind=EntryKind.NO_OP,
+        base_offset=one.replica.log.end_offset,
+        append_time_ns=one.clock.wall_ns(),
+    )
+    append = AppendEntries(
+        sender=OTHER.replica,
+        to=ME.replica,
+        term=Term(2),
+        prev_index=Index(2),
+        prev_term=Term(1),
+        entries=(EntryHeader(Index(3), Term(1), 0),),
+        commit=Index(0),
+        last_index=Index(5),
+    )
+    one.replica.on_turn([said(append, no_op)])
+    one.settle()
+    assert (True, (5, 1)) == (raft.recovering, raft.owes)
+    assert (True, (5, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
