@@ -260,6 +260,11 @@ class Raft:
         return self.may_vote and not self.recovering and not self.doubts and configuration.may_campaign(self)
 
     @property
+    def may_acknowledge(self) -> bool:
+        """Whether what this replica has on disk may be counted: its log is known to exist, as for a vote."""
+        return self.may_vote
+
+    @property
     def is_blank(self) -> bool:
         """Whether this replica does not know yet whose it is."""
         return not self.membership.voters

@@ -3,7 +3,8 @@
 Rules:
 1. Entries that are here already, at their terms, are passed over: a late or repeated append never shortens the log.
 2. A conflict cuts at the first entry that differs, never at or below the commit.
-3. An acknowledgement is a promise: it leaves when everything it names is on disk.
+3. An acknowledgement is a promise: it leaves when everything it names is on disk, and none does before this log is
+   recorded to exist (`may_vote`): a disk that is wiped before that is taken for a new one, which has promised nothing.
 4. What lies at or below the fold is committed, and so equal in every leader's log.
 5. Whoever begins anew throws all of it away (`beginning`); whoever is blank takes a fold, and nothing before it.
 """
@@ -100,6 +101,8 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
 
 
 def _acknowledge(core: "Raft", message: RaftMessage, match: Index) -> None:
+    if not core.may_acknowledge:
+        return  # heartbeats will ask
     core.writes.promise(
         AppendReply(
             sender=core.me,
@@ -147,7 +150,7 @@ def heartbeat(core: "Raft", message: Heartbeat) -> None:
             to=message.sender,
             term=core.term,
             barrier=message.barrier if rests or not message.sleep else 0,
-            match=min(core.matched, core.durable_index),
+            match=min(core.matched, core.durable_index) if core.may_acknowledge else Index(0),
             beginning=core.beginning,
         )
     )

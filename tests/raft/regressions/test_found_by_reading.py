@@ -254,3 +254,21 @@ def test_a_late_append_does_not_end_what_a_replica_owes():
     assert (True, (Index(10), Term(2))) == (core.recovering, core.owes)
     tell(core, append(1, 2, (5, 2), *((index, 2) for index in range(6, 11))))
     assert (False, None) == (core.recovering, core.owes)
+
+
+def test_a_replica_whose_log_is_not_recorded_to_exist_counts_for_nothing():
+    """Its disk may be wiped and made anew under the same id: it had acknowledged what a majority was then without."""
+    core = Raft(
+        me=ReplicaId(3),
+        membership=MEMBERS,
+        vote=Vote(term=Term(0), voted_for=None),
+        log=LogState(term_starts=(), last_index=Index(0)),
+        options=RaftOptions(pre_vote=False),
+        draw_election_ticks=lambda: 10,
+        may_vote=False,
+    )
+    beat = Heartbeat(sender=ReplicaId(1), to=ReplicaId(3), term=Term(1), commit=Index(0))
+    assert [] == of(AppendReply, tell(core, append(1, 1, (0, 0), (1, 1), (2, 1))), to=1)
+    assert [0] == [answer.match for answer in of(HeartbeatReply, tell(core, beat), to=1)]
+    core.allow_vote()
+    assert [2] == [answer.match for answer in of(HeartbeatReply, tell(core, beat), to=1)]

@@ -1,9 +1,11 @@
 """What goes wrong, until the storm is over: crashes, power losses, cuts, pauses; damage found at a restart.
 
 Damage is bounded as it must be (see `cluster.raft.tail`): never more replicas than a minority have lost something that
-was durable, at most one of them by a flip, and a tail becomes doubtful only while enough others can be asked.
+was durable, at most one of them by a flip, and a tail becomes doubtful only while enough others can be asked. A replica
+that may not vote yet can lose everything: it is made anew under its own id, and counts as one that has lost nothing.
 """
 
+from random import Random
 from typing import TYPE_CHECKING
 
 from cluster.types import ReplicaId
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
     from tests.raft.sim.world import World
 
 
+WIPED_UNRECORDED = 0.5
+"""The chance that a crash takes the disk of a replica whose log is not recorded to exist: nobody will miss it."""
+
+
 class Faults:
     """The nemesis of one world."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
         self._random = world.random
+        self.wipes = Random(f"{world.seed} wipes")
 
     def act(self) -> None:
         """One fault, and the time of the next."""
@@ -66,7 +73,9 @@ class Faults:
         torn = random.random() < mix.torn
         if torn and host.disk.in_flight:
             world.count("writes_torn")
-        if host.disk.crash(random, torn=torn, may_doubt=self._may_doubt(host)):
+        if not host.may_vote and self.wipes.random() < WIPED_UNRECORDED:
+            world.wipe(host)
+        elif host.disk.crash(random, torn=torn, may_doubt=self._may_doubt(host)):
             world.count("tails_doubtful")
         self._damage(host)
         world.links_changed()

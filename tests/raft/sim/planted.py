@@ -194,6 +194,15 @@ class FoldRegresses(Raft):
         super().step(message)
 
 
+class UnrecordedAcknowledges(Raft):
+    """What a replica acknowledges counts before its log is recorded to exist."""
+
+    @property
+    def may_acknowledge(self) -> bool:
+        """At any time."""
+        return True
+
+
 class FloorIgnored(Raft):
     """A follower that ends below the floor is sent what comes next, as ever."""
 
@@ -261,6 +270,7 @@ OTHERS: dict[str, type[Raft]] = {
     "doubt_ignored": DoubtIgnored,
     "doubt_ends_early": DoubtEndsEarly,
     "fold_regresses": FoldRegresses,
+    "unrecorded_acknowledges": UnrecordedAcknowledges,
     "floor_ignored": FloorIgnored,
     "clean_without_answer": CleanWithoutAnswer,
     "drops_while_catching_up": DropsWhileCatchingUp,

@@ -200,6 +200,7 @@ SOMETIMES = (
     "groups_asleep",
     "sleepers_woken",
     "voters_allowed_late",
+    "unrecorded_wiped",
     "memberships_simple",
     "memberships_joint",
     "memberships_truncated",

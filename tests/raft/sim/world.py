@@ -54,6 +54,7 @@ class World:
         """Replicas that may have lost something at once."""
         first = Membership(voters=members(*range(1, mix.nodes + 1)))
         empty = Fold(Index(0), Term(0), 0, (0,) * (mix.producers + 1), first)
+        self.empty = empty
         self.blank = replace(empty, membership=BLANK)
         self.invariants = Invariants(empty=empty, obligations=obligations)
         self.network = Network(mix, self.random)
@@ -83,7 +84,9 @@ class World:
         for host in self.hosts:
             self.boot(host)
             if not host.may_vote:
-                self.after(random.randint(0, 3 * SECOND), self._allow_vote, host)
+                late = random.randint(0, 3 * SECOND) + self.faults.wipes.choice((0, 10 * SECOND))
+                self.after(late, self._allow_vote, host)
+                self.after(self.faults.wipes.randint(0, late), self.faults.crash, host)
         for producer in self.producers:
             self.after(random.randint(0, SECOND), producer.act)
         self.after(random.randint(0, mix.fault_us_mean), self.faults.act)
@@ -136,6 +139,13 @@ class World:
         self.invariants.disks = [host.disk for host in self.hosts]
         self.boot(host)
         return host
+
+    def wipe(self, host: Host) -> None:
+        """Its disk is gone, and its log begins anew under the same id."""
+        host.disk = Disk(self.empty)
+        host.term_said = Term(0)
+        self.invariants.disks = [other.disk for other in self.hosts]
+        self.count("unrecorded_wiped")
 
     def stop(self, host: Host) -> None:
         """It is not needed any more, and never comes back."""
