@@ -25,16 +25,17 @@ class Event:
     """One line.
 
     `value` is the operation's own: for a send {partition, key, value[, tombstone][, expected_end]}, and of its receipt
-    {offset[, synced]}; for a read {partition[, start]}, {records[, first]}, where a record is [offset, key, value] and
-    `first` the first offset that the reader was told there is; for a delete {partition, before}.
+    {offset[, synced]}; for a read {partition[, start]}, {records[, first][, end]}, where a record is
+    [offset, key, value], `first` the first offset that the reader was told there is and `end` the one that it read up
+    to, not including it; for a delete {partition, before}.
 
     A value is the record's identity: no two sends have the same one. A tombstone's value is empty, so that its
     identity has to travel beside it, in a header; in a history it stands where a value stands, sent and read, and the
     send says `tombstone`: true. A record without a key has the key None, which is another than the empty one.
 
-    A read has gone through everything from where it began to the last record that it got. It began at `start`; where
-    that is not said, the process went on from where its last read of the partition had stopped (behind the last
-    record, or at `first`), and at 0 the first time.
+    A read has gone through everything from where it began to the last record that it got, or to `end`. It began at
+    `start`; where that is not said, the process went on from where its last read of the partition had stopped (behind
+    the last record, or at `first`), and at 0 the first time.
     """
 
     operation: int

@@ -30,7 +30,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What somebody read of a partition. `start` and `first` are None where the history does not say them."""
+    """What somebody read of a partition. `start`, `first` and `end` are None where the history does not say them."""
 
     process: str
     partition: int
@@ -39,6 +39,7 @@ class Read:
     first: int | None
     ended_s: float
     operation: int = 0
+    end: int | None = None
 
 
 def sends_and_reads(events: Iterable[Event]) -> tuple[list[Send], list[Read]]:
@@ -75,6 +76,7 @@ def sends_and_reads(events: Iterable[Event]) -> tuple[list[Send], list[Read]]:
                     value.get("first"),
                     event.time_s,
                     operation=event.operation,
+                    end=value.get("end"),
                 )
             )
     return list(sends.values()), reads

@@ -176,9 +176,9 @@ def _maps(partition: int, tables: Mapping[int, Mapping[int, Held]]) -> list[Anom
 def _maps_of_reader(
     tables: Mapping[int, Mapping[int, Held]], read: Read, sends: Iterable[Send], begins: int
 ) -> list[Anomaly]:
-    """The same, with what was read in the end."""
+    """The same, with what was read in the end. What it was not given up to `end` was gone: tombstones, perhaps."""
     tombstones = {send.value for send in sends if send.tombstone}
-    end = read.records[-1][0] + 1 if read.records else 0
+    end = max(read.end or 0, read.records[-1][0] + 1 if read.records else 0)
     wanted = _added_up(
         Held(offset, key, value, tombstone=value in tombstones)
         for offset, key, value in read.records

@@ -55,14 +55,16 @@ async def read_all(load: Load) -> None:
     for partition in range(load.plan.partitions):
         operation = load.invoke(FINAL, "read", partition=partition)
         while True:
-            first = (await client.offsets(load.topic, [partition]))[partition].first
-            reader = client.read(load.topic, partitions=[partition], start=first, until="latest")
+            there = (await client.offsets(load.topic, [partition]))[partition]
+            reader = client.read(load.topic, partitions=[partition], start=there.first, until="latest")
             try:
                 records = [plain(record) async for record in reader]
             except OffsetOutOfRange:
                 continue  # trimmed in between
             break
-        load.ok(operation, FINAL, "read", partition=partition, records=records, first=first)
+        load.ok(
+            operation, FINAL, "read", partition=partition, records=records, first=int(there.first), end=int(there.end)
+        )
         for record in load.random.sample(records, min(len(records), load.plan.verified)):
             await _verify(load, client, partition, int(record[0]))
     await client.abandon()

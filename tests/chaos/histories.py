@@ -29,11 +29,12 @@ def read(
     at: float = 9.0,
     start: int | None = None,
     first: int | None = None,
+    end: int | None = None,
     partition: int = 0,
 ) -> None:
     """Half a second, too. A record is an offset, a value, and its key if that is not `k`."""
     number = history.invoke(process, "read", at, partition=partition, **({} if start is None else {"start": start}))
-    told = {} if first is None else {"first": first}
+    told = {name: offset for name, offset in (("first", first), ("end", end)) if offset is not None}
     plain = [[record[0], record[2] if len(record) > 2 else "k", record[1]] for record in records]
     history.end(number, process, Kind.OK, "read", at + 0.5, partition=partition, records=plain, **told)
 

@@ -104,6 +104,16 @@ def test_compacted_copies_add_up_to_the_same() -> None:
     assert [] == _compacted(COMPACTED, (K2, J3, N4), (K0, K2, N4))
 
 
+def test_a_tombstone_behind_the_last_record_that_was_read_is_looked_at() -> None:
+    """The leader had dropped it, and so the reader's last record was an older one (cluster seed 500004)."""
+    records = (K0, J1, J3)
+    for end, found in ((4, []), (2, ["divergent"])):
+        history = History()
+        read(history, (0, "k0"), end=end)
+        copies = [Copy(node=1, partition=0, first=0, records=records)]
+        assert found == [anomaly.name for anomaly in check_replicas(copies, history.events, compacted=True)]
+
+
 @pytest.mark.parametrize(
     "wrong", [(K0, J3, N4), (K2, J3), (J1, K2, N4), (K2, J3, Held(4, None, "x")), (replace(K2, key="j"), J3, N4)]
 )
