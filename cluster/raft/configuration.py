@@ -9,7 +9,9 @@ Rules:
 3. One change at a time: none while a membership is not committed, and none before the leader has committed an entry of
    its own term, for until then it cannot know that.
 4. A learner gets everything and counts for nothing: no vote of its own, no majority, no sleep, no beginning of another
-   waits for it.
+   waits for it. But its vote can be needed by a candidate that takes it for a voter already; where it has to refuse
+   that, for its log is newer, it may be that nobody can lead. So it campaigns then, leads without committing anything,
+   and hands over to the first voter that has all of its log.
 5. A leader that is not among the voters goes on without counting itself until the final membership is committed and
    its driver knows; then it hands over, and if nobody takes over in an election time, it just stops. It takes nothing
    more: a voter that comes to doubt what stands behind that membership asks voters (`tail`), and not it.
@@ -103,12 +105,17 @@ def take_effect(core: "Raft") -> None:
 
 def may_campaign(core: "Raft") -> bool:
     """Rules 4 and 6."""
-    if core.me in core.quorum.members:
+    if core.me in core.quorum.members or (core.needed and is_learner(core)):
         return True
     *before, newest = core.memberships.all()
     if core.memberships.index <= core.commit or newest.joint or not before:
         return False
     return core.me in {member.replica for member in (*before[-1].voters, *before[-1].outgoing)}
+
+
+def is_learner(core: "Raft") -> bool:
+    """Whether this replica is one, as far as it knows."""
+    return any(member.replica == core.me for member in core.membership.learners)
 
 
 # --- a leader
@@ -148,7 +155,10 @@ def _follow_newest(core: "Raft") -> None:
 
 
 def go_on(core: "Raft", told_commit: Index) -> None:
-    """The step that follows a committed membership of its own accord (rules 2 and 5)."""
+    """The step that follows a committed membership of its own accord (rules 2 and 5), or being a learner (rule 4)."""
+    if is_learner(core):
+        _hand_over(core)
+        return
     committed = core.memberships.index <= min(core.commit, told_commit)
     if not committed or core.terms.term_at(core.commit) != core.term:
         return
@@ -156,6 +166,14 @@ def go_on(core: "Raft", told_commit: Index) -> None:
         core.append_own(0, core.membership.final())
     elif core.me not in core.voters:
         _leave(core)
+
+
+def _hand_over(core: "Raft") -> None:
+    if not core.leaving:
+        core.transfer(None)
+        core.leaving = core.transferee is not None
+    elif core.transferee is None:
+        core.become_follower(core.term, None)
 
 
 def _leave(core: "Raft") -> None:

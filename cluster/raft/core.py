@@ -77,6 +77,8 @@ class Raft:
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
         self.leaving = self.lacks_doubts = False  # it leads without a vote: it hands over; only doubts make it recover
+        self.needed = False
+        """As a learner: it refused a candidate that lacks what it has, and has heard no leader since."""
         self.catch_up_bytes = NO_LIMIT
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)

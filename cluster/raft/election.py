@@ -71,7 +71,7 @@ def step_pre_vote(core: "Raft", message: RequestVote | VoteReply) -> None:
             and core.may_vote
             and knows_newest(core)
             and not hears_leader(core)
-            and is_new_enough(core, message)
+            and _accepts_log(core, message)
         )
         term = message.term if granted else core.term
         reply = VoteReply(sender=core.me, to=message.sender, term=term, granted=granted, pre=True)
@@ -93,6 +93,13 @@ def knows_newest(core: "Raft") -> bool:
     return not core.recovering or core.owes is not None
 
 
+def _accepts_log(core: "Raft", message: RequestVote) -> bool:
+    """Whether the log allows the vote; if not, this replica may be needed itself (`configuration`, rule 4)."""
+    accepted = is_new_enough(core, message)
+    core.needed = core.needed or not accepted
+    return accepted
+
+
 def is_new_enough(core: "Raft", message: RequestVote) -> bool:
     """§5.4.1: the candidate's log is at least as new; a doubtful end counts as the most that it may have been."""
     return (message.last_term, message.last_index) >= newest(core)
@@ -111,7 +118,7 @@ def request_vote(core: "Raft", message: RequestVote) -> None:
         and knows_newest(core)
         and core.voted_for in {None, message.sender}
         and core.leader is None
-        and is_new_enough(core, message)
+        and _accepts_log(core, message)
     )
     if granted and core.voted_for is None:
         core.voted_for = message.sender

@@ -59,6 +59,7 @@ def _follow(core: "Raft", message: RaftMessage) -> None:
     if core.role is not Role.FOLLOWER or core.leader != message.sender:
         core.become_follower(core.term, message.sender)
     core.elapsed = 0
+    core.needed = False
 
 
 def append_entries(core: "Raft", message: AppendEntries) -> None:

@@ -14,7 +14,7 @@ Rules:
 from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, AppendReply, Heartbeat, HeartbeatReply, TimeoutNow
-from cluster.raft import beginning, sleep
+from cluster.raft import beginning, configuration, sleep
 from cluster.raft.progress import Progress, State
 from cluster.raft.quorum import majority
 from cluster.raft.ready import Role
@@ -184,7 +184,9 @@ def counted(core: "Raft") -> tuple[ReplicaId, ...]:
 
 
 def advance_commit(core: "Raft") -> None:
-    """§5.4.2: by counting, in the own term only."""
+    """§5.4.2: by counting, in the own term only. A learner that leads counts nothing: no voter in doubt asks it."""
+    if configuration.is_learner(core):
+        return
     index = core.quorum.reached(core.match)
     if index > core.commit and core.terms.term_at(index) == core.term:
         core.commit = index

@@ -16,24 +16,13 @@ from cluster.messages import (
 )
 from cluster.raft import LogState, Member, Membership, Raft, Vote
 from cluster.types import Index, NodeId, ReplicaId, Term
-from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, append, ask
+from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, append, ask, carry_out
 from tests.raft.test_beginning import begun, reply
 
 
 def members(*replicas: int) -> tuple[Member, ...]:
     """Replicas, each on a node of its own."""
     return tuple(Member(replica=ReplicaId(replica), node=NodeId(replica)) for replica in replicas)
-
-
-def carry_out(core: Raft) -> list[RaftMessage]:
-    """All that it says, on a disk that is quick."""
-    found: list[RaftMessage] = []
-    while (ready := core.ready()) is not None:
-        core.validate()
-        found += [*ready.messages, *ready.promises]
-        if ready.ticket is not None:
-            core.persisted(ready.ticket)
-    return found
 
 
 def a_leader(options: RaftOptions) -> Raft:

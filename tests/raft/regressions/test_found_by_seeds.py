@@ -15,6 +15,7 @@ from cluster.messages import (
     RequestVote,
     TailQuery,
     TailReply,
+    TimeoutNow,
     VoteReply,
 )
 from cluster.raft import LogState, Member, Membership, Raft, Role, Vote, tail
@@ -228,14 +229,20 @@ def a_leader() -> Raft:
     return core
 
 
-def hear(core: Raft) -> list[RaftMessage]:
-    """All that it says, to replica 1."""
+def carry_out(core: Raft) -> list[RaftMessage]:
+    """All that it says, on a disk that is quick."""
     found: list[RaftMessage] = []
     while (ready := core.ready()) is not None:
-        found += [message for message in ready.messages if message.to == 1]
+        core.validate()
+        found += [*ready.messages, *ready.promises]
         if ready.ticket is not None:
             core.persisted(ready.ticket)
     return found
+
+
+def hear(core: Raft) -> list[RaftMessage]:
+    """All that it says, to replica 1."""
+    return [message for message in carry_out(core) if message.to == 1]
 
 
 def rejection(prev: int, hint: int, *, search: int, recovering: bool = False) -> AppendReply:
@@ -344,3 +351,35 @@ def test_what_a_leader_writes_over_a_doubtful_entry_is_owed_until_it_is_on_disk(
     assert (True, (Index(5), Term(1))) == (core.recovering, core.owes)
     core.persisted(ready.ticket)
     assert (False, None) == (core.recovering, core.owes)
+
+
+def test_a_learner_that_is_ahead_of_everybody_brings_its_log_to_a_voter():
+    """Raft seed 2008565: a voter in a joint membership needed this one's vote, which its log forbade.
+
+    The voter that had led this learner was damaged, and the third one was behind both.
+    """
+    voters = tuple(Member(replica=ReplicaId(n), node=NodeId(n)) for n in (1, 2, 4))
+    members = Membership(voters=voters, learners=(Member(replica=ReplicaId(3), node=NodeId(3)),))
+    core = a_core(last_index=4, term=5, of=5, membership=members)
+    for _ in range(40):
+        core.tick()
+    assert [] == carry_out(core)
+    core.step(ask(6, 9, 3))
+    assert [False] == [message.granted for message in carry_out(core) if isinstance(message, VoteReply)]
+    for _ in range(10):
+        core.tick()
+    assert [1, 2, 4] == [message.to for message in carry_out(core) if isinstance(message, RequestVote)]
+    for sender in (1, 2):
+        core.step(VoteReply(sender=ReplicaId(sender), to=ReplicaId(3), term=core.term, granted=True))
+    carry_out(core)
+    assert (True, None) == (core.is_leader, core.propose(1))
+    core.step(AppendReply(sender=ReplicaId(2), to=ReplicaId(3), term=core.term, match=core.last_index))
+    assert [2] == [message.to for message in carry_out(core) if isinstance(message, TimeoutNow)]
+    core.step(AppendReply(sender=ReplicaId(1), to=ReplicaId(3), term=core.term, match=core.last_index))
+    assert core.commit == 0
+    for _ in range(20):
+        core.tick()
+    carry_out(core)
+    assert (False, True) == (core.is_leader, core.may_campaign)
+    core.step(append(2, core.term + 1, (core.last_index, core.last_term), (core.last_index + 1, core.term + 1)))
+    assert not core.may_campaign
