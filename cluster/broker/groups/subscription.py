@@ -309,6 +309,7 @@ class Subscription:
         except RiverrunError as error:
             refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             refused.set_exception(error)
+            refused.exception()  # the stream may have ended meanwhile, and then nobody is told
             return refused
         answer = self._attachment.commit(positions)
         answer.add_done_callback(lambda answer: self._note_committed(answer, positions))
