@@ -77,8 +77,7 @@ class Raft:
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
         self.leaving = self.lacks_doubts = False  # it leads without a vote: it hands over; only doubts make it recover
-        self.needed = False
-        """As a learner: it refused a candidate that lacks what it has, and has heard no leader since."""
+        self.needed = False  # as a learner: it refused a candidate that is behind it, and has heard no leader since
         self.catch_up_bytes = NO_LIMIT
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)
@@ -98,8 +97,7 @@ class Raft:
         self.transferee: ReplicaId | None = None
         self.barriers, self.confirmed, self.failed = list[int](), list[int](), list[int]()
         self.barrier_due = False
-        self.sizes = Sizes()
-        self.outbox: list[RaftMessage] = []
+        self.sizes, self.outbox = Sizes(), list[RaftMessage]()
         self.told: tuple[Role, Term, ReplicaId | None, Index] = (self.role, self.term, self.leader, self.commit)
         """What the driver knows."""
 
