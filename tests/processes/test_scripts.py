@@ -117,8 +117,8 @@ def test_ctrl_c_ends_a_script_that_waits(server: str):
     done.send_signal(signal.SIGINT)
     _, wrong = done.communicate(timeout=20)
 
-    assert -signal.SIGINT == done.returncode
-    assert wrong.endswith("KeyboardInterrupt\n")
+    assert wrong.endswith("KeyboardInterrupt\n"), wrong
+    assert -signal.SIGINT == done.returncode, wrong
 
 
 def test_a_script_that_forgets_to_close_ends_all_the_same(server: str):
