@@ -40,10 +40,13 @@ def in_environment(tls: TlsOptions | None) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def thin_channel(address: str) -> aio.Channel:
-    """GRPC's own, for clients that are nothing but generated code."""
+def thin_channel(address: str, *, named: str = "") -> aio.Channel:
+    """GRPC's own, for clients that are nothing but generated code. `named`: what the certificate says, if not that."""
     tls = client_tls(None)
-    return aio.insecure_channel(address) if tls is None else aio.secure_channel(address, tls.channels.credentials())
+    if tls is None:
+        return aio.insecure_channel(address)
+    options = [("grpc.ssl_target_name_override", named)] if named else []
+    return aio.secure_channel(address, tls.channels.credentials(), options)
 
 
 def web_context() -> ssl.SSLContext | None:

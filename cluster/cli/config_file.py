@@ -138,6 +138,12 @@ def _check(config: NodeConfig, path: Path) -> None:
             "for a node, for every client is told the cluster's id; write a secret to a file (openssl rand -hex 32), "
             "the same on all nodes, or configure [tls]"
         )
+    for name, listener in (("client", config.client), ("peer", config.peer)):
+        if _is_everywhere(listener.address):
+            raise RefusedToStart(
+                f"the {name} listener is bound to every address, and others would be told to use {listener.address}, "
+                f"where they do not reach it; set {name}.advertise to the address where they do"
+            )
 
 
 def in_the_clear(config: NodeConfig) -> list[tuple[str, ListenerConfig]]:
@@ -157,6 +163,14 @@ def _is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_everywhere(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return not host or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
 
 
 def _check_tls(tls: TlsConfig, path: Path) -> None:

@@ -105,9 +105,22 @@ def test_plain_text_beyond_loopback_is_refused_or_insecure(
     assert in_clear == [name for name, _ in in_the_clear(read_config(path))]
 
 
+@pytest.mark.parametrize("name", ["client", "peer"])
+@pytest.mark.parametrize("bind", ["0.0.0.0:7171", "[::]:7171", ":7171"])
+def test_an_address_that_nobody_can_be_told_is_refused(path: Path, name: str, bind: str) -> None:
+    """Who binds to every address says which of them others are to use."""
+    config = replace(read_config(path), insecure=True, secret_file="s")
+    write_config(replace(config, **{name: ListenerConfig(bind=bind)}), path)
+    with pytest.raises(RefusedToStart, match=f"the {name} listener .* set {name}.advertise"):
+        read_config(path)
+    write_config(replace(config, **{name: ListenerConfig(bind=bind, advertise="node-1.example.com:7171")}), path)
+    read_config(path)
+
+
 def test_nodes_that_others_reach_prove_themselves(path: Path) -> None:
     """By a secret or by TLS: the cluster's id, which says enough on loopback, is told to every client."""
-    config = replace(read_config(path), peer=ListenerConfig(bind="0.0.0.0:1"), insecure=True)
+    peer = ListenerConfig(bind="0.0.0.0:1", advertise="node-1:1")
+    config = replace(read_config(path), peer=peer, insecure=True)
     write_config(config, path)
     with pytest.raises(RefusedToStart, match=r"the peer listener 0\.0\.0\.0:1 is beyond loopback without secret_file"):
         read_config(path)

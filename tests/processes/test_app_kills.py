@@ -231,8 +231,9 @@ async def test_code_from_beyond_loopback_is_refused(make_cluster: MakeCluster) -
     address = _own_address()
     cluster = make_cluster(1)
     path = cluster.config_path(1)
-    text = path.read_text().replace('[client]\nbind = "127.0.0.1', '[client]\nbind = "0.0.0.0')
-    path.write_text("insecure = true\n" + text)
+    here, everywhere = (f'[client]\nbind = "{host}:{cluster.port}"' for host in ("127.0.0.1", "0.0.0.0"))
+    told = f'{everywhere}\nadvertise = "127.0.0.1:{cluster.port}"'
+    path.write_text("insecure = true\n" + path.read_text().replace(here, told))
     apps.limit(cluster)
     cluster.start_all()
     await wait_ready(cluster)
@@ -254,7 +255,7 @@ async def _deploy_from(address: str, name: str) -> None:
     request = app_pb2.DeployAppRequest(
         file_name=f"{name}.py", content=code(name), create_inputs=True, partitions_default=1
     )
-    async with thin_channel(address) as channel:
+    async with thin_channel(address, named="localhost") as channel:
         call = channel.unary_unary("/riverrun.v1.AppService/DeployApp")
         await call(request.SerializeToString(), timeout=30)
 

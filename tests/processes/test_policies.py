@@ -184,7 +184,8 @@ async def test_retention_and_compaction_under_load(
         print(
             f"\n{table.versions:,} versions of {KEYS} keys, {2 * table.bytes / MIB:.0f} MiB written to two topics; "
             f"{reads} reads of all ({records:,} records), none wrong, {table.overtaken} versions overtaken; "
-            f"at most {most / MIB:.1f} MiB on a disk (bound {bound / MIB:.1f}); at the end {left} records, {alive} keys, {end:,} offsets in partition 0"
+            f"at most {most / MIB:.1f} MiB on a disk (bound {bound / MIB:.1f}); at the end {left} records, "
+            f"{alive} keys, {end:,} offsets in partition 0"
         )
     assert most < bound < table.bytes
     assert reads > 5
