@@ -119,8 +119,10 @@ class Background:
                 return future.result()  # in the last moment; or it is its own error
             future.cancel()
             raise DeadlineExceeded(f"it did not end within {timeout_s} s, and may still") from None
-        except BaseException:
-            future.cancel()  # interrupted; of no effect where it has its answer
+        except BaseException as error:
+            answered = not future.cancel()  # interrupted; of no effect where it has its answer
+            if not answered and isinstance(error.__context__, KeyboardInterrupt):
+                raise error.__context__ from None  # it came in a moment that `threading.Condition` cannot stand
             raise
 
     # --- the end
@@ -135,7 +137,7 @@ class Background:
             self._thread.join()
             return
         try:
-            asyncio.run_coroutine_threadsafe(self.client.close(), self._loop).result()
+            self._wait(asyncio.run_coroutine_threadsafe(self.client.close(), self._loop), None)
         finally:
             self._end()
 

@@ -1,6 +1,7 @@
 """The client for scripts and threads, against nodes in memory: answers, errors, interruption, and its end."""
 
 import asyncio
+import concurrent.futures
 import gc
 import os
 import signal
@@ -10,6 +11,7 @@ import warnings
 
 import pytest
 
+from cluster.client.background import Background
 from cluster.client.blocking import BlockingClient
 from cluster.errors import Closed, DeadlineExceeded, InvalidRequest, OffsetOutOfRange, Unavailable, UnknownTopic
 from tests.client.fake_cluster import FakeCluster
@@ -165,6 +167,34 @@ def test_ctrl_c_ends_the_wait_and_nothing_else(client):
     client.publish("t", b"later", partition=0)
 
     assert b"later" == next(reader).value
+
+
+def test_ctrl_c_in_the_moment_in_which_a_wait_begins_is_still_one():
+    """`Condition.wait` has let go of its lock by then, and misses it at its end: it raises RuntimeError instead."""
+    future = concurrent.futures.Future()
+    let_go = future._condition._release_save
+
+    def interrupted():
+        let_go()
+        raise KeyboardInterrupt
+
+    future._condition._release_save = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        Background._wait(future, None)
+    del future._condition._release_save
+    assert future.cancelled()
+
+
+def test_an_error_while_ctrl_c_is_handled_is_that_error(client):
+    """What is asked for then may fail as well."""
+    reader = client.read("t", partitions=[0])
+    interrupt = ctrl_c_soon()
+    try:
+        next(reader)
+    except KeyboardInterrupt:
+        with pytest.raises(UnknownTopic):
+            client.publish("absent", b"v")
+    interrupt.join()
 
 
 def test_after_the_end_everything_says_so(cluster):
