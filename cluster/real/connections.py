@@ -1,4 +1,7 @@
-"""One address's connection: made anew when certificates have changed, while what is under way ends on the old one."""
+"""One address's connection: made anew when certificates have changed, or when nothing comes back on it.
+
+What is under way ends on the old one.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -57,6 +60,12 @@ class Connections:
                 self._retire(current)
             self._current = current = Connection(self._made(), version)
         return current
+
+    def give_up(self, connection: Connection) -> None:
+        """Use another one from now on."""
+        if connection is self._current:
+            self._current = None
+            self._retire(connection)
 
     async def close(self) -> None:
         """Drop all, and what is under way."""

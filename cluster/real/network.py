@@ -56,6 +56,9 @@ NO_METHOD = "Method not found!"
 """What gRPC says where nobody serves a method."""
 URIS_KEY = "peer_uri"
 """What gRPC calls the URIs in the caller's certificate."""
+UNANSWERED_S_MAX = 1.0
+"""A stream that was dropped after so long, and was never answered, is the last one on its connection: it may be damaged
+where neither TCP nor a ping finds it out."""
 BREAK_NOTICED_S = 0.02
 """Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
@@ -255,7 +258,9 @@ class RealChannel:
         call: Any = connection.channel.stream_stream(method)(metadata=tuple((metadata or {}).items()))
         connection.begin()
         call.add_done_callback(lambda _: connection.end())
-        return RealStream(call, self._address, self._trouble)
+        return RealStream(
+            call, self._address, self._trouble, on_unanswered=lambda: self._connections.give_up(connection)
+        )
 
     async def close(self) -> None:
         """See World."""
@@ -266,8 +271,13 @@ class RealChannel:
 class RealStream:
     """See World."""
 
-    def __init__(self, call: Any, address: str, trouble: Trouble) -> None:
+    def __init__(
+        self, call: Any, address: str, trouble: Trouble, *, on_unanswered: Callable[[], None] = lambda: None
+    ) -> None:
         self._call = call
+        self._on_unanswered: Callable[[], None] | None = on_unanswered
+        self._loop = asyncio.get_running_loop()
+        self._since_s = self._loop.time()
         self._trouble = trouble
         self._address = address
         self._finished = False
@@ -298,6 +308,7 @@ class RealStream:
         """See World."""
         try:
             message = await self._call.read()
+            self._on_unanswered = None
             if message is not aio.EOF:
                 return bytes(message)
             code = await self._call.code()
@@ -326,6 +337,9 @@ class RealStream:
 
     def cancel(self) -> None:
         """See World."""
+        if self._on_unanswered is not None and self._loop.time() - self._since_s >= UNANSWERED_S_MAX:
+            self._on_unanswered()
+        self._on_unanswered = None
         self._call.cancel()
 
     def _dropped(self) -> BaseException:

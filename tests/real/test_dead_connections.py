@@ -1,0 +1,50 @@
+"""A connection on which nothing comes back is not used again, whatever the kernel and gRPC's pings say of it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from grpc import aio
+
+from cluster.real import network
+from cluster.real.network import RealChannel
+
+METHOD = "/test/Exchange"
+
+
+@pytest.mark.parametrize(("answers", "connections"), [(False, 2), (True, 1)])
+async def test_a_stream_that_was_never_answered_is_followed_by_one_on_a_new_connection(
+    *, answers: bool, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Damage that TCP did not tell had made such a one of a link's: each new stream went over it, for a minute."""
+    monkeypatch.setattr(network, "UNANSWERED_S_MAX", 0.05)
+    callers: list[str] = []
+    called = asyncio.Event()
+
+    async def exchange(requests: AsyncIterator[bytes], context: aio.ServicerContext[bytes, bytes]) -> None:
+        callers.append(context.peer())
+        called.set()
+        async for request in requests:
+            if answers:
+                await context.write(request)
+
+    server = aio.server()
+    handler = network.grpc.stream_stream_rpc_method_handler(exchange)
+    server.add_generic_rpc_handlers((network.grpc.method_handlers_generic_handler("test", {"Exchange": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    channel = RealChannel(f"127.0.0.1:{port}")
+    try:
+        for _ in range(2):
+            called.clear()
+            stream = channel.stream(METHOD)
+            await stream.send(b"hello")
+            if answers:
+                assert await stream.receive() == b"hello"
+            await called.wait()
+            await asyncio.sleep(0.1)
+            stream.cancel()
+    finally:
+        await channel.close()
+        await server.stop(None)
+    assert connections == len(set(callers))
