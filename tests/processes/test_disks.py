@@ -1,6 +1,7 @@
 """Real nodes on real disks that fill up, lose power, and are asked how often they synced."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tests.processes.file_systems import grow, loop_disk, tiny
 pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.timeout(90)]
 TOPIC = "orders"
 BIG = b"x" * 50_000
+USUAL_S = 0.016
+"""Of a usual core, for `_slowness`."""
 
 
 async def test_a_full_disk_refuses_and_forgets_nothing(make_cluster: Callable[[int], LocalCluster], data_dir: Path):
@@ -165,10 +168,8 @@ async def test_each_acknowledgement_was_synced_by_a_majority(
 
 @pytest.mark.timeout(120)
 async def test_three_hundred_quiet_partitions_are_led_again(make_cluster: Callable[[int], LocalCluster]):
-    """A node that led 300 sleeping groups dies: all have another leader soon, and it says when.
-
-    Five seconds are wanted of a machine of the usual speed; one of half of that has taken up to nine and a half.
-    """
+    """A node that led 300 sleeping groups dies: all have another leader within five seconds of a usual machine."""
+    allowed_s = 5 * _slowness()
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
@@ -190,9 +191,22 @@ async def test_three_hundred_quiet_partitions_are_led_again(make_cluster: Callab
             spent_s = loop.time() - begin_s
             if None not in leaders and 1 not in leaders:
                 break
-            assert spent_s < 15, f"{sum(leader in {None, 1} for leader in leaders)} of 300 have no other leader yet"
+            assert spent_s < allowed_s, (
+                f"{sum(leader in {None, 1} for leader in leaders)} of 300 have no other leader yet"
+            )
             await asyncio.sleep(0.05)
-    print(f"led again after {spent_s:.2f} s")
+    print(f"led again after {spent_s:.2f} s; {allowed_s:.1f} s were allowed")
+
+
+def _slowness() -> float:
+    """How much longer than usual a core of this machine takes for the same work; at least 1."""
+    taken_s = []
+    for _ in range(5):
+        begin_s = time.process_time()
+        for number in range(1_000_000):
+            _ = number & 7
+        taken_s.append(time.process_time() - begin_s)
+    return max(1.0, min(taken_s) / USUAL_S)
 
 
 async def _leaders(client: object) -> list[int | None]:
