@@ -54,6 +54,7 @@ class Broker:
         supervisor: Supervisor,
         writer: Writer,
         send: Callable[[NodeId, ReplicaEnvelope], object],
+        come_ns: Callable[[], int],
         tell_all: Callable[[Report], None],
         raft: RaftOptions,
         log: LogOptions,
@@ -69,10 +70,8 @@ class Broker:
         self.reports = Reports(me)
         self._report_due = asyncio.Event()
         self.reports.on_change = self._report_due.set
-        self._cluster, self._world = cluster, world
-        self._supervisor, self._tell_all = supervisor, tell_all
-        self._log_options, self._options, self.meters = log, options, meters
-        self._replica_class = replica_class
+        self._cluster, self._world, self._supervisor, self._tell_all = cluster, world, supervisor, tell_all
+        self._log_options, self._options, self.meters, self._replica_class = log, options, meters, replica_class
         self.on_started: list[Callable[[Running], None]] = []
         """Told of a replica that runs now, before its first turn."""
         self.on_folded: list[Callable[[Replica], None]] = []
@@ -88,6 +87,7 @@ class Broker:
         self._pulse = Pulse()
         self._around = Surroundings(
             clock=world.clock,
+            come_ns=come_ns,
             random=world.random,
             writer=writer,
             me=me,

@@ -98,6 +98,7 @@ class Replica(Actor):
             readers=self.readers,
             barriers=self._barriers,
             clock=around.clock,
+            come_ns=around.come_ns,
             options=around.broker,
             propose=lambda offset: self._propose(EntryKind.TRIM_TO, encode_trim(offset)),
             not_leader=self.not_leader,

@@ -29,6 +29,8 @@ class Surroundings:
     """What a replica is handed by its broker."""
 
     clock: Clock
+    come_ns: Callable[[], int]
+    """The latest time that has come by the wall clocks of a majority of nodes; 0 if that is not known."""
     random: Random
     writer: Writer
     me: NodeId

@@ -41,6 +41,7 @@ class Trimming:
         readers: Readers,
         barriers: Barriers,
         clock: Clock,
+        come_ns: Callable[[], int],
         options: BrokerOptions,
         propose: Callable[[Offset], Index | None],
         not_leader: Callable[[], RiverrunError],
@@ -51,6 +52,7 @@ class Trimming:
         self._readers = readers
         self._barriers = barriers
         self._clock = clock
+        self._come_ns = come_ns
         self._options = options
         self._propose = propose
         self._not_leader = not_leader
@@ -104,13 +106,16 @@ class Trimming:
         expiry_ns = next_expiry_ns(config, segments, log.start_offset)
         self._next_look = math.inf
         if expiry_ns is not None:
-            wait = math.ceil((expiry_ns - now_ns) / NS_PER_S / self._options.tick_s) + 1
+            wait = math.ceil((expiry_ns - self._steady_now_ns()) / NS_PER_S / self._options.tick_s) + 1
             self._next_look = now + max(wait, self._period)
         if config.retention_bytes is not None and any(f.match < log.last_index for f in self.followers()):
             self._next_look = now + self._period  # what waits for a follower goes when that has come
 
     def now_ns(self) -> int:
-        """The leader's wall clock, as far as it may be believed."""
+        """The leader's wall clock, as far as it may be believed: a majority's clocks say so, too."""
+        return min(self._steady_now_ns(), self._come_ns())
+
+    def _steady_now_ns(self) -> int:
         began_ns, began_s = self._began
         return steady_now_ns(
             wall_ns=self._clock.wall_ns(), began_wall_ns=began_ns, led_s=self._clock.monotonic_s() - began_s

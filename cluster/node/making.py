@@ -86,6 +86,7 @@ def make_broker(node: "Node") -> Broker:
         supervisor=node.supervisor,
         writer=node.writer,
         send=counted(node.send, node.meters),
+        come_ns=node.links.come_ns,
         tell_all=node.tell_all,
         raft=node.config.raft,
         log=node.config.log,

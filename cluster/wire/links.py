@@ -30,6 +30,7 @@ from cluster.errors import ChecksumMismatch, InvalidRequest, NodeRemoved, Refuse
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.certified import refuse_others
 from cluster.wire.checking import CHECKED_PROTOCOL, is_whole, sealed
+from cluster.wire.clocks import Clocks
 from cluster.wire.link import EXCHANGE, Link
 from cluster.wire.pb.riverrun.internal.v1 import peer_pb2
 from cluster.wire.peer import Hello, PeerMessage, decode_exchange, encode_exchange
@@ -79,6 +80,7 @@ class Links:
         self._removed = False
         self._on_removed = on_removed
         self._peers: dict[NodeId, Link] = {}
+        self._clocks = Clocks(clock)
 
     def set_peers(self, addresses: Mapping[NodeId, str]) -> None:
         """Have links to these nodes and no others: who is new gets one, who has moved another one, who is gone none."""
@@ -106,6 +108,10 @@ class Links:
         """Whether both directions work."""
         peer = self._peers.get(node)
         return peer is not None and peer.up
+
+    def come_ns(self) -> int:
+        """The latest time that has come by the wall clocks of a majority of nodes; 0 if too few are known."""
+        return self._clocks.come_ns(self._peers)
 
     def routes(self) -> Mapping[str, Route]:
         """What the peer listener serves."""
@@ -150,14 +156,16 @@ class Links:
                     log_event.warning("peer_message_damaged", peer=peer.node, lane=first.hello.lane.name)
                     raise ChecksumMismatch(DAMAGED)
                 peer.heard(first.hello.lane)
-                for message in decode_exchange(data).messages:
+                exchange = decode_exchange(data)
+                self._clocks.tell(peer.node, exchange.wall_ns)
+                for message in exchange.messages:
                     self.on_message(peer.node, message)
         finally:
             peer.closed(first.hello.lane, token)
 
     def encode(self, messages: Sequence[PeerMessage], hello: Hello | None = None) -> bytes:
         """As it travels: with a checksum, unless this node is told to speak no version that has one."""
-        data = encode_exchange(messages, incarnation=self.incarnation, hello=hello)
+        data = encode_exchange(messages, incarnation=self.incarnation, hello=hello, wall_ns=self.clock.wall_ns())
         return sealed(data) if self.options.protocol_max >= CHECKED_PROTOCOL else data
 
     def hello(self, to: NodeId, lane: Lane) -> Hello:

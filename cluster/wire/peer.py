@@ -78,6 +78,7 @@ class Exchange:
     incarnation: int
     messages: tuple[PeerMessage, ...]
     hello: Hello | None = None
+    wall_ns: int = 0
 
 
 def lane_of(message: PeerMessage) -> Lane:
@@ -97,9 +98,11 @@ def size_of(message: PeerMessage) -> int:
             return size_of_report(message)
 
 
-def encode_exchange(messages: Sequence[PeerMessage], *, incarnation: int, hello: Hello | None = None) -> bytes:
-    """Everything for one peer, in one message; the order within each kind is kept."""
-    request = peer_pb2.ExchangeRequest(incarnation=incarnation)
+def encode_exchange(
+    messages: Sequence[PeerMessage], *, incarnation: int, hello: Hello | None = None, wall_ns: int = 0
+) -> bytes:
+    """Everything for one peer, in one message; the order within each kind is kept. `wall_ns`: the sender's clock."""
+    request = peer_pb2.ExchangeRequest(incarnation=incarnation, wall_ns=wall_ns)
     if hello is not None:
         request.hello.CopyFrom(hello_to_pb(hello))
     for message in messages:
@@ -126,7 +129,7 @@ def decode_exchange(data: bytes) -> Exchange:
         hello = hello_from_pb(request.hello) if request.HasField("hello") else None
     except (KeyError, ValueError) as error:
         raise InvalidRequest(f"a peer's message holds an unknown kind: {error}") from error
-    return Exchange(incarnation=request.incarnation, messages=tuple(messages), hello=hello)
+    return Exchange(incarnation=request.incarnation, messages=tuple(messages), hello=hello, wall_ns=request.wall_ns)
 
 
 def hello_to_pb(hello: Hello) -> peer_pb2.Hello:

@@ -86,6 +86,7 @@ class One:
         self.clock, self.writer, self.mailbox = Hand(), Quick(disk), Mailbox(100)
         around = Surroundings(
             clock=self.clock,
+            come_ns=self.clock.wall_ns,
             random=random.Random(1),
             writer=self.writer,  # type: ignore[arg-type]
             me=ME.node,

@@ -33,12 +33,15 @@ class ExchangeRequest(message.Message):
     INCARNATION_FIELD_NUMBER: builtins.int
     REPORTS_FIELD_NUMBER: builtins.int
     CHECKSUM_FIELD_NUMBER: builtins.int
+    WALL_NS_FIELD_NUMBER: builtins.int
     incarnation: builtins.int
     """The sender's run: changes with every start of the process. On every request, so that a heartbeat tells it."""
     checksum: builtins.int
     """CRC32C over all bytes of the message before these four, this field's tag included; the last field. From protocol 2
     on it must be there: a message without it, or with another one, was damaged, and the stream is ended.
     """
+    wall_ns: builtins.int
+    """The sender's wall clock, in nanoseconds since 1970; 0 from nodes that do not tell it."""
     @builtins.property
     def hello(self) -> Hello:
         """Only in the first request of a stream."""
@@ -64,10 +67,11 @@ class ExchangeRequest(message.Message):
         incarnation: builtins.int = ...,
         reports: abc.Iterable[NodeReport] | None = ...,
         checksum: builtins.int = ...,
+        wall_ns: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["hello", b"hello"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["checksum", b"checksum", "hello", b"hello", "incarnation", b"incarnation", "quorum", b"quorum", "replicas", b"replicas", "reports", b"reports"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["checksum", b"checksum", "hello", b"hello", "incarnation", b"incarnation", "quorum", b"quorum", "replicas", b"replicas", "reports", b"reports", "wall_ns", b"wall_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
