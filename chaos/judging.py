@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaos.checkers.ages import check_ages
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.liveness import check_liveness
 from chaos.checkers.traces import SCOPE as TRACE
@@ -28,6 +29,9 @@ def judge(workloads: Workloads, events: Sequence[Event]) -> list[tuple[str, Anom
             replicas = int(said.get("replicas") or 3)
             alive = check_liveness(events, scope=name, replicas=replicas, exempt=exempt)
             found += [(name, anomaly) for anomaly in alive]
+        kept_s = _kept_s(said)
+        if kept_s is not None:
+            found += [(name, anomaly) for anomaly in check_ages(events, scope=name, kept_s=kept_s)]
     if any(event.scope == TRACE for event in events):
         found += [("", anomaly) for anomaly in check_traces(events)]
     return found
@@ -43,4 +47,16 @@ def asked(workloads: Workloads, events: Sequence[Event]) -> list[str]:
         found += ["traces", "node_logs"]
     if any(event.name == "copy" for event in events):
         found.append("replicas")
+    if any(_kept_s({**workload_class(name).options, **options}) is not None for name, options in workloads.items()):
+        found.append("ages")
     return found
+
+
+def _kept_s(options: Mapping[str, Any]) -> float | None:
+    """How old records get in a workload's topic, where nothing but their age has a limit; None: nobody can tell.
+
+    On fewer than three nodes there is no majority that outvotes a wrong clock.
+    """
+    limits = options.get("limits") or {}
+    by_age = "retention_ms" in limits and "retention_bytes" not in limits and not limits.get("compacted")
+    return limits["retention_ms"] / 1000 if by_age and int(options.get("replicas") or 3) >= 3 else None

@@ -67,9 +67,12 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "clocks",
-            "clocks jump by a minute and run at double speed, while limits delete records and keys are deleted",
+            "clocks jump by minutes and run at double speed, while a limit of age deletes records and keys are deleted",
             "clock",
-            workloads={"retention": {"rate_per_s": 60.0}, "compaction": {"rate_per_s": 60.0, "clocks_ahead_s": 600.0}},
+            workloads={
+                "retention": {"rate_per_s": 60.0, "limits": {"retention_ms": 90_000}},
+                "compaction": {"rate_per_s": 60.0, "clocks_ahead_s": 6000.0},
+            },
         ),
         _scenario(
             "shortage",

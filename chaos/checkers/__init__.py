@@ -42,6 +42,11 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - not deleted: a deletion was acknowledged, and the partition begins below it.
 - deleted too much: it begins above all that anybody asked for. Allowed with `retention`.
 
+`ages`, of topics whose only limit is one of age: what went by it.
+
+- deleted too young: a record was gone before it was as old as the limit. Allowed by as much as any clock was behind,
+  and as two clocks were ahead at a time.
+
 `compaction`, in `log` and `groups`, of compacted topics: what may be missing is said there.
 
 - tombstone gone early: a tombstone is missing that is the newest of its key, and younger than `tombstone_s`.

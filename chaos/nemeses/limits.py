@@ -10,11 +10,13 @@ from chaos.nemeses.catalogue import SINGLE, FaultKind, register
 
 ANY = (*SINGLE, "minority", "majority", "all")
 FEW = (*SINGLE, "minority")
-CLOCK_JUMP_S = 60.0
+CLOCK_BACK_S = 60.0
+CLOCK_AHEAD_S = 600.0
+"""Further than back: what goes too early by a clock that is ahead is told from what one that was behind had stamped."""
 
 
 def _jump(chance: random.Random) -> dict[str, Any]:
-    return {"by_s": chance.choice((-CLOCK_JUMP_S, CLOCK_JUMP_S))}
+    return {"by_s": chance.choice((-CLOCK_BACK_S, CLOCK_AHEAD_S))}
 
 
 def _wall(_: random.Random) -> dict[str, Any]:
@@ -96,7 +98,7 @@ register(
     FaultKind(
         name="clock_jump",
         family="clock",
-        about="the wall clock jumps by a minute, and back when it is corrected",
+        about="the wall clock jumps, ten minutes ahead or one back, until it is corrected",
         roles=ANY,
         lasts_s=(1.0, 15.0),
         draw=_jump,

@@ -85,10 +85,16 @@ class Pause(SimFault):
 
 
 class ClockJump(SimFault):
-    """`by_s`: by how much a wall clock is set, once and for all; what measures time is not."""
+    """`by_s`: by how much a wall clock is set until it is corrected; what measures time is not."""
 
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
-        """It is set."""
-        for node in self.running(nodes):
-            self.cluster.clocks[node].offset_ns += int(options["by_s"] * 1e9)
-        return None
+        """It is set, and set back; a node that is started anew has the right time."""
+        clocks, by_ns = [self.cluster.clocks[node] for node in self.running(nodes)], int(options["by_s"] * 1e9)
+        for clock in clocks:
+            clock.offset_ns += by_ns
+
+        def correct() -> None:
+            for clock in clocks:
+                clock.offset_ns -= by_ns
+
+        return correct
