@@ -13,6 +13,10 @@ further on (`Fold.open_end`), and the offsets between belong to nobody.
 Nor is it known when the entries in a piece were appended, but for its hole's last one: a piece that does not end its
 hole takes the time of what stands before it. With the hole's time, what follows from a leader with another hole would
 have been appended before it.
+
+The limit of dropped tombstones is told with every piece, as far as the piece goes: the entry that said it may be in
+this piece, and the rest come from a leader who has no hole there. A piece before that entry tells it early, and may:
+it is committed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -94,7 +98,7 @@ def piece(entry: Entry, first: Index, last: Index) -> Entry:
         record_count=hole.record_count if end else 0,
         term_starts=terms,
         producers=tuple(producers),
-        tombstones_upto=hole.tombstones_upto if end else Index(0),
+        tombstones_upto=min(hole.tombstones_upto, last),
     )
     return _entry(part, first, entry.base_offset, entry.append_time_ns if end else 0)
 

@@ -101,6 +101,25 @@ def test_pieces_of_a_hole_bring_a_follower_to_the_same_end(seed: int, count: int
     assert folded(entries) == folded(log)
 
 
+@given(seed=st.integers(0, 1 << 30), count=st.integers(2, 150), data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_a_piece_says_which_tombstones_are_gone(seed: int, count: int, data: st.DataObject) -> None:
+    """The rest may come from a leader that has no hole there: the limit has to be known by then."""
+    entries = written(seed, count)
+    had = data.draw(st.integers(1, count - 1))
+    begin = piece(hole_of(entries), Index(1), Index(had))
+    fold, other = Fold(membership=Membership(voters=())), Fold(membership=Membership(voters=()))
+    fold.apply(begin)
+    for entry in entries[:had]:
+        other.apply(entry)
+
+    assert other.tombstones_upto <= fold.tombstones_upto <= had
+    for entry in entries[had:]:
+        fold.apply(entry)
+        other.apply(entry)
+    assert other.tombstones_upto == fold.tombstones_upto
+
+
 def test_pieces_of_two_leaders_holes_do_not_go_back_in_time() -> None:
     """The first one's hole goes further than the other's, so its time is later (cluster seed 30009)."""
     entries = written(1, 40)
