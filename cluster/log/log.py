@@ -168,13 +168,13 @@ class Log:
         """Add entries that follow the last one in index, term and offset."""
         for entry in entries:
             segment = self._segments[-1]
+            if self._cut_first:
+                self.pending.add(Cut(segment, segment.size))  # before another one may be begun: nobody cuts it then
+                self._cut_first = False
             # A state that is large is written again only after as many bytes of entries, whatever the limit.
             full = segment.size >= max(self._segment_bytes_max, 2 * segment.head_bytes)
             if segment.rows.terms and (full or segment.ends_before(entry, self.segment_age_max_ns)):
                 segment = self._new_segment(self.fold, encode_fold(self.fold), installed=False)
-            if self._cut_first:
-                self.pending.add(Cut(segment, segment.size))
-                self._cut_first = False
             self.fold.apply(entry)
             head, content = encode_frame(entry, self.identity.partition, self._synced)
             size = len(head) + len(content)

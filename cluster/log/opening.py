@@ -115,8 +115,8 @@ def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of
             continue
         kept.append(segment)
         data = _read_all(segment)
-        more = place + 1 < len(segments)
-        entries, damage = scan(segment, data, identity.partition, more_segments=more, vote_term=vote.term)
+        after = segments[place + 1].base_index if place + 1 < len(segments) else None
+        entries, damage = scan(segment, data, identity.partition, next_base=after, vote_term=vote.term)
         _take_in(segment, entries, fold)
         trims.appended(entries)
         segment.allocated = len(data)

@@ -2,11 +2,14 @@
 
 Rules, for the first frame that is not whole:
 1. Nothing but zeros from there on, and at least one: the clean end (the rest is reserved space). In the last segment
-   nothing at all means that the file was cut, perhaps exactly behind a frame: that is doubtful, as in rule 3.
-2. A later segment exists (it is begun only after the earlier one was synced), or a later intact frame says that this
+   nothing at all means that the file was cut, perhaps exactly behind a frame: that is doubtful, as in rule 4.
+2. The next segment begins with this very index: no entry is missing. What is left of a torn write was decided about
+   before the log went on behind it; it stays where it is. (Not so in a compacted segment: it was whole before it got
+   its name, and may stand in the place of the next one.)
+3. A later segment exists (it is begun only after the earlier one was synced), or a later intact frame says that this
    index was known to be synced: the frame had been whole. That is corruption: the bytes from here on are set aside, the
    log ends before them, and the replica is *recovering*.
-3. Otherwise it is *doubtful*: a torn write, or a flipped bit in the last frames. The bytes stay where they are until
+4. Otherwise it is *doubtful*: a torn write, or a flipped bit in the last frames. The bytes stay where they are until
    peers have decided; the index, and the highest term that the entry can have had, are reported. So are those of all
    entries of the same write whose intact headers stand behind it: they cannot stand alone, but may have been promised.
 """
@@ -31,9 +34,13 @@ class Damage:
 
 
 def scan(
-    segment: Segment, data: bytes, partition: PartitionId, *, more_segments: bool, vote_term: Term
+    segment: Segment, data: bytes, partition: PartitionId, *, next_base: Index | None, vote_term: Term
 ) -> tuple[list[Entry], Damage | None]:
-    """The segment's whole entries from its beginning, and what stops them. `data` is the whole file."""
+    """The segment's whole entries from its beginning, and what stops them. `data` is the whole file.
+
+    `next_base`: the index with which the next segment begins, if there is one.
+    """
+    more_segments = next_base is not None
     entries: list[Entry] = []
     position = segment.head_bytes
     index = segment.base_index
@@ -46,6 +53,8 @@ def scan(
         index, offset, open_end = Index(entry.last_index + 1), entry.end_offset, entry.hole is not None
     if not any(data[position:]) and (more_segments or position < len(data)):
         return entries, None  # of a segment before the last one the next one's base shows whether something is missing
+    if next_base == index and not segment.compacted:
+        return entries, None
     known = decode_header(data, position, partition)
     term = known.entry.term if known is not None and known.entry.index == index else vote_term
     later = [header for header in _later(data, position + 1, partition) if header.entry.index > index]
