@@ -5,6 +5,7 @@ empty one, or one that cannot be read, says that this is not known.
 """
 
 import struct
+from contextlib import closing
 
 import google_crc32c
 
@@ -21,13 +22,12 @@ _CRC = struct.Struct("<I")
 
 def set_mark(disk: Disk, directory: str, identity: bytes, owes: Owes = None) -> None:
     """Make or replace it; on disk when this returns. Blocks."""
-    file = disk.open(f"{directory}/{MARK_FILE}", create=True)
-    file.truncate(0)
-    if owes is not None:
-        body = _MARK.pack(MAGIC, *owes)
-        file.write(0, [body, _CRC.pack(_checksum(body, identity))])
-    file.sync()
-    file.close()
+    with closing(disk.open(f"{directory}/{MARK_FILE}", create=True)) as file:
+        file.truncate(0)
+        if owes is not None:
+            body = _MARK.pack(MAGIC, *owes)
+            file.write(0, [body, _CRC.pack(_checksum(body, identity))])
+        file.sync()
     disk.sync_directory(directory)
 
 
@@ -35,9 +35,8 @@ def read_mark(disk: Disk, directory: str, identity: bytes) -> tuple[bool, Owes]:
     """Whether there is one, and what the log ended with, if the mark says so."""
     if MARK_FILE not in disk.list(directory):
         return False, None
-    file = disk.open(f"{directory}/{MARK_FILE}")
-    data = file.read(0, _MARK.size + _CRC.size)
-    file.close()
+    with closing(disk.open(f"{directory}/{MARK_FILE}")) as file:
+        data = file.read(0, _MARK.size + _CRC.size)
     body, crc = data[: _MARK.size], data[_MARK.size :]
     if len(crc) < _CRC.size or _CRC.unpack(crc)[0] != _checksum(body, identity):
         return True, None

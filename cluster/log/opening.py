@@ -1,6 +1,7 @@
 """Making a replica's files, and finding out after a restart what they hold."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from cluster.errors import CorruptStorage
@@ -57,27 +58,30 @@ def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold
     A vote gets its name when all else is durable: a directory without one was never reported as made, and is made
     anew. All replicas together cost four syncs.
     """
+    with ExitStack() as files:
+        _create_files(disk, replicas, files)
+
+
+def _create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold]], files: ExitStack) -> None:
     logs: list[File] = []
     directories: dict[str, None] = {}
     for directory, identity, fold in replicas:
-        logs.append(_create_log(disk, directory, identity, fold, f"{directory}/{1:020d}{SUFFIX}"))
+        logs.append(_create_log(disk, directory, identity, fold, f"{directory}/{1:020d}{SUFFIX}", files))
         parts = directory.split("/")
         directories.update(dict.fromkeys("/".join(parts[:depth]) or "." for depth in range(len(parts), -1, -1)))
     disk.sync_files(logs, list(directories))
     votes: list[tuple[File, bytes]] = []
     for directory, identity, _ in replicas:
-        vote_file = disk.open(f"{directory}/{NEW_VOTE_FILE}", create=True)
+        vote_file = files.enter_context(closing(disk.open(f"{directory}/{NEW_VOTE_FILE}", create=True)))
         vote_file.allocate(FILE_BYTES)
         votes.append((vote_file, encode_vote(Vote(term=NO_TERM, voted_for=None), 1, identity.encoded())))
     save_votes(disk, votes)
     for directory, _, _ in replicas:
         disk.rename(f"{directory}/{NEW_VOTE_FILE}", f"{directory}/{VOTE_FILE}")
     disk.sync_files([], [directory for directory, _, _ in replicas])
-    for file in [*logs, *(vote_file for vote_file, _ in votes)]:
-        file.close()
 
 
-def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold, path: str) -> File:
+def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fold, path: str, files: ExitStack) -> File:
     """The first segment, not synced yet."""
     disk.make_directory(directory)
     data = encode_fold(fold)
@@ -87,7 +91,7 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
         base_offset=fold.end_offset,
         fold=data,
     )
-    file = disk.open(segment.path, create=True)
+    file = files.enter_context(closing(disk.open(segment.path, create=True)))
     file.truncate(0)
     file.write(0, [encode_head(segment, identity)])
     file.truncate(segment.size + SPARE_BYTES)
@@ -95,9 +99,21 @@ def _create_log(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
 
 
 def open_files(disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None = None) -> Opened:
-    """Read everything; damage is set aside or reported as doubtful, never repaired by guessing."""
-    vote_file, vote, sequence, whole = _open_vote(disk, directory, identity)
-    segments, aside = _open_segments(disk, directory, identity)
+    """Read everything; damage is set aside or reported as doubtful, never repaired by guessing.
+
+    Whatever stops it, nothing is left open: where a full disk does, it is tried again and again.
+    """
+    with ExitStack() as files:
+        opened = _open_files(disk, directory, identity, machine_of, files)
+        files.pop_all()  # they are the log's now
+        return opened
+
+
+def _open_files(
+    disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None, files: ExitStack
+) -> Opened:
+    vote_file, vote, sequence, whole = _open_vote(disk, directory, identity, files)
+    segments, aside = _open_segments(disk, directory, identity, files)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)
     damage: Damage | None = None
@@ -156,18 +172,20 @@ def _drop(disk: Disk, segment: Segment) -> None:
     disk.remove(segment.path)
 
 
-def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[File, Vote, int, bool]:
+def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity, files: ExitStack) -> tuple[File, Vote, int, bool]:
     """The file, the vote, its sequence, and whether both copies were whole; they are now."""
     if VOTE_FILE not in disk.list(directory):
         raise CorruptStorage(f"{directory} has no vote")
-    file = disk.open(f"{directory}/{VOTE_FILE}")
+    file = files.enter_context(closing(disk.open(f"{directory}/{VOTE_FILE}")))
     vote, sequence, whole = load_vote(file, identity.encoded())
     if not whole:
         save_votes(disk, [(file, encode_vote(vote, sequence, identity.encoded()))])
     return file, vote, sequence, whole
 
 
-def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tuple[list[Segment], list[str]]:
+def _open_segments(
+    disk: Disk, directory: str, identity: ReplicaIdentity, files: ExitStack
+) -> tuple[list[Segment], list[str]]:
     """The segments in order. One whose head is damaged is set aside; one that never got its name was never used."""
     segments: list[Segment] = []
     damaged: list[str] = []
@@ -184,6 +202,8 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
                 raise
             damaged.append(path)
             continue
+        assert segment.file is not None
+        files.enter_context(closing(segment.file))
         if segment.installed:
             for older in segments:
                 assert older.file is not None
@@ -200,7 +220,7 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
         for segment in segments:
             assert segment.file is not None
             segment.file.close()
-        segments, more = _open_segments(disk, directory, identity)
+        segments, more = _open_segments(disk, directory, identity, files)
         return segments, aside + more
     for path in damaged:
         disk.remove(path)
@@ -208,9 +228,8 @@ def _open_segments(disk: Disk, directory: str, identity: ReplicaIdentity) -> tup
 
 
 def _set_head_aside(disk: Disk, directory: str, identity: ReplicaIdentity, path: str) -> str:
-    file = disk.open(path)
-    data = file.read(0, file.size())
-    file.close()
+    with closing(disk.open(path)) as file:
+        data = file.read(0, file.size())
     aside = _write_aside(disk, directory, path.rsplit("/", 1)[1], data)
     set_mark(disk, directory, identity.encoded())
     return aside
@@ -223,9 +242,8 @@ def _begin_anew(disk: Disk, directory: str, identity: ReplicaIdentity, fold: Fol
     second segment instead would look as if everything before had been trimmed.
     """
     name = f"{directory}/{1:020d}{SUFFIX}"
-    file = _create_log(disk, directory, identity, fold, name + NEW)
-    file.sync()
-    file.close()
+    with ExitStack() as files:
+        _create_log(disk, directory, identity, fold, name + NEW, files).sync()
     disk.rename(name + NEW, name)
     disk.sync_directory(directory)
 
@@ -252,11 +270,10 @@ def _write_aside(disk: Disk, directory: str, name: str, data: bytes) -> str:
     folder = f"{directory}/{QUARANTINE}"
     disk.make_directory(folder)
     path = f"{folder}/{name}"
-    file = disk.open(path, create=True)
-    file.truncate(0)
-    file.write(0, [data])
-    file.sync()
-    file.close()
+    with closing(disk.open(path, create=True)) as file:
+        file.truncate(0)
+        file.write(0, [data])
+        file.sync()
     disk.sync_directory(folder)
     disk.sync_directory(directory)
     return path

@@ -241,15 +241,23 @@ def encode_head(segment: Segment, identity: ReplicaIdentity) -> bytes:
 def open_segment(disk: Disk, path: str, identity: ReplicaIdentity) -> Segment:
     """The segment of a file, its frames not yet looked at. CorruptStorage, or RefusedToStart if it is another's."""
     file = disk.open(path)
+    try:
+        segment = _read_head(file, path, identity)
+    except BaseException:
+        file.close()
+        raise
+    segment.file = file
+    return segment
+
+
+def _read_head(file: File, path: str, identity: ReplicaIdentity) -> Segment:
     head = file.read(0, _HEAD.size)
     if len(head) < _HEAD.size:
-        file.close()
         raise CorruptStorage(f"the head of {path} is cut short")
     magic, cluster, topic, partition, replica, base_index, base_offset, flags, length = _HEAD.unpack(head)
     body = head + file.read(_HEAD.size, length + CRC_BYTES)
     whole = len(body) == _HEAD.size + length + CRC_BYTES
     if not whole or google_crc32c.value(body[:-4]) != int.from_bytes(body[-4:], "little"):
-        file.close()
         raise CorruptStorage(f"the head of {path} is damaged")
     if magic != MAGIC:
         raise RefusedToStart(f"{path} was written by another version of riverrun (format {magic!r})")
@@ -260,7 +268,7 @@ def open_segment(disk: Disk, path: str, identity: ReplicaIdentity) -> Segment:
         identity.replica,
     ):
         raise RefusedToStart(f"{path} belongs to another cluster, partition or replica")
-    segment = Segment(
+    return Segment(
         path,
         base_index=Index(base_index),
         base_offset=Offset(base_offset),
@@ -268,5 +276,3 @@ def open_segment(disk: Disk, path: str, identity: ReplicaIdentity) -> Segment:
         installed=bool(flags & INSTALLED),
         compacted=bool(flags & COMPACTED),
     )
-    segment.file = file
-    return segment

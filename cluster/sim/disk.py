@@ -35,6 +35,8 @@ class SimDisk:
         self.fail: dict[str, int] = {}
         """Kind of operation ("write", "sync") → errno, for the next one of it."""
         self.torn = True
+        self.in_use: set[SimFile] = set()
+        """Files that were opened and not closed, by whoever runs now."""
         self._random = rng
         self._root = Directory()
         self._lock = asyncio.Lock()
@@ -53,7 +55,9 @@ class SimDisk:
             self.step("write")
             found = Content()
             parent.change({name: found})
-        return SimFile(self, path, found)
+        file = SimFile(self, path, found)
+        self.in_use.add(file)
+        return file
 
     def list(self, directory: str) -> list[str]:
         """See World."""
@@ -138,6 +142,7 @@ class SimDisk:
     def forget_jobs(self) -> None:
         """Whoever used it is gone, in the middle of whatever it did."""
         self._lock = asyncio.Lock()
+        self.in_use = set()
         self.crash_at_operation = None
 
     def flip(self, path: str, bit: int) -> None:
@@ -247,6 +252,7 @@ class SimFile:
     def close(self) -> None:
         """See World."""
         self._closed = True
+        self._disk.in_use.discard(self)
 
     def _open(self) -> Content:
         if self._closed:
