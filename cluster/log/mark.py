@@ -15,19 +15,22 @@ from cluster.world import Disk
 Owes = tuple[Index, Term] | None
 """The newest entry that can have been acknowledged; None: that is not known."""
 MARK_FILE = "recovering"
+NEW_MARK_FILE = "recovering.new"
+"""Until it is on disk."""
 MAGIC = b"RRMARK01"
 _MARK = struct.Struct("<8sQQ")
 _CRC = struct.Struct("<I")
 
 
 def set_mark(disk: Disk, directory: str, identity: bytes, owes: Owes = None) -> None:
-    """Make or replace it; on disk when this returns. Blocks."""
-    with closing(disk.open(f"{directory}/{MARK_FILE}", create=True)) as file:
+    """Make or replace it; on disk when this returns. Without room, or power, until then, all is as it was. Blocks."""
+    with closing(disk.open(f"{directory}/{NEW_MARK_FILE}", create=True)) as file:
         file.truncate(0)
         if owes is not None:
             body = _MARK.pack(MAGIC, *owes)
             file.write(0, [body, _CRC.pack(_checksum(body, identity))])
         file.sync()
+    disk.rename(f"{directory}/{NEW_MARK_FILE}", f"{directory}/{MARK_FILE}")
     disk.sync_directory(directory)
 
 

@@ -1,8 +1,11 @@
 """The mark of a recovering replica: on a full disk, and whatever the power interrupts."""
 
+import pytest
+
 from cluster.log import Log
-from cluster.log.mark import read_mark
+from cluster.log.mark import Owes, read_mark, set_mark
 from cluster.log.write import MarkRecovering, perform
+from cluster.sim.disk import SimCrash
 from cluster.types import Index, Term
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, flush, fresh_disk
 
@@ -25,3 +28,47 @@ def test_a_mark_without_room_is_tried_again_without_holding_files() -> None:
     disk.capacity_bytes = 1 << 30
     flush(log, disk)
     assert (True, OLD) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+
+
+@pytest.mark.parametrize("old", [None, OLD])
+def test_a_mark_for_which_there_is_no_room_changes_nothing(old: Owes) -> None:
+    """Nothing has gone yet. An empty one would say that nobody knows what the log ended with: no vote, no campaign."""
+    disk = fresh_disk(1)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    if old is not None:
+        log.pending.add(MarkRecovering(old))
+        flush(log, disk)
+    log.pending.add(MarkRecovering(NEW))
+    disk.capacity_bytes = 0
+    write = log.take_write()
+    assert write is not None
+    assert {0} == perform(disk, {0: write})
+    log.written(write, full=True)
+    log.close()
+
+    recovered = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered
+    assert (old is not None, old) == (recovered.recovering, recovered.owes)
+
+
+def test_power_loss_while_a_mark_is_replaced() -> None:
+    """At every operation: the next start finds the old one or the new one."""
+    found = set()
+    for stop in range(100):
+        for chance in range(5):
+            disk = fresh_disk(chance)
+            set_mark(disk, DIRECTORY, IDENTITY.encoded(), OLD)
+            disk.crash_at_operation = disk.operations + stop
+            crashed = False
+            try:
+                set_mark(disk, DIRECTORY, IDENTITY.encoded(), NEW)
+            except SimCrash:
+                crashed = True
+            disk.crash()
+            recovered = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered
+            assert recovered.recovering
+            assert recovered.owes in ((OLD, NEW) if crashed else (NEW,)), f"a crash at operation {stop}"
+            found.add(recovered.owes)
+        if not crashed:
+            break
+    assert {OLD, NEW} == found
+    assert stop > 3, "there were operations to crash at"
