@@ -43,6 +43,13 @@ class Pending:
         else:
             self.bytes -= write.bytes
 
+    @property
+    def replacing(self) -> bool:
+        """Whether a rewritten file has not taken its place yet."""
+        taken = [write for write in (self._failed, self.under_way) if write is not None]
+        steps = [*(step for write in taken for step in write.steps), *self._steps]
+        return any(isinstance(step, Replace) and step.old[0].file is not None for step in steps)
+
     def leaving(self) -> list[Segment]:
         """Segments that are no part of the log any more, and whose files are there until the work is done."""
         steps = [*(self._failed.steps if self._failed is not None else ()), *self._steps]

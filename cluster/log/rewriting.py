@@ -51,7 +51,10 @@ def read_sealed(segment: Segment, place: int, partition: PartitionId, *, bytes_m
 
 
 class Rewriting:
-    """One file in the making, in the place of `first` and segments that follow it."""
+    """One file in the making, in the place of `first` and segments that follow it.
+
+    Not while one with that name still waits to take its place (`Pending.replacing`).
+    """
 
     def __init__(self, disk: Disk, first: Segment, identity: ReplicaIdentity) -> None:
         self._disk = disk

@@ -68,9 +68,12 @@ class Compacting:
     # --- between turns
 
     def job(self) -> Job | None:
-        """The next pass, if there is something to do."""
+        """The next pass, if there is something to do, and what the last one wrote is in its place.
+
+        Until then the file has the name that a successor of its own would get.
+        """
         life_ms = self._config.tombstone_life_ms
-        if life_ms is None or self._log.closed:
+        if life_ms is None or self._log.closed or self._log.pending.replacing:
             return None
         sealed = self._log.sealed(self._raft.commit, self._raft.durable_index)
         drop_upto = self._log.tombstones_upto
