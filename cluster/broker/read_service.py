@@ -210,7 +210,8 @@ class PartitionRead:
         bytes_max = min(self._request.window_bytes or bytes_max, bytes_max)
         clock, meters, traffic = self._service.clock, self._service.meters, None
         while True:
-            await replica.readers.wait_beyond(position)
+            if replica.raft.is_leader:  # it may have been lost since the barrier, or the last answer
+                await replica.readers.wait_beyond(position)
             if not replica.raft.is_leader:
                 raise replica.not_leader()
             began_s = clock.monotonic_s()

@@ -355,6 +355,8 @@ class Replica(Actor):
             self._publishing.leadership_changed()
             self._commanding.leadership_changed()
             self._expiry.restart()
+            if not self.raft.is_leader:
+                self.readers.leader_lost(self.not_leader())
             self.trimming.leadership_changed(self._around.pulse.ticks)
             self._around.on_leader(self)
         if ready.commit is not None:

@@ -88,3 +88,38 @@ async def test_a_read_outlives_the_leaders_behind_it(cluster: SimCluster) -> Non
     await client.abandon()
 
     assert list(range(2 * RECORDS)) == sorted(found)
+
+
+@in_a_cluster
+async def test_a_reader_at_the_end_follows_its_partition_away_from_a_full_disk(cluster: SimCluster) -> None:
+    """The node that has no room takes no entries, and so hears of no commit: who waited there waited for room."""
+
+    def leader() -> int | None:
+        led = (
+            number
+            for number, node in cluster.running.items()
+            for partition, run in node.broker.running.items()
+            if partition.number == 0 and run.replica.raft.is_leader
+        )
+        return next(led, None)
+
+    full = leader()
+    assert full is not None
+    stream = await read(cluster, full, partitions=[0], start=stream_pb2.Position(latest=True))
+    await stream.receive()  # it stands at the end
+    disk = cluster.disks[full]
+    disk.capacity_bytes -= disk.free_bytes()
+    client = cluster.client("later")
+    published = 0
+    while leader() in {full, None} or published < 20:
+        await client.publish(TOPIC, b"%d" % published + b" " * 30_000, partition=0)
+        published += 1
+    for _ in range(10):
+        await client.publish(TOPIC, b"%d" % published + b" " * 30_000, partition=0)
+        published += 1
+    async with asyncio.timeout(10):
+        found = await values_of(stream, enough=published)
+    assert list(range(published)) == found
+    assert disk.free_bytes() < 100_000
+    stream.cancel()
+    await client.abandon()

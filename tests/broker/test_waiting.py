@@ -6,7 +6,7 @@ import pytest
 
 from cluster.broker.pending import Pending, Waiter
 from cluster.broker.readers import Readers
-from cluster.errors import OutcomeUnknown, Unavailable
+from cluster.errors import NotLeader, OutcomeUnknown, Unavailable
 from cluster.records import Receipt
 from cluster.types import Durability, Index, Offset
 
@@ -74,6 +74,42 @@ async def test_a_reader_that_left_disturbs_nobody() -> None:
 
     readers.advance(Offset(1))
     await stays
+
+
+async def test_readers_that_left_are_forgotten_though_nothing_is_committed() -> None:
+    """On a partition that nobody writes to they had stayed for ever."""
+    readers = Readers()
+    stays = [asyncio.ensure_future(readers.wait_beyond(Offset(n))) for n in range(50)]
+    for _ in range(100):
+        gone = [asyncio.ensure_future(readers.wait_beyond(Offset(7))) for _ in range(100)]
+        await asyncio.sleep(0)
+        for waiting in gone:
+            waiting.cancel()
+        await asyncio.wait(gone)
+        assert len(readers) <= 2 * (len(stays) + len(gone))
+    assert len(readers) <= 2 * len(stays)
+
+    for end in range(1, 51):
+        readers.advance(Offset(end))
+        await stays[end - 1]
+        await asyncio.sleep(0)
+        assert [False] * (50 - end) == [waiting.done() for waiting in stays[end:]]
+    assert 0 == len(readers)
+
+
+async def test_readers_of_a_replica_that_leads_no_more_are_told() -> None:
+    """Its end may stand still from here on. Whoever comes later waits."""
+    readers = Readers()
+    waiting = asyncio.ensure_future(readers.wait_beyond(Offset(0)))
+    await asyncio.sleep(0)
+
+    readers.leader_lost(NotLeader("another one leads"))
+    with pytest.raises(NotLeader):
+        await waiting
+    later = asyncio.ensure_future(readers.wait_beyond(Offset(0)))
+    await asyncio.sleep(0)
+    readers.advance(Offset(1))
+    await later
 
 
 def _waiter(index: int, *, duplicate: bool = False) -> Waiter:
