@@ -112,6 +112,9 @@ class Dispatch:
 
     def _advance(self, outlet: Outlet, now_s: float) -> None:
         window = outlet.window
+        if outlet.open is not None and outlet.open.deadline_s <= now_s:
+            self._accumulator.close(outlet)
+        self._settle(window.expire(now_s))  # first: what runs out of time makes room, or ends the window
         if window.ended is not None:
             self._accumulator.close(outlet)
             self._settle(window.end(window.ended))
@@ -121,7 +124,6 @@ class Dispatch:
             if alone or (self._accumulator.is_overdue(outlet) and not _is_busy(outlet)):
                 self._accumulator.close(outlet)
         self._accumulator.ready.pop(outlet, None)
-        self._settle(window.expire(now_s))
         if window.needs_identity and outlet.identifying is None:
             outlet.identifying = self._start(self._identify(outlet))
         if window.wants_to_send and now_s >= window.retry_at_s:
@@ -138,6 +140,8 @@ class Dispatch:
         """Look again when a wait or the oldest batch's time is over."""
         window = outlet.window
         at_s = window.deadline_s()
+        if at_s is None and outlet.open is not None:
+            at_s = outlet.open.deadline_s
         if window.wants_to_send and window.retry_at_s > now_s and (at_s is None or window.retry_at_s < at_s):
             at_s = window.retry_at_s
         if outlet.wake is not None:

@@ -177,6 +177,37 @@ async def test_time_runs_out_after_it_may_have_arrived(cluster):
     assert [b"x", b"y"] == cluster.values("t", 0)
 
 
+@pytest.mark.parametrize("named", [False, True])
+@scenario
+async def test_who_joins_an_open_batch_is_told_when_those_before_it_run_out_of_time(cluster, named):
+    """Two batches may have arrived and nobody leads: the third is open, and what it waited for ends while it waits."""
+    cluster.make_topic("t", 1)
+
+    def lose(_node, _partition, batch, _receipt):
+        if batch.base_sequence == 2:
+            cluster.move("t", 0, None)
+        raise OutcomeUnknown
+
+    cluster.network.delay_s = 0.02
+    client = cluster.client(delivery_timeout_s=1.0)
+    producer = await client.producer(name="p" if named else "")
+    await producer.publish("t", b"before")
+    cluster.after = lose
+    publishing = []
+    for number in range(3):
+        publishing.append(asyncio.create_task(producer.publish("t", b"%d" % number)))
+        await asyncio.sleep(0.006)
+    assert {0: 2} == producer.batches_under_way("t")
+    await asyncio.sleep(2)
+    cluster.after = None
+    cluster.move("t", 0, 0)
+    outcomes = await asyncio.wait_for(asyncio.gather(*publishing, return_exceptions=True), 5)
+    assert [Outcome.UNKNOWN, Outcome.UNKNOWN] == [error.outcome for error in outcomes[:2]]
+    assert outcomes[2].outcome is Outcome.NOTHING
+    await client.close()
+    assert [b"before", b"0", b"1"] == cluster.values("t", 0)
+
+
 @scenario
 async def test_unknown_topic(cluster):
     """Believed when every node has said so."""
