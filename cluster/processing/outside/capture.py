@@ -118,6 +118,7 @@ class Capture(Runner):
         self._attempts.begin(work)
         for fired in work.fired:
             self._forget(fired)
+        self._state.settle()  # what a record that fails takes back is its own
         taken = self.inflow.take(work.records_max)
         cell = self._place.cell(b"")
         place: Place | None = cell.get()
@@ -126,6 +127,7 @@ class Capture(Runner):
         for arrived in taken:
             part = self._part(arrived, count, work.now_ns, seen)
             count += len(arrived.records)
+            self._state.settle()
             if part.keys:
                 self._attempts.records(self._operator, part, 0, len(part.keys))
         if taken:

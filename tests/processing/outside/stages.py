@@ -3,18 +3,23 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
 
 from cluster.connectors.contract import Arrived, Delivery, Guarantee, Position, Progress
+from cluster.errors import ExpressionFailed
 from cluster.processing.app import App
+from cluster.processing.draft import Part
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.capture import Capture
+from cluster.processing.outside.definitions import SourceStage
 from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.outside.inflow import Inflow
-from cluster.processing.policies import OnError
+from cluster.processing.policies import OnError, skip
+from cluster.processing.topics import Topic
+from cluster.processing.transform import Made, Rows, Transform
 from cluster.processing.work import Batch, Effects, Work
 from cluster.records import Record
 from cluster.wire.records import encode_records
@@ -127,12 +132,35 @@ def until(happened: Callable[[], bool]) -> None:
     raise AssertionError("it does not happen")
 
 
+class Numbers:
+    """See Transform: numbers go on, at anything else its expression fails."""
+
+    lookups: Mapping[str, str] = {}
+    changes = True
+
+    def made(self, part: Part, first: int, end: int, rows: Rows) -> list[list[Made]]:
+        """Numbers as they came."""
+        columns = part.columns
+        for place in range(first, end):
+            if not columns.values[place].isdigit():
+                raise ExpressionFailed("it is no number", place=place - first)
+        return [[Made(n, columns.values[n], columns.keys[n], columns.times_ns[n]) for n in range(first, end)]]
+
+
 def capture(
-    source: ToldSource, background: Background, state: dict[tuple[str, bytes], bytes], *, unique_s: float = 0.0
+    source: ToldSource,
+    background: Background,
+    state: dict[tuple[str, bytes], bytes],
+    *,
+    unique_s: float = 0.0,
+    transform: Transform | None = None,
 ) -> tuple[Capture, list[int]]:
-    """A runner, and how often it had something to say."""
-    app = App("told")
-    stage = app.source("in", ToldSourceOptions(source=source, unique_s=unique_s), to="out").stages[0]
+    """A runner, and how often it had something to say. What `transform` fails at is passed over."""
+    options = ToldSourceOptions(source=source, unique_s=unique_s)
+    defined = SourceStage(
+        "told", "in", options, outputs=(Topic("out"),), on_error=skip(), version=1, transform=transform
+    )
+    stage = defined.stages[0]
     said: list[int] = []
     inflow = partial(Inflow, source, background=background, on_change=lambda: said.append(1), what="in")
     runner = Capture(

@@ -8,9 +8,9 @@ import pytest
 from cluster.connectors.contract import Arrival, Arrived
 from cluster.errors import InvalidRoute, Unreachable
 from cluster.processing.outside.background import Background
-from cluster.processing.outside.capture import FORGET
+from cluster.processing.outside.capture import FORGET, SEEN_OF_STORE, SEEN_STORE
 from cluster.processing.work import Fired, Work
-from tests.processing.outside.stages import ToldSource, capture, keep, nothing, until
+from tests.processing.outside.stages import Numbers, ToldSource, capture, keep, nothing, until
 
 
 @pytest.fixture
@@ -25,6 +25,11 @@ def arrived(cursor: bytes, *values: object, unique: str = "") -> Arrived:
     """Some records and the cursor behind them."""
     records = [Arrival(value=value, key=b"k", headers=(("h", b"1"),), unique=unique) for value in values]
     return Arrived(records=records, cursor=cursor)
+
+
+def arrivals(cursor: bytes, **values: object) -> Arrived:
+    """Records by what each is known by."""
+    return Arrived(records=[Arrival(value=value, unique=unique) for unique, value in values.items()], cursor=cursor)
 
 
 def test_what_came_goes_on_as_it_is_and_the_cursor_is_state_of_the_task(background: Background) -> None:
@@ -131,3 +136,43 @@ def test_what_a_peer_sends_again_is_taken_once_until_it_is_forgotten(background:
     until(lambda: again.word().ready)
     assert 1 == len(again.run(nothing(n=4, now_ns=timer.at_ns)).outputs)
     again.close()
+
+
+def test_what_was_seen_stays_seen_when_a_record_beside_it_fails(background: Background) -> None:
+    """What is taken back then is its own; the one that failed is seen, too."""
+    source, state = ToldSource(), {}
+    runner, _ = capture(source, background, state, unique_s=300.0, transform=Numbers())
+    source.steps += [arrivals(b"c1", a=1, b="bad", c=2)]
+    until(lambda: runner.word().ready)
+    effects = runner.run(nothing(n=1))
+    assert [b"1", b"2"] == [output.value for output in effects.outputs]
+    assert {"repeated": 0, "skipped": 1} == effects.counts
+    keep(state, effects)
+    runner.close()
+
+    again, _ = capture(source, background, state, unique_s=300.0, transform=Numbers())
+    source.steps += [arrivals(b"c2", a=1, b="bad", c=2)]
+    until(lambda: again.word().ready)
+    effects = again.run(nothing(n=2))
+    assert [] == effects.outputs
+    assert {"repeated": 3} == effects.counts
+    again.close()
+
+
+def test_what_was_forgotten_stays_so_when_the_first_record_after_it_fails(background: Background) -> None:
+    """Both are one work."""
+    source, state = ToldSource(), {}
+    runner, _ = capture(source, background, state, unique_s=300.0, transform=Numbers())
+    source.steps += [arrivals(b"c1", a=1)]
+    until(lambda: runner.word().ready)
+    effects = runner.run(nothing(n=1))
+    keep(state, effects)
+    (timer,) = effects.timers
+    fired = Fired(key=timer.key, name=timer.name, at_ns=timer.at_ns)
+    source.steps += [arrivals(b"c2", b="bad")]
+    until(lambda: runner.word().ready)
+    work = Work(task=0, n=2, now_ns=timer.at_ns, batches=[], fired=[fired], idle=[])
+    keep(state, runner.run(work))
+    assert [b"b"] == [key for store, key in state if store == SEEN_STORE]
+    assert [b"2"] == [key for store, key in state if store == SEEN_OF_STORE]
+    runner.close()
