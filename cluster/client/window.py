@@ -15,7 +15,8 @@ Rules. "Sent" means handed to a connection; an attempt is one sending of one bat
 5. *A batch that the leader will never take* (too large, an unknown codec, …) fails alone. Nothing behind it can have
    been appended, because its number is missing. When all before it are acknowledged, what is behind it starts anew
    under a fresh identity with fresh numbers: the old identity is stuck at the gap for ever, so no attempt that is
-   still travelling under it can append anything.
+   still travelling under it can append anything. Of one that may have arrived before it was refused, at a leader with
+   other limits, the outcome is unknown, and so is that of every batch behind it of which an attempt may have arrived.
 6. *Time is up.* The oldest batch's deadline has passed: it fails, and so does every batch behind it of which an
    attempt may have arrived, because numbering those anew could append them twice. Batches of which certainly nothing
    arrived go on under a fresh identity. Who failed "for certain" gets an error that says that nothing was done, all
@@ -34,6 +35,7 @@ Rules. "Sent" means handed to a connection; an attempt is one sending of one bat
 
 from collections import deque
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from cluster.client.backoff import Backoff
 from cluster.client.outgoing import OutgoingBatch
@@ -342,11 +344,17 @@ class Window:
         return settled + self._renew(error)
 
     def _bar(self, slot: _Slot, error: RiverrunError) -> Settled:
+        place = self._slots.index(slot)
+        settled: Settled = [(slot.outgoing, _unknown(error) if slot.doubtful else error)]
         slot.settled = slot.barred = True
-        settled: Settled = [(slot.outgoing, error)]
         if not self._renewable:
             return settled + self.end(error)
-        self._cursor = min(self._cursor, self._slots.index(slot))
+        if slot.doubtful:
+            for other in islice(self._slots, place, None):
+                if other.doubtful and not other.settled:
+                    settled.append((other.outgoing, _unknown(error)))
+                    other.settled = True
+        self._cursor = min(self._cursor, place)
         self._pop_settled()
         return settled
 

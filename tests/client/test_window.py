@@ -17,6 +17,7 @@ from cluster.errors import (
     Outcome,
     OutcomeUnknown,
     OutOfSequence,
+    RecordTooLarge,
     RiverrunError,
     TopicDeleted,
     Unavailable,
@@ -198,6 +199,34 @@ def test_rule_5_what_is_refused_for_good_fails_alone():
     assert desk.window.needs_identity
     desk.identify(2)
     assert {"c": (2, 0), "d": (2, 2), "e": (2, 4)} == sequences(desk.take(50.0))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_rule_5_what_may_have_arrived_before_it_was_refused_is_not_told_as_undone(named):
+    """The next leader has lower limits than the one that took it: what is behind it may be in the log, too."""
+    desk = Desk(4, named=named)
+    taken = desk.take()
+    for name in "abcd":
+        desk.window.lost(taken[name], Unavailable("gone"), 0.0, sent=name in "ab")
+    settled = desk.window.refused(desk.take(50.0)["a"], RecordTooLarge("too large"), 50.0)
+    last = {"c": RecordTooLarge, "d": RecordTooLarge} if named else {}
+    assert {"a": OutcomeUnknown, "b": OutcomeUnknown, **last} == desk.named(settled)
+    assert "too large" in str(settled[0][1])
+    if not named:
+        desk.identify(2)
+        assert {"c": (2, 0), "d": (2, 2)} == sequences(desk.take(50.0))
+
+
+def test_rule_5_who_is_behind_it_may_have_arrived_as_long_as_it_may():
+    """An answer is still to come: nothing says that the number before it is missing."""
+    desk = Desk(3)
+    taken = desk.take()
+    desk.refuse(taken["b"], OutcomeUnknown())
+    desk.acknowledge(desk.take(50.0)["a"])
+    again = desk.take(50.0)
+    assert {"b": OutcomeUnknown, "c": OutcomeUnknown} == desk.refuse(again["b"], RecordTooLarge())
+    assert {} == desk.acknowledge(taken["c"])
+    assert not desk.window.needs_identity
 
 
 def test_rule_5_answers_under_the_old_identity_mean_nothing():
