@@ -12,6 +12,7 @@ from cluster.broker.forwarding import Forwarding
 from cluster.broker.groups.group_admin import GroupAdmin
 from cluster.broker.groups.subscribe_service import SubscribeService
 from cluster.broker.operations_service import OperationsService
+from cluster.broker.peer_channels import PeerChannels
 from cluster.broker.routes import public_routes
 from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
@@ -149,9 +150,8 @@ def make_subscribing(node: "Node") -> SubscribeService:
         broker=node.broker,
         reading=node.reading,
         links=node.links,
-        network=node.world.network,
         random=node.world.random,
-        peers=node.neighbours,
+        channels=PeerChannels(node.world.network, node.neighbours),
         make_topic=node.make_groups_topic,
         options=node.config.broker,
     )

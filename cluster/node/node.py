@@ -13,6 +13,7 @@ import structlog
 from cluster.actor import Alarm, Supervisor
 from cluster.broker.groups.coordinator import Coordinator
 from cluster.broker.groups.state import Groups
+from cluster.broker.peer_channels import PeerChannels
 from cluster.broker.publish_service import PublishService
 from cluster.broker.read_service import ReadService
 from cluster.broker.replica import Replica
@@ -33,7 +34,6 @@ from cluster.node.seeing import Seeing
 from cluster.processing.ledger import Ledger
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.outlets import Outlets
-from cluster.processing.tasks.tasks import PeerChannels
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.attach import ATTACH
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, ReplicaEnvelope, lane_of

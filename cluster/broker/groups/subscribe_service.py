@@ -1,21 +1,21 @@
 """GroupService.Subscribe: a member's stream, at whichever node it has chosen."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from cluster.broker.broker import Broker
 from cluster.broker.groups.attachment import Attachment, Presence
 from cluster.broker.groups.home import GROUPS_TOPIC, check_name, groups_topic
 from cluster.broker.groups.subscription import Subscription, Wishes
+from cluster.broker.peer_channels import PeerChannels
 from cluster.broker.read_service import ReadService
 from cluster.config import BrokerOptions
-from cluster.errors import InvalidRequest, RiverrunError, Unavailable
-from cluster.types import NodeId
+from cluster.errors import InvalidRequest, RiverrunError
 from cluster.wire import api
 from cluster.wire.api import group_pb2
 from cluster.wire.attach import coordinator_pb2
 from cluster.wire.links import Links
-from cluster.world import Call, Channel, Network, Random
+from cluster.world import Call, Random
 
 SESSION_BYTES = 16
 SESSION_BYTES_MAX = 64
@@ -24,7 +24,7 @@ TOPICS_MAX = 1_000
 
 
 class SubscribeService:
-    """Handler of Subscribe. `peers` are the nodes' peer addresses as seen from here, this node's own included."""
+    """Handler of Subscribe. `channels` lead to the coordinators, to this node's own, too; they are closed with it."""
 
     def __init__(
         self,
@@ -32,21 +32,18 @@ class SubscribeService:
         broker: Broker,
         reading: ReadService,
         links: Links,
-        network: Network,
         random: Random,
-        peers: Mapping[NodeId, str],
+        channels: PeerChannels,
         make_topic: Callable[[str], Awaitable[None]],
         options: BrokerOptions,
     ) -> None:
         self._broker = broker
         self._reading = reading
         self._links = links
-        self._network = network
         self._random = random
-        self._peers = peers
+        self._channels = channels
         self._make_topic = make_topic
         self._options = options
-        self._channels: dict[NodeId, Channel] = {}
 
     async def subscribe(self, requests: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
         """See the proto."""
@@ -67,9 +64,7 @@ class SubscribeService:
 
     async def close(self) -> None:
         """Drop the channels to the coordinators."""
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        await self._channels.close()
 
     async def _join(self, join: group_pb2.Join) -> Subscription:
         check_name(join.group)
@@ -104,7 +99,7 @@ class SubscribeService:
                 presence,
                 broker=self._broker,
                 links=self._links,
-                channel=self._channel,
+                channel=self._channels,
                 options=self._options,
                 on_holdings=on_holdings,
             )
@@ -119,15 +114,6 @@ class SubscribeService:
             options=self._options,
             attach=attach,
         )
-
-    def _channel(self, node: NodeId) -> Channel:
-        channel = self._channels.get(node)
-        if channel is None:
-            address = self._peers.get(node)
-            if address is None:
-                raise Unavailable(f"node {node} is none that this node knows how to reach")
-            channel = self._channels[node] = self._network.channel(address)
-        return channel
 
 
 async def _take_all(requests: AsyncIterator[bytes], subscription: Subscription) -> None:

@@ -1,11 +1,12 @@
 """All tasks of one node: a keeper for each replica of a task's log that is here, and a leader where this node leads."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import structlog
 
 from cluster.actor import Supervisor
+from cluster.broker.peer_channels import PeerChannels
 from cluster.broker.publish_service import PublishService
 from cluster.broker.replica import Replica
 from cluster.broker.running import Running
@@ -17,35 +18,13 @@ from cluster.processing.tasks.fetching import Fetching
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.leading import Leading
 from cluster.processing.tasks.telling import status_of
-from cluster.types import NodeId, PartitionId, TopicId
+from cluster.types import PartitionId, TopicId
 from cluster.wire import api
 from cluster.wire.links import Links
 from cluster.wire.tasks import FETCH_STATE, SHIP, introduction_of, publish_of, ship_response, task_pb2
-from cluster.world import Call, Channel, Network, Route
+from cluster.world import Call, Route
 
 log_event = structlog.get_logger()
-
-
-class PeerChannels:
-    """Channels to the other nodes' peer listeners, made when they are first used."""
-
-    def __init__(self, network: Network, peers: Mapping[NodeId, str]) -> None:
-        self._network = network
-        self._peers = peers
-        self._channels: dict[NodeId, Channel] = {}
-
-    def __call__(self, node: NodeId) -> Channel:
-        """To that node."""
-        channel = self._channels.get(node)
-        if channel is None:
-            channel = self._channels[node] = self._network.channel(self._peers[node])
-        return channel
-
-    async def close(self) -> None:
-        """Drop them."""
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
 
 
 class Tasks:
