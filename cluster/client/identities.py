@@ -9,6 +9,7 @@ import asyncio
 
 from cluster.client.calls import Calls
 from cluster.client.window import Identity
+from cluster.errors import UnknownTopic
 from cluster.types import ProducerId
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
@@ -38,7 +39,7 @@ class Identities:
             return Identity(producer_id=producer_id, epoch=epoch, next_sequence=0)
         producer_id, epoch = await self._share(b"")
         request = stream_pb2.GetOffsetsRequest(topic=topic, partitions=[partition], producer_id=producer_id)
-        answer = await self._calls.call(GET_OFFSETS, request.SerializeToString(), repeatable=True)
+        answer = await self._calls.call(GET_OFFSETS, request.SerializeToString(), repeatable=True, doubt=UnknownTopic)
         (offsets,) = api.parse(stream_pb2.GetOffsetsResponse, answer).partitions
         return Identity(producer_id=producer_id, epoch=epoch, next_sequence=offsets.next_sequence, first_of_epoch=True)
 

@@ -1,7 +1,8 @@
 """The stream of one member of a group: joining, coming back with its session, and saying again what has no answer.
 
 Records do not come on it: the member reads its partitions from their leaders. So a broken stream, or the death of the
-node that it was on, stops nothing as long as the member is back within its grace.
+node that it was on, stops nothing as long as the member is back within its grace. A node that has not heard of a topic
+yet is passed over like one that is away: only all nodes together can say that there is none.
 """
 
 import asyncio
@@ -9,7 +10,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from cluster.client.calls import Calls
-from cluster.errors import Outcome, RiverrunError, Unavailable
+from cluster.client.directory import Directory
+from cluster.errors import Outcome, RiverrunError, Unavailable, UnknownTopic
 from cluster.types import Offset
 from cluster.wire import api
 from cluster.wire.api import group_pb2, stream_pb2
@@ -27,6 +29,7 @@ class Membership:
     def __init__(
         self,
         calls: Calls,
+        directory: Directory,
         *,
         group: str,
         topics: Sequence[str],
@@ -36,6 +39,7 @@ class Membership:
         on_response: Callable[[group_pb2.SubscribeResponse], None],
     ) -> None:
         self._calls = calls
+        self._directory = directory
         self._join = group_pb2.Join(
             group=group, topics=topics, client=client, start=start, delivery=group_pb2.DELIVERY_NONE
         )
@@ -89,12 +93,24 @@ class Membership:
                 async for response in self._stream():
                     backoff.reset()
                     self._take(response)
+            except UnknownTopic:
+                await self._look_up()
             except RiverrunError as error:
                 if not error.retry and error.outcome is not Outcome.UNKNOWN:
                     raise
             if not self.drained.is_set():
                 self._server += 1
                 await asyncio.sleep(backoff.next_s())
+
+    async def _look_up(self) -> None:
+        """UnknownTopic if every node says it of one of the topics."""
+        for topic in self._join.topics:
+            try:
+                await self._directory.refresh(topic)
+            except UnknownTopic:
+                raise
+            except RiverrunError:
+                return  # not known: the next node is asked to join
 
     async def _stream(self) -> AsyncIterator[group_pb2.SubscribeResponse]:
         servers = self._calls.servers

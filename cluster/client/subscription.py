@@ -69,6 +69,7 @@ class Subscription:
         self._on_taken = on_taken or _nobody
         self._membership = Membership(
             calls,
+            directory,
             group=group,
             topics=topics,
             client=name,

@@ -27,7 +27,7 @@ from cluster.errors import (
 from cluster.records import Batch, Receipt, Record
 from cluster.types import Durability, Offset, Term
 from cluster.wire import api
-from cluster.wire.api import cluster_pb2, records_pb2, stream_pb2, topic_pb2
+from cluster.wire.api import cluster_pb2, group_pb2, records_pb2, stream_pb2, topic_pb2
 from cluster.wire.records import decode_batch, make_batch
 from cluster.world import Route
 from tests.client.memory_network import MemoryNetwork
@@ -158,6 +158,8 @@ class FakeCluster:
         self.published: list[tuple[int, int, int]] = []
         """(node, partition, base sequence) of every batch that arrived."""
         self.read_messages = 0
+        self.joins: list[tuple[int, list[str]]] = []
+        """(node, topics) of every member's try to join."""
         self._ids = 0
         self._clients = []
         for node, address in enumerate(self.addresses):
@@ -236,6 +238,7 @@ def _routes(node):
     }
     for method in ("PublishStream", "Read"):
         routes[f"/riverrun.v1.StreamService/{method}"] = Route(streaming=getattr(node, method))
+    routes["/riverrun.v1.GroupService/Subscribe"] = Route(streaming=node.Subscribe)
     return routes
 
 
@@ -358,6 +361,26 @@ class FakeNode:
             if known is not None:
                 item.next_sequence = known.next_sequence
         return answer.SerializeToString()
+
+    async def Subscribe(self, requests, call):
+        """The only member: everything is its own, from the start."""
+        del call
+        join = group_pb2.SubscribeRequest.FromString(await anext(requests)).join
+        self._cluster.joins.append((self._node, list(join.topics)))
+        topics = [self._topic(name) for name in join.topics]
+        yield group_pb2.SubscribeResponse(joined=group_pb2.Joined(session=b"s")).SerializeToString()
+        assign = group_pb2.Assign(
+            partitions=[
+                group_pb2.AssignedPartition(
+                    held=group_pb2.Held(topic=topic.name, partition=partition.number, generation=1), topic_id=topic.id
+                )
+                for topic in topics
+                for partition in topic.partitions
+            ]
+        )
+        yield group_pb2.SubscribeResponse(assign=assign).SerializeToString()
+        async for _ in requests:
+            pass
 
     async def PublishStream(self, requests, call):
         del call
