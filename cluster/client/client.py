@@ -231,14 +231,22 @@ class Client:
         return await verify(self._calls, topic, partition, offset, timeout_s=timeout_s)
 
     async def close(self) -> None:
-        """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of."""
+        """Acknowledge what was produced, stop reading, disconnect. Raises the first failure that nobody was told of.
+
+        A failure of one producer takes nothing from the others: it is raised when all of them are through.
+        """
+        failures: list[Exception] = []
+        held: list[Subscription | Producer] = [*self._subscriptions, *self._producers]
         try:
-            for subscription in self._subscriptions:
-                await subscription.close()
-            for producer in self._producers:
-                await producer.close()
+            for one in held:
+                try:
+                    await one.close()
+                except Exception as error:  # noqa: BLE001  raised below
+                    failures.append(error)
         finally:
             await self._stop()
+        if failures:
+            raise failures[0]
 
     async def abandon(self) -> None:
         """Disconnect at once; what was produced and not acknowledged fails."""

@@ -209,6 +209,25 @@ async def test_who_joins_an_open_batch_is_told_when_those_before_it_run_out_of_t
 
 
 @scenario
+async def test_a_failure_of_one_producer_takes_nothing_from_the_others(cluster):
+    """When the client is closed they are flushed, too; then it raises."""
+    cluster.make_topic("t1", 1)
+    cluster.make_topic("t2", 1)
+    cluster.move("t1", 0, None)
+    client = cluster.client(delivery_timeout_s=1.0)
+    other = await client.producer()
+    lost = await client.produce("t1", b"lost")
+    await asyncio.sleep(2)
+    assert lost.done()
+    kept = await other.produce("t2", b"kept")
+    with pytest.raises(Unavailable):
+        await client.close()
+    assert [b"kept"] == cluster.values("t2", 0)
+    assert 0 == (await kept).offset
+    assert other.is_closed
+
+
+@scenario
 async def test_unknown_topic(cluster):
     """Believed when every node has said so."""
     async with cluster.client() as client:
