@@ -212,7 +212,7 @@ class UnknownProducer(RiverrunError):
 class DuplicateForgotten(RiverrunError):
     """A duplicate older than the remembered batches: it was appended, its offset is no longer known."""
 
-    reason, code, fault = "DUPLICATE_FORGOTTEN", "ALREADY_EXISTS", Fault.CALLER
+    reason, code, fault, outcome = "DUPLICATE_FORGOTTEN", "ALREADY_EXISTS", Fault.CALLER, Outcome.UNKNOWN
 
 
 class OffsetConflict(RiverrunError):

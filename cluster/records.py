@@ -89,7 +89,7 @@ class Batch:
 
 
 RECENT_BATCHES_MAX = 32
-"""Batches remembered for each producer: as many as it may have in flight (BrokerOptions.batches_in_flight_max)."""
+"""Batches remembered for each producer, no fewer than it may have in flight: a duplicate gets its first receipt."""
 
 
 @dataclass(frozen=True, slots=True)

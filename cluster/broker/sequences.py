@@ -9,7 +9,8 @@ Rules (the ideas are Kafka's KIP-98 and KIP-360; sequences here count records, a
 4. A batch equal in (epoch, base_sequence, record_count) to one of the remembered last ones: a duplicate; its first
    receipt is the answer, as soon as that append commits. The same numbers of another epoch are another holder's
    records: OUT_OF_SEQUENCE.
-5. Entirely older than those remembered: it was appended, its offset is no longer known.
+5. Of the known epoch, and entirely older than those remembered: it was appended, its offset is no longer known. Of a
+   higher epoch nothing was: another holder has written that number since, OUT_OF_SEQUENCE.
 6. Overlapping a remembered batch in part: refused. Beyond the next expected one: a gap, refused.
 7. A producer that this partition does not know must begin at sequence 0; anything else is UNKNOWN_PRODUCER, never
    an append: its history may have expired here, and guessing could append twice.
@@ -66,7 +67,7 @@ def decide(state: ProducerState | None, batch: Batch) -> Decision:
         )
     if batch.base_sequence == state.next_sequence:
         return APPEND
-    if batch.base_sequence > state.next_sequence:
+    if batch.base_sequence > state.next_sequence or batch.producer_epoch > state.epoch:
         return _out_of_sequence(state, batch)
     return _older(state, batch)
 

@@ -29,7 +29,7 @@ from cluster.client.tracing import API, with_trace
 from cluster.client.window import Settled
 from cluster.config import ClientOptions
 from cluster.errors import Closed, Fenced, InvalidRequest, Overloaded, RecordTooLarge, RiverrunError, Unavailable
-from cluster.records import Receipt
+from cluster.records import RECENT_BATCHES_MAX, Receipt
 from cluster.types import Codec, Durability
 from cluster.wire.encoding import Headers
 from cluster.world import Clock, Random
@@ -68,6 +68,11 @@ class Producer:
         durability: Durability = Durability.MAJORITY_SYNCED,
         name: str = "",
     ) -> None:
+        if not 1 <= options.batches_in_flight_max <= RECENT_BATCHES_MAX:
+            raise InvalidRequest(
+                f"batches_in_flight_max is {options.batches_in_flight_max}; it goes from 1 to {RECENT_BATCHES_MAX}: so "
+                "many batches of a producer are remembered"
+            )
         self._options = options
         self._random = random
         self._wall_ns = clock.wall_ns

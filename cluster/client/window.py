@@ -5,7 +5,7 @@ Rules. "Sent" means handed to a connection; an attempt is one sending of one bat
 1. *Numbers.* Sequences count records, dense, and are given in the order of closing, when a batch first enters the
    window. A retry carries the same number, so the partition's leader can tell it from a new batch.
 2. *Bound.* At most `in_flight_max` batches lie between the oldest unacknowledged one and the newest sent one. The
-   leader remembers more batches than that, so every retry finds its first receipt.
+   leader remembers no fewer batches than that, so every retry finds its first receipt.
 3. *Retry.* An attempt that is refused for now, or lost, ends the round: nothing new is sent, and after a wait every
    unacknowledged batch is sent again, oldest first. The oldest goes alone, as a probe: until a receipt shows that
    somebody leads, whole windows sent in vain would only add to the trouble. An answer to an attempt of an earlier

@@ -19,7 +19,7 @@ class ClientOptions:
     buffer_bytes_max: int = 64 * MIB
     """Produced and not acknowledged; beyond it `produce` waits."""
     batches_in_flight_max: int = 8
-    """Per partition."""
+    """Per partition; at most as many as a partition remembers of a producer, 32."""
     connect_timeout_s: float = 3.0
     """Until one of the given servers has answered."""
     request_timeout_s: float = 10.0

@@ -17,8 +17,6 @@ class BrokerOptions:
     mailbox_messages_max: int = 10_000
     uncommitted_bytes_max: int = 64 * MIB
     """Proposed and not committed, per partition: beyond it publishers wait."""
-    batches_in_flight_max: int = 32
-    """Per producer and partition; a duplicate within so many last batches gets its first receipt."""
     producer_expiry_s: float = 24 * 3600.0
     """A producer that appended nothing for so long, to twice as long, is forgotten by the partition."""
     retention_check_s: float = 30.0

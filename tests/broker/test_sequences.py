@@ -56,6 +56,7 @@ def test_a_remembered_batch_is_a_duplicate() -> None:
         (_batch(10), OutOfSequence),
         (_batch(25, count=10), OutOfSequence),
         (_batch(0), DuplicateForgotten),
+        (_batch(0, epoch=3), OutOfSequence),
     ],
 )
 def test_what_must_not_be_appended_is_refused(batch: Batch, error: type[Exception]) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from cluster.client.routing import partition_of_key
+from cluster.config import ClientOptions
 from cluster.errors import (
     Closed,
     Fenced,
@@ -14,6 +15,7 @@ from cluster.errors import (
     Unavailable,
     UnknownPartition,
 )
+from cluster.records import RECENT_BATCHES_MAX
 from cluster.types import Codec
 from tests.client.scenario import scenario
 
@@ -256,6 +258,17 @@ async def test_a_largest_record(cluster):
     cluster.make_topic("t", 1)
     async with cluster.client(record_bytes_max=1_000) as client:
         assert 0 == (await client.publish("t", b"v" * 1_000)).offset
+
+
+@pytest.mark.parametrize("batches", [0, RECENT_BATCHES_MAX + 1])
+@scenario
+async def test_no_more_batches_are_in_flight_than_a_partition_remembers(cluster, batches):
+    """Of one that was sent again and is not remembered nobody knows the offset; without any nothing is sent."""
+    with pytest.raises(InvalidRequest, match=f"from 1 to {RECENT_BATCHES_MAX}"):
+        cluster.client(batches_in_flight_max=batches)
+    client = cluster.client(batches_in_flight_max=RECENT_BATCHES_MAX)
+    with pytest.raises(InvalidRequest):
+        await client.producer(options=ClientOptions(batches_in_flight_max=batches))
 
 
 @scenario

@@ -340,10 +340,12 @@ def test_rule_10_a_later_duplicate_is_our_own():
 
 
 def test_a_forgotten_duplicate_keeps_its_number():
-    """It is in the log, at an offset that nobody knows any more; what is behind it goes on."""
+    """It is in the log, at an offset that nobody knows any more, and not told as undone; what is behind it goes on."""
     desk = Desk(2)
     taken = desk.take()
-    assert {"a": DuplicateForgotten} == desk.refuse(taken["a"], DuplicateForgotten())
+    settled = desk.window.refused(taken["a"], DuplicateForgotten(), 0.0)
+    assert {"a": DuplicateForgotten} == desk.named(settled)
+    assert settled[0][1].outcome is Outcome.UNKNOWN
     assert {"b": Receipt} == desk.acknowledge(taken["b"])
 
 
