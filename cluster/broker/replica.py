@@ -273,7 +273,9 @@ class Replica(Actor):
                     self._publishing.synced()
                 else:
                     log_event.warning("write_waits", partition=str(self.partition), reason=error.reason)
-                    self.raft.transfer(None)  # whoever has room can go on publishing
+                    self.raft.vote_persisted(ticket)
+                    if self.raft.commit > self.raft.durable_index:  # a majority without this one has room
+                        self.raft.transfer(None)
             case Tick():
                 pass  # a turn is what it was for
             case ReadBarrier(reply):

@@ -3,9 +3,10 @@
 No I/O, no clock, no chance, no payload: a `Raft` is told what happened and says what to do. The contract:
 
 - In: `step(message)`, `tick()`, `propose(size)`, `propose_membership(membership, size)`, `persisted(ticket)`,
-  `campaign()`, `transfer()`, `read_barrier()`, `log_trimmed()`, `allow_vote()`, `wake()`.
+  `vote_persisted(ticket)`, `campaign()`, `transfer()`, `read_barrier()`, `log_trimmed()`, `allow_vote()`, `wake()`.
 - Out: `ready()` gives one `Ready` at a time, or None. Everything in it is to be done, in the order of its fields; the
-  writes in it become durable some time later and in order, and are reported by `persisted(ticket)`.
+  writes in it become durable some time later and in order, and are reported by `persisted(ticket)`; where there is no
+  room for the rest of them, their votes by `vote_persisted(ticket)`.
 
 A driver's loop:
 

@@ -148,6 +148,14 @@ class Raft:
     def persisted(self, ticket: Ticket) -> None:
         """The write of that ticket, and all before it, are on disk."""
         self.writes.persisted(ticket)
+        self._count_durable()
+
+    def vote_persisted(self, ticket: Ticket) -> None:
+        """The votes of that write, and of all before it, are on disk; there is no room yet for what else is in them."""
+        self.writes.vote_persisted(ticket)
+        self._count_durable()
+
+    def _count_durable(self) -> None:
         if self.role is Role.LEADER:
             replication.advance_commit(self)
         elif self.role is Role.CANDIDATE:
@@ -307,7 +315,7 @@ class Raft:
         if self.writes.term_is_durable(self.vote_now()):
             self.outbox.append(message)
         else:
-            self.writes.promise(message)
+            self.writes.promise(message, rests_on_entries=False)
 
     def send_free(self, message: RaftMessage) -> None:
         """Send a message that binds this replica to nothing (a pre-vote's question)."""

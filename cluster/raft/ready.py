@@ -51,7 +51,8 @@ class Ready:
     1. `messages` may leave at once: everything they rest on is durable already, but for the leader's own copy of the
        entries it replicates (thesis §10.2.1).
     2. `vote`, `truncate_from`, `fold`, `entries` are to be made durable, in this order, as one write named `ticket`;
-       when it is on disk, the driver calls `persisted(ticket)`. `ticket` is None iff there is nothing to write.
+       when it is on disk, the driver calls `persisted(ticket)`; before that `vote_persisted(ticket)`, perhaps, when
+       `vote` is, and those before it. `ticket` is None iff there is nothing to write.
     3. `promises` are votes and acknowledgements whose writes have become durable since: they may leave now.
     4. `commit`, if not None, has moved there. It is told with every `fold`, and may have fallen only with one of a
        beginning: then this replica is recovering, and the driver must remember that before it removes anything.

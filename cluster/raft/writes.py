@@ -6,7 +6,8 @@ Rules:
 2. A ticket vouches for entries up to the last index that it wrote, *less what was dropped since*: a truncation lowers
    what every open ticket can still vouch for, so a slow sync can never vouch for a newer entry at an old index.
 3. A promise (a vote, an acknowledgement, anything in a term that is not on disk yet) waits for the newest ticket there
-   is, or for the one that the next group will get if something is still to be written.
+   is, or for the one that the next group will get if something is still to be written. What rests on nothing but term
+   and vote waits no longer than these: a disk without room for entries has room for a vote.
 4. Promises of an older term are dropped when the term changes: their receiver would not count them, and an old
    acknowledgement must not leave after the log that it speaks of was cut. So they are when the log is thrown away.
 """
@@ -43,7 +44,8 @@ class Writes:
         """The last entry that the driver has been given, and so may hold in memory and on disk."""
         self._last_ticket = Ticket(0)
         self._open: deque[tuple[Ticket, Index, Vote | None]] = deque()
-        self._held: deque[tuple[Ticket, RaftMessage]] = deque()
+        self._held: deque[tuple[Ticket, RaftMessage, bool]] = deque()
+        """(what it waits for, promise, whether it rests on entries, too)"""
         self._released: list[RaftMessage] = []
         self._vote_to_save: Vote | None = None
         self._truncate_from: Index | None = None
@@ -110,14 +112,29 @@ class Writes:
         while self._held and self._held[0][0] <= ticket:
             self._released.append(self._held.popleft()[1])
 
+    def vote_persisted(self, ticket: Ticket) -> None:
+        """Of the write named `ticket`, and of all before it, the votes are on disk."""
+        assert ticket <= self._last_ticket, f"nobody asked for the write {ticket}"
+        for place, (number, upto, vote) in enumerate(self._open):
+            if number <= ticket and vote is not None:
+                self.durable_vote = vote
+                self._open[place] = number, upto, None
+        all_are = self._vote_to_save is None and all(vote is None for _, _, vote in self._open)
+        held, self._held = self._held, deque()
+        for number, message, rests_on_entries in held:
+            if rests_on_entries or not (all_are or number <= ticket):
+                self._held.append((number, message, rests_on_entries))
+            else:
+                self._released.append(message)
+
     # --- what may be said
 
-    def promise(self, message: RaftMessage) -> None:
-        """Say this as soon as everything that was decided up to now is on disk."""
+    def promise(self, message: RaftMessage, *, rests_on_entries: bool = True) -> None:
+        """Say this as soon as everything that was decided up to now is on disk; or only term and vote."""
         if self.waiting:
-            self._held.append((Ticket(self._last_ticket + 1), message))
+            self._held.append((Ticket(self._last_ticket + 1), message, rests_on_entries))
         elif self._open:
-            self._held.append((self._open[-1][0], message))
+            self._held.append((self._open[-1][0], message, rests_on_entries))
         else:
             self._released.append(message)
 

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from cluster.actor.mailbox import Mailbox
 from cluster.broker.catch_up import CatchUp
 from cluster.broker.replica import Replica
-from cluster.broker.requests import FromPeer, LookAtTombstones
+from cluster.broker.requests import FromPeer, LookAtTombstones, Persisted
 from cluster.broker.surroundings import Pulse, Surroundings
 from cluster.config import BrokerOptions, RaftOptions
-from cluster.errors import RiverrunError
+from cluster.errors import DiskFull, RiverrunError
 from cluster.log import Log, ReplicaIdentity
+from cluster.log.fold import encode_trim
 from cluster.log.mark import read_mark, set_mark
+from cluster.log.write import perform
 from cluster.membership import Member, Membership
-from cluster.messages import AppendEntries, EntryHeader, RaftMessage, VoteReply
+from cluster.messages import AppendEntries, AppendReply, EntryHeader, RaftMessage, RequestVote, TimeoutNow, VoteReply
 from cluster.metadata import TopicConfig
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimDisk
-from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
+from cluster.types import ClusterId, Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket, TopicId
 from cluster.wire.peer import ReplicaEnvelope
 from tests.log.test_crash import HEADER_BYTES, OPTIONS, entry, flush
 
@@ -55,8 +57,11 @@ class Quick:
         """See Writer."""
 
         def write() -> None:
-            flush(log, self.disk)
-            done(None)
+            steps = log.take_write()
+            full = steps is not None and bool(perform(self.disk, {0: steps}))
+            if steps is not None:
+                log.written(steps, full=full)
+            done(DiskFull("the disk is full") if full or log.full else None)
 
         self.waiting.append(write)
 
@@ -84,13 +89,15 @@ class One:
         disk = a_disk() if disk is None else disk
         log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
         self.clock, self.writer, self.mailbox = Hand(), Quick(disk), Mailbox(100)
+        self.sent: list[RaftMessage] = []
+        """What has left."""
         around = Surroundings(
             clock=self.clock,
             come_ns=self.clock.wall_ns,
             random=random.Random(1),
             writer=self.writer,  # type: ignore[arg-type]
             me=ME.node,
-            send=nothing,
+            send=lambda _, envelope: self.sent.append(envelope.message),
             on_leader=nothing,
             address_of=str,
             is_up=bool,
@@ -197,3 +204,53 @@ def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
     one.settle()
     assert (True, (5, 1)) == (raft.recovering, raft.owes)
     assert (True, (5, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+
+
+def test_a_replica_without_room_votes() -> None:
+    """Its vote had waited with its entries: with one more replica down nobody could be elected."""
+    one = One()
+    one.lead()
+    disk, raft = one.writer.disk, one.replica.raft
+    one.writer.disk.capacity_bytes -= disk.free_bytes()
+    fill(one)
+    assert one.replica.log.full
+    term = Term(raft.term + 1)
+    request = RequestVote(
+        sender=OTHER.replica, to=ME.replica, term=term, last_index=Index(1 << 30), last_term=raft.term, transfer=True
+    )
+    one.replica.on_turn([said(request)])
+    assert VoteReply not in map(type, one.sent)
+    one.settle()
+    assert VoteReply(sender=ME.replica, to=OTHER.replica, term=term, granted=True) in one.sent
+    assert one.replica.log.full
+    one.replica.log.close()
+    assert term == Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).vote.term
+
+
+def test_a_leader_without_room_hands_over_when_others_have_some() -> None:
+    """Not before a majority without it has what it could not write: where nobody has, reading goes on with it."""
+    one = One()
+    one.lead()
+    disk, raft = one.writer.disk, one.replica.raft
+    disk.capacity_bytes -= disk.free_bytes()
+    fill(one)
+    last = one.replica.log.last_index
+    one.replica.on_turn([said(AppendReply(sender=OTHER.replica, to=ME.replica, term=raft.term, match=last))])
+    one.writer.submit(one.replica.log, lambda error: one.replica.post(Persisted(Ticket(1), error)))
+    one.settle()
+    assert TimeoutNow not in map(type, one.sent)
+    third = AppendReply(sender=THIRD.replica, to=ME.replica, term=raft.term, match=last)
+    envelope = ReplicaEnvelope(partition=PARTITION, message=third, entries=())
+    one.replica.on_turn([FromPeer(envelope, THIRD.node)])
+    assert raft.commit > raft.durable_index
+    one.writer.submit(one.replica.log, lambda error: one.replica.post(Persisted(Ticket(1), error)))
+    one.settle()
+    assert TimeoutNow(sender=ME.replica, to=OTHER.replica, term=raft.term) in one.sent
+
+
+def fill(one: One) -> None:
+    """More is appended than there is room for."""
+    while not one.replica.log.full:
+        one.replica._propose(EntryKind.TRIM_TO, encode_trim(Offset(0)))
+        one.replica.on_turn([])
+        one.settle()

@@ -83,6 +83,17 @@ class Disk:
             self.in_flight = [self.queue.popleft()]
         return True
 
+    def take_votes(self) -> bool:
+        """Begin to sync the votes of all that waits, for which there is no room; whether it waits for the disk."""
+        if self.in_flight or not self.queue:
+            return False
+        votes = [write.vote for write in self.queue if write.vote is not None]
+        tickets = [write.ticket for write in self.queue if write.ticket is not None]
+        self.in_flight = [Write(ticket=max(tickets, default=None), vote=votes[-1] if votes else None)]
+        for write in self.queue:
+            write.vote = None  # they are not written a second time, over a newer one
+        return True
+
     def finish_group(self) -> list[Write]:
         """The sync is done: all of it is durable."""
         done, self.in_flight = self.in_flight, []

@@ -36,6 +36,13 @@ class Publish:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class WithoutRoom:
+    """The votes of a write, and of all before it, are on disk; what else is in them waits for room."""
+
+    ticket: Ticket
+
+
 @dataclass(slots=True)
 class Waiting:
     """Who waits for an entry to be committed."""
@@ -55,7 +62,7 @@ class Host:
         self.up = self.stopped = False
         self.incarnation = 0
         self.paused_until = 0
-        self.inbox: deque[Packet | Publish | Ticket] = deque()
+        self.inbox: deque[Packet | Publish | Ticket | WithoutRoom] = deque()
         self.turn_planned = False
         self.commit_seen = Index(0)
         self.term_seen = self.term_said = self.leads_since = Term(0)
@@ -112,6 +119,8 @@ class Host:
                 self._step(item)
             elif isinstance(item, Publish):
                 publishes.append(item)
+            elif isinstance(item, WithoutRoom):
+                self.core.vote_persisted(item.ticket)
             else:
                 self.core.persisted(item)
         if publishes:

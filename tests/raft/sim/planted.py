@@ -137,6 +137,29 @@ class OldTicketVouchesForNew(Raft):
         """Its own check would tell; the world must."""
 
 
+class _HastyWrites(Writes):
+    """Every promise leaves with term and vote."""
+
+    def promise(self, message: RaftMessage, *, rests_on_entries: bool = True) -> None:  # noqa: ARG002
+        super().promise(message, rests_on_entries=False)
+
+
+class AcknowledgesWithTheVote(Raft):
+    """Where there is room for votes only, acknowledgements leave with them."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**arguments)
+        self.writes = _HastyWrites(arguments["vote"], arguments["log"].last_index)
+
+
+class VotesBeforeItIsWritten(Raft):
+    """That some vote is on disk is taken for word of the newest one."""
+
+    def vote_persisted(self, ticket: Ticket) -> None:
+        super().vote_persisted(ticket)
+        self.writes.durable_vote = self.vote_now()
+
+
 class BarrierWithoutRound(Raft):
     """A leader that believes that it leads confirms its reads alone (§6.4 of the thesis left out)."""
 
@@ -271,6 +294,8 @@ OTHERS: dict[str, type[Raft]] = {
     "doubt_ends_early": DoubtEndsEarly,
     "fold_regresses": FoldRegresses,
     "unrecorded_acknowledges": UnrecordedAcknowledges,
+    "acknowledges_with_the_vote": AcknowledgesWithTheVote,
+    "votes_before_it_is_written": VotesBeforeItIsWritten,
     "floor_ignored": FloorIgnored,
     "clean_without_answer": CleanWithoutAnswer,
     "drops_while_catching_up": DropsWhileCatchingUp,

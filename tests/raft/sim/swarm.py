@@ -42,6 +42,8 @@ class Mix:
     parallel: bool
     """The leader replicates while its own write is under way (thesis §10.2.1)."""
     torn: float
+    no_room: float
+    """The chance that a disk has no room, when it begins to sync, for anything but votes."""
     flip: float
     corrupt: float
     # faults
@@ -87,8 +89,8 @@ class Mix:
     """The chance that a replica that was removed is stopped; otherwise it runs on."""
 
 
-def draw(random: Random, chance: Random, changes: Random) -> Mix:
-    """A point in the space of everything that can be different; `chance` and `changes` are for what came later."""
+def draw(random: Random, chance: Random, changes: Random, room: Random) -> Mix:
+    """A point in the space of everything that can be different; all but `random` are for what came later."""
     nodes = 3 if random.random() < 0.65 else 5
     speed = random.choice((60, 100, 150)) * MS
     wild = random.random() < 0.15
@@ -110,6 +112,7 @@ def draw(random: Random, chance: Random, changes: Random) -> Mix:
         share_syncs=random.random() < 0.6,
         parallel=random.random() < 0.7,
         torn=random.choice((0, 0.5, 1)),
+        no_room=room.choice((0, 0, 0, 0, 0.1, 0.8)),
         flip=random.choice((0, 0, 0, 0.3)),
         corrupt=random.choice((0, 0, 0, 0.15)),
         fault_us_mean=random.choice((400 * MS, 1200 * MS, 4 * SECOND, 10 * SECOND)),
@@ -170,6 +173,8 @@ SOMETIMES = (
     "crashes_of_all",
     "leaders_crashed_before_sync",
     "writes_torn",
+    "votes_written_without_room",
+    "leaders_without_room",
     "conflicts_truncated",
     "appends_rejected",
     "old_terms_committed_with_a_new_one",

@@ -85,6 +85,8 @@ def test_compiled_a_seed_gives_the_same_trace():
         "stale_append_truncates",
         "leader_counts_unsynced",
         "old_ticket_vouches_for_new",
+        "acknowledges_with_the_vote",
+        "votes_before_it_is_written",
         "begun_anew_votes",
         "joint_by_one_majority",
         "effective_at_commit",

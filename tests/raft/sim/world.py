@@ -18,7 +18,7 @@ from tests.raft.sim import ending
 from tests.raft.sim.changes import Changes
 from tests.raft.sim.disk import Disk
 from tests.raft.sim.faults import Faults
-from tests.raft.sim.host import Host, Packet, Publish
+from tests.raft.sim.host import Host, Packet, Publish, WithoutRoom
 from tests.raft.sim.invariants import Invariants, Violation
 from tests.raft.sim.network import Network
 from tests.raft.sim.producers import Producer
@@ -39,7 +39,8 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.chance = Random(f"{seed} compaction")
-        self.mix: Mix = draw(self.random, self.chance, Random(f"{seed} membership"))
+        self.mix: Mix = draw(self.random, self.chance, Random(f"{seed} membership"), Random(f"{seed} mix of room"))
+        self.room = Random(f"{seed} room")
         self.core_class = core
         self.now = 0
         self.events = 0
@@ -171,7 +172,7 @@ class World:
         """What was drawn for a replica's host; later ones share that with earlier ones."""
         return drawn[(replica - 1) % len(drawn)]
 
-    def _arrive(self, host: Host, item: Packet | Publish | Ticket) -> None:
+    def _arrive(self, host: Host, item: Packet | Publish | Ticket | WithoutRoom) -> None:
         """Into the inbox; taken at once, with what else comes in a moment, or after a pause."""
         host.inbox.append(item)
         if host.turn_planned:
@@ -267,10 +268,27 @@ class World:
     # --- disks
 
     def sync(self, host: Host) -> None:
-        """Begin to sync what waits, if the disk is free."""
+        """Begin to sync what waits, if the disk is free; or only votes, if it is full."""
+        if self.mix.no_room and self.stormy and self.room.random() < self.mix.no_room:
+            if host.disk.take_votes():
+                delay = int(self.of(host.me, self.sync_us) * self.room.uniform(0.5, 2)) + 1
+                self.after(delay, self._votes_synced, host, host.incarnation)
+            return
         if host.disk.take_group(whole=self.mix.share_syncs):
             delay = int(self.of(host.me, self.sync_us) * self.random.uniform(0.5, 2)) + 1
             self.after(delay, self._synced, host, host.incarnation)
+
+    def _votes_synced(self, host: Host, incarnation: int) -> None:
+        if host.incarnation != incarnation:
+            return
+        (done,) = host.disk.finish_group()
+        self.note(host, "votes synced", done.ticket)
+        self.count("votes_written_without_room")
+        if host.core.is_leader:
+            self.count("leaders_without_room")
+        self.sync(host)
+        if done.ticket is not None:
+            self._arrive(host, WithoutRoom(done.ticket))
 
     def _synced(self, host: Host, incarnation: int) -> None:
         if host.incarnation != incarnation:
