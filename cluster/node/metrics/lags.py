@@ -1,8 +1,9 @@
 """How far groups and tasks are behind: found out at an interval, while somebody asks for metrics.
 
-Both need questions: where a partition ends, and how old the record at a position is. Of a partition with a replica here
-the replica answers, from memory; of others their leaders are asked, one after another, so that a node with many groups
-is busy for longer and not all at once. The numbers are those of `riverrun group describe` and `riverrun app describe`.
+Both need questions: where a partition ends, and how old the record at a position is. Of a partition that is led
+here its replica answers, from memory; of others their leaders are asked, one after another, so that a node with many
+groups is busy for longer and not all at once. The numbers are those of `riverrun group describe` and `riverrun app
+describe`.
 """
 
 import asyncio
@@ -96,12 +97,13 @@ class Lags:
 
     async def _lag(self, partition: PartitionId, position: Offset) -> Lag | None:
         """None: nobody says."""
-        now_ns, running = self._node.world.clock.wall_ns(), self._node.broker.running.get(partition)
+        now_ns, running = self._node.world.clock.wall_ns(), self._node.reading.led_here(partition)
         if running is not None:
             log, end = running.replica.log, running.replica.readers.end
             if end <= position:
                 return Lag()
-            oldest_ns = log.append_time_ns(max(position, log.start_offset))
+            oldest = max(position, log.start_offset)
+            oldest_ns = log.append_time_ns(oldest) if oldest < log.end_offset else now_ns  # all of it was deleted
             return Lag(end - position, max(now_ns - oldest_ns, 0) / NS_PER_S)
         topic = self._node.broker.directory.topics.get(partition.topic)
         if topic is None:
@@ -115,7 +117,8 @@ class Lags:
             return None
         if offsets.end <= position:
             return Lag()
-        return Lag(offsets.end - position, max(now_ns - offsets.at_append_time_ns, 0) / NS_PER_S)
+        oldest_ns = offsets.at_append_time_ns if offsets.HasField("at_append_time_ns") else now_ns
+        return Lag(offsets.end - position, max(now_ns - oldest_ns, 0) / NS_PER_S)
 
     # --- tasks
 
