@@ -6,16 +6,15 @@ from collections.abc import Callable, Collection
 from cluster.broker.broker import Broker
 from cluster.broker.explaining.looking import MS_PER_S, NS_PER_MS, Looking
 from cluster.broker.forwarding import Forwarding, OwnCall
+from cluster.broker.operations_service import STATES
 from cluster.config import ExplainOptions
 from cluster.errors import RiverrunError, Unsupported
-from cluster.metadata import NodeState
 from cluster.types import NodeId
 from cluster.wire import api
-from cluster.wire.api import cluster_pb2, explain_pb2
+from cluster.wire.api import explain_pb2
 from cluster.world import Clock
 
 LOOK_AT_NODE = "/riverrun.v1.ExplainService/LookAtNode"
-STATES = {NodeState.ALIVE: cluster_pb2.NODE_STATE_ALIVE, NodeState.DEAD: cluster_pb2.NODE_STATE_DEAD}
 
 
 class Asking:

@@ -17,7 +17,9 @@ def explain_machines(
 ) -> Iterator[Finding]:
     """Each node alone, then how they are with one another."""
     for look in looks:
-        if look.silence:
+        if is_to_come(look):
+            yield _to_come(look)
+        elif look.silence:
             yield _silent(look, looks, limits, decided)
         else:
             yield from _disk(look, limits, relief(look.node, looks, decided, limits))
@@ -30,6 +32,24 @@ def explain_machines(
 def is_dead(look: NodeLook, looks: Iterable[NodeLook]) -> bool:
     """It does not answer, and nobody who answers is connected with it."""
     return bool(look.silence) and not any(look.node in other.hears for other in looks if not other.silence)
+
+
+def is_to_come(look: NodeLook) -> bool:
+    """It was added, and nobody has started it yet."""
+    return bool(look.silence) and look.state == cluster_pb2.NODE_STATE_ADDED
+
+
+def _to_come(look: NodeLook) -> Finding:
+    return Finding(
+        code="NODE_ADDED",
+        severity=Severity.NOTE,
+        about=f"node {look.node}",
+        nodes=(look.node,),
+        cause=f"node {look.node} was added, and has not been started yet",
+        consequence="it holds nothing, and nobody waits for it",
+        advice="start it with the file that `riverrun cluster add` wrote for it: `riverrun node --config FILE`; or, if "
+        f"it is not to come: `riverrun cluster remove {look.node}`",
+    )
 
 
 def _silent(look: NodeLook, looks: Sequence[NodeLook], limits: ExplainOptions, decided: Decided) -> Finding:
@@ -162,7 +182,7 @@ def _cut_off(looks: Sequence[NodeLook]) -> Iterator[Finding]:
 def _one_side(looks: Sequence[NodeLook]) -> Iterator[Finding]:
     """Nobody but the node that was asked has answered."""
     there = [look for look in looks if not look.silence]
-    if len(there) == 1 < len(looks) and not there[0].hears:
+    if len(there) == 1 < sum(not is_to_come(look) for look in looks) and not there[0].hears:
         node = there[0].node
         yield Finding(
             code="SEEN_BY_ONE",

@@ -6,7 +6,7 @@ from cluster.broker.explaining.decided import NOTHING, Decided
 from cluster.broker.explaining.draining import explain_drain
 from cluster.broker.explaining.findings import Explanation, Finding, Severity, explanation
 from cluster.broker.explaining.followers import follower_words, is_behind
-from cluster.broker.explaining.machines import explain_machines
+from cluster.broker.explaining.machines import explain_machines, is_to_come
 from cluster.broker.explaining.words import counted, listed, numbered, size, span_ms
 from cluster.config import ExplainOptions
 from cluster.wire.api import cluster_pb2, explain_pb2
@@ -98,11 +98,14 @@ def _behind(node: int, looks: Sequence[NodeLook], limits: ExplainOptions) -> Ite
 
 
 def _state(look: NodeLook, looks: Sequence[NodeLook]) -> Iterator[str]:
+    if is_to_come(look):
+        yield "was added, and has not been started yet"
+        return
     controller = {
         cluster_pb2.NODE_STATE_ALIVE: "the controller takes it to be alive",
         cluster_pb2.NODE_STATE_DEAD: "the controller has taken it for dead",
     }.get(look.state, "the controller has not said anything of it")
-    others = [other.node for other in looks if other.node != look.node]
+    others = [other.node for other in looks if other.node != look.node and not is_to_come(other)]
     if look.silence:
         yield f"does not answer; {controller}"
         return

@@ -220,3 +220,21 @@ async def test_what_is_not_there_is_refused(cluster: SimCluster) -> None:
     with pytest.raises(InvalidRequest, match="there is no node 9; there are 1, 2, 3"):
         await client.explain_node(9)
     await client.abandon()
+
+
+@staged
+async def test_a_node_that_was_added_keeps_nobody_from_being_explained(cluster: SimCluster) -> None:
+    """It is no dead one, and is to be started, not started again."""
+    client = cluster.client("c")
+    added = await client.add_node(client_address="node-4:7171", peer_address="node-4:7271")
+    assert 4 == added.node
+    there = await client.explain_node(1)
+    assert ([], True) == (list(there.codes), there.healthy)
+    assert "connected with nodes 2 and 3" in there.state
+    told = await client.explain_node(4)
+    assert (["NODE_ADDED"], True) == (list(told.codes), told.healthy)
+    note = finding(told, "NODE_ADDED")
+    assert "node 4 was added, and has not been started yet" == note.cause
+    assert "`riverrun node --config FILE`" in note.advice
+    assert ("was added, and has not been started yet",) == tuple(told.state)
+    await client.abandon()
