@@ -16,32 +16,14 @@ PASSING = {WAITS_FOR_TURN: "until others have arrived", LED_BY_DRAINING: "until 
 
 
 def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -> Iterator[Finding]:
-    """Of one node, if it drains. Who decides is said by the `looks` of those that hear the controller."""
+    """Of one node, if it drains."""
     node, heir = look.node, decided.heir_of(look.node)
     if not decided.drains(node):
         return
     to = f"node {heir} takes its place" if heir else "it drains"
     held = decided.held.get(node, 0)
-    if not held and any(node in other.quorum for other in looks if other.controller):
-        yield Finding(
-            code="DRAINING",
-            severity=Severity.NOTE,
-            nodes=(node,),
-            cause=f"{to}: it holds nothing any more, but has a seat in the controller's quorum still",
-            consequence="if it is switched off, and others with a seat are, nothing can be decided",
-            advice="nothing: another node takes the seat by itself, as soon as one that is alive has none",
-        )
-        return
     if not held:
-        removal = f"`riverrun cluster remove {node}`" if not heir else "it is removed by itself"
-        yield Finding(
-            code="DRAINED",
-            severity=Severity.NOTE,
-            nodes=(node,),
-            cause=f"{to}, and it holds nothing any more",
-            consequence="nobody waits for it",
-            advice=f"it may be switched off; then {removal}. `riverrun cluster drain {node} --undo`: it is used again",
-        )
+        yield _emptied(node, to, looks, decided)
         return
     moves = [move for move in decided.moves if node in move.replicas and node not in move.target]
     waiting = Counter(item.why for item in decided.waiting if node in item.replicas)
@@ -70,6 +52,47 @@ def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -
         consequence="nothing new is put there; it does its work, and must not be switched off, until it holds nothing",
         advice=_advice(node, dead, lacking=lacking),
     )
+
+
+def _emptied(node: int, to: str, looks: Sequence[NodeLook], decided: Decided) -> Finding:
+    """It holds nothing any more. `to`: what becomes of it."""
+    seated = _is_seated(node, looks)
+    if seated is None:
+        return Finding(
+            code="DRAINING",
+            severity=Severity.NOTE,
+            nodes=(node,),
+            cause=f"{to}: it holds nothing any more; whether it has a seat in the controller's quorum is not known now",
+            consequence="if it has one and is switched off, and others with a seat are, nothing can be decided",
+            advice=f"when there is a controller again, ask again: `riverrun explain node {node}`",
+        )
+    if seated:
+        return Finding(
+            code="DRAINING",
+            severity=Severity.NOTE,
+            nodes=(node,),
+            cause=f"{to}: it holds nothing any more, but has a seat in the controller's quorum still",
+            consequence="if it is switched off, and others with a seat are, nothing can be decided",
+            advice="nothing: another node takes the seat by itself, as soon as one that is alive has none",
+        )
+    removal = f"`riverrun cluster remove {node}`" if not decided.heir_of(node) else "it is removed by itself"
+    return Finding(
+        code="DRAINED",
+        severity=Severity.NOTE,
+        nodes=(node,),
+        cause=f"{to}, and it holds nothing any more",
+        consequence="nobody waits for it",
+        advice=f"it may be switched off; then {removal}. `riverrun cluster drain {node} --undo`: it is used again",
+    )
+
+
+def _is_seated(node: int, looks: Sequence[NodeLook]) -> bool | None:
+    """Whether it is one of those that decide; None: nobody says.
+
+    Those say it that hear the controller: who was cut off may believe what was. Without one that is all there is.
+    """
+    told = [look.quorum for look in looks if look.controller] or [look.quorum for look in looks if look.quorum]
+    return any(node in quorum for quorum in told) if told else None
 
 
 def _advice(node: int, dead: Sequence[int], *, lacking: bool) -> str:

@@ -107,6 +107,21 @@ def test_a_node_with_a_seat_is_not_drained_yet() -> None:
     assert "DRAINED" in codes(told_of(3, known, node(1, quorum=[1, 2, 3], controller=0, **hears)))
 
 
+def test_a_seat_is_believed_in_while_nobody_hears_a_controller() -> None:
+    """Nobody is told to switch off one of those that it lacks; nor if nobody knows who they are."""
+    known = decided(3, held=(12, 12))
+
+    def told(*quorum: int) -> Explanation:
+        looks = [node(n, hears=[m for m in (1, 2, 3, 4) if m != n], controller=0, disk=ROOMY) for n in (1, 2, 3, 4)]
+        looks[1].quorum.extend(quorum)
+        return told_of(3, known, *looks)
+
+    assert ["NO_CONTROLLER", "DRAINING"] == codes(told(1, 2, 3))
+    assert "has a seat in the controller's quorum still" in the(told(1, 2, 3), "DRAINING").cause
+    assert ["NO_CONTROLLER", "DRAINED"] == codes(told(1, 2, 4))
+    assert "is not known now" in the(told(), "DRAINING").cause
+
+
 def test_a_drain_that_is_done() -> None:
     """What is left to do; a node that another one replaces is removed by itself."""
     told = the(told_of(3, decided(3, held=(12, 12))), "DRAINED")
