@@ -28,9 +28,9 @@ class Placement:
     empty: nothing moves. `abandoned`: what targets that were given up had made; they run on until a confirmed
     membership is without them. `removed`: those that a confirmed membership is without, and whose nodes have not said
     yet that their files are gone. `since`: the version with which `target` was last set (0: never); a membership that
-    was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, and
-    balance leaves it there. `lost`: a recovery found no copy of it: nothing of it is there, and nothing is made of it,
-    until its topic goes.
+    was not made for that version, though it be the target, confirms nothing. `pinned`: somebody chose its nodes, or
+    had it go back to them, and balance leaves it there. `lost`: a recovery found no copy of it: nothing of it is there,
+    and nothing is made of it, until its topic goes.
     """
 
     number: int

@@ -17,7 +17,9 @@ LOOK_S = 0.5
 @click.command()
 @click.argument("name")
 @click.argument("moves", nargs=-1, metavar="[PARTITION=NODE,NODE,…]…")
-@click.option("--cancel", is_flag=True, help="Have what moves go back; name partitions, or none for all.")
+@click.option(
+    "--cancel", is_flag=True, help="Have what moves go back, and stay there; name partitions, or none for all."
+)
 @click.option("--wait", is_flag=True, help="Return when they are there, and show how far they are.")
 @server_option
 def reassign(name: str, moves: tuple[str, ...], cancel: bool, wait: bool, servers: str) -> None:  # noqa: FBT001

@@ -74,7 +74,10 @@ class NodeAdmin:
     async def cancel_reassignments(
         self, topic: str, partitions: Collection[int] = (), *, timeout_s: float | None = None
     ) -> None:
-        """Have partitions (none named: all of the topic's) that move go back. UnknownTopic, InvalidRequest."""
+        """Have partitions (none named: all of the topic's) that move go back, and stay there.
+
+        Errors: UnknownTopic, UnknownPartition, InvalidRequest.
+        """
         request = cluster_pb2.CancelReassignmentsRequest(topic=topic, partitions=map(_id, sorted(partitions)))
         await self._change("CancelReassignments", request, timeout_s, UnknownTopic)
 

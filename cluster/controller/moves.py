@@ -97,7 +97,7 @@ def _objection(topic: Topic, where: str, wanted: Sequence[int], nodes: Mapping[N
 def taken_back(
     topic: Topic, numbers: Collection[int], nodes: Mapping[NodeId, Node], *, version: int
 ) -> Topic | Refusal:
-    """The topic with these moves (none named: all of them) on their way back."""
+    """The topic with these moves (none named: all of them) on their way back, to stay there: somebody wants it so."""
     there = range(len(topic.partitions))
     strange = next((number for number in numbers if number not in there), None)
     if strange is not None:
@@ -119,7 +119,7 @@ def taken_back(
     return replace(
         topic,
         partitions=tuple(
-            cancelled(placement, version=version) if placement.number in chosen else placement
+            cancelled(placement, version=version, pinned=True) if placement.number in chosen else placement
             for placement in topic.partitions
         ),
     )
@@ -141,8 +141,8 @@ def _established(placement: Placement) -> bool:
     return 2 * sum(item.initialised for item in placement.replicas) > len(placement.replicas)
 
 
-def cancelled(placement: Placement, *, version: int) -> Placement:
-    """On its way back; as it was if it does not move."""
+def cancelled(placement: Placement, *, version: int, pinned: bool = False) -> Placement:
+    """On its way back; as it was if it does not move. `pinned`: balance leaves it there."""
     if not placement.target or ids_of(placement.target) == ids_of(placement.replicas):
         return placement
     return replace(
@@ -150,7 +150,7 @@ def cancelled(placement: Placement, *, version: int) -> Placement:
         target=tuple(sorted(placement.replicas, key=lambda item: item.node != placement.preferred_leader)),
         abandoned=_without((*placement.abandoned, *placement.target), placement.replicas),
         since=version,
-        pinned=False,
+        pinned=pinned,
     )
 
 

@@ -18,6 +18,7 @@ from cluster.controller.commands import (
     SetNodeState,
     SetReplicas,
 )
+from cluster.controller.planning import Plan, Situation
 from cluster.controller.state import MetadataState
 from cluster.metadata import NodeState, Placement
 from cluster.types import NodeId
@@ -38,6 +39,10 @@ class Moving(Machine):
     def placement(self, number: int = 0) -> Placement:
         """Of partition `number`."""
         return next(iter(self.state.topics.values())).partitions[number]
+
+    def plan(self) -> Plan:
+        """What the controller would do next."""
+        return Plan(Situation(nodes=self.state.nodes, topics=self.state.topics))
 
     def reason(self, command: object) -> tuple[str, str]:
         """Why it was refused; empty if it was not."""
@@ -185,6 +190,30 @@ def test_what_leaves_a_draining_node_turns_back_when_that_is_undone():
     machine.do(DrainNode(node=3))
     machine.do(register(3, "elsewhere"))
     assert machine.state.nodes[NodeId(3)].draining, "a restart changes nothing"
+
+
+def test_a_move_of_the_balance_that_somebody_cancels_does_not_begin_again():
+    """Neither while it goes back nor when it has: the next move is of another partition."""
+    machine = Moving()
+    (move,) = machine.plan().moves
+    machine.do(MoveReplicas(moves=[move]))
+    machine.do(CancelReassign(topic="t", partitions=[move.number]))
+    assert [] == machine.plan().moves
+    machine.confirm(*ids(machine.placement(move.number).replicas), number=move.number)
+    assert [1 - move.number] == [item.number for item in machine.plan().moves]
+
+
+def test_a_second_move_that_somebody_cancels_leaves_the_first_one_where_it_went():
+    """What somebody chose before is what it goes back to, and balance leaves it there."""
+    machine = Moving()
+    machine.do(Reassign(topic="t", nodes={0: [1, 2, 4]}))
+    machine.confirm(*ids(machine.placement().target))
+    machine.do(Reassign(topic="t", nodes={0: [1, 3, 4]}))
+    machine.do(CancelReassign(topic="t", partitions=[]))
+    machine.confirm(*ids(machine.placement().target))
+    there = machine.placement()
+    assert ([1, 2, 4], True) == ([item.node for item in there.replicas], there.pinned)
+    assert not machine.placement(1).pinned, "it did not move"
 
 
 def test_a_drain_that_never_was_is_not_undone():
