@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from cluster.controller.commands import AlterTopic, CreateTopic, Refusal, SetReplicas
+from cluster.controller.nodes import what_ails
 from cluster.metadata import CONFIG_NAMES, Node, Placement, Replica, Topic, TopicConfig
 from cluster.types import NodeId, ReplicaId, TopicId
 
@@ -36,6 +37,10 @@ def created(
     unknown = {node for chosen in command.placements for node in chosen} - set(nodes)
     if unknown:
         return Refusal("UNAVAILABLE", f"nodes {sorted(unknown)} are not known")
+    chosen_nodes = (nodes[NodeId(node)] for chosen in command.placements for node in chosen)
+    away = next((node for node in chosen_nodes if not node.usable), None)
+    if away is not None:  # whoever asked had not heard of it, and places it anew
+        return Refusal("UNAVAILABLE", f"node {away.node}, on which it was to be, {what_ails(away)}; try again")
     placements = []
     for number, chosen in enumerate(command.placements):
         replicas = tuple(

@@ -16,7 +16,7 @@ from cluster.errors import (
     UnknownPartition,
     UnknownTopic,
 )
-from cluster.metadata import TopicConfig
+from cluster.metadata import Delta, TopicConfig
 from cluster.sim.cluster import SimCluster
 from cluster.types import NodeId
 from tests.broker.test_moving import Plans, on_five_nodes
@@ -128,3 +128,26 @@ async def test_a_node_that_is_added_has_an_id_and_waits_to_be_started(cluster: P
     assert node in (await client.cluster_status()).nodes
     await client.remove_node(6)
     assert 7 == (await client.add_node(client_address="h:1", peer_address="h:2")).node
+
+
+@pytest.mark.slow
+@on_five_nodes
+async def test_a_topic_that_is_made_while_a_node_begins_to_drain_is_placed_anew(cluster: Plans, client: Client) -> None:
+    """The drain comes first, and the node that places the topic has not heard of it."""
+    node = next(n for n in cluster.nodes if n != cluster.controller())
+    seen: list[set[int]] = []
+
+    def hear(delta: Delta) -> None:
+        seen.extend(
+            {item.node for placement in topic.partitions for item in placement.running}
+            for topic in delta.topics
+            if topic.name == "new"
+        )
+
+    cluster.running[cluster.controller()].controller.subscribe(hear)
+    await asyncio.gather(
+        cluster.operations(cluster.controller()).drain_node(NodeId(node), undo=False),
+        client.create_topic("new", partitions=5, replicas=3),
+    )
+    assert seen
+    assert not any(node in there for there in seen)

@@ -14,6 +14,7 @@ from cluster.controller.commands import (
     DeleteTopic,
     DeployApp,
     DraftedStage,
+    DrainNode,
     MarkInitialised,
     OpenProducer,
     Proposal,
@@ -86,6 +87,19 @@ def test_a_topic_needs_nodes_that_are_known():
     """A placement made from older knowledge is refused."""
     strange = CreateTopic(name="t", id=b"t" * 16, placements=[[1, 9]], replicas=2, if_absent=False)
     assert "UNAVAILABLE" == Machine().do(strange)[0].reason
+
+
+@pytest.mark.parametrize("change", [DrainNode(node=3), SetNodeState(node=3, alive=False)])
+def test_a_topic_is_not_put_on_a_node_that_nothing_may_be_put_on(change: DrainNode | SetNodeState):
+    """It was said of that one that it may be switched off; whoever placed the topic had not heard of it."""
+    machine = Machine()
+    machine.do(change)
+    answer, delta = machine.do(create())
+    assert ("UNAVAILABLE", None) == (answer.reason, delta)
+    assert "node 3, on which it was to be, is d" in answer.message
+    assert {} == machine.state.topics
+    there = CreateTopic(name="t", id=b"t" * 16, placements=[[1, 2]], replicas=2, if_absent=False)
+    assert "" == machine.do(there)[0].reason
 
 
 def test_an_id_is_of_one_topic():
