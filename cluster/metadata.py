@@ -225,7 +225,8 @@ class Deciding:
     """Whether anything can be decided now, as one node sees it.
 
     `members`: of the controller's quorum. `silent`: those of them that are not linked with this node. `heard`: all
-    nodes that are, and itself. `leader`: the member that decides, if it is heard; None: there is none now.
+    nodes that are, and itself. `leader`: the member that decides, if it is heard; None: there is none now. `lost`:
+    replicas of which their nodes say that they have lost them.
     """
 
     members: tuple[NodeId, ...]
@@ -233,6 +234,7 @@ class Deciding:
     heard: frozenset[NodeId]
     leader: NodeId | None
     recoveries: tuple[Recovery, ...] = ()
+    lost: frozenset[ReplicaId] = frozenset()
 
     @property
     def has_majority(self) -> bool:

@@ -26,6 +26,7 @@ PRODUCER_NAME_MAX = 249
 """Characters."""
 PAGE_TOPICS_MAX = 1_000
 UNDER_REPLICATED_TOLD_MAX = 100
+MADE_ANEW = "has lost its files; another one is being made"
 LOST = "a recovery found no copy of it: delete the topic (riverrun topic delete), and make it anew"
 
 
@@ -258,7 +259,10 @@ class AdminService:
         found = []
         for topic in sorted(self._broker.directory.topics.values(), key=lambda topic: topic.name):
             for placement in topic.partitions:
-                away = {item.node: _away(nodes.get(item.node), heard) for item in placement.replicas}
+                away = {
+                    item.node: _away(nodes.get(item.node), heard) or MADE_ANEW * (item.replica in deciding.lost)
+                    for item in placement.replicas
+                }
                 working = [item for item in placement.replicas if item.initialised and not away[item.node]]
                 if len(working) < topic.replicas:
                     whys = [f"node {node} {why}" for node, why in away.items() if why]

@@ -165,6 +165,7 @@ class Controller:
             heard=frozenset(heard),
             leader=leader if leader in heard else None,
             recoveries=tuple(self.state.recoveries),
+            lost=self.observed.lost(),
         )
 
     def _is_cut_off(self) -> bool:

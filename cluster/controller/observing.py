@@ -58,6 +58,10 @@ class Observations:
         """All that are there."""
         return {self._me, *self._up}
 
+    def lost(self) -> frozenset[ReplicaId]:
+        """Replicas that their nodes have lost, and that nobody has taken the place of."""
+        return frozenset(self._lost)
+
     def lost_nodes(self, now_s: float, after_s: float, of: Collection[NodeId]) -> set[NodeId]:
         """Those of them that have not been there for so long, be it that they never were."""
         for node in of:
@@ -166,7 +170,7 @@ class Observations:
         return Situation(
             nodes=state.nodes,
             topics=state.topics,
-            lost=frozenset(self._lost),
+            lost=self.lost(),
             gone=frozenset(gone),
             leading=leading,
             moves_max=self._options.moves_max,

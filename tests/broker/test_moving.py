@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from cluster.broker.opening import REPLICAS
 from cluster.client.client import Client
+from cluster.config import NodeConfig
 from cluster.controller.operations import Operations
 from cluster.errors import NodeInUse
 from cluster.metadata import Placement
@@ -14,6 +17,7 @@ from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
 from cluster.types import NodeId
 from tests.broker.test_trimming import TOPIC, read_all
+from tests.node.test_metrics import scraped
 
 Body = Callable[["Plans", Client], Awaitable[None]]
 
@@ -21,7 +25,7 @@ Body = Callable[["Plans", Client], Awaitable[None]]
 class Plans(SimCluster):
     """Five nodes, whose controller decides."""
 
-    published = 0
+    published = padding = 0
 
     def operations(self, node: int = 0) -> Operations:
         """What can be asked of a node; of any, if none is named."""
@@ -73,18 +77,28 @@ class Plans(SimCluster):
     async def publish(self, client: Client) -> None:
         """One after the other, until cancelled."""
         while True:
-            await client.publish(TOPIC, b"%d" % self.published, partition=0)
+            await client.publish(TOPIC, b"%d" % self.published + b" " * self.padding, partition=0)
             self.published += 1
             await asyncio.sleep(0.02)
 
 
-def on_five_nodes(body: Body) -> Callable[[], None]:
+class SlowPlans(Plans):
+    """What is made anew takes its time: records are large, and few of them are sent at once."""
+
+    padding = 4_000
+
+    def _config(self, number: int) -> NodeConfig:
+        config = super()._config(number)
+        return replace(config, broker=replace(config.broker, catch_up_bytes_per_s_max=250_000))
+
+
+def on_five_nodes(body: Body, kind: type[Plans] = Plans) -> Callable[[], None]:
     """A test with a topic of two partitions on three of five nodes, to which is published all the time."""
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SimLoop)
-        cluster = Plans(loop, nodes=5)
+        cluster = kind(loop, nodes=5)
         await cluster.start_all()
         client = cluster.client("writer")
         await asyncio.sleep(3)  # of virtual time: they choose a controller
@@ -190,6 +204,34 @@ async def test_what_a_node_has_lost_is_made_anew_there(cluster: Plans, client: C
     new = {int(item.node): item.replica for item in after.replicas}
     assert new.pop(node) > old.pop(node)
     assert old == new
+
+
+@pytest.mark.slow
+@partial(on_five_nodes, kind=SlowPlans)
+async def test_a_replica_that_is_lost_does_not_count_until_another_one_is_there(cluster: Plans, client: Client) -> None:
+    """Its node is alive, and the partition quiet: status and metrics say all the same that there is one too few."""
+    before = cluster.placement()
+    node = next(int(item.node) for item in before.replicas if item.node != cluster.leader())
+    lost = next(item.replica for item in before.replicas if item.node == node)
+    cluster.crash(node)
+    cluster.disks[node].remove(REPLICAS)
+    cluster.disks[node].sync_directory(".")
+    await cluster.start(node)
+    said: list[str] = []
+    while cluster.placement().replicas == before.replicas:
+        await asyncio.sleep(0.1)
+        if all(lost in one.controller.observed.lost() for one in cluster.running.values()):
+            found = {item.number: item for item in (await client.cluster_status()).under_replicated}
+            told = sum(scraped(one)["riverrun_under_replicated_partitions{}"] for one in cluster.running.values())
+            if cluster.placement().replicas == before.replicas:
+                assert told >= 1
+                assert (2, 3) == (found[0].working, found[0].asked)
+                said.append(found[0].why)
+    assert len(said) > 4
+    assert {f"node {node} has lost its files; another one is being made"} == set(said)
+    await cluster.settled()
+    await asyncio.sleep(6)
+    assert 0 == (await client.cluster_status()).partitions_under_replicated
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from cluster.meters import Histogram, Traffic
 from cluster.node.identity import VERSION
 from cluster.node.metrics.lags import Bounded, Lags, groups_here
 from cluster.node.metrics.table import METRICS, OTHER
-from cluster.types import NO_INDEX, Index, PartitionId
+from cluster.types import NO_INDEX, Index, PartitionId, ReplicaId
 
 if TYPE_CHECKING:
     from cluster.broker.running import Running
@@ -89,6 +89,7 @@ class Collecting:
     def _of_replicas(self) -> None:
         node, meters = self._node, self._node.meters
         led: dict[PartitionId, Index] = {}
+        lost = node.controller.observed.lost()
         behind = 0
         full = False
         for partition, running in node.broker.running.items():
@@ -97,7 +98,7 @@ class Collecting:
             self._add("riverrun_log_bytes", replica.log.bytes_after(NO_INDEX), self._topic(partition))
             if replica.raft.is_leader:
                 led[partition] = replica.raft.commit
-                behind += self._is_behind(partition, running)
+                behind += self._is_behind(partition, running, lost)
         self._put("riverrun_replicas", len(node.broker.running))
         self._put("riverrun_partitions_led", len(led))
         self._put("riverrun_under_replicated_partitions", behind)
@@ -109,15 +110,19 @@ class Collecting:
         if now_s - self._baseline_s >= node.config.seeing.behind_s:
             self._baseline, self._baseline_s = led, now_s
 
-    def _is_behind(self, partition: PartitionId, running: "Running") -> bool:
-        """Whether a replica that should be there is away, or lacks what was committed a while ago."""
+    def _is_behind(self, partition: PartitionId, running: "Running", lost: frozenset[ReplicaId]) -> bool:
+        """Whether a replica that was asked for is not there, away, lost, or lacks what was committed a while ago."""
         topic = self._node.broker.directory.topics.get(partition.topic)
         if topic is None:
             return False
         raft, upto = running.replica.raft, self._baseline.get(partition, NO_INDEX)
-        return any(
-            not self._node.links.is_up(other.node) or raft.match(other.replica) < upto
-            for other in topic.partitions[partition.number].replicas
+        placed = topic.partitions[partition.number].replicas
+        return len(placed) < topic.replicas or any(
+            not self._node.links.is_up(other.node)
+            or other.replica in lost
+            or raft.match(other.replica) < upto
+            or (other.replica in raft.progress and raft.progress[other.replica].silent)
+            for other in placed
             if other.node != self._node.me
         )
 

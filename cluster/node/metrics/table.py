@@ -48,7 +48,7 @@ METRICS: tuple[Metric, ...] = (
     # Replicas
     Metric("riverrun_replicas", _G, "Replicas that run here."),
     Metric("riverrun_partitions_led", _G, "Partitions that are led here."),
-    Metric("riverrun_under_replicated_partitions", _G, "Led here, with a replica that is away or behind."),
+    Metric("riverrun_under_replicated_partitions", _G, "Led here, with a replica too few, away, lost or behind."),
     Metric("riverrun_elections_total", _C, "Elections that replicas of this node stood for."),
     Metric("riverrun_leader_changes_total", _C, "Elections that they won: of all nodes together, changes of leaders."),
     Metric("riverrun_catch_up_bytes_total", _C, "Sent to replicas elsewhere that lacked what was committed."),
