@@ -14,7 +14,7 @@ from cluster.broker.directory import INTERNAL
 from cluster.broker.operations_service import Operations, node_to_pb
 from cluster.config import BrokerOptions
 from cluster.errors import InvalidRequest, Unavailable
-from cluster.metadata import Deciding, Node, NodeState, Placement, Recovery, Topic, TopicConfig
+from cluster.metadata import NO_COPY_LEFT, Deciding, Node, NodeState, Placement, Recovery, Topic, TopicConfig
 from cluster.types import ClusterId, NodeId, PartitionId, ProducerId
 from cluster.wire import api
 from cluster.wire.api import cluster_pb2, stream_pb2, topic_pb2
@@ -27,7 +27,6 @@ PRODUCER_NAME_MAX = 249
 PAGE_TOPICS_MAX = 1_000
 UNDER_REPLICATED_TOLD_MAX = 100
 MADE_ANEW = "has lost its files; another one is being made"
-LOST = "a recovery found no copy of it: delete the topic (riverrun topic delete), and make it anew"
 
 
 class Decisions(Protocol):
@@ -276,7 +275,7 @@ class AdminService:
                             partition=placement.number,
                             asked=topic.replicas,
                             working=len(working),
-                            why="; ".join(whys + made + more) if not placement.lost else LOST,
+                            why="; ".join(whys + made + more) if not placement.lost else NO_COPY_LEFT,
                         )
                     )
         return found

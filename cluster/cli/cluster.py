@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 """Progress is shown so often, when it has changed."""
-wait_option = click.option("--wait", is_flag=True, help="Return when it is done, and show how far it is.")
+wait_option = click.option("--wait", is_flag=True, help="Return when it is done; show how far it is, and why it waits.")
 
 
 @click.group(name="cluster")
@@ -212,6 +212,8 @@ def _state(item: "Reassignment") -> str:
 
 async def _drained(client: "Client", node: int) -> None:
     """Return when a node holds nothing, no seat either, or is gone; say how far it is, and what it waits for."""
+    from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN  # noqa: PLC0415
+
     said = ""
     while True:
         view = await client.cluster_status()
@@ -227,7 +229,7 @@ async def _drained(client: "Client", node: int) -> None:
             behind = sum(item.behind_bytes or 0 for item in leaving)
             parts.append(f"{counted(len(leaving), 'partition')} on the way, {as_size(behind)} behind")
         whys = {item.why for item in found.waiting if node in item.replicas}
-        parts += sorted(why for why in whys if "replicas are asked for" in why)
+        parts += sorted(whys - {LED_BY_DRAINING, WAITS_FOR_TURN})
         if (now := "; ".join(parts)) != said:
             click.echo(now)
             said = now

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from cluster.controller.commands import FinishReassign, Move, Refusal
 from cluster.controller.nodes import unknown, what_ails
-from cluster.metadata import Node, Placement, Replica, Topic
+from cluster.metadata import NO_COPY_LEFT, Node, Placement, Replica, Topic
 from cluster.types import NodeId, ReplicaId
 
 
@@ -59,6 +59,8 @@ def wished(
             return Refusal("UNKNOWN_PARTITION", f"topic {topic.name!r} has no partition {number}")
         placement = partitions[number]
         where = f"partition {number} of {topic.name!r}"
+        if placement.lost:
+            return Refusal("INVALID_REQUEST", f"{where} cannot move: {NO_COPY_LEFT}")
         if placement.target:
             on = ", ".join(str(item.node) for item in placement.target)
             return Refusal(

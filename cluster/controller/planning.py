@@ -6,14 +6,15 @@ Rules of the plan:
 - Never fewer than asked for: a replica that is to leave stays until there is a node for another one. A node that is
   alive keeps its replica before one that is dead does.
 - A move is its leader's work: a partition that can have none, for most of its replicas are lost, begins no move. One
-  that cannot end, therefore or because who is to be there is lost, is not counted.
+  that cannot end, therefore or because who is to be there is lost, is not counted; it says what it waits for.
 - Racks: one replica in each rack before a second in any, as far as racks with usable nodes go.
 - Least movement: nodes are balanced when no two of them differ by more than one; each move of balance goes from the
   fullest node that it can to the emptiest, and none makes racks worse. So there are no more of them than needed, but
   where a partition's replicas are in each other's way.
   What somebody has put where it is stays there.
 - What was on a node that is none of the cluster (it was given up in a recovery) is not counted on: its partition goes
-  on with one less until there is a node for another. A partition that was lost altogether is left alone.
+  on with one less until there is a node for another. A partition that was lost altogether is left alone, and says so
+  where it keeps a node from being drained.
 - Limited: so many moves at once in all, and to each node; those that somebody asked for are not counted. Repairs come
   first, of the dead before the draining. Balance waits until nothing moves.
 - What a draining node leads moves last: by then its leaders should have gone (`leading`).
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 
 from cluster.controller.commands import Move
 from cluster.controller.moves import may_move
-from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
+from cluster.metadata import LED_BY_DRAINING, NO_COPY_LEFT, WAITS_FOR_TURN, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 MISSING, LEAVING, LED_HERE, CROWDED = range(4)
@@ -107,6 +108,9 @@ class Plan:
             for topic, placement in self._all()
             if self._is_wrong(topic, placement)
         ]
+        for topic, placement in self._all():
+            if why := self._why_it_stays(topic, placement):
+                self.waiting[PartitionId(topic.id, placement.number)] = why
         for urgency, *_, topic, placement in sorted(wanted, key=lambda item: item[:3]):
             if self._is_stuck(topic, placement):
                 self.waiting[PartitionId(topic.id, placement.number)] = self._why_stuck(placement)
@@ -184,10 +188,21 @@ class Plan:
         what = f"{topic.replicas} replicas are asked for, and {len(self._usable)} nodes are alive and not draining"
         return what + (f"; what is on node {', '.join(map(str, leaving))} cannot be put elsewhere" if leaving else "")
 
+    def _why_it_stays(self, topic: Topic, placement: Placement) -> str:
+        """What keeps a move that was begun, or a node from being rid of what is lost for good; empty: nothing."""
+        if placement.lost:
+            nodes = [self._now.nodes.get(item.node) for item in placement.replicas]
+            return NO_COPY_LEFT if any(node is not None and node.draining for node in nodes) else ""
+        return self._why_stuck(placement) if placement.target and self._is_stuck(topic, placement) else ""
+
     def _why_stuck(self, placement: Placement) -> str:
         lost = sorted({item.node for item in placement.replicas if self._is_lost(item)})
         where = f"node{'s' * (len(lost) != 1)} {', '.join(map(str, lost))}"
-        return f"most of its replicas are lost, on {where}: nobody can lead it, or move it, before one of them is back"
+        return (
+            f"most of its replicas are lost, on {where}: nobody can lead it, or move it, before one of them is back, "
+            "with its data; if that is gone for good, delete the topic (riverrun topic delete), or go on with what is "
+            "left (riverrun cluster recover --help)"
+        )
 
     def _least_useful(self, nodes: list[NodeId], placement: Placement) -> NodeId:
         racks = self._racks(nodes)

@@ -1,10 +1,16 @@
 """What people ask of nodes and placements, through a client: done, refused with a reason, and told as it goes."""
 
 import asyncio
+import contextlib
+import io
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
+from cluster.cli.cluster import _drained
 from cluster.client.client import Client
+from cluster.config import NodeConfig
 from cluster.errors import (
     InvalidRequest,
     NodeInUse,
@@ -151,3 +157,36 @@ async def test_a_topic_that_is_made_while_a_node_begins_to_drain_is_placed_anew(
     )
     assert seen
     assert not any(node in there for there in seen)
+
+
+class Impatient(Plans):
+    """Nodes that are dead are given up soon."""
+
+    def _config(self, number: int) -> NodeConfig:
+        config = super()._config(number)
+        return replace(config, controller=replace(config.controller, node_dead_after_s=1.0, node_lost_after_s=4.0))
+
+
+@pytest.mark.slow
+@partial(on_five_nodes, kind=Impatient)
+async def test_who_waits_for_what_cannot_move_is_told_so(cluster: Plans, client: Client) -> None:
+    """A dead node has the only replica of a partition: its replacement says what it waits for, and ends with it."""
+    made = await client.create_topic("one", partitions=1, replicas=1)
+    old = made.partitions[0].replicas[0].node
+    await asyncio.sleep(1)
+    cluster.kill(old)
+    await asyncio.sleep(2)
+    new = next(node for node in cluster.running if node != old)
+    await client.replace_node(old, replacement=new)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        waiting = asyncio.create_task(_drained(client, old))
+        await cluster.until(lambda: f"most of its replicas are lost, on node {old}" in said.getvalue())
+        (line,) = [line for line in said.getvalue().splitlines() if "most of its replicas are lost" in line]
+        assert "riverrun topic delete" in line
+        told = next(one for one in (await client.explain_node(old)).findings if one.code == "DRAIN_WAITS")
+        assert "has no leader" in told.cause
+        assert "`riverrun explain partition one/0` says what it lacks" in told.advice
+        await cluster.start(old)
+        async with asyncio.timeout(60):
+            await waiting
+    cluster.nodes.remove(old)

@@ -135,6 +135,16 @@ def test_what_nobody_can_move_is_refused_with_why():
     assert "on its way to nodes 1, 2, 4" in message
 
 
+def test_a_partition_that_was_lost_for_good_is_moved_by_nobody():
+    """Nothing of it is there: the move would have no end."""
+    machine = Moving()
+    topic = next(iter(machine.state.topics.values()))
+    machine.state.topics[topic.id] = replace(topic, partitions=(replace(topic.partitions[0], lost=True),))
+    reason, message = machine.reason(Reassign(topic="t", nodes={0: [1, 2, 4]}))
+    assert "INVALID_REQUEST" == reason
+    assert "a recovery found no copy of it: delete the topic" in message
+
+
 def test_a_partition_that_is_being_made_does_not_move_yet():
     """Whoever is made after a move learns its membership from others: there must be some that need not."""
     machine = Machine()

@@ -13,7 +13,7 @@ from cluster.controller.leading import preferred, transfers
 from cluster.controller.moves import finished, ids_of, marked, preferring, targeted
 from cluster.controller.placement import place
 from cluster.controller.planning import Plan, Situation
-from cluster.metadata import Node, NodeState, Placement, Replica, Topic
+from cluster.metadata import NO_COPY_LEFT, Node, NodeState, Placement, Replica, Topic
 from cluster.types import NodeId, PartitionId, ReplicaId, TopicId
 
 ID = TopicId(b"t" * 16)
@@ -214,6 +214,28 @@ def test_what_cannot_move_is_in_nobodys_way():
     assert [0, 3] == [move.number for move in cluster.plan().moves], "its log is ahead of what was told of it"
     cluster.more |= {"gone": frozenset(), "lost": frozenset({ReplicaId(1), ReplicaId(2)}), "leading": {}}
     assert "most of its replicas are lost, on nodes 1, 4" in cluster.plan().waiting[PartitionId(ID, 0)]
+
+
+def test_a_move_that_was_begun_says_that_nobody_can_lead_it():
+    """It was on its way when its only replica's node was given up: it waits for that, and a person has to know."""
+    nodes = [node(1), node(2), node(3, state=NodeState.DEAD, draining=True)]
+    cluster = Cluster(nodes, topic([[3], [1]]))
+    cluster.begin(cluster.plan().moves)
+    assert {} == cluster.plan().waiting
+    cluster.more |= {"gone": frozenset({NodeId(3)})}
+    waiting = cluster.plan().waiting
+    assert [PartitionId(ID, 0)] == list(waiting)
+    assert "most of its replicas are lost, on node 3" in waiting[PartitionId(ID, 0)]
+    assert "riverrun topic delete" in waiting[PartitionId(ID, 0)]
+
+
+def test_what_was_lost_for_good_says_that_it_keeps_a_node():
+    """While that drains: nothing of it can move, until its topic is deleted."""
+    made = topic([[1, 2], [2, 3]])
+    lost = replace(made, partitions=(made.partitions[0], replace(made.partitions[1], lost=True)))
+    nodes = [node(1), node(2), node(3, draining=True), node(4)]
+    assert {PartitionId(ID, 1): NO_COPY_LEFT} == Cluster(nodes, lost).plan().waiting
+    assert {} == Cluster([node(1), node(2), node(3)], lost).plan().waiting
 
 
 def test_what_somebody_moves_holds_up_no_repair():

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from cluster.broker.directory import Directory
+from cluster.broker.leaders import LeaderTable
 from cluster.metadata import Node, NodeState
+from cluster.types import PartitionId
 from cluster.wire.api import cluster_pb2
 
 
@@ -13,7 +15,7 @@ from cluster.wire.api import cluster_pb2
 class Decided:
     """Of all nodes, by number. `held`: replicas that have to run there. `asked`: the most that a topic of theirs has.
 
-    `moves` and `waiting` are told only while a node drains.
+    `moves` and `waiting` are told only while a node drains; `leaderless` are those that move and that nobody leads.
     """
 
     nodes: Mapping[int, Node] = field(default_factory=dict)
@@ -21,6 +23,7 @@ class Decided:
     asked: Mapping[int, int] = field(default_factory=dict)
     moves: tuple[cluster_pb2.Reassignment, ...] = ()
     waiting: tuple[cluster_pb2.WaitingPartition, ...] = ()
+    leaderless: frozenset[tuple[str, int]] = frozenset()
 
     def drains(self, node: int) -> bool:
         """Whether it is to hold nothing."""
@@ -49,7 +52,7 @@ class Decided:
 NOTHING = Decided()
 
 
-def decided_by(directory: Directory, told: cluster_pb2.ListReassignmentsResponse) -> Decided:
+def decided_by(directory: Directory, leaders: LeaderTable, told: cluster_pb2.ListReassignmentsResponse) -> Decided:
     """As a node knows it; `told`: what it says of what moves."""
     held: Counter[int] = Counter()
     asked: dict[int, int] = {}
@@ -59,4 +62,17 @@ def decided_by(directory: Directory, told: cluster_pb2.ListReassignmentsResponse
                 held[item.node] += 1
                 asked[item.node] = max(asked.get(item.node, 0), topic.replicas)
     nodes = {int(node): known for node, known in directory.nodes.items()}
-    return Decided(nodes=nodes, held=held, asked=asked, moves=tuple(told.reassignments), waiting=tuple(told.waiting))
+    leaderless = {
+        (move.topic, move.partition)
+        for move in told.reassignments
+        if move.topic in directory.by_name
+        and leaders.get(PartitionId(directory.by_name[move.topic].id, move.partition)) is None
+    }
+    return Decided(
+        nodes=nodes,
+        held=held,
+        asked=asked,
+        moves=tuple(told.reassignments),
+        waiting=tuple(told.waiting),
+        leaderless=frozenset(leaderless),
+    )

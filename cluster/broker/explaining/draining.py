@@ -8,7 +8,7 @@ from cluster.broker.explaining.findings import Finding, Severity
 from cluster.broker.explaining.words import counted, listed, numbered, size
 from cluster.config import ExplainOptions
 from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN
-from cluster.wire.api import explain_pb2
+from cluster.wire.api import cluster_pb2, explain_pb2
 
 NodeLook = explain_pb2.NodeLook
 PASSING = {WAITS_FOR_TURN: "until others have arrived", LED_BY_DRAINING: "until others lead them"}
@@ -27,7 +27,7 @@ def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -
         return
     moves = [move for move in decided.moves if node in move.replicas and node not in move.target]
     waiting = Counter(item.why for item in decided.waiting if node in item.replicas)
-    lacking = any(why not in PASSING for why in waiting)
+    lacking, stuck = any(map(_lacks_nodes, waiting)), _stuck(node, moves, decided)
     dead = sorted({to for move in moves for to in move.target if to not in move.replicas and decided.is_dead(to)})
     left_bytes = sum(move.behind_bytes for move in moves)
     said = [f"{counted(held, 'replica is', 'replicas are')} there still", f"it leads {look.leading:,}"]
@@ -36,10 +36,16 @@ def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -
             f"{counted(len(moves), 'replica is', 'replicas are')} on the way, "
             + (f"some to {numbered(dead)}, where nothing arrives now" if dead else f"with {size(left_bytes)} to go")
         )
-    said += [f"{_waiting(number)} {PASSING.get(why, 'for nodes: ' + why)}" for why, number in sorted(waiting.items())]
+    said += [_said_of(why, number) for why, number in sorted(waiting.items())]
+    headless = sum((move.topic, move.partition) in decided.leaderless for move in moves)
+    if headless:
+        said.append(
+            f"{headless:,} of those on the way {'has' if headless == 1 else 'have'} no leader, so nothing moves"
+        )
+    waits = bool(lacking or dead or stuck)
     yield Finding(
-        code="DRAIN_WAITS" if lacking or dead else "DRAINING",
-        severity=Severity.WARNING if lacking or dead else Severity.NOTE,
+        code="DRAIN_WAITS" if waits else "DRAINING",
+        severity=Severity.WARNING if waits else Severity.NOTE,
         nodes=(node, *dead),
         numbers={
             "replicas": held,
@@ -50,7 +56,7 @@ def explain_drain(look: NodeLook, looks: Sequence[NodeLook], decided: Decided) -
         },
         cause=f"{to}: {'; '.join(said)}",
         consequence="nothing new is put there; it does its work, and must not be switched off, until it holds nothing",
-        advice=_advice(node, dead, lacking=lacking),
+        advice=_advice(node, dead, stuck, lacking=lacking),
     )
 
 
@@ -95,8 +101,42 @@ def _is_seated(node: int, looks: Sequence[NodeLook]) -> bool | None:
     return any(node in quorum for quorum in told) if told else None
 
 
-def _advice(node: int, dead: Sequence[int], *, lacking: bool) -> str:
+def _stuck(node: int, moves: Sequence[cluster_pb2.Reassignment], decided: Decided) -> list[tuple[str, int]]:
+    """Partitions that keep it, and that nobody can move: those without a leader, or of which nothing is left."""
+    headless = {(move.topic, move.partition) for move in moves} & decided.leaderless
+    kept = {
+        (item.topic, item.partition)
+        for item in decided.waiting
+        if node in item.replicas and item.why not in PASSING and not _lacks_nodes(item.why)
+    }
+    return sorted(headless | kept)
+
+
+def _lacks_nodes(why: str) -> bool:
+    """Whether the plan says that there are too few nodes."""
+    return "replicas are asked for" in why
+
+
+def _said_of(why: str, number: int) -> str:
+    """Of so many partitions that wait, for the same reason."""
+    if _lacks_nodes(why) or why in PASSING:
+        return f"{_waiting(number)} {PASSING.get(why, 'for nodes: ' + why)}"
+    return f"{number:,} cannot leave: {why}"
+
+
+def _unstick(place: tuple[str, int]) -> str:
+    topic, number = place
+    return (
+        f"`riverrun explain partition {topic}/{number}` says what it lacks. A node: start it again, with its data, and "
+        "it goes on by itself. Its data: delete the topic (`riverrun topic delete`), or go on with what is left "
+        "(`riverrun cluster recover --help`)"
+    )
+
+
+def _advice(node: int, dead: Sequence[int], stuck: Sequence[tuple[str, int]], *, lacking: bool) -> str:
     undo = f"`riverrun cluster drain {node} --undo`"
+    if stuck:
+        return _unstick(stuck[0])
     if dead:
         return f"start {numbered(dead)} again: it goes on by itself. {undo} turns back what is on its way"
     if lacking:
@@ -119,8 +159,14 @@ def explain_wait(topic: str, number: int, nodes: Sequence[int], decided: Decided
         cause=f"it is to leave {numbered(draining)} ({'which drains' if len(draining) == 1 else 'which drain'}), and "
         + (waits or f"cannot: {why}"),
         consequence="until then the replicas that there are do the work, and nobody waits for the move",
-        advice="nothing: it begins by itself" if passing else _more_nodes(),
+        advice=_begins(topic, number, why),
     )
+
+
+def _begins(topic: str, number: int, why: str) -> str:
+    if why in PASSING:
+        return "nothing: it begins by itself"
+    return _more_nodes() if _lacks_nodes(why) else _unstick((topic, number))
 
 
 def _waiting(number: int) -> str:

@@ -163,7 +163,7 @@ class ExplainService:
         if any(node.draining for node in directory.nodes.values()):
             answer, _ = await self._described(LIST_REASSIGNMENTS, b"")
             told = cluster_pb2.ListReassignmentsResponse.FromString(answer or b"")
-        return decided_by(directory, told)
+        return decided_by(directory, self._broker.leaders, told)
 
     async def _described(self, method: str, request: bytes) -> tuple[bytes | None, str]:
         """The answer of a method of this node, or why there is none; what cannot be better in a moment is raised."""

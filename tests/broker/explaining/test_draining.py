@@ -11,7 +11,7 @@ from cluster.broker.explaining.findings import Explanation, Severity
 from cluster.broker.explaining.node import explain_node
 from cluster.broker.explaining.partition import explain_partition
 from cluster.config import ExplainOptions
-from cluster.metadata import LED_BY_DRAINING, WAITS_FOR_TURN, Node, NodeState
+from cluster.metadata import LED_BY_DRAINING, NO_COPY_LEFT, WAITS_FOR_TURN, Node, NodeState
 from cluster.sim.cluster import SimCluster
 from cluster.types import NodeId
 from cluster.wire.api import cluster_pb2, explain_pb2
@@ -86,6 +86,23 @@ def test_a_drain_that_lacks_nodes_waits() -> None:
     assert f"1 waits for nodes: {LACKING}" in told.cause
     assert told.advice.startswith("add a node (`riverrun cluster add`)")
     assert told.advice.endswith("`riverrun cluster drain 3 --undo`")
+
+
+STUCK = "most of its replicas are lost, on node 3: nobody can lead it, or move it, before one of them is back"
+
+
+def test_a_drain_of_what_nobody_leads_does_not_end_by_itself() -> None:
+    """A move is its leader's work. No node more would help, but the one that has the data."""
+    moves = (moving(1, 1, 2, 4), moving(2, 1, 2, 4))
+    told = the(told_of(3, decided(3, moves=moves, leaderless=frozenset({("orders", 2)}))), "DRAIN_WAITS")
+    assert "2 replicas are on the way, with 0 bytes to go; 1 of those on the way has no leader" in told.cause
+    assert told.advice.startswith("`riverrun explain partition orders/2` says what it lacks. A node: start it again")
+    for why in (STUCK, NO_COPY_LEFT):
+        told = the(told_of(3, decided(3, waiting=(waiting(why, 7),))), "DRAIN_WAITS")
+        assert f"1 cannot leave: {why}" in told.cause
+        assert "`riverrun explain partition orders/7`" in told.advice
+        assert "riverrun topic delete" in told.advice
+        assert "add a node" not in told.advice
 
 
 def test_a_drain_to_a_node_that_has_died_waits_for_it() -> None:
