@@ -28,7 +28,8 @@ While lost nodes may come back, with their data, wait for them: nothing is lost 
 up here: decisions of the controller, and records that were acknowledged. Nodes that are not named are given up as
 well, and are refused from then on.
 
-Stop the nodes that are left. Where their data directories are all on one machine, name all of them:
+Stop the nodes that are left, and start none of them before it is done on all. Where their data directories are all
+on one machine, name all of them:
 
 \b
   riverrun cluster recover --data-dir DIR --data-dir DIR             what would be done, and what it costs

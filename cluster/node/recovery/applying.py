@@ -4,7 +4,8 @@ Rules:
 1. The plan is on the disk (`PENDING`) before anything else of it is; a node that finds it there refuses to start.
 2. Each step may be done again, and leaves what it has done alone. So after a crash the same plan is done from the
    beginning.
-3. A log that is not as it was surveyed is not forced: its node has run since.
+3. A log that is not as it was surveyed is not forced, nor are decisions replaced that go further than they did: the
+   node has run since, and what was decided meanwhile would be gone.
 4. The last step puts `DONE` in the place of `PENDING`: the plan's account stays with the data for good.
 """
 
@@ -24,7 +25,7 @@ from cluster.node.identity import read_identity
 from cluster.node.machines import machine_of_topic
 from cluster.node.recovery.overlay import Overlay
 from cluster.node.recovery.plan import Forced, Plan, decode_plan
-from cluster.node.recovery.survey import look_at
+from cluster.node.recovery.survey import look_at, look_at_quorum
 from cluster.raft.ready import Vote
 from cluster.records import Entry, EntryKind
 from cluster.types import ClusterId, Index, NodeId, PartitionId, ReplicaId, Term, TopicId
@@ -79,6 +80,8 @@ def apply_plan(disk: Disk, plan: Plan) -> bool:
     logs = [forced for forced in plan.forced if forced.node == identity.node]
     for forced in logs:
         _check_log(disk, plan, forced)
+    if begun(disk) is None:
+        _check_quorum(disk, plan, NodeId(identity.node))
     write_whole(disk, PENDING, plan.encode())
     for forced in logs:
         force(disk, ClusterId(plan.cluster), forced, machine_of_topic(forced.name))
@@ -117,6 +120,18 @@ def _check(disk: Disk, plan: Plan) -> None:
     newer = next_era(newest_journal(disk)) > next_era(plan.configuration.number)
     if newer or has_another(disk, plan.configuration, plan.state):
         raise InvalidRequest(f"node {node} was recovered by another plan: start it, or make another one")
+
+
+def _check_quorum(disk: Disk, plan: Plan, node: NodeId) -> None:
+    """Rule 3: it goes as far as the survey saw it go; or it has heard from others that the plan was done."""
+    found, _ = look_at_quorum(Overlay(disk))
+    survivor = next(one for one in plan.survivors if one.node == node)
+    known = max(found.configuration.number, found.journal)
+    if known < plan.configuration.number and survivor.reach not in {None, found.reach}:
+        raise InvalidRequest(
+            f"the controller's decisions are not as they were when node {node} was surveyed: it has run since. Stop "
+            "all nodes that are left, survey them again and make another plan"
+        )
 
 
 def _check_log(disk: Disk, plan: Plan, forced: Forced) -> None:

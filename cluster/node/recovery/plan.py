@@ -30,10 +30,14 @@ SMALL, LARGE = 3, 5
 
 
 class Survivor(msgspec.Struct, frozen=True):
-    """A node that is left, with its data directory."""
+    """A node that is left, with its data directory.
+
+    `reach`: how far its part of the controller went; None: a version wrote this plan that did not look.
+    """
 
     node: int
     directory: bytes
+    reach: tuple[int, int, int] | None = None
 
 
 class Forced(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +142,7 @@ def make_plan(surveys: Sequence[Survey], *, at_ns: int, plan_id: bytes) -> Plan:
         id=plan_id,
         at_ns=at_ns,
         cluster=surveys[0].cluster,
-        survivors=[Survivor(one.node, one.directory) for one in surveys],
+        survivors=[Survivor(one.node, one.directory, one.quorum.reach) for one in surveys],
         lost={int(node): _addresses(nodes.get(node)) for node in gone},
         configuration=configuration,
         state=state,

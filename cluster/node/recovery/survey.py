@@ -103,11 +103,7 @@ def survey(below: Disk) -> Survey:
     identity = read_identity(disk)
     if identity is None:
         raise RefusedToStart("there is no node's data here")
-    quorum, trouble = KnownQuorum(configuration=QuorumConfiguration(number=0)), ""
-    try:
-        quorum = read_quorum(disk)
-    except RiverrunError as error:
-        trouble = error.message
+    quorum, trouble = look_at_quorum(disk)
     return Survey(
         cluster=identity.cluster,
         node=identity.node,
@@ -126,6 +122,14 @@ def _replicas(disk: Disk, cluster: ClusterId) -> Iterator[FoundReplica]:
                 partition = PartitionId(TopicId(bytes.fromhex(topic)), int(number))
                 identity = ReplicaIdentity(cluster=cluster, partition=partition, replica=ReplicaId(int(replica)))
                 yield look_at(disk, f"{REPLICAS}/{topic}/{name}", identity)
+
+
+def look_at_quorum(disk: Disk) -> tuple[KnownQuorum, str]:
+    """The node's part of the controller; or, why nothing is known of it."""
+    try:
+        return read_quorum(disk), ""
+    except RiverrunError as error:
+        return KnownQuorum(configuration=QuorumConfiguration(number=0)), error.message
 
 
 def look_at(disk: Disk, directory: str, identity: ReplicaIdentity) -> FoundReplica:

@@ -1,19 +1,23 @@
 """What a plan says, done to one data directory: what it leaves, what it refuses, and after a crash in the middle."""
 
+import pickle
 import random
 
 import msgspec
 import pytest
 
 from cluster.config import LogOptions
-from cluster.controller.quorum.recovering import read_quorum
+from cluster.controller.commands import DeleteTopic, Proposal, encode
+from cluster.controller.quorum.guards import REGULAR
+from cluster.controller.quorum.recovering import read_quorum, write_quorum
+from cluster.controller.quorum.storage import Storage
 from cluster.controller.recovering import ERA
 from cluster.errors import InvalidRequest, RefusedToStart
 from cluster.log import Log, ReplicaIdentity
 from cluster.log.write import perform
 from cluster.membership import Member, Membership
 from cluster.node.identity import claim_directory
-from cluster.node.recovery import Plan, Survey, apply_plan, make_plan, refuse_unfinished, survey
+from cluster.node.recovery import Plan, Survey, apply_plan, decode_plan, make_plan, refuse_unfinished, survey
 from cluster.raft.ready import Vote
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimCrash, SimDisk
@@ -62,7 +66,7 @@ def _planned(disk: SimDisk) -> Plan:
     quorum = msgspec.structs.replace(found.quorum, configuration=_seats(2, 1, 2, 3), journal=2, state=_state())
     known: Survey = msgspec.structs.replace(found, quorum=quorum)
     plan = make_plan([msgspec.structs.replace(known, directory=b"directory1")], at_ns=7, plan_id=b"p")
-    survivors = [msgspec.structs.replace(plan.survivors[0], directory=found.directory)]
+    survivors = [msgspec.structs.replace(plan.survivors[0], directory=found.directory, reach=survey(disk).quorum.reach)]
     return msgspec.structs.replace(plan, survivors=survivors)
 
 
@@ -102,6 +106,34 @@ def test_a_log_that_has_moved_since_is_not_forced() -> None:
     with pytest.raises(InvalidRequest, match="was recovered by another plan"):
         apply_plan(disk, msgspec.structs.replace(plan, id=b"q", at_ns=8, state=_state()))
     assert refuse_unfinished(disk) is not None
+
+
+def _decide(disk: SimDisk, index: int) -> None:
+    """One more decision in the journal of node 1, which has a seat."""
+    journal, _ = Storage(disk).open(2)
+    command = Proposal(client=b"late", number=index, command=DeleteTopic(name="t"))
+    journal.add(REGULAR + pickle.dumps((0, (encode(command),))), index, 3)
+    journal.sync()
+    journal._destroy()
+
+
+def test_decisions_that_were_made_since_are_not_replaced() -> None:
+    """Nodes that were surveyed, and started again, decided something: it would be gone without a word."""
+    disk, _ = _node()
+    write_quorum(disk, _seats(2, 1, 2, 3), _state(), seated=True)
+    _decide(disk, 1)
+    plan = decode_plan(_planned(disk).encode())
+    _decide(disk, 2)
+    before = disk.operations
+    with pytest.raises(
+        InvalidRequest, match="decisions are not as they were when node 1 was surveyed: it has run since"
+    ):
+        apply_plan(disk, plan)
+    assert before == disk.operations
+    assert refuse_unfinished(disk) is None
+    plan = _planned(disk)
+    assert apply_plan(disk, plan)
+    assert (ERA, plan.state) == (read_quorum(disk).journal, read_quorum(disk).state)
 
 
 def test_wherever_the_power_goes_the_same_plan_ends_it() -> None:
