@@ -118,9 +118,13 @@ class Link:
             self.links.on_up(self.node, self._incarnation)
 
     def go_down(self) -> None:
-        """Down, if it was up; then both of our lanes are opened anew: why it is down, only one side may know."""
+        """Down, if it was up; then both of our lanes are opened anew: why it is down, only one side may know.
+
+        What still comes on a lane that the peer had opened before is not heard any more.
+        """
         if self.up:
             self.up = False
+            self._incoming.clear()
             self.links.on_down(self.node)
             for lane in self.lanes.values():
                 lane.drop()

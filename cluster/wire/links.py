@@ -5,7 +5,8 @@ Rules:
    opened. So a link is up only when both directions work: our hello was answered on both lanes, and theirs came.
 2. Everything that one turn of the loop has for one peer and lane leaves as one message.
 3. Order is kept and nothing comes twice within a stream. When a stream is replaced, what is left of the old one is
-   dropped: nothing of an earlier connection, or an earlier run of the peer, can arrive after it.
+   dropped: nothing of an earlier connection, or an earlier run of the peer, can arrive after it. Nor does anything of
+   a link that is down: what a dead node led would be believed in for ever.
 4. A peer that was not heard for `lost_after_s` is down; silence is broken by keepalives. So is one of which one lane
    is silent for longer, though the other is not: a flipped bit in a length has a stream swallow all that follows. A
    peer with a new incarnation has gone down and come up. What goes down is opened anew by both sides.

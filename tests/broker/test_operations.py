@@ -173,7 +173,6 @@ async def test_who_waits_for_what_cannot_move_is_told_so(cluster: Plans, client:
     """A dead node has the only replica of a partition: its replacement says what it waits for, and ends with it."""
     made = await client.create_topic("one", partitions=1, replicas=1)
     old = made.partitions[0].replicas[0].node
-    await asyncio.sleep(1)
     cluster.kill(old)
     await asyncio.sleep(2)
     new = next(node for node in cluster.running if node != old)
