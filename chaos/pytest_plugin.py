@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 import pytest
 
 from chaos.arenas.processes.arena import ProcessArena
+from chaos.arenas.processes.expected import allowed_events
 from chaos.arenas.processes.fittings import fittings_for
 from chaos.history import History
 from chaos.nemeses.catalogue import CATALOGUE
@@ -127,7 +128,14 @@ class Chaos:
         return [f"{anomaly.name}: {anomaly.detail}" for anomaly in anomalies] + list(figures.failures)
 
     async def _make(self, folder: Path, nodes: int, fittings: Sequence[Any]) -> ProcessArena:
-        arena = ProcessArena(folder, nodes=nodes, seed=self._seed, fittings=fittings, history=self.history)
+        arena = ProcessArena(
+            folder,
+            nodes=nodes,
+            seed=self._seed,
+            fittings=fittings,
+            history=self.history,
+            allowed=allowed_events(self._names),
+        )
         try:
             await arena.start()
         except BaseException:

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from chaos.arenas.arena import Arena
 from chaos.arenas.processes.arena import ProcessArena
+from chaos.arenas.processes.expected import allowed_events
 from chaos.arenas.processes.fittings import fittings_for
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
 from chaos.arenas.sim.cluster import frugal, small_logs
-from chaos.checkers.node_logs import FORGOT, TOLD_OF_THE_END
 from chaos.history import History
-from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
 from chaos.run import Run
 from chaos.scenario import Scenario
@@ -29,10 +28,6 @@ from chaos.verdict import Verdict
 from cluster.sim.clock import simulate
 
 ARENAS = ("sim", "processes")
-ENDING = {"disk", "damage", "resource"}
-"""Families of faults that may end a node by itself: it must not go on."""
-FORGETTING = {"lying_sync", "damaged_log", "damaged_state"}
-"""Faults after which a node may be without what it had acknowledged, and not know it."""
 GROWING = "operations"
 """The workload that adds nodes."""
 Watch = Callable[[Run], None]
@@ -76,16 +71,13 @@ def _in_processes(
     _write(scenario, "processes", seed, folder, drawn, skipped)
 
     async def work() -> Verdict:
-        may_end = any(CATALOGUE[fault].family in ENDING for fault in possible)
-        may_forget = any(fault in FORGETTING for fault in possible)
         arena = ProcessArena(
             folder,
             nodes=scenario.nodes,
             seed=seed,
             fittings=fittings,
             history=history,
-            allowed=(TOLD_OF_THE_END if may_end else frozenset())
-            | (frozenset({FORGOT}) if may_forget else frozenset()),
+            allowed=allowed_events(possible),
         )
         return await _run(scenario, arena, history, drawn, watch)
 

@@ -134,7 +134,8 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - failed assertion: anywhere.
 - unretrieved exception: of a task, a future, a coroutine or a finalizer that nobody looked at.
 - traceback: printed or traced. Allowed of events that are allowed.
-- unexpected event: of the level error or critical. Allowed are those that a run names, for damage that was done.
+- unexpected event: of the level error or critical. Allowed are those that tell of damage, where a
+  fault does some, and of a node's own end, in a life that ended while a fault excused that.
 
 Jepsen's other anomalies are of transactions that read and write (precommitted read, G0, G1c, skips within one send):
 there are none here. A task's commit is judged by what it adds up to.

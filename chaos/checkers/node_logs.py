@@ -5,7 +5,7 @@ libraries print when something is badly wrong. With one of these a run is not fi
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable
 
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.traces import parsed
@@ -13,6 +13,8 @@ from chaos.checkers.traces import parsed
 SEVERE = {"critical", "error"}
 TOLD_OF_DAMAGE = frozenset({"copy_damaged", "replica_lost", "log_damaged", "vote_damaged", "task_state_damaged"})
 """Events of the level error that say that something was found which was done to the node's disk."""
+TORN = "log_damaged"
+"""Of these the one that a node rightly says, too, when the one before it ended in the middle of a write."""
 FORGOT = "follower_forgot"
 """A leader says that a follower is without what it had acknowledged. Right of one that recovers, for it has found
 damage; of any other only where files are replaced by older ones, or syncs do nothing."""
@@ -32,12 +34,18 @@ UNEXPECTED = "unexpected event"
 DETAIL_MAX = 300
 
 
-def check_node_log(node: int, lines: Iterable[str], *, allowed: Collection[str] = TOLD_OF_DAMAGE) -> list[Anomaly]:
-    """Everything that must not be there. `allowed`: events, by name, that may be severe; never a failed assertion."""
+def check_node_log(
+    node: int, lines: Iterable[str], *, allowed: Collection[str] = frozenset(), ending: Container[int] = ()
+) -> list[Anomaly]:
+    """Everything that must not be there. `allowed`: events, by name, that may be severe; never a failed assertion.
+
+    `ending`: numbers of the lines of lives whose ends were expected, and may be told of.
+    """
     found = []
     for number, line in enumerate(lines, start=1):
         told = parsed(line)
-        wrong = _printed(line) if told is None else _traced(told, line, allowed)
+        may = {*allowed, *TOLD_OF_THE_END} if number in ending else allowed
+        wrong = _printed(line) if told is None else _traced(told, line, may)
         if wrong:
             found.append(Anomaly(wrong, f"node {node}, line {number}: {line.strip()[:DETAIL_MAX]}"))
     return found

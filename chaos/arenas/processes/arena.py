@@ -20,7 +20,7 @@ from chaos.arenas.processes.ways import Ways
 from chaos.arenas.seats import ClientVanish, Seats
 from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.node_logs import TOLD_OF_DAMAGE, TOLD_OF_THE_END, check_node_log
+from chaos.checkers.node_logs import TOLD_OF_THE_END, check_node_log
 from chaos.checkers.replicas import Copy
 from chaos.checkers.traces import trace_events
 from chaos.history import History, Kind
@@ -50,14 +50,14 @@ class ProcessArena:
         fittings: Sequence[Fitting] = (),
         allowed: frozenset[str] = frozenset(),
     ) -> None:
-        """`allowed`: severe events that are no anomaly here, for some of the faults make nodes say them."""
+        """`allowed`: severe events that are no anomaly here, for faults make nodes say them (`expected.py`)."""
         self.random = random.Random(f"arena/{seed}")
         self.seats = Seats()
         self.injectors: dict[str, Injector] = {"client_vanish": ClientVanish(self.seats)}
         self._history = history.scoped("run")
         self._began_s = time.monotonic()  # noqa: TID251  here time is real
         self._began_wall_s = time.time()  # noqa: TID251
-        self._allowed = TOLD_OF_DAMAGE | allowed
+        self._allowed = allowed
         self._fittings = fittings
         self._fitted: list[Fitting] = []
         self._end = contextlib.ExitStack()
@@ -167,13 +167,19 @@ class ProcessArena:
 
     def _read_log(self, node: int) -> list[Anomaly]:
         """What must not be there; what it says of terms goes into the history."""
-        with self.processes.log_path(node).open(errors="replace") as log:
-            lines = list(log)
+        lines, ending, position = [], set(), 0
+        excused = self.processes.excused(node)
+        with self.processes.log_path(node).open("rb") as log:
+            for number, line in enumerate(log, start=1):
+                lines.append(line.decode(errors="replace"))
+                if any(position in life for life in excused):
+                    ending.add(number)
+                position += len(line)
         for event in trace_events(node, lines, began_s=self._began_wall_s):
             if "term" in event.value:
                 self._history.add(event)
         allowed = self._allowed if node in self.nodes else self._allowed | TOLD_OF_THE_END
-        return check_node_log(node, lines, allowed=allowed)
+        return check_node_log(node, lines, allowed=allowed, ending=ending)
 
     async def stop(self) -> Figures:
         """See Arena."""

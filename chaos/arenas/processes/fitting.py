@@ -60,7 +60,11 @@ class Nodes(Protocol):
         ...
 
     def expect_end(self, node: int) -> None:
-        """From now on this node may end by itself (its disk fails, say) until it is started again."""
+        """From now on this node may end by itself (its disk fails, say) until it is started again, or as follows."""
+        ...
+
+    def expect_no_end(self, node: int) -> None:
+        """It has survived what might have ended it. Nothing if it does not run: then its end was expected."""
         ...
 
 

@@ -2,7 +2,8 @@
 
 By control groups, one a node and run, and by prlimit where the kernel counts for each process. A limit is set where it
 begins to hurt: at what the node uses when it is injected, and a little more. What a node does then is its own affair:
-it may serve on, refuse, or end (`Nodes.expect_end`); when the fault is mended, it is started if it does not run.
+it may serve on, refuse, or end (`Nodes.expect_end`); when the fault is mended, it is started if it does not run, and
+may not end any more.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from typing import Any, ClassVar
 
 from chaos.arenas.arena import Injector, Mend
 from chaos.arenas.processes.cgroups import Group, Place, enter, place_of, run_name
+from chaos.arenas.processes.expected import over
 from chaos.arenas.processes.fitting import Launch, Nodes
 
 MIB = 1 << 20
@@ -178,7 +180,7 @@ class _Limit:
                 await asyncio.to_thread(back)
             if self.may_end:
                 for node in hit:
-                    await self.nodes.start(node)
+                    await over(self.nodes, node)
 
         return mend
 

@@ -46,10 +46,15 @@ class ProcessNodes:
         atexit.register(self.abandon)  # whatever happens to whoever runs this
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._expected: set[int] = set()
+        self._may_end: set[int] = set()
+        """Those that a fault may end now; each of them is expected, too."""
         self._killed: set[int] = set()
         self._off: set[int] = set()
         self._removed: set[int] = set()
         """Those that ended because the cluster removed them, and were not switched off yet."""
+        self._began: dict[int, int] = {}
+        """Where in its log a node's present life begins."""
+        self._excused: dict[int, list[range]] = {}
         cluster_id = secrets.token_hex(16)
         numbers = range(1, nodes + 1)
         peers = tuple(
@@ -105,7 +110,9 @@ class ProcessNodes:
         command = [*launch.before, sys.executable, *self.program, "node", "--config", str(path), "--log-level", "debug"]
         with self.log_path(node).open("ab") as log:
             self.restarts += node in self._processes
+            self._note_life(node, log.tell())
             self._expected.discard(node)
+            self._may_end.discard(node)
             self._killed.discard(node)
             self._processes[node] = subprocess.Popen(
                 command,
@@ -168,6 +175,25 @@ class ProcessNodes:
     def expect_end(self, node: int) -> None:
         """See Nodes."""
         self._expected.add(node)
+        self._may_end.add(node)
+
+    def expect_no_end(self, node: int) -> None:
+        """See Nodes."""
+        if self.pid(node) is not None:
+            self._expected.discard(node)
+            self._may_end.discard(node)
+
+    def excused(self, node: int) -> list[range]:
+        """Of its log the bytes of those lives that ended while an end was expected."""
+        here = self.log_path(node).stat().st_size
+        last = [range(self._began.get(node, 0), here)] if node in self._may_end and self.pid(node) is None else []
+        return [*self._excused.get(node, ()), *last]
+
+    def _note_life(self, node: int, end: int) -> None:
+        """One begins at the end of its log; the one before is over."""
+        if node in self._may_end:
+            self._excused.setdefault(node, []).append(range(self._began[node], end))
+        self._began[node] = end
 
     def look(self) -> None:
         """Note who has ended by itself, once."""

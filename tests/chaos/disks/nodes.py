@@ -77,6 +77,10 @@ class TestNodes:
     def expect_end(self, node: int) -> None:
         self._expected.add(node)
 
+    def expect_no_end(self, node: int) -> None:
+        if self.pid(node) is not None:
+            self._expected.discard(node)
+
     def unexpected(self) -> dict[int, str]:
         """Nodes that have ended, and nobody said that they may."""
         return {node: self.local.last_words(node) for node in self.local.stopped() if node not in self._expected}

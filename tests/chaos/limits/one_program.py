@@ -97,6 +97,10 @@ class Programs:
         """See Nodes."""
         self.may_end.add(node)
 
+    def expect_no_end(self, node: int) -> None:
+        """See Nodes."""
+        self.may_end.discard(node)
+
     def stop(self) -> None:
         """All of them are gone."""
         for node in list(self._processes):

@@ -55,6 +55,7 @@ async def test_descriptors_run_out_at_open_and_at_accept(programs: Programs):
     assert {1} == programs.may_end
     assert "24 after 3" == programs.ask("more_files(10)")
     await mend()
+    assert set() == programs.may_end
     assert 10 == programs.ask("more_files(10)")
     mend = await programs.injectors["descriptors"].inject([1], {"spare": 0})
     with socket.create_connection(("127.0.0.1", port)):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from chaos.arenas.processes.arena import ProcessArena
+from chaos.arenas.processes.expected import allowed_events
 from chaos.arenas.processes.fitting import Fitting
 from chaos.arenas.processes.fittings import fittings_for
-from chaos.checkers.node_logs import TOLD_OF_THE_END
 from chaos.history import History
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.limits import FEW
@@ -45,7 +45,7 @@ class Cluster:
 
 
 @contextlib.asynccontextmanager
-async def _running(folder: Path, faults: Sequence[str], *, may_end: bool = False) -> AsyncIterator[Cluster]:
+async def _running(folder: Path, faults: Sequence[str]) -> AsyncIterator[Cluster]:
     """With what these faults need; at the end everything is read, and no node has ended that may not."""
     fitted, possible, why = fittings_for(faults)
     if set(faults) - set(possible):
@@ -57,7 +57,7 @@ async def _running(folder: Path, faults: Sequence[str], *, may_end: bool = False
         seed=1,
         fittings=fittings,
         history=History(),
-        allowed=TOLD_OF_THE_END if may_end else frozenset(),
+        allowed=allowed_events(faults),
     )
     try:
         await arena.start()
@@ -133,7 +133,7 @@ async def test_each_fault_with_all_options(tmp_path: Path, fault: str):
 
 async def test_a_wiped_node_refuses_to_run(tmp_path: Path):
     """It comes back with an empty disk: its peers know it, so it ends with a sentence; the others go on."""
-    async with _running(tmp_path, ["kill"], may_end=True) as cluster:
+    async with _running(tmp_path, ["kill"]) as cluster:
         nodes, victim = cluster.arena.processes, await _leader(cluster)
         mend = await cluster.arena.injectors["wipe"].inject([victim], {})
         assert mend is not None

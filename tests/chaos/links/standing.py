@@ -56,6 +56,8 @@ class StandingNodes:
     def expect_end(self, node: int) -> None:
         """It does not end."""
 
+    expect_no_end = expect_end
+
 
 @contextlib.asynccontextmanager
 async def standing(folder: Path, nodes: int = 3) -> AsyncIterator[StandingNodes]:

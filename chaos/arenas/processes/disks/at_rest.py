@@ -96,6 +96,7 @@ class DamageAtRest:
                 raise RuntimeError(f"node {node} ended at its start, {kept.name} being damaged, and did not say why")
             await self._restore(node, kept, good)
             return f"it refused to start ({refusal.get('detail')}): the good copy was put back"
+        self._nodes.expect_no_end(node)
         notice = await self._noticed(node, kept, logs)
         if notice is None:
             self.counts["damage_unnoticed"] += 1

@@ -12,6 +12,7 @@ from chaos.arenas.arena import Mend
 from chaos.arenas.processes.disks.catching_up import caught_up
 from chaos.arenas.processes.disks.loop import missing_for_mounting
 from chaos.arenas.processes.disks.shim import SETTINGS, Control, missing_for_shim
+from chaos.arenas.processes.expected import over
 from chaos.arenas.processes.fitting import Nodes
 
 ENDS_WITHIN_S = 10.0
@@ -56,7 +57,7 @@ class FailingCalls:
                 if writes:
                     await self._ends(node, MAY_END_S)  # not by each of them: a task's state is opened again
                 self._controls[node].clear()
-                await self._nodes.start(node)
+                await over(self._nodes, node)
 
         return mend
 

@@ -1,0 +1,131 @@
+"""Ends of nodes that a fault excuses, and those that come too late for it. The nodes are a small program, and run."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from chaos.arenas.processes.arena import ProcessArena
+from chaos.arenas.processes.expected import allowed_events, over
+from chaos.arenas.processes.limits import ProcessLimits
+from chaos.arenas.processes.nodes import ProcessNodes
+from chaos.history import History
+from chaos.nemeses import known  # noqa: F401  all faults are registered with it
+
+PROGRAM = """
+import json, signal, sys, time
+def end(number, frame):
+    if number == signal.SIGUSR2:
+        print(json.dumps({"event": "node_failed", "level": "critical"}), flush=True)
+        time.sleep(1.5)
+    sys.exit(3)
+for number in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(number, end)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+"""Ends by SIGUSR1, at once, and by SIGUSR2, when it has said so."""
+
+
+@pytest.fixture
+async def arena(tmp_path: Path) -> AsyncIterator[ProcessArena]:
+    """Nobody is asked whether the cluster is ready."""
+    arena = ProcessArena(tmp_path, nodes=1, seed=1, history=History(), allowed=allowed_events(["descriptors"]))
+    arena.processes.program = ("-c", PROGRAM)
+    yield arena
+    await arena.stop()
+
+
+async def _started(nodes: ProcessNodes) -> None:
+    lives = nodes.restarts + 1
+    await nodes.start(1)
+    await _until(lambda: nodes.log_path(1).read_text().count("ready") >= lives)
+
+
+async def _until(so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not so():  # noqa: ASYNC110  of another process
+            await asyncio.sleep(0.01)
+
+
+async def _ends(nodes: ProcessNodes, number: signal.Signals = signal.SIGUSR1) -> None:
+    nodes.signal(1, number)
+    await _until(lambda: nodes.pid(1) is None)
+
+
+async def _named(arena: ProcessArena) -> list[str]:
+    arena.processes.look()
+    await arena.processes.stop()
+    return [anomaly.name for anomaly in arena.processes.anomalies + arena._read_log(1)]
+
+
+async def test_a_node_that_survived_its_fault_may_not_end_any_more(arena: ProcessArena) -> None:
+    """A limit was lifted from it while it ran: what ends it a minute later is no fault's doing."""
+    nodes = arena.processes
+    await _started(nodes)
+    limit = (await ProcessLimits().fit(nodes))["descriptors"]
+    mend = await limit.inject([1], {"spare": 8})
+    assert mend is not None
+    await mend()
+    await _ends(nodes)
+
+    assert ["node ended"] == await _named(arena)
+
+
+async def test_a_node_that_is_dying_when_its_fault_is_over_is_started_again(arena: ProcessArena) -> None:
+    """It has said so, and takes its time; its words are excused in that life, and in no other."""
+    nodes = arena.processes
+    await _started(nodes)
+    nodes.expect_end(1)
+    first = nodes.pid(1)
+    nodes.signal(1, signal.SIGUSR2)
+    await over(nodes, 1)
+
+    assert nodes.pid(1) not in {None, first}
+    await _until(lambda: nodes.log_path(1).read_text().count("ready") >= 2)
+    await _ends(nodes, signal.SIGUSR2)
+    assert ["node ended", "unexpected event"] == await _named(arena)
+
+
+async def test_the_end_of_a_node_in_its_fault_is_no_anomaly(arena: ProcessArena) -> None:
+    """Nor is what it says of it, whether it is started again or not."""
+    nodes = arena.processes
+    for _ in range(2):
+        await _started(nodes)
+        nodes.expect_end(1)
+        await _ends(nodes, signal.SIGUSR2)
+
+    assert [] == await _named(arena)
+
+
+@pytest.mark.parametrize(
+    ("fault", "event", "wrong"),
+    [
+        ("kill", "replica_lost", 1),
+        ("kill", "vote_damaged", 1),
+        ("kill", "log_damaged", 0),  # in the middle of a write: what is torn is set aside
+        ("pause", "log_damaged", 1),
+        ("power_loss", "log_damaged", 0),
+        ("power_loss", "vote_damaged", 1),
+        ("lying_sync", "replica_lost", 0),
+        ("damaged_vote", "vote_damaged", 0),
+        ("damaged_log", "follower_forgot", 0),
+        ("sync_fails", "follower_forgot", 1),
+    ],
+)
+async def test_damage_is_told_only_where_it_was_done(tmp_path: Path, fault: str, event: str, wrong: int) -> None:
+    """A lost replica in a run of kills is nobody's doing but the node's."""
+    arena = ProcessArena(tmp_path, nodes=1, seed=1, history=History(), allowed=allowed_events([fault]))
+    path = arena.processes.log_path(1)
+    await asyncio.to_thread(path.parent.mkdir, parents=True)
+    path.write_text(json.dumps({"event": event, "level": "error"}) + os.linesep)
+    found = arena._read_log(1)
+    await arena.stop()
+
+    assert (["unexpected event"] if wrong else []) == [anomaly.name for anomaly in found]
