@@ -13,14 +13,13 @@ from pathlib import Path
 
 import click
 
-from chaos.history import read_history
-from chaos.judging import judge
 from chaos.nemeses.catalogue import CATALOGUE, families
 from chaos.nemeses.schedule import Schedule
+from chaos.rejudging import rejudge
 from chaos.report.page import write_report
 from chaos.report.progress import Progress, RunState
 from chaos.run import Run
-from chaos.running import ARENAS, Done, run_scenario
+from chaos.running import ARENAS, Done, NotPossible, run_scenario
 from chaos.scenario import Scenario, UnknownWord, faults_named
 from chaos.scenarios import SCENARIOS
 from chaos.seeds import Batch, quiet, run_seeds
@@ -114,7 +113,7 @@ def _run(scenario: Scenario, arena: str, seed: int, folder: Path, schedule: Sche
 
         try:
             done = run_scenario(scenario, arena=arena, seed=seed, folder=folder, schedule=schedule, watch=watch)
-        except FileExistsError as error:
+        except (FileExistsError, NotPossible) as error:
             raise click.UsageError(str(error)) from error
     write_report(folder)
     _tell(done)
@@ -150,7 +149,10 @@ def list_command() -> None:
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
 @out_option
 def replay_command(run: Path, out: Path | None) -> None:
-    """Run again what RUN (its folder, or a file in it) ran: the same schedule. Simulated, it is the very same run."""
+    """Run again what RUN (its folder, or a file in it) ran: the same schedule. Simulated, it is the very same run.
+
+    Where one of its faults is not possible, nothing is run.
+    """
     folder = run if run.is_dir() else run.parent
     plain = json.loads((folder / "run.json").read_text())
     scenario = Scenario.from_json(json.dumps(plain["definition"]))
@@ -169,15 +171,19 @@ def _free(folder: Path) -> Iterator[Path]:
 @main.command("judge")
 @click.argument("run", type=click.Path(exists=True, path_type=Path))
 def judge_command(run: Path) -> None:
-    """Judge the history of RUN (its folder) once more: the checkers read nothing else."""
-    plain = json.loads((run / "run.json").read_text())
-    scenario = Scenario.from_json(json.dumps(plain["definition"]))
-    with (run / "history.jsonl").open() as lines:
-        found = judge(scenario.workloads, list(read_history(lines)))
-    for workload, anomaly in found:
-        click.echo(f"{workload}: {anomaly.name}: {anomaly.detail}")
-    click.echo(f"{len(found)} anomalies")
-    sys.exit(ANOMALIES if found else 0)
+    """Judge the history of RUN (its folder) once more; what only the run itself could see is repeated.
+
+    A run that did not come to its end proves nothing: of it only that is judged which needs no final reads.
+    """
+    try:
+        again = rejudge(run)
+    except FileNotFoundError as error:
+        raise click.UsageError(f"{run} is no run's folder: {error}") from error
+    for sentence in [*again.found, *again.unproven]:
+        click.echo(sentence)
+    count = len(again.found)
+    click.echo("nothing is proven" if again.unproven and not count else f"{count} anomalies")
+    sys.exit(ANOMALIES if again.found or again.unproven else 0)
 
 
 @main.command("soak")

@@ -5,28 +5,38 @@ from typing import Any
 
 from chaos.checkers.ages import check_ages
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.liveness import check_liveness
+from chaos.checkers.liveness import RUN, check_liveness
 from chaos.checkers.traces import SCOPE as TRACE
 from chaos.checkers.traces import check_traces
 from chaos.history import Event
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.workloads import workload_class
 
+READ = "read"
+"""The run's event that says that everything was read in the end."""
+ENDED = "end"
+"""That it came to its end."""
 Workloads = Mapping[str, Mapping[str, Any]]
 """By name, their options as far as they differ from their own."""
 
 
 def judge(workloads: Workloads, events: Sequence[Event]) -> list[tuple[str, Anomaly]]:
     """Every anomaly with its workload, or "" where it is nobody's. The history's final reads must be there."""
-    exempt = {name for name, kind in CATALOGUE.items() if not kind.minority}
     found: list[tuple[str, Anomaly]] = []
     for name, options in workloads.items():
         cls = workload_class(name)
-        said = {**cls.options, **options}
         mine = [event for event in events if event.scope == name]
-        found += [(name, anomaly) for anomaly in cls.judge(mine, said)]
-        if any(event.name == "send" for event in mine):
-            replicas = int(said.get("replicas") or 3)
+        found += [(name, anomaly) for anomaly in cls.judge(mine, {**cls.options, **options})]
+    return found + judge_unread(workloads, events)
+
+
+def judge_unread(workloads: Workloads, events: Sequence[Event]) -> list[tuple[str, Anomaly]]:
+    """The same of a history without final reads: only what needs none of them."""
+    exempt = {name for name, kind in CATALOGUE.items() if not kind.minority}
+    found: list[tuple[str, Anomaly]] = []
+    for name, options in workloads.items():
+        if any(event.name == "send" and event.scope == name for event in events):
+            replicas = int({**workload_class(name).options, **options}.get("replicas") or 3)
             alive = check_liveness(events, scope=name, replicas=replicas, exempt=exempt)
             found += [(name, anomaly) for anomaly in alive]
         kept_s = _kept_s(said)
@@ -35,6 +45,11 @@ def judge(workloads: Workloads, events: Sequence[Event]) -> list[tuple[str, Anom
     if any(event.scope == TRACE for event in events):
         found += [("", anomaly) for anomaly in check_traces(events)]
     return found
+
+
+def was_read(events: Sequence[Event]) -> bool:
+    """Whether a history has its final reads."""
+    return any(event.scope == RUN and event.name in {READ, ENDED} for event in events)
 
 
 def asked(workloads: Workloads, events: Sequence[Event]) -> list[str]:

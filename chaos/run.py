@@ -13,7 +13,7 @@ from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
 from chaos.history import Event, History, Kind
-from chaos.judging import asked, judge
+from chaos.judging import ENDED, READ, asked, judge
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
 from chaos.report.meanings import checked
@@ -89,10 +89,11 @@ class Run:
         async with asyncio.timeout(FINISH_S_MAX):
             for workload in self._workloads:
                 await workload.finish()
+        self._say(READ)
         self._read_all = True
         self.phase = "comparing replicas"
         await self._compare()
-        self._say("end")
+        self._say(ENDED)
 
     async def _compare(self) -> None:
         """What the arena finds wrong by itself; every replica's copy goes into its workload's history."""

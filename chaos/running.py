@@ -10,7 +10,7 @@ import json
 import platform
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from chaos.arenas.processes.fittings import fittings_for
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
 from chaos.arenas.sim.cluster import frugal, small_logs
 from chaos.history import History
+from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
 from chaos.run import Run
 from chaos.scenario import Scenario
@@ -43,13 +44,20 @@ class Done:
     skipped: list[str]
 
 
+class NotPossible(Exception):
+    """Some of a schedule's faults are not possible here; the message says which, and why."""
+
+
 def run_scenario(
     scenario: Scenario, *, arena: str, seed: int, folder: Path, schedule: Schedule | None = None, watch: Watch
 ) -> Done:
     """Run it to its end. `schedule`: one that was saved; else it is drawn from the seed.
 
-    An earlier run in that folder is replaced; FileExistsError if what is there is no run.
+    An earlier run in that folder is replaced; FileExistsError if what is there is no run. NotPossible, before anything
+    is run, if the schedule has faults that are not.
     """
+    if schedule is not None and (why := _impossible(scenario, arena, schedule)):
+        raise NotPossible("; ".join(why))
     if folder.exists() and any(folder.iterdir()):
         if not (folder / "run.json").exists():
             raise FileExistsError(f"{folder} is not empty, and it is no run's folder: choose another one")
@@ -61,6 +69,29 @@ def run_scenario(
         verdict, skipped = going(scenario, seed, folder, history, schedule, watch)
     (folder / "verdict.json").write_text(verdict.to_json())
     return Done(verdict, folder, skipped)
+
+
+def _impossible(scenario: Scenario, arena: str, schedule: Schedule) -> list[str]:
+    """Which of a schedule's faults are not possible here, and why."""
+    faults = [fault for fault in scenario.faults if fault in CATALOGUE]
+    if arena == "processes":
+        _, possible, skipped = fittings_for(faults, growing=GROWING in scenario.workloads)
+    else:
+        possible, skipped = _simulated_faults(faults)
+    missing = {planned.fault for planned in schedule.faults} - set(possible)
+    told = {sentence: set(sentence.partition(":")[0].split(", ")) & missing for sentence in skipped}
+    others = sorted(missing.difference(*told.values()))
+    said = {True: "the run's scenario does not name it", False: "there is no such fault"}
+    return [
+        *(sentence for sentence, whose in told.items() if whose),
+        *(f"{fault}: {said[fault in CATALOGUE]}" for fault in others),
+    ]
+
+
+def _simulated_faults(faults: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those that the simulator has, and of the others why not, in sentences."""
+    skipped = [f"{fault}: not in the simulator" for fault in faults if fault not in SIM_FAULTS]
+    return [fault for fault in faults if fault in SIM_FAULTS], skipped
 
 
 def _in_processes(
@@ -87,8 +118,7 @@ def _in_processes(
 def _simulated(
     scenario: Scenario, seed: int, folder: Path, history: History, schedule: Schedule | None, watch: Watch
 ) -> tuple[Verdict, list[str]]:
-    possible = [fault for fault in scenario.faults if fault in SIM_FAULTS]
-    skipped = [f"{fault}: not in the simulator" for fault in scenario.faults if fault not in SIM_FAULTS]
+    possible, skipped = _simulated_faults(scenario.faults)
     drawn = schedule or _draw(scenario, seed, possible)
     _write(scenario, "sim", seed, folder, drawn, skipped)
     return _in_virtual_time(scenario, seed, history, drawn, watch), skipped
@@ -96,7 +126,7 @@ def _simulated(
 
 def simulate_scenario(scenario: Scenario, seed: int, history: History) -> Verdict:
     """In virtual time, without a folder: the run that `run_scenario` makes of the same seed."""
-    possible = [fault for fault in scenario.faults if fault in SIM_FAULTS]
+    possible, _ = _simulated_faults(scenario.faults)
     return _in_virtual_time(scenario, seed, history, _draw(scenario, seed, possible), lambda _: None)
 
 
