@@ -35,8 +35,9 @@ def judge_unread(workloads: Workloads, events: Sequence[Event]) -> list[tuple[st
     exempt = {name for name, kind in CATALOGUE.items() if not kind.minority}
     found: list[tuple[str, Anomaly]] = []
     for name, options in workloads.items():
+        said = {**workload_class(name).options, **options}
         if any(event.name == "send" and event.scope == name for event in events):
-            replicas = int({**workload_class(name).options, **options}.get("replicas") or 3)
+            replicas = int(said.get("replicas") or 3)
             alive = check_liveness(events, scope=name, replicas=replicas, exempt=exempt)
             found += [(name, anomaly) for anomaly in alive]
         kept_s = _kept_s(said)

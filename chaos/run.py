@@ -1,7 +1,7 @@
 """One run, in any arena: start → load and faults → heal → progress → final reads → compare → judge.
 
-What ends a run early (an exception of ours, a cluster that does not come back) is its `failure`; a history without its
-final reads is not judged. Everything that the arena made is gone when this returns.
+What ends a run early (an exception of ours, a cluster that does not come back) is its `failure`; of a history without
+its final reads only that is judged which needs none. Everything that the arena made is gone when this returns.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from chaos.arenas.arena import Arena, Figures
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
 from chaos.history import Event, History, Kind
-from chaos.judging import ENDED, READ, asked, judge
+from chaos.judging import ENDED, READ, asked, judge, judge_unread
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Schedule
 from chaos.report.meanings import checked
@@ -25,9 +25,11 @@ from chaos.workloads.workload import Workload
 
 SETTLE_S = 3.0
 """After everything is healed the load goes on for so long."""
-STOP_S_MAX = 180.0
-"""Operations that are under way then have an outcome, at the latest: clients give up before."""
+STOP_S_MAX = 240.0
+"""Operations that are under way then have an outcome, at the latest: clients give up before, by the margin."""
+MARGIN_S = 20.0
 FINISH_S_MAX = 180.0
+"""Of one workload."""
 LOOK_S = 0.5
 ROLES_EVERY = 2
 """Roles are written down at every so many looks."""
@@ -56,9 +58,9 @@ class Run:
             await self.arena.stop()
             raise
         except BaseExceptionGroup as group:
-            self._failure = "; ".join(_sentence(error) for error in group.exceptions)
+            self._failure = f"{self.phase}: {'; '.join(_sentence(error) for error in group.exceptions)}"
         except Exception as error:  # noqa: BLE001  whatever it is, the run is over, and that is told
-            self._failure = _sentence(error)
+            self._failure = f"{self.phase}: {_sentence(error)}"
         self.phase = "stopping"
         figures = await self.arena.stop()
         self._failure = "; ".join([*([self._failure] if self._failure else []), *figures.failures])
@@ -80,14 +82,15 @@ class Run:
             await self.nemesis.heal()
             await self.arena.heal()
             self._say("healed")
+            self.phase = "ending the load"
             await _while(asyncio.sleep(SETTLE_S), loads)
             for workload in self._workloads:
                 workload.stop()
             async with asyncio.timeout(STOP_S_MAX):
                 await asyncio.gather(*loads)
         self.phase = "reading everything"
-        async with asyncio.timeout(FINISH_S_MAX):
-            for workload in self._workloads:
+        for workload in self._workloads:
+            async with asyncio.timeout(FINISH_S_MAX):
                 await workload.finish()
         self._say(READ)
         self._read_all = True
@@ -145,14 +148,15 @@ class Run:
 
     def _verdict(self, figures: Figures) -> Verdict:
         events = self.history.events
-        judged = judge(self.scenario.workloads, events) if self._read_all else []
+        workloads = self.scenario.workloads
+        judged = (judge if self._read_all else judge_unread)(workloads, events)
         return Verdict(
             anomalies=[*self._anomalies, *judged],
             operations=count_operations(events),
             faults=dict(self.nemesis.counts),
             seconds=events[-1].time_s if events else 0.0,
             figures=dict(figures.counts),
-            checked=checked(self.scenario.workloads, asked(self.scenario.workloads, events)) if self._read_all else {},
+            checked=checked(workloads if self._read_all else (), asked(workloads, events)),
             notes=figures.notes,
             longest=_longest(events),
             failure=self._failure,
@@ -187,4 +191,4 @@ async def _while(work: Any, loads: "list[asyncio.Task[None]]") -> None:
 
 
 def _sentence(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {str(error) or 'it took too long'}"

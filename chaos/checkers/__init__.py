@@ -123,7 +123,7 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 `liveness`: the times of sends, beside faults and the run's own events. The bounds are options.
 
-- not healed: nobody answered after the last fault was mended.
+- not healed: nobody answered after the last fault was mended. Not told where one could not be mended.
 - slow to heal: the cluster answered later than that.
 - no progress: healed, and sends to a partition were under way for too long without an acknowledgement.
 - unavailable: the same at any time. Allowed in faults of more than a minority, and while recovering from one.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from chaos.checkers.absences import absences_of
 from chaos.checkers.anomaly import Anomaly, proof
+from chaos.checkers.faults import SCOPE as NEMESIS
 from chaos.checkers.faults import Fault, Period, beyond_minority, faults_of, length_s, overlap, without
 from chaos.checkers.operations import Send, sends_and_reads
 from chaos.history import Event, Kind
@@ -118,7 +119,8 @@ def check_liveness(
     recovering = _merged((begin, end + bounds.grace_s) for begin, end in beyond)
     shortest_s = min(bounds.progress_s, bounds.unavailable_s, bounds.grace_s)
     windows = unavailability(events, scope=scope, at_least_s=shortest_s)
-    found = _healing(run, bounds)
+    unmended = [event for event in events if event.scope == NEMESIS and event.kind is Kind.INFO]
+    found = [] if unmended else _healing(run, bounds)
     for window in windows:
         where = f"partition {window.partition} from {window.began_s:.1f} s to {window.ended_s:.1f} s"
         took_s = length_s(without(window.period, recovering))

@@ -325,5 +325,5 @@ def _whole_view(view: TopicView) -> dict[str, Any]:
 
 
 def _plain(record: ReadRecord) -> list[Any]:
-    key = None if record.key is None else record.key.decode()
-    return [record.offset, key, record.value.decode()]
+    key = None if record.key is None else record.key.decode(errors="replace")
+    return [record.offset, key, record.value.decode(errors="replace")]

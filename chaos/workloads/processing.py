@@ -184,7 +184,11 @@ class ProcessingWorkload:
             number = self._history.invoke(FINAL, name, now_s(), partition=partition, start=0, **said)
             found = [record async for record in client.read(topic, partitions=[partition], until="latest")]
             records = [
-                [record.offset, None if record.key is None else record.key.decode(), record.value.decode()]
+                [
+                    record.offset,
+                    None if record.key is None else record.key.decode(errors="replace"),
+                    record.value.decode(errors="replace"),
+                ]
                 for record in found
             ]
             told = {"partition": partition, "first": place.first, "records": records, **said}

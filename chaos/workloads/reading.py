@@ -14,7 +14,9 @@ from cluster.errors import OffsetOutOfRange, RiverrunError
 
 FINAL = "final"
 CATCH_UP_S_MAX = 60.0
-"""A replica that was away may take so long to have everything again."""
+"""A replica that was away may take so long to have everything again, from the beginning of the final read."""
+AGAIN_S = 2.0
+"""A record is looked at for so long at least, however late it is."""
 LOOK_S = 0.2
 HERE = {CopyState.HELD, CopyState.COMPACTED}
 """What the copies are once everybody has everything."""
@@ -51,7 +53,7 @@ async def _follow(load: Load, client: Client, process: str) -> None:
 
 async def read_all(load: Load) -> None:
     """Everything that there is in the end, and of each partition some records on every replica's disk."""
-    client = load.client(FINAL)
+    client, late_s = load.client(FINAL), load.arena.now_s() + CATCH_UP_S_MAX
     for partition in range(load.plan.partitions):
         operation = load.invoke(FINAL, "read", partition=partition)
         while True:
@@ -66,14 +68,14 @@ async def read_all(load: Load) -> None:
             operation, FINAL, "read", partition=partition, records=records, first=int(there.first), end=int(there.end)
         )
         for record in load.random.sample(records, min(len(records), load.plan.verified)):
-            await _verify(load, client, partition, int(record[0]))
+            await _verify(load, client, partition, int(record[0]), late_s)
     await client.abandon()
 
 
-async def _verify(load: Load, client: Client, partition: int, offset: int) -> None:
+async def _verify(load: Load, client: Client, partition: int, offset: int, late_s: float) -> None:
     """Every replica has it on its disk, with one checksum, as soon as all have caught up."""
     operation = load.invoke(FINAL, "verify", partition=partition, offset=offset)
-    end_s = load.arena.now_s() + CATCH_UP_S_MAX
+    end_s = max(late_s, load.arena.now_s() + AGAIN_S)
     while True:
         found = await client.verify(load.topic, partition, offset)
         if _is_settled(load, found) or load.arena.now_s() > end_s:
@@ -92,6 +94,7 @@ def _is_settled(load: Load, found: Verification) -> bool:
 
 
 def plain(record: ReadRecord) -> list[int | str]:
-    """As histories have it; all records of these workloads have keys."""
-    identity = record.value or next(header.value for header in record.headers if header.name == IDENTITY)
-    return [record.offset, (record.key or b"").decode(), identity.decode()]
+    """As histories have it; all records of these workloads have keys. Damaged ones may be no text."""
+    identities = (header.value for header in record.headers if header.name == IDENTITY)
+    identity = record.value or next(identities, b"")
+    return [record.offset, (record.key or b"").decode(errors="replace"), identity.decode(errors="replace")]

@@ -44,5 +44,5 @@ def test_a_workload_that_breaks_ends_the_run(tmp_path: Path) -> None:
     done = run_scenario(scenario, arena="processes", seed=1, folder=tmp_path, watch=lambda _: None)
 
     assert not done.verdict.ok
-    assert "ValueError: the workload itself is broken" == done.verdict.failure
+    assert "load and faults: ValueError: the workload itself is broken" == done.verdict.failure
     assert [] == list(done.verdict.anomalies)
