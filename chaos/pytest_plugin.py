@@ -42,6 +42,8 @@ from chaos.scenario import UnknownWord, faults_named
 
 T = TypeVar("T")
 START_S_MAX = 90.0
+HEAL_S_MAX = 600.0
+"""All that may last, each fault within its own bound, and the nodes' starts."""
 SCHEDULE_S = 3600.0
 """A schedule of faults is drawn for so long; the test ends it before."""
 
@@ -94,9 +96,8 @@ class Chaos:
         drawn = CATALOGUE[name].draw(random.Random(self._seed))
         planned = Planned(at_s=0.0, fault=name, role=role, lasts_s=SCHEDULE_S, options={**drawn, **options})
         nemesis = Nemesis(self._arena, self.history, Schedule(self._seed, [planned]))
-        nodes = self._do(nemesis.inject(planned))
         try:
-            yield nodes
+            yield self._do(nemesis.inject(planned))
         finally:
             self._do(nemesis.heal())
 
@@ -104,16 +105,17 @@ class Chaos:
         """No more faults; every node runs and answers when this returns."""
 
         async def work() -> None:
-            if self._going is not None:
-                self._going.cancel()
-                await asyncio.wait([self._going])
-                if not self._going.cancelled() and (error := self._going.exception()) is not None:
-                    raise error
-            self._going = None
-            await self._nemesis.heal()
+            going, self._going = self._going, None
+            try:
+                await self._nemesis.heal()
+                if going is not None:
+                    await going
+            finally:
+                if going is not None:
+                    going.cancel()  # whatever hangs
             await self._arena.heal()
 
-        self._do(work())
+        self._do(work(), HEAL_S_MAX)
 
     def close(self) -> list[str]:
         """The end; what was wrong by itself, in sentences."""
@@ -143,8 +145,8 @@ class Chaos:
             raise
         return arena
 
-    def _do(self, work: "Coroutine[Any, Any, T]") -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_S_MAX * 2)
+    def _do(self, work: "Coroutine[Any, Any, T]", within_s: float = 2 * START_S_MAX) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(within_s)
 
 
 def pytest_configure(config: pytest.Config) -> None:

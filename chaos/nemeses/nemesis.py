@@ -1,6 +1,7 @@
 """Carries a schedule out: each fault at its time, on whoever has the role then, and its end; all in the history.
 
-A fault that could not be mended is `info`: what it broke is broken until the arena heals.
+A fault that could not be mended is `info`: what it broke is broken until the arena heals. Faults begin and end one
+after the other, however many last at a time: nothing is left half-way but by whoever cancels that.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from chaos.nemeses.roles import resolve
 from chaos.nemeses.schedule import Planned, Schedule
 
 MEND_S_MAX = 120.0
+UNDER_WAY_S_MAX = 150.0
+"""What has begun to begin or to end when everything is to heal; longer than any mend may take."""
 
 
 @dataclass
@@ -23,8 +26,9 @@ class _Under:
     operation: int
     planned: Planned
     nodes: list[int]
-    mend: Mend | None
-    ends_s: float
+    mend: Mend | None = None
+    """Not there before it has begun."""
+    ends_s: float = 0.0
 
 
 class Nemesis:
@@ -36,6 +40,12 @@ class Nemesis:
         self._schedule = schedule
         self._random = random.Random(f"nemesis/{schedule.seed}")
         self._lasting: list[_Under] = []
+        """From before the first thing is done until it is mended."""
+        self._busy = asyncio.Lock()
+        """Whoever holds it begins or ends a fault."""
+        self._running: asyncio.Task[None] | None = None
+        self._waiting = False
+        self._stopping = False
         self.counts: Counter[str] = Counter()
         """Faults that happened, by name."""
 
@@ -45,16 +55,28 @@ class Nemesis:
         return [f"{under.planned.fault} {under.nodes}" for under in self._lasting]
 
     async def run(self) -> None:
-        """From now on, to the last fault's end."""
+        """From now on, to the last fault's end, or until it is healed."""
+        self._running = asyncio.current_task()
         began_s = self._arena.now_s()
         for planned in self._schedule.faults:
             await self._mend_until(began_s + planned.at_s)
             await self._mend_what_was_over(planned)
+            if self._stopping:
+                return
             await self.inject(planned, began_s)
         await self._mend_until(max((under.ends_s for under in self._lasting), default=0.0))
 
     async def heal(self) -> None:
-        """Whatever still lasts ends now."""
+        """No more faults: what is under way is done, and whatever still lasts ends now. RuntimeError if it does not."""
+        self._stopping = True
+        if self._waiting and self._running is not None:
+            self._running.cancel()
+        if self._busy.locked():
+            try:
+                async with asyncio.timeout(UNDER_WAY_S_MAX), self._busy:
+                    pass
+            except TimeoutError as error:
+                raise RuntimeError(f"{', '.join(self.lasting)}: not done within {UNDER_WAY_S_MAX:.0f} s") from error
         for under in list(self._lasting):
             await self._mend(under)
 
@@ -63,10 +85,24 @@ class Nemesis:
         while True:
             due = min(self._lasting, key=lambda under: under.ends_s, default=None)
             until_s = at_s if due is None else min(at_s, due.ends_s)
-            await asyncio.sleep(max(until_s - self._arena.now_s(), 0.0))
-            if due is None or due.ends_s > at_s:
+            await self._wait(max(until_s - self._arena.now_s(), 0.0))
+            if self._stopping or due is None or due.ends_s > at_s:
                 return
             await self._mend(due)
+
+    async def _wait(self, seconds: float) -> None:
+        """So long, or until everything is to heal."""
+        assert self._running is not None, "somebody runs it"
+        if self._stopping:
+            return
+        self._waiting = True
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            if not self._stopping or self._running.uncancel():
+                raise
+        finally:
+            self._waiting = False
 
     async def _mend_what_was_over(self, planned: Planned) -> None:
         """However late both are: what was to end before this one begins has ended then."""
@@ -83,28 +119,35 @@ class Nemesis:
             nodes = [int(planned.options["node"])]
         said = {"role": planned.role, "nodes": nodes, "options": planned.options}
         operation = self._history.invoke("nemesis", planned.fault, self._arena.now_s(), **said)
-        mend = await self._arena.injectors[planned.fault].inject(nodes, planned.options)
+        under = _Under(operation, planned, nodes)
+        self._lasting.append(under)
+        try:
+            async with self._busy:
+                under.mend = await self._arena.injectors[planned.fault].inject(nodes, planned.options)
+        except (OSError, RuntimeError):
+            self._lasting.remove(under)
+            raise
         self.counts[planned.fault] += 1
-        ends_s = max(began_s + planned.at_s + planned.lasts_s, self._arena.now_s())
-        under = _Under(operation, planned, nodes, mend, ends_s)
-        if mend is None:
+        under.ends_s = max(began_s + planned.at_s + planned.lasts_s, self._arena.now_s())
+        if under.mend is None:
+            self._lasting.remove(under)
             self._ended(under, Kind.OK)
-        else:
-            self._lasting.append(under)
         return nodes
 
     async def _mend(self, under: _Under) -> None:
-        self._lasting.remove(under)
-        kind = Kind.OK
-        try:
-            if under.mend is not None:
-                async with asyncio.timeout(MEND_S_MAX):
-                    await under.mend()
-        except (OSError, RuntimeError) as error:
-            kind = Kind.INFO
-            self._ended(under, kind, error=str(error))
-            raise RuntimeError(f"{under.planned.fault} on {under.nodes} could not be mended: {error}") from error
-        self._ended(under, kind)
+        async with self._busy:
+            if under not in self._lasting:
+                return  # somebody else has done it meanwhile
+            try:
+                if under.mend is not None:
+                    async with asyncio.timeout(MEND_S_MAX):
+                        await under.mend()
+            except (OSError, RuntimeError) as error:
+                self._lasting.remove(under)
+                self._ended(under, Kind.INFO, error=str(error))
+                raise RuntimeError(f"{under.planned.fault} on {under.nodes} could not be mended: {error}") from error
+            self._lasting.remove(under)
+            self._ended(under, Kind.OK)
 
     def _ended(self, under: _Under, kind: Kind, **said: str) -> None:
         self._history.end(under.operation, "nemesis", kind, under.planned.fault, self._arena.now_s(), **said)

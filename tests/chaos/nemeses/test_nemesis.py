@@ -5,6 +5,8 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from chaos.arenas.arena import Mend, Roles
 from chaos.history import History
 from chaos.nemeses.nemesis import Nemesis
@@ -35,13 +37,23 @@ class SlowDamage:
         return mend
 
 
+class Hanging(SlowDamage):
+    """One that never begins."""
+
+    async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
+        """See Injector."""
+        del nodes, options
+        await asyncio.sleep(3600)
+        return None
+
+
 class Ground:
     """What the nemesis asks an arena."""
 
     nodes = (1, 2, 3)
 
     def __init__(self, said: list[str]) -> None:
-        self.injectors = {"damaged_vote": SlowDamage(said), "damaged_state": SlowDamage(said)}
+        self.injectors = {"damaged_vote": SlowDamage(said), "damaged_state": SlowDamage(said), "hanging": Hanging(said)}
         self.random = random.Random(1)
 
     def now_s(self) -> float:
@@ -83,3 +95,38 @@ def test_what_is_to_overlap_overlaps() -> None:
     assert ["first begins", "second begins", "second ends", "first ends"] == carried_out(
         planned("first", 0, 60), planned("second", 5, 1)
     )
+
+
+@pytest.mark.parametrize("at_s", [1.0, 4.0, 6.0])
+def test_what_is_under_way_when_it_is_healed_is_done_and_undone(at_s: float) -> None:
+    """While the fault begins, while it lasts, while it ends: when it is healed it is over, and no other begins."""
+    said: list[str] = []
+
+    async def run() -> None:
+        arena: Any = Ground(said)
+        nemesis = Nemesis(arena, History(), Schedule(1, [planned("first", 0, 2), planned("second", 30, 1)]))
+        running = asyncio.ensure_future(nemesis.run())
+        await asyncio.sleep(at_s)
+        await nemesis.heal()
+        assert ["first begins", "first ends"] == said
+        assert [] == nemesis.lasting
+        await asyncio.wait_for(running, 1)
+        await asyncio.sleep(60)
+
+    simulate(run(), 1)
+    assert ["first begins", "first ends"] == said
+
+
+def test_a_fault_that_hangs_is_not_waited_for_without_end() -> None:
+    """Whoever heals is told of it."""
+
+    async def run() -> None:
+        arena: Any = Ground([])
+        nemesis = Nemesis(arena, History(), Schedule(1, []))
+        hanging = asyncio.ensure_future(nemesis.inject(planned("first", 0, 1, "hanging")))
+        await asyncio.sleep(1)
+        with pytest.raises(RuntimeError, match="hanging"):
+            await nemesis.heal()
+        hanging.cancel()
+
+    simulate(run(), 1)
