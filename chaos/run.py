@@ -31,6 +31,7 @@ MARGIN_S = 20.0
 FINISH_S_MAX = 180.0
 """Of one workload."""
 LOOK_S = 0.5
+UNHARMED = "faults were wanted, and none has happened: this proves little"
 ROLES_EVERY = 2
 """Roles are written down at every so many looks."""
 
@@ -157,7 +158,7 @@ class Run:
             seconds=events[-1].time_s if events else 0.0,
             figures=dict(figures.counts),
             checked=checked(workloads if self._read_all else (), asked(workloads, events)),
-            notes=figures.notes,
+            notes=[*figures.notes, *([UNHARMED] if self.scenario.faults and not self.nemesis.counts.total() else [])],
             longest=_longest(events),
             failure=self._failure,
         )

@@ -9,7 +9,7 @@ starts it ends in `stop`, after a failure, too.
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.replicas import Copy
@@ -24,6 +24,10 @@ Mend = Callable[[], Awaitable[None]]
 """Ends one fault. May be called once; returns when it has taken effect."""
 
 
+class HitNobody(Exception):
+    """There was nothing to break, and nothing was broken; the message says why."""
+
+
 class Injector(Protocol):
     """One way to break the nodes of one arena; the fault's name, roles and options: `chaos.nemeses.catalogue`."""
 
@@ -35,8 +39,18 @@ class Injector(Protocol):
         """Do it to these nodes; how it ends, or None if there is nothing to end. Options as the schedule drew them.
 
         A node that does not run is passed over where the fault needs a process. RuntimeError with a sentence if it
-        turned out to be impossible: the run then fails, for a fault that did not happen proves nothing.
+        turned out to be impossible: the run then fails, for a fault that did not happen proves nothing. HitNobody: not
+        this time.
         """
+        ...
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """An injector that does not hit everybody that it may be aimed at."""
+
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """Whom it would hit now if it were aimed at these."""
         ...
 
 

@@ -9,7 +9,7 @@ only close them: a node's handlers are cancelled by either.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from chaos.arenas.arena import Mend
+from chaos.arenas.arena import HitNobody, Mend
 from cluster.client.client import Client
 
 Killed = Callable[[], None]
@@ -44,7 +44,7 @@ class Seats:
 
 
 class ClientVanish:
-    """See Injector. Options: `seat`, the share that says who vanishes. Where nobody sits, nobody does."""
+    """See Injector. Options: `seat`, the share that says who vanishes. HitNobody where nobody sits."""
 
     def __init__(self, seats: Seats) -> None:
         self._seats = seats
@@ -56,5 +56,6 @@ class ClientVanish:
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
         """See Injector: over when it returns; it hits no node."""
         del nodes
-        await self._seats.vanish(options["seat"])
+        if await self._seats.vanish(options["seat"]) is None:
+            raise HitNobody("no client has a seat that it could vanish from")
         return None

@@ -1,7 +1,9 @@
 """Carries a schedule out: each fault at its time, on whoever has the role then, and its end; all in the history.
 
-A fault that could not be mended is `info`: what it broke is broken until the arena heals. Faults begin and end one
-after the other, however many last at a time: nothing is left half-way but by whoever cancels that.
+A fault that hit nobody, for the node did not run, say, is `fail`: it has not happened, and is not counted. The nodes of
+all others are those that were hit. One that could not be mended is `info`: what it broke is broken until the arena
+heals. Faults begin and end one after the other, however many last at a time: nothing is left half-way but by whoever
+cancels that.
 """
 
 import asyncio
@@ -9,7 +11,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from chaos.arenas.arena import Arena, Mend
+from chaos.arenas.arena import Arena, Choosing, HitNobody, Mend
 from chaos.history import History, Kind
 from chaos.nemeses.roles import resolve
 from chaos.nemeses.schedule import Planned, Schedule
@@ -117,13 +119,24 @@ class Nemesis:
         nodes = resolve(planned.role, roles, self._arena.nodes, self._random)
         if "node" in planned.options:  # it is always the same one's disk that lies and forgets
             nodes = [int(planned.options["node"])]
+        injector = self._arena.injectors[planned.fault]
+        aimed = nodes
+        if isinstance(injector, Choosing):
+            nodes = injector.whom(nodes)
         said = {"role": planned.role, "nodes": nodes, "options": planned.options}
         operation = self._history.invoke("nemesis", planned.fault, self._arena.now_s(), **said)
         under = _Under(operation, planned, nodes)
+        if aimed and not nodes:
+            self._ended(under, Kind.FAIL, error=f"nothing to hit on {aimed}")
+            return []
         self._lasting.append(under)
         try:
             async with self._busy:
-                under.mend = await self._arena.injectors[planned.fault].inject(nodes, planned.options)
+                under.mend = await injector.inject(nodes, planned.options)
+        except HitNobody as error:
+            self._lasting.remove(under)
+            self._ended(under, Kind.FAIL, error=str(error))
+            return []
         except (OSError, RuntimeError):
             self._lasting.remove(under)
             raise

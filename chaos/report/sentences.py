@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaos.checkers.faults import faults_of
 from chaos.history import Kind
 from chaos.report.canvas import seconds
 from chaos.report.operations import OUTCOMES, Operation
@@ -36,7 +37,7 @@ def headline(run: Run) -> tuple[str, str]:
 
 def unharmed(run: Run) -> bool:
     """Faults were wanted, and none happened: then nothing that was found proves little."""
-    return bool(run.about.get("faults")) and not any(event.scope == "nemesis" for event in run.events)
+    return bool(run.about.get("faults")) and not faults_of(run.events)
 
 
 def by_name(anomalies: Sequence[Mapping[str, Any]]) -> Counter[str]:

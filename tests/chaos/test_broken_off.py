@@ -10,7 +10,7 @@ from chaos import run as runs
 from chaos.arenas.sim.arena import SimArena
 from chaos.arenas.sim.cluster import frugal
 from chaos.history import History
-from chaos.nemeses.schedule import Schedule
+from chaos.nemeses.schedule import Planned, Schedule
 from chaos.run import Run
 from chaos.scenario import Scenario
 from chaos.scenarios import SCENARIOS
@@ -123,3 +123,16 @@ def test_bytes_that_are_no_text_are_read_all_the_same() -> None:
 
     assert [3, "k\ufffd", "\ufffd1.2"] == plain(record)
     assert [3, "k\ufffd", ""] == plain(record._replace(value=b""))
+
+
+def test_a_run_whose_faults_hit_nobody_says_so() -> None:
+    """It ran to its end, and nothing is wrong; but that is not what was wanted."""
+    faults = [Planned(at_s=1.0, fault="client_vanish", role="client", lasts_s=0.0, options={"seat": 0.5})]
+
+    async def work() -> Verdict:
+        scenario = Scenario(name="own", workloads={"metadata": {}}, faults=("client_vanish",), seconds=5.0)
+        return await Run(scenario, SimArena.make(1, adjust=frugal), History(), Schedule(1, faults)).run()
+
+    verdict = simulate(work(), 1)[0]
+    assert ("", {}) == (verdict.failure, verdict.faults)
+    assert [runs.UNHARMED] == [*verdict.notes]

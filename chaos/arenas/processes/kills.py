@@ -75,6 +75,10 @@ class _ByNodes:
         """See Injector."""
         return ""
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return [node for node in nodes if self._nodes.pid(node) is not None]
+
     def _starting(self, nodes: Sequence[int]) -> Mend:
         async def mend() -> None:
             for node in nodes:
@@ -125,6 +129,10 @@ class RollingRestart(_ByNodes):
         super().__init__(nodes)
         self._ready = ready
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: one that does not run is started in its turn."""
+        return list(nodes)
+
     async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
         """See Injector: over when it returns."""
         for node in nodes:
@@ -160,6 +168,10 @@ class Swizzle(_ByNodes):
 
 class Wipe(_ByNodes):
     """SIGKILL, and the data directory is empty when it is started again."""
+
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: one that does not run has a directory, too."""
+        return list(nodes)
 
     async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
         """See Injector."""

@@ -160,10 +160,14 @@ class _Limit:
         """See Injector."""
         return ""
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return [node for node in nodes if self.nodes.pid(node) is not None]
+
     async def inject(self, nodes: Sequence[int], options: Options) -> Mend | None:
         """See Injector."""
         undo: list[Callable[[], None]] = []
-        hit = [node for node in nodes if self.nodes.pid(node) is not None]
+        hit = self.whom(nodes)
         try:
             for node in hit:
                 if self.may_end:

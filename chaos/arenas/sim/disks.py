@@ -97,6 +97,10 @@ class _Damage(PowerLoss):
         self._victims = victims
         self.done = 0
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: it is the same node every time, if it runs."""
+        return self.running(self._victims.among(nodes))
+
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
         """See Injector; it is the same node every time."""
         return await super().inject(self._victims.among(nodes), options)

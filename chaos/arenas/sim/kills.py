@@ -22,6 +22,10 @@ class _Restarted(SimFault):
         super().__init__(cluster)
         self._start = start
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return self.running(nodes)
+
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
         """See Injector."""
         hit = self.running(nodes)
@@ -75,6 +79,10 @@ class PowerLoss(_Restarted):
 class Pause(SimFault):
     """As SIGSTOP does it."""
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return self.running(nodes)
+
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
         """They stand still."""
         del options
@@ -86,6 +94,10 @@ class Pause(SimFault):
 
 class ClockJump(SimFault):
     """`by_s`: by how much a wall clock is set until it is corrected; what measures time is not."""
+
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return self.running(nodes)
 
     def begin(self, nodes: Sequence[int], options: Mapping[str, Any]) -> End | None:
         """It is set, and set back; a node that is started anew has the right time."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import chaos.nemeses.disks  # noqa: F401  registers its faults
-from chaos.arenas.arena import Injector
+from chaos.arenas.arena import HitNobody, Injector
 from chaos.arenas.processes.disks.fitting import DamagedDisks, FailingDisks, LoopDisks, LyingDisks
 from chaos.arenas.processes.disks.shim import CONTROL
 from chaos.arenas.processes.fitting import Launch
@@ -98,3 +98,18 @@ async def test_without_a_compiler_the_reason_is_said(monkeypatch: pytest.MonkeyP
     assert "no cc on this machine" in FailingDisks().missing()
     assert "no cc on this machine" in LyingDisks().missing()
     assert "" == DamagedDisks().missing()
+
+
+async def test_a_node_without_such_a_file_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """It is not killed for a damage that does not happen."""
+    nodes, killed = Nobody(tmp_path), list[int]()
+
+    async def kill(node: int) -> None:
+        killed.append(node)
+
+    monkeypatch.setattr(nodes, "kill", kill)
+    damage = (await DamagedDisks().fit(nodes))["damaged_state"]
+    options = {"node": 2, "what": "state", "how": "flip", "file": 0.5, "place": 0.5, "size": 0.5}
+    with pytest.raises(HitNobody, match="node 2 has no state"):
+        await damage.inject([1], options)
+    assert [] == killed

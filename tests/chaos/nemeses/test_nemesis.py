@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from chaos.arenas.arena import Mend, Roles
-from chaos.history import History
+from chaos.arenas.arena import HitNobody, Mend, Roles
+from chaos.history import History, Kind
 from chaos.nemeses.nemesis import Nemesis
 from chaos.nemeses.schedule import Planned, Schedule
 from cluster.sim.clock import simulate
@@ -47,6 +47,28 @@ class Hanging(SlowDamage):
         return None
 
 
+class Elsewhere(SlowDamage):
+    """One that hits those of `there`, whoever is asked for, and finds out late that there is nothing to break."""
+
+    def __init__(self, *there: int, nothing: bool = False) -> None:
+        super().__init__([])
+        self._there = there
+        self._nothing = nothing
+
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing."""
+        del nodes
+        return list(self._there)
+
+    async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
+        """See Injector."""
+        assert list(self._there) == nodes
+        assert nodes, "nobody is not hit"
+        if self._nothing:
+            raise HitNobody("there is no such file")
+        return await super().inject(nodes, options)
+
+
 class Ground:
     """What the nemesis asks an arena."""
 
@@ -54,6 +76,7 @@ class Ground:
 
     def __init__(self, said: list[str]) -> None:
         self.injectors = {"damaged_vote": SlowDamage(said), "damaged_state": SlowDamage(said), "hanging": Hanging(said)}
+        self.injectors |= {"3": Elsewhere(3), "nobody": Elsewhere(), "nothing": Elsewhere(2, nothing=True)}
         self.random = random.Random(1)
 
     def now_s(self) -> float:
@@ -130,3 +153,24 @@ def test_a_fault_that_hangs_is_not_waited_for_without_end() -> None:
         hanging.cancel()
 
     simulate(run(), 1)
+
+
+@pytest.mark.parametrize(
+    ("fault", "nodes", "kind"), [("3", [3], Kind.OK), ("nobody", [], Kind.FAIL), ("nothing", [2], Kind.FAIL)]
+)
+def test_the_history_says_whom_a_fault_hit(fault: str, nodes: list[int], kind: Kind) -> None:
+    """Not whom it was aimed at; and one that hit nobody has not happened."""
+    history = History()
+
+    async def run() -> Nemesis:
+        arena: Any = Ground([])
+        nemesis = Nemesis(arena, history, Schedule(1, [planned("first", 0, 1, fault)]))
+        await nemesis.run()
+        return nemesis
+
+    nemesis = simulate(run(), 1)[0]
+    begun, ended = history.events
+    assert (nodes, kind) == (begun.value["nodes"], ended.kind)
+    assert kind is Kind.OK or ended.value["error"]
+    assert int(kind is Kind.OK) == nemesis.counts[fault]
+    assert [] == nemesis.lasting

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from chaos.arenas.arena import Choosing, HitNobody
 from chaos.arenas.sim.arena import SIM_FAULTS, SimArena
 from chaos.arenas.sim.cluster import CheckedCluster
 from chaos.arenas.sim.invariants import Violated
@@ -109,6 +110,31 @@ def test_who_was_killed_has_written_what_it_wrote_and_who_lost_power_has_not() -
 
 
 @pytest.mark.slow
+def test_who_does_not_run_is_not_hit() -> None:
+    """By what ends a process, or holds it."""
+
+    async def work(arena: SimArena) -> None:
+        await arena.injectors["kill"].inject([2], {})
+        for fault in ("kill", "power_loss", "pause", "clock_jump", "flip_bit"):
+            injector = arena.injectors[fault]
+            assert isinstance(injector, Choosing)
+            assert [] == injector.whom([2]), fault
+        await arena.heal()
+
+    in_an_arena(work)
+
+
+def test_where_nobody_sits_no_client_vanishes() -> None:
+    """And it says so."""
+
+    async def work(arena: SimArena) -> None:
+        with pytest.raises(HitNobody, match="no client has a seat"):
+            await arena.injectors["client_vanish"].inject([], {"seat": 0.5})
+
+    in_an_arena(work)
+
+
+@pytest.mark.slow
 def test_a_paused_node_does_nothing_until_it_is_mended() -> None:
     """Others lead meanwhile; then it goes on, with what has arrived."""
 
@@ -164,7 +190,10 @@ def test_damage_hits_one_node_of_a_run() -> None:
         for number in range(30):
             await client.publish("t", b"%d" % number * 20)
         for fault, node in (("flip_bit", 2), ("truncate_file", 1), ("flip_bit", 3)):
-            mend = await arena.injectors[fault].inject([node], {"file": 0.5, "place": 0.9})
+            injector = arena.injectors[fault]
+            assert isinstance(injector, Choosing)
+            assert [2] == injector.whom([node])
+            mend = await injector.inject([node], {"file": 0.5, "place": 0.9})
             assert [1, 3] == sorted(arena.cluster.running)
             assert mend is not None
             await mend()

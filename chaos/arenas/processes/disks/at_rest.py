@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from chaos.arenas.arena import Mend
+from chaos.arenas.arena import HitNobody, Mend
 from chaos.arenas.processes.disks.catching_up import caught_up
 from chaos.arenas.processes.disks.damage import Wound, wound
 from chaos.arenas.processes.disks.layout import Kept, files_of
@@ -54,10 +54,12 @@ class DamageAtRest:
         return ""
 
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
-        """See Injector. The node is the one that `options` names, or the first. None: it has no such file."""
+        """See Injector. The node is the one that `options` names, or the first. HitNobody: it has no such file."""
         node = int(options.get("node", nodes[0]))
         data_dir = Path(self._nodes.launches[node].config.data_dir)
         what = Wound(**{name: options[name] for name in ("how", "file", "place", "size")})
+        if not files_of(data_dir, options["what"]):
+            raise HitNobody(f"node {node} has no {options['what']}")
         earlier = {}
         if what.how.startswith("stale"):
             earlier = {kept.name: kept.path.read_bytes() for kept in files_of(data_dir, options["what"])}
@@ -66,7 +68,7 @@ class DamageAtRest:
         files = files_of(data_dir, options["what"])
         if not files:
             await self._nodes.start(node)
-            return None
+            raise HitNobody(f"node {node} has no {options['what']} any more")
         kept = what.chosen([file for file in files if file.name in earlier] or files)
         good = self._nodes.launches[node].folder / f"good-{self.counts['damaged']}"  # several may be damaged at a time
         shutil.copyfile(kept.path, good)

@@ -40,9 +40,13 @@ class FailingCalls:
         """See Injector."""
         return missing_for_shim()
 
+    def whom(self, nodes: Sequence[int]) -> list[int]:
+        """See Choosing: those that run."""
+        return [node for node in nodes if self._nodes.pid(node) is not None]
+
     async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
         """See Injector."""
-        before = {node: self._controls[node].counts() for node in nodes if self._nodes.pid(node) is not None}
+        before = {node: self._controls[node].counts() for node in self.whom(nodes)}
         for node in before:
             if self._may_end:
                 self._nodes.expect_end(node)
