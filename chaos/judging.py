@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from chaos.checkers.absences import RUN
 from chaos.checkers.ages import check_ages
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.liveness import RUN, check_liveness
+from chaos.checkers.liveness import check_liveness
 from chaos.checkers.traces import SCOPE as TRACE
 from chaos.checkers.traces import check_traces
 from chaos.history import Event

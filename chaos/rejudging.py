@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.checkers.liveness import RUN
+from chaos.checkers.absences import RUN
 from chaos.judging import ENDED, judge, judge_unread, was_read
 from chaos.report.meanings import DEFINITIONS
 from chaos.report.run_folder import Run, read_run, workloads

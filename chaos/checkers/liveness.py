@@ -7,21 +7,20 @@ acknowledgement, however many sends fail in between. It ends with the last failu
 A fault is a minority's if what goes on at that time hits no more nodes than a partition of so many replicas can do
 without: one of three, two of five, wherever its replicas are. Then no partition may be unavailable for longer than
 `grace_s` at a stretch. A fault of more may take everything with it, and the time to recover afterwards is `grace_s`,
-too. A node that an operator has down is hit by that. What is known of the run itself (`quiet`, `healed`) are its
-events of the scope `run`.
+too. A node that an operator has down is hit by that, and one that is restarted in its turn for as long as it is down.
+What is known of the run itself (`quiet`, `healed`) are its events of the scope `run`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from chaos.checkers.absences import absences_of
+from chaos.checkers.absences import IN_TURN, RUN, absences_of
 from chaos.checkers.anomaly import Anomaly, proof
 from chaos.checkers.faults import SCOPE as NEMESIS
 from chaos.checkers.faults import Fault, Period, beyond_minority, faults_of, length_s, overlap, without
 from chaos.checkers.operations import Send, sends_and_reads
 from chaos.history import Event, Kind
 
-RUN = "run"
 IDLE_S = 5.0
 
 
@@ -113,7 +112,7 @@ def check_liveness(
 ) -> list[Anomaly]:
     """Everything that took too long. `exempt`: faults, by name, that may stop a partition whomever they hit."""
     events = list(events)
-    faults = [*faults_of(events), *absences_of(events)]
+    faults = [*(fault for fault in faults_of(events) if fault.name != IN_TURN), *absences_of(events)]
     run = {event.name: event.time_s for event in events if event.scope == RUN}
     beyond = beyond_minority(faults, (replicas - 1) // 2, exempt=exempt)
     recovering = _merged((begin, end + bounds.grace_s) for begin, end in beyond)

@@ -51,6 +51,17 @@ class Told:
             operator.end(number, "operator", Kind.OK, name, end, node=node)
         return self
 
+    def rolled(self, *periods: tuple[int, float, float | None]) -> "Told":
+        """Node by node, from when it was asked to stop until the cluster answered again, or not."""
+        begin, end = periods[0][1], periods[-1][2]
+        notes = [(at, node, "restarting") for node, at, _ in periods]
+        notes += [(at, node, "ready") for node, _, at in periods if at is not None]
+        for at, node, what in sorted(notes):
+            run = self.history.scoped("run")
+            run.end(run.invoke("run", "node", at, node=node, what=what), "run", Kind.OK, "node", at)
+        nodes = [node for node, _, _ in periods]
+        return self.fault(begin, end or begin, *nodes, name="rolling_restart") if end else self
+
     def run(self, **times_s: float) -> "Told":
         """The run's own events."""
         for name, at in times_s.items():
@@ -225,3 +236,19 @@ def test_who_is_added_or_drained_is_not_down() -> None:
     """Nothing may stop for it."""
     told = Told().each_second(0, 3).down(3.0, 14.0, 1, name="drain").fault(3.0, 14.0, 2).send(3.0, 12.0)
     assert "stopped by a minority" in told.run(quiet=14.0, healed=14.5).names()
+
+
+def test_a_rolling_restart_has_one_node_down_at_a_time() -> None:
+    """It names all nodes, and takes no majority: a partition that stood still all the while was stopped by each."""
+    rolled = (1, 10.0, 30.0), (2, 30.01, 50.0), (3, 50.01, 70.0)
+    told = Told().each_second(0, 10).rolled(*rolled).send(12.0, 69.0).run(quiet=70.0, healed=70.5)
+
+    assert ["unavailable", *["stopped by a minority"] * 3] == told.names()
+    assert [] == Told().each_second(0, 10).rolled(*rolled).send(30.5, 32.0).send(50.5, 53.0).names()
+
+
+def test_a_node_that_does_not_come_back_from_its_restart_is_down() -> None:
+    """Another one beside it is a majority."""
+    told = Told().each_second(0, 3).rolled((1, 3.0, None)).fault(5.0, 12.0, 2).send(5.0, 11.0)
+
+    assert [] == told.names()

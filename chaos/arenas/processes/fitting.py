@@ -67,6 +67,10 @@ class Nodes(Protocol):
         """It has survived what might have ended it. Nothing if it does not run: then its end was expected."""
         ...
 
+    def note(self, node: int, what: str) -> None:
+        """What becomes of a node, into the run's history."""
+        ...
+
 
 class Fitting(Protocol):
     """Something around the nodes of one arena."""

@@ -17,6 +17,7 @@ from chaos.arenas.processes.emptying import empty
 from chaos.arenas.processes.fitting import Launch, Nodes
 from chaos.arenas.processes.readiness import why_not_ready
 from chaos.arenas.processes.ways import Ways
+from chaos.checkers.absences import READY, RESTARTING
 from cluster.real.network import RealNetwork
 
 Ready = Callable[[int], Awaitable[None]]
@@ -136,9 +137,11 @@ class RollingRestart(_ByNodes):
     async def inject(self, nodes: Sequence[int], _: Options) -> Mend | None:
         """See Injector: over when it returns."""
         for node in nodes:
+            self._nodes.note(node, RESTARTING)
             await self._nodes.terminate(node)
             await self._nodes.start(node)
             await self._ready(node)
+            self._nodes.note(node, READY)
         return None
 
 

@@ -28,7 +28,8 @@ STOP_S_MAX = 10.0
 """Of a node that was asked to stop (SIGTERM); a longer one is an anomaly, and the node is killed."""
 LOOK_S = 0.01
 Noted = Callable[[int, str], None]
-"""Is told of a node and what became of it: added, started, killed, terminated, ended, removed, off."""
+"""Is told of a node and what became of it: added, started, killed, terminated, ended, removed, off, and in a restart
+that goes round: restarting, ready."""
 REMOVED = "was removed from this cluster"
 """What a node says in the end that learnt so from the others."""
 
@@ -182,6 +183,10 @@ class ProcessNodes:
         if self.pid(node) is not None:
             self._expected.discard(node)
             self._may_end.discard(node)
+
+    def note(self, node: int, what: str) -> None:
+        """See Nodes."""
+        self._noted(node, what)
 
     def excused(self, node: int) -> list[range]:
         """Of its log the bytes of those lives that ended while an end was expected."""

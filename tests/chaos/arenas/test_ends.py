@@ -11,6 +11,7 @@ import pytest
 
 from chaos.arenas.processes.arena import ProcessArena
 from chaos.arenas.processes.expected import allowed_events, over
+from chaos.arenas.processes.kills import RollingRestart
 from chaos.arenas.processes.limits import ProcessLimits
 from chaos.arenas.processes.nodes import ProcessNodes
 from chaos.history import History
@@ -102,6 +103,20 @@ async def test_the_end_of_a_node_in_its_fault_is_no_anomaly(arena: ProcessArena)
         await _ends(nodes, signal.SIGUSR2)
 
     assert [] == await _named(arena)
+
+
+async def test_a_rolling_restart_says_when_each_node_is_down(arena: ProcessArena) -> None:
+    """From when it is asked to stop until the cluster answers again."""
+    nodes = arena.processes
+    await _started(nodes)
+
+    async def ready(node: int) -> None:
+        await _until(lambda: nodes.log_path(node).read_text().count("ready") == 2)
+
+    await RollingRestart(nodes, ready).inject([1], {})
+
+    told = [event.value["what"] for event in arena._history.events if "what" in event.value]
+    assert ["started", "restarting", "terminated", "started", "ready"] == told
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,8 @@ class TestNodes:
         if self.pid(node) is not None:
             self._expected.discard(node)
 
+    def note(self, node: int, what: str) -> None: ...
+
     def unexpected(self) -> dict[int, str]:
         """Nodes that have ended, and nobody said that they may."""
         return {node: self.local.last_words(node) for node in self.local.stopped() if node not in self._expected}

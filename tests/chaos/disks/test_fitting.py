@@ -43,6 +43,8 @@ class Nobody:
 
     def expect_no_end(self, node: int) -> None: ...
 
+    def note(self, node: int, what: str) -> None: ...
+
 
 def _disks(folder: Path) -> int:
     return sum(str(folder) in mount.read_text() for mount in Path("/sys/block").glob("loop*/loop/backing_file"))

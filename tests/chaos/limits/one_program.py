@@ -101,6 +101,9 @@ class Programs:
         """See Nodes."""
         self.may_end.discard(node)
 
+    def note(self, node: int, what: str) -> None:
+        """See Nodes."""
+
     def stop(self) -> None:
         """All of them are gone."""
         for node in list(self._processes):

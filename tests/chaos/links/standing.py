@@ -58,6 +58,9 @@ class StandingNodes:
 
     expect_no_end = expect_end
 
+    def note(self, node: int, what: str) -> None:
+        """Nobody reads it."""
+
 
 @contextlib.asynccontextmanager
 async def standing(folder: Path, nodes: int = 3) -> AsyncIterator[StandingNodes]:
