@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 CURRENT: contextvars.ContextVar["Host | None"] = contextvars.ContextVar("host", default=None)
+HOST = "host"
+"""The attribute of a task that says where it is: nobody can ask for its context."""
 RESOLUTION_S = 1e-9
 """Timers that are so close go off together."""
 TIMERS_MIN = 100
@@ -86,6 +88,7 @@ class SimLoop(asyncio.SelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> "asyncio.Task[Any]":
         task = asyncio.Task(coroutine, loop=loop, context=context)
+        setattr(task, HOST, CURRENT.get() if context is None else context.get(CURRENT))
         self.unfinished[task] = None
         task.add_done_callback(lambda done: self.unfinished.pop(done, None))
         return task

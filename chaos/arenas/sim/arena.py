@@ -192,8 +192,12 @@ class SimArena:
                 await self.start_node(node)
 
     async def examine(self, topics: Sequence[str]) -> tuple[list[Anomaly], list[tuple[str, Copy]]]:
-        """All replicas come to hold the same committed entries, and a compacted topic's to mean the same."""
+        """All replicas come to hold the same committed entries, and a compacted topic's to mean the same.
+
+        What failed, and nobody looked, is told, too.
+        """
         found = await compare_replicas(self.cluster, wait_s_max=EQUAL_S_MAX, partitions_min=min(len(topics), 1))
+        found += [Anomaly("unretrieved exception", sentence) for sentence in self.dropped.sentences()]
         self.check()
         copies = []
         for number, node in sorted(self.cluster.running.items()):

@@ -5,6 +5,7 @@ import gc
 
 import pytest
 
+from chaos.arenas.sim.arena import SimArena
 from chaos.arenas.sim.dropped import Dropped
 from cluster.sim.clock import simulate
 from cluster.sim.disk import SimCrash
@@ -50,3 +51,23 @@ def test_when_the_run_is_over_nothing_is_told(caplog: pytest.LogCaptureFixture) 
 
     assert "before" in caplog.text
     assert "after" not in caplog.text
+
+
+@pytest.mark.slow
+def test_an_arena_tells_what_was_forgotten() -> None:
+    """As an anomaly, with the sentence; not of a node that was killed, for whoever would have looked is gone."""
+
+    async def work() -> list[str]:
+        arena = SimArena.make(1)
+        await arena.start()
+        await _forget(ValueError("nobody looked"))
+        failed = arena.cluster.hosts[2].run(_fail(ValueError("of a node")), name="failing")
+        await asyncio.wait([failed])
+        arena.cluster.kill(2)
+        del failed
+        await arena.heal()
+        anomalies, _ = await arena.examine([])
+        assert {"unretrieved exception"} == {anomaly.name for anomaly in anomalies}
+        return [anomaly.detail for anomaly in anomalies]
+
+    assert ["Task exception was never retrieved: ValueError('nobody looked')"] == simulate(work(), 1)[0]
