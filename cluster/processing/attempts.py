@@ -7,7 +7,7 @@ Rules:
    then those behind it. A function that takes many is bisected. So one record is to blame in the end.
 3. That record is tried `retries` times more, and then the work fails (`stop`), or it is passed over and counted, or it
    goes to the dead letters in the same effects; with `park_key` its key is parked (see `parking`). So does one that
-   does not decode, or is condemned (a process died at it), at once: no function ever sees it.
+   does not decode, whatever that raises, or is condemned (a process died at it), at once: no function ever sees it.
 4. Nobody waits here between attempts: the time of a work is limited, and the process is shared. The work is given up
    with TriesLeft, which says for how long, and whoever hands over works counts for us (`Work.failures`): they commit
    what comes before the record, let the time pass, and hand it over alone.
@@ -229,7 +229,7 @@ class Attempts:
                 offset=str(read.columns.offsets[read_at]),
             )
             self._readings.renew(part, place, place + 1)
-            last = self._step(partial(operator.take, part, place, place + 1))
+            last = part.poison.get(place) or self._step(partial(operator.take, part, place, place + 1))
         return last
 
     def _wait(self, error: Exception, failures: int, where: str, **place: str) -> None:
@@ -300,7 +300,7 @@ class Attempts:
             error = LookupError("the topic that it came from is no input any more")
         else:
             letter.marks = [self._watermark()]
-            error = part.poison.get(place) or letter.poison.get(0)
+            error = letter.poison.get(0)
             if error is None:
                 make = operator_of(letter.input)
                 error = self._step(partial(make.take, letter, 0, 1))

@@ -1,8 +1,9 @@
 """Events, their values as JSON, their keys as bytes and their times in nanoseconds.
 
 An event's value is JSON, checked against its type when it is decoded: what does not fit is a `msgspec` error with the
-path in it, and its record is a poison record. Keys are bytes that any client can make: text as UTF-8, whole numbers as
-their decimal digits, bytes as they are; anything else as JSON.
+path in it, and its record is a poison record; so is one that is nested too deeply, or that its class raises for. Keys
+are bytes that any client can make: text as UTF-8, whole numbers as their decimal digits, bytes as they are; anything
+else as JSON.
 """
 
 import datetime as dt

@@ -64,4 +64,4 @@ def letter_of(part: Part, place: int, letter: Letter, output: int) -> Output:
 
 def header(part: Part, place: int, name: str) -> str:
     """The value of a header of a record; "" without it."""
-    return next((value.decode() for found, value in part.columns.headers(place) if found == name), "")
+    return next((value.decode(errors="replace") for found, value in part.columns.headers(place) if found == name), "")

@@ -1,12 +1,14 @@
 """From batches to parts: decompressed, decoded into events, with their times, what does not decode set apart.
 
 Watermark records of re-keyed topics are taken out: `Told` stands between the parts where they stood. Of a batch only
-the records from `begin` to before `end` count; those that are condemned are set apart like those that do not decode.
+the records from `begin` to before `end` count. What decoding raises sets its record apart, whatever it is: depth that
+is too much, what a user's class says of its own values. Those that are condemned are not decoded at all.
 """
 
 from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from heapq import heapify, heappop, heapreplace
 from itertools import accumulate
 from operator import attrgetter
@@ -61,20 +63,22 @@ class Reading:
         self._raw = event is bytes
         self._field = spec.time
         self._time = time_reader(event, spec.time, f"topic {spec.topic!r}") if spec.time else None
+        self._only_time = _only(event, spec.time).decode if spec.time else None
 
     def fill(self, part: Part) -> None:
-        """Decode the values of a part, and read their times."""
+        """Decode the values of a part, and read their times. What is poison already stays undecoded."""
+        values = part.columns.values
         if self.spec.kind is InputKind.TABLE:
-            part.events, part.poison = self._decoded(part, everywhere=True)
-        elif self._raw:
-            if self._deletes and b"" in part.columns.values:
-                part.events, _ = self._decoded(part)
-        else:
-            values = part.columns.values
+            part.events = self._decoded(part, everywhere=True)
+        elif part.poison or (self._raw and self._deletes and b"" in values):
+            part.events = self._decoded(part)
+        elif not self._raw:
             try:
                 part.events = [*map(self.decode, values)]
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                part.events, part.poison = self._decoded(part)
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001  a user's class may raise anything
+                part.events = self._decoded(part)
         if self._time is not None:
             self._read_times(part, self._time)
         if part.times and self.spec.kind is not InputKind.TABLE:
@@ -86,11 +90,11 @@ class Reading:
         """Decode the values from `first` to before `end` once more: user code has had what came of them."""
         if self._raw or self.spec.kind is InputKind.TABLE:
             return
-        events, values = part.events, part.columns.values
+        events = part.events
         assert isinstance(events, list), "they were decoded"
         for place in range(first, end):
             if place not in part.poison and not (self._deletes and part.deletes(place)):
-                events[place] = self.decode(values[place])
+                events[place] = self._decoded_at(part, place)
 
     @staticmethod
     def _set_apart(part: Part) -> None:
@@ -104,29 +108,57 @@ class Reading:
                 times[place] = EVENT_TIME_NS_MIN
         part.times = times
 
-    def _decoded(self, part: Part, *, everywhere: bool = False) -> tuple[list[Any], dict[int, Exception]]:
+    def _decoded(self, part: Part, *, everywhere: bool = False) -> list[Any]:
         """One by one. `everywhere`: what has no key is a tombstone, too, for now."""
         events: list[Any] = []
-        poison: dict[int, Exception] = {}
         for place, value in enumerate(part.columns.values):
             deletes = not value and (everywhere or (self._deletes and part.deletes(place)))
-            try:
-                events.append(None if deletes else self.decode(value))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                events.append(None)
-                poison[place] = error
-        return events, poison
+            events.append(None if deletes or place in part.poison else self._decoded_at(part, place))
+        return events
+
+    def _decoded_at(self, part: Part, place: int) -> Any:
+        """None: it is set apart."""
+        try:
+            return self.decode(part.columns.values[place])
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  a user's class may raise anything
+            part.poison[place] = error
+            return None
 
     def _read_times(self, part: Part, time_of: Callable[[Any], int]) -> None:
         moment = attrgetter(self._field)
         if not part.poison:
-            part.times = [*map(time_of, map(moment, part.events))]
-            return
-        times = [EVENT_TIME_NS_MIN] * len(part.events)  # what does not decode has none, and moves no watermark
+            with suppress(Exception):
+                part.times = [*map(time_of, map(moment, part.events))]
+                return
+        times: list[int] = []
         for place, event in enumerate(part.events):
-            if place not in part.poison:
-                times[place] = time_of(moment(event))
+            if place in part.poison:
+                times.append(self._time_without(part, place, time_of))
+            elif event is None:  # a tombstone
+                times.append(part.columns.times_ns[place])
+            else:
+                try:
+                    times.append(time_of(moment(event)))
+                except Exception as error:  # noqa: BLE001  a user's class may have put anything there
+                    part.poison[place] = error
+                    times.append(EVENT_TIME_NS_MIN)
         part.times = times
+
+    def _time_without(self, part: Part, place: int, time_of: Callable[[Any], int]) -> int:
+        """Of a condemned record, read without its class; what does not decode has none, and moves no watermark."""
+        if isinstance(part.poison[place], HostFailed) and self._only_time is not None:
+            with suppress(Exception):
+                return time_of(getattr(self._only_time(part.columns.values[place]), self._field))
+        return EVENT_TIME_NS_MIN
+
+
+def _only(event: type, field: str) -> msgspec.json.Decoder[Any]:
+    """What decodes nothing but one field."""
+    found = next(found for found in msgspec.structs.fields(event) if found.name == field)
+    renamed = None if found.encode_name == field else {field: found.encode_name}
+    return msgspec.json.Decoder(msgspec.defstruct("Only", [(field, found.type)], rename=renamed))
 
 
 class Readings:
@@ -174,6 +206,8 @@ class Readings:
         if reading is None:
             return None
         letter = Part(reading.number, reading.spec, part.partition, part.columns.cut(place, place + 1), inherits=True)
+        if place in part.poison:
+            letter.poison[0] = part.poison[place]
         reading.fill(letter)
         return letter
 
@@ -212,20 +246,20 @@ class Readings:
     def _run(self, batch: Batch, columns: Columns) -> Run:
         spec = self._specs[batch.input]
         part = Part(batch.input, spec, batch.partition, columns, inherits=spec.internal)
-        if spec.kind is not InputKind.PARKED:
-            self.inputs[batch.input].fill(part)
         if self._condemned:
             self._condemn(part)
+        if spec.kind is not InputKind.PARKED:
+            self.inputs[batch.input].fill(part)
         return Run(part, 0, len(columns))
 
     def _condemn(self, part: Part) -> None:
-        """Nobody is to see these again: their times count, as those of records that a function raised for."""
+        """Nobody is to see these again: their times count, as far as they can be had without decoding the rest."""
         offsets = part.columns.offsets
         for record in self._condemned:
             if (record.input, record.partition) == (part.input, part.partition):
                 place = bisect_left(offsets, record.offset)
                 if place < len(offsets) and offsets[place] == record.offset:
-                    part.poison.setdefault(place, HostFailed(record.why))
+                    part.poison[place] = HostFailed(record.why)
 
 
 def _are_alike(items: Iterable[Run | Told | Broken]) -> bool:

@@ -12,6 +12,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 import uvloop
@@ -19,6 +20,7 @@ import uvloop
 from cluster.config import ProcessingOptions
 from cluster.errors import HostFailed, InvalidApp, ProcessorFailed
 from cluster.processing.hosts import CodeFile
+from cluster.processing.work import Condemned
 from cluster.real.hosts import RealHosts
 from tests.processing.hosting.works import Kept, seat, source, values, work, work_of
 
@@ -139,6 +141,37 @@ async def test_the_end_of_a_process_is_told(tmp_path, body: str, cause: str, why
     assert [] == processes(tmp_path)
 
 
+async def test_no_value_ends_a_process_twice(tmp_path) -> None:
+    """What its decoding raises is a record's; at one that ends the process it is not decoded again when condemned."""
+    code = source(
+        """
+import os
+from cluster.processing.policies import skip
+class Checked(Order):
+    more: object = None
+    def __post_init__(self) -> None:
+        assert self.n != 5, "not five"
+        if self.n == 6:
+            os._exit(7)
+checked = app.topic("checked", Checked)
+@app.processor(checked, to="out", on_error=skip())
+def f(order: Checked) -> int:
+    return order.n
+"""
+    )
+    deep = b'{"n": 2, "more": %s}' % (b"[" * 3000 + b"]" * 3000)
+    async with hosting(tmp_path) as hosts:
+        host = await opened(hosts, code)
+        done = await host.run(work_of(1, [b'{"n": 1}', deep, b'{"n": 5}', b'{"n": 3}']))
+        assert ([1, 3], {"skipped": 2}) == (values(done), done.counts)
+        ends = work_of(2, [b'{"n": 1}', b'{"n": 6}'])
+        with pytest.raises(HostFailed) as caught:
+            await host.run(ends)
+        condemned = Condemned(input=0, partition=0, offset=1, why=caught.value.message)
+        host = await opened(hosts, code)
+        assert [1] == values(await host.run(msgspec.structs.replace(ends, condemned=[condemned])))
+
+
 async def test_what_it_has_started_ends_with_it(tmp_path) -> None:
     """Processes that user code forks or starts are gone when its own is, and never part of the conversation."""
     body = """
@@ -163,6 +196,7 @@ from pathlib import Path
 from cluster.config import ProcessingOptions
 from tests.processing.hosting.works import Kept, seat, work
 from tests.real.test_hosts import function, opened
+from cluster.processing.work import Condemned
 from cluster.real.hosts import RealHosts
 
 async def main():

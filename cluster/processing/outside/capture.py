@@ -212,7 +212,7 @@ def _plain(value: Any, place: int, poison: dict[int, Exception]) -> Any:
         return value
     try:
         return msgspec.json.decode(value)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         poison[place] = error
         return None
 

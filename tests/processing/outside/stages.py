@@ -4,6 +4,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import msgspec
@@ -12,12 +13,13 @@ from cluster.connectors.contract import Arrived, Delivery, Guarantee, Position, 
 from cluster.errors import ExpressionFailed
 from cluster.processing.app import App
 from cluster.processing.draft import Part
+from cluster.processing.event import Event
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.capture import Capture
 from cluster.processing.outside.definitions import SourceStage
 from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.outside.inflow import Inflow
-from cluster.processing.policies import OnError, skip
+from cluster.processing.policies import OnError, skip, stop
 from cluster.processing.topics import Topic
 from cluster.processing.transform import Made, Rows, Transform
 from cluster.processing.work import Batch, Effects, Work
@@ -153,14 +155,21 @@ def capture(
     state: dict[tuple[str, bytes], bytes],
     *,
     unique_s: float = 0.0,
+    on_error: OnError | None = None,
+    looks: bool = False,
     transform: Transform | None = None,
 ) -> tuple[Capture, list[int]]:
-    """A runner, and how often it had something to say. What `transform` fails at is passed over."""
+    """A runner, and how often it had something to say.
+
+    `looks`: into values, as that of a route with expressions. What `transform` fails at is passed over.
+    """
     options = ToldSourceOptions(source=source, unique_s=unique_s)
+    if transform is not None:
+        on_error = skip()
     defined = SourceStage(
-        "told", "in", options, outputs=(Topic("out"),), on_error=skip(), version=1, transform=transform
+        "told", "in", options, outputs=(Topic("out"),), on_error=on_error or stop(), version=1, transform=transform
     )
-    stage = defined.stages[0]
+    stage = replace(defined.stages[0], raw=defined.stages[0].raw and not looks)
     said: list[int] = []
     inflow = partial(Inflow, source, background=background, on_change=lambda: said.append(1), what="in")
     runner = Capture(
@@ -175,11 +184,16 @@ def capture(
 
 
 def delivery(
-    options: ToldSinkOptions, background: Background, on_error: OnError | None = None
+    options: ToldSinkOptions,
+    background: Background,
+    on_error: OnError | None = None,
+    *,
+    event: type[Event] | None = None,
+    time: str = "",
 ) -> tuple[DeliveryRunner, list[int]]:
     """A runner, and how often it had something to say."""
     app = App("told")
-    stage = app.sink(app.topic("in"), options, name="out", on_error=on_error).stages[0]
+    stage = app.sink(app.topic("in", event, time=time), options, name="out", on_error=on_error).stages[0]
     said: list[int] = []
     runner = DeliveryRunner(
         stage,
