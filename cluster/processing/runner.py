@@ -4,7 +4,8 @@
 state that it holds in memory is what the works before this one have made of it: whoever hands over works does so in
 order, says `committed` of those that are, and throws the runner away when one of them was refused.
 
-Within a work timers come first, then the batches; see `attempts` for what happens when user code raises.
+Within a work timers come first, then the batches; a timer that an earlier one has cancelled or moved does not fire in
+it. See `attempts` for what happens when user code raises.
 """
 
 from collections.abc import Sequence
@@ -109,6 +110,8 @@ class Runner:
         self._watermarks = Watermarks(state, self._owned, self._internal)
         self._watermarks.begin(work.now_ns, work.idle, ended=work.ended)
         for number, fired in enumerate(work.fired):
+            if (fired.key, fired.name) in draft.timers:  # one before it has cancelled it, or moved it
+                continue
             self._attempts.timer(self._operator, fired, number)
         mixes = work.in_time_order and self.stage.spec.kind is not Kind.SINK  # which has a position for each partition
         items = self._readings.runs(work.batches, in_time_order=mixes, condemned=work.condemned)

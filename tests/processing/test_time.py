@@ -147,6 +147,46 @@ def test_timers_fire_once_when_it_is_time(crash: str) -> None:
         assert ["event a 1 110", "event b 2 114", "event d 1 120"] == t.read("rings")
 
 
+@pytest.mark.parametrize("fate", ["cancelled", "moved", "left"])
+def test_what_one_timer_does_to_another_holds_in_the_same_work(fate: str) -> None:
+    """Two are due at once: what the first has cancelled does not fire, and what it has moved fires once, in its time.
+
+    As if time had come to one after the other.
+    """
+    app = App("clock")
+    ticks = app.topic("ticks", Tick, key="who", time="at")
+
+    @app.processor(ticks, to="rings", name="work")
+    def work(tick: Tick, ctx: Ctx) -> None:
+        if tick.who == "a":
+            ctx.timer("first", after="10s")
+            ctx.timer("second", after="12s")
+
+    @work.timer("first")
+    def first(ctx: Ctx) -> str:
+        if fate == "cancelled":
+            ctx.cancel("second")
+        elif fate == "moved":
+            ctx.timer("second", after="20s")
+        return f"first {ctx.time_ns // S}"
+
+    @work.timer("second")
+    def second(ctx: Ctx) -> str:
+        return f"second {ctx.time_ns // S}"
+
+    found = []
+    for steps in ([200], [110, 112, 129, 130, 200]):
+        with app.test(partitions=1) as t:
+            t.send(ticks, Tick("a", 100 * S))
+            for step in steps:
+                t.settle()
+                t.send(ticks, Tick("b", step * S))
+            found.append(t.read("rings"))
+
+    expected = {"cancelled": ["first 110"], "moved": ["first 110", "second 130"], "left": ["first 110", "second 112"]}
+    assert [expected[fate]] * 2 == found
+
+
 def test_timers_of_the_clock_and_of_silence() -> None:
     """A processing timer fires by the clock; an event timer, when nothing more comes, when its inputs are idle."""
     app = ticking()
