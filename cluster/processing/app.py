@@ -85,7 +85,8 @@ class App:
 
         `key`: a field that is the key, where it is not the source's: then records go through a topic of their own
         first; ALL: one key for all. `to`: where what it returns goes; with several topics the first, and the others by
-        `Ctx.emit`. `start`: earliest, latest, a time (ISO 8601), or -24h; `until`: a time at which it is done.
+        `Ctx.emit`. `start`: earliest, latest, a time (ISO 8601), or -24h; `until`: a time at which it is done
+        (another one wants another version: event time has ended in this one).
         `concurrency`: calls of an async function at once, of one key one after another. `tasks` 0: one a partition.
         """
 

@@ -6,8 +6,9 @@ Rules:
 2. A topic that is not there is made if the app writes it; else only if whoever deploys says so (`create_inputs`). It
    gets the partitions of those that it is alike to; failing that, those of what its writer reads; failing that, the
    default. What nobody of the app reads gets those of what its writer reads.
-3. A stage that is there under the same name and version must read, write and key the same as before: its tasks'
-   positions, state and sequences go on. Anything else wants a new version; but what becomes of errors may change.
+3. A stage that is there under the same name and version must read, write and key the same as before, from and until
+   the same: its tasks' positions, state, event time and sequences go on. Anything else wants a new version; but what
+   becomes of errors may change.
 4. A stage has as many tasks as partitions, or fewer. Each has its log in a partition of the stage's own topic.
 """
 
@@ -167,6 +168,7 @@ def _reads(spec: ProcessorSpec) -> str:
             *([f"key {item.key}"] if item.key else []),
             *([f"time {item.time}"] if item.time else []),
             *([f"from {item.start}"] if item.kind is InputKind.STREAM and item.start != "earliest" else []),
+            *([f"until {item.until}"] if item.until else []),
         ]
         words.append(item.topic + (f" ({', '.join(details)})" if details else ""))
     return ", ".join(words)

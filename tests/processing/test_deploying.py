@@ -67,6 +67,11 @@ def deployed(*specs: ProcessorSpec, tasks: int = 3) -> App:
     return App(name=specs[0].app, stages=tuple(stages))
 
 
+def bounded(until: str) -> InputSpec:
+    """The topic "in", up to a time."""
+    return InputSpec(topic="in", until=until)
+
+
 def made(found: Plan) -> dict[str, int]:
     """Topics that are made, but for logs, by their partitions."""
     return {item.name: item.partitions for item in found.topics if not item.name.startswith("__tasks")}
@@ -149,9 +154,13 @@ def test_what_runs_may_get_other_code_but_no_other_inputs():
         ("has tasks: 3 in it, not 2", spec("p", "in", to="out", tasks=2)),
         ("not in \\(from -24h\\)", msgspec.structs.replace(was, inputs=(InputSpec(topic="in", start="-24h"),))),
         ("not in \\(key k\\)", msgspec.structs.replace(was, inputs=(InputSpec(topic="in", key="k"),))),
+        ("not in \\(until 2026-01-01\\)", msgspec.structs.replace(was, inputs=(bounded("2026-01-01"),))),
     ):
         with pytest.raises(InvalidRequest, match=words + ".*: give it a new version"):
             planned(other, there={**there, "other": 3, "prices": 3}, apps=(app,))
+    ended = deployed(msgspec.structs.replace(was, inputs=(bounded("2026-01-01"),)))  # its event time is at its end
+    with pytest.raises(InvalidRequest, match=r"in \(until 2026-01-01\) in it, not in \(until 2026-02-01\): give it"):
+        planned(msgspec.structs.replace(was, inputs=(bounded("2026-02-01"),)), there=there, apps=(ended,))
     letters = InputSpec(topic="dead", kind=InputKind.PARKED)
     lenient = msgspec.structs.replace(
         was, inputs=(*was.inputs, letters), outputs=(*was.outputs, OutputSpec(topic="dead")), on_error="dead_letter"
