@@ -117,6 +117,7 @@ def make_tasks(node: "Node", processing: Processing) -> Tasks:
         processing=processing,
         read_code=node.read_code,
         clock=node.world.clock,
+        come_ns=node.links.come_ns,
         random=node.world.random,
         config=node.config,
     )

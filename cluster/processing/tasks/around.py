@@ -26,6 +26,8 @@ class Around:
     processing: Processing
     read_code: ReadCode
     clock: Clock
+    come_ns: Callable[[], int]
+    """The latest time that has come by the wall clocks of a majority of nodes; 0 if that is not known."""
     random: Random
     config: NodeConfig
 

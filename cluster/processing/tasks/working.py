@@ -101,7 +101,7 @@ class Working:
         self.feeding = self._feed(plan.sources)
         self._last_idle: list[tuple[int, int]] = []
         self._last_made_s = around.clock.monotonic_s()
-        self._time = TaskTime(around.clock, tip.now_ns)
+        self._time = TaskTime(around.clock, around.come_ns, tip.now_ns)
         self._ended = False
         """A work has told user code's windows that nothing more comes; their timers may still be due."""
         self.redrives: list[asyncio.Future[int]] = []

@@ -13,7 +13,7 @@ from examples.retail.app import Purchase, Stock
 from examples.retail.app import app as retail
 from tests.processing.tasks import shop
 from tests.processing.tasks.deployed import AppCluster, deploy, on_a_cluster
-from tests.processing.tasks.selling import TILLS, all_of, good, got, numbered, redrive, sell, status
+from tests.processing.tasks.selling import TILLS, all_of, good, got, led_as_preferred, numbered, redrive, sell, status
 from tests.processing.tasks.shop import Count, Sale, Total
 
 pytestmark = pytest.mark.slow
@@ -131,6 +131,42 @@ def test_time_goes_on_though_clocks_are_set_back() -> None:
             node.world.clock.offset_ns -= 3_600_000_000_000
         totals = await all_of(cluster, "totals", Total, len(TILLS))
         assert 20 == sum(total.sales for total in totals)
+
+    on_a_cluster(work)
+
+
+def test_a_leader_whose_clock_is_ahead_takes_no_time_ahead() -> None:
+    """By ten minutes; its inputs are quiet, and event time goes on from the last event by the clock of most nodes.
+
+    What happens when another one leads again is not late for it.
+    """
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, "tests.processing.tasks.shop", 1)
+        log = "__tasks.shop.totals.1"
+        await led_as_preferred(cluster, log)
+        ahead = (await status(cluster, log, 0)).node
+        cluster.crash(ahead)
+        await asyncio.sleep(5)
+        await sell(cluster, good(20))
+        assert ahead != (await status(cluster, log, 0)).node
+        await cluster.start(ahead)
+        cluster.clocks[ahead].offset_ns += 600_000_000_000
+        await asyncio.sleep(5)
+        await led_as_preferred(cluster, log)
+        assert ahead == (await status(cluster, log, 0)).node
+        await asyncio.sleep(60)
+        cluster.crash(ahead)
+        await asyncio.sleep(5)
+        assert (await status(cluster, log, 0)).watermark_ns < int((1_800_000_000 + cluster.loop.now_s) * 1e9)
+        await sell(cluster, good(20, first=20))
+        await asyncio.sleep(60)
+        assert "late" not in (await status(cluster, log, 0)).counts
+        client = cluster.client("counter")
+        await client.open()
+        totals = await all_of(cluster, "totals", Total, (await client.offsets("totals"))[0].end)
+        await client.abandon()
+        assert 40 == sum(total.sales for total in totals)
 
     on_a_cluster(work)
 
