@@ -95,7 +95,11 @@ class Attempts:
         """A work begins."""
         self.failure = None
         self._failures, self._timer_failures = (work.failures, 0) if work.batches else (0, work.failures)
-        self._has_parked = bool(self._parked.cell(b"").get())
+        cell = self._parked.cell(b"")
+        self._has_parked = bool(cell.get())
+        if self._has_parked and not self._policy.park_key:  # other code said so
+            cell.delete()
+            self._has_parked = False
         self._state.settle()
 
     def records(self, operator: Operator, part: Part, first: int, end: int) -> None:

@@ -3,7 +3,7 @@
 Rules:
 1. A dead letter is the record as it was (key, value, headers, time), with what happened in headers named `rr-…`.
 2. With `park_key` the key is *parked* from then on: its later records follow as dead letters, so the topic has all of
-   them in their order.
+   them in their order. With other code that does not park, none is from its first work on; its letters stay there.
 3. A *redrive* reads the dead letters from where the last one ended to the end that is there when it begins; the task
    takes nothing else meanwhile. Each letter is handled as the record that it was. When all of a key were, it is parked
    no more. If one fails again, it and all that follow it of its key go to the end of the topic, in their order.

@@ -44,6 +44,10 @@ class Plan:
         name = f"{self.app.name[:32]}.{self.spec.name[:32]}"
         return f"{name}.{hashlib.sha256(own).hexdigest()[:12]}"
 
+    def redrives(self, pending: Collection[PartitionId]) -> bool:
+        """Whether letters in one of those are handled again: other code may read none, or those of another topic."""
+        return any(source.partition in pending for source in self.parked)
+
     def check_begun(self, begun: Collection[TopicId], positions: Mapping[PartitionId, Offset]) -> None:
         """TopicDeleted if an input is not the topic that the task began with, or an output is not among `begun`."""
         for source in (*self.sources, *self.parked):

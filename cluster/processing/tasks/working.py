@@ -151,7 +151,7 @@ class Working:
         try:
             while self._is_current():
                 self._raise()
-                if self.redrives or self._tip.redrive:
+                if self.redrives or self.plan.redrives(self._tip.redrive):
                     await self._redrive()
                 work = self._next()
                 if work is not None:
@@ -335,7 +335,7 @@ class Working:
         """All that was parked when somebody asked, and nothing else meanwhile. The log knows what that is."""
         feeding = self._feed(self.plan.parked)
         try:
-            while self.redrives or self._tip.redrive:
+            while self.redrives or self.plan.redrives(self._tip.redrive):
                 self._raise()
                 if feeding.failure is not None:
                     raise feeding.failure

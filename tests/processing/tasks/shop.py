@@ -5,7 +5,7 @@ from typing import Any
 from cluster.processing.app import App
 from cluster.processing.event import Event
 from cluster.processing.handles import State
-from cluster.processing.policies import dead_letter, stop
+from cluster.processing.policies import OnError, dead_letter, skip, stop
 from cluster.processing.windows import Window
 
 
@@ -34,15 +34,18 @@ class Total(Event):
     sales: int
 
 
-def make(*, mended: bool, seen_kind: Any = int, lenient: bool = False) -> App:
+PARK = dead_letter(retries=1, park_key=True)
+
+
+def make(*, mended: bool, seen_kind: Any = int, lenient: bool = False, on_error: OnError = PARK) -> App:
     """The app, before and after somebody has looked at what went wrong. `seen_kind`: of what `strict` remembers.
 
-    `lenient`: what it cannot handle it puts aside.
+    `lenient`: what `strict` cannot handle it puts aside. `on_error`: what `count` does with that.
     """
     app = App("shop")
     sales = app.topic("sales", Sale, key="till")
 
-    @app.processor(sales, to="counts", on_error=dead_letter(retries=1, park_key=True))
+    @app.processor(sales, to="counts", on_error=on_error)
     def count(sale: Sale, seen: State[int]) -> Count:
         """Number the sales of each till."""
         if sale.bad and not mended:
@@ -70,3 +73,5 @@ app = make(mended=False)
 mended = make(mended=True)
 lenient = make(mended=False, lenient=True)
 retyped = make(mended=True, seen_kind=list[str])
+skipping = make(mended=False, on_error=skip())
+stopping = make(mended=False, on_error=stop())
