@@ -152,6 +152,19 @@ class Attempts:
             ):
                 self._redrive(operator_of, part, place)
 
+    def redrive_is_over(self) -> None:
+        """Keys wait for letters that it has put to the end, and for no others."""
+        if not self._has_parked:
+            return
+        cell = self._parked.cell(b"")
+        left = {key: Parked(waiting=entry.again) for key, entry in cell.get().items() if entry.again}
+        self._has_parked = bool(left)
+        if left:
+            cell.put(left)
+        else:
+            cell.delete()
+        self._state.settle()
+
     def broken(self, broken: Broken) -> None:
         """A batch that cannot be read: all of its records at once."""
         batch = broken.batch
@@ -295,7 +308,7 @@ class Attempts:
         key = part.keys[place]
         entry = None if key is None else self._parked.cell(b"").get().get(key)
         if entry is not None and entry.again:
-            entry.again -= 1
+            entry.again += 1
             self._again(part, place)
             return
         letter = self._readings.letter(part, place, header(part, place, INPUT_HEADER))
@@ -319,7 +332,7 @@ class Attempts:
             else:
                 self._write_letter(letter, 0, _said(error), _traceback(error))
             if entry is not None:
-                entry.again = entry.waiting - 1
+                entry.again = 1
         else:
             self._draft.counts["redriven"] += 1
             if entry is not None and key is not None:

@@ -5,8 +5,9 @@ Rules:
 2. With `park_key` the key is *parked* from then on: its later records follow as dead letters, so the topic has all of
    them in their order. With other code that does not park, none is from its first work on; its letters stay there.
 3. A *redrive* reads the dead letters from where the last one ended to the end that is there when it begins; the task
-   takes nothing else meanwhile. Each letter is handled as the record that it was. When all of a key were, it is parked
-   no more. If one fails again, it and all that follow it of its key go to the end of the topic, in their order.
+   takes nothing else meanwhile. Each letter is handled as the record that it was. If one fails again, it and all that
+   follow it of its key go to the end of the topic, in their order. When it is over, keys are parked of which it has put
+   letters to the end, and no others: what was deleted meanwhile is not waited for.
 4. Letters of other processors in the same topic are passed over.
 """
 
@@ -26,7 +27,7 @@ TRACEBACK_BYTES_MAX = 8192
 
 
 class Parked(msgspec.Struct, array_like=True):
-    """One key. `waiting`: its letters that no redrive has handled; `again`: those that go to the end unhandled."""
+    """One key. `waiting`: its letters that no redrive has handled; `again`: those that this one has put to the end."""
 
     waiting: int = 0
     again: int = 0

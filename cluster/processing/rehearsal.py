@@ -8,6 +8,8 @@ task's outputs by their dense sequence, so what is shipped again after a crash i
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from cluster.client.routing import partition_of_key
 from cluster.processing.async_calls import Loop
 from cluster.processing.outside.capture import Capture
@@ -143,13 +145,18 @@ class RehearsedTask:
 
     def redrive(self, now_ns: int, records_max: int) -> None:
         """Handle the dead letters that are there now, and nothing else meanwhile."""
-        for number, spec in enumerate(self.stage.spec.inputs):
-            if spec.kind is InputKind.PARKED:
-                ends = [len(log) for log in self._inputs[number].partitions]
-                for partition in range(self._task, len(ends), self._tasks):
-                    while (left := ends[partition] - self._positions.get((number, partition), 0)) > 0:
-                        batch = self._batch(number, partition, min(left, records_max))
-                        self._do(self._work_of(now_ns, [batch], []))
+        ends = {
+            (number, partition): len(self._inputs[number].partitions[partition])
+            for number, spec in enumerate(self.stage.spec.inputs)
+            if spec.kind is InputKind.PARKED
+            for partition in range(self._task, len(self._inputs[number].partitions), self._tasks)
+        }
+        at = self._positions
+        while left := {place: end - at.get(place, 0) for place, end in ends.items() if at.get(place, 0) < end}:
+            place = next(iter(left))
+            batch = self._batch(*place, min(left[place], records_max))
+            is_last = sum(left.values()) == batch.end - batch.begin
+            self._do(msgspec.structs.replace(self._work_of(now_ns, [batch], []), redriven=is_last))
 
     def close(self) -> None:
         """The task is not needed any more."""

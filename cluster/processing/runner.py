@@ -122,6 +122,8 @@ class Runner:
                 self._attempts.broken(item)
             else:
                 self._handle(item.part, item.first, item.end)
+        if work.redriven:
+            self._attempts.redrive_is_over()
         self._say()
         self._time.cell(b"").put(state)
         self._state.settle()

@@ -82,6 +82,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     catching up, so records of all batches are handled in the order of their event times, else batch by batch.
     `ended`: every input is at its `until`, for good. `condemned`: records that user code is not to see again.
     `records_max`: of a source's, which has no batches: so many records may come of it.
+    `redriven`: after it a redrive is over, and of the letters that were there none is left.
     `failures`: so often it has raised at the only record (or, if there is none, at the only timer) of this work.
     """
 
@@ -96,6 +97,7 @@ class Work(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     condemned: list[Condemned] = []
     failures: int = 0
     records_max: int = 10_000
+    redriven: bool = False
 
 
 class StateChange(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -108,6 +108,23 @@ class Feeding:
                     return batch, held.failures
         return None, 0
 
+    def take_letters(
+        self, ends: Mapping[PartitionId, Offset], *, records_max: int, now_s: float
+    ) -> tuple[Batch | None, int]:
+        """The next batch of a redrive that goes up to there, and how often it has failed, if it is tried again."""
+        held, failures = self.take_held(now_s)
+        if held is not None:
+            return held, failures
+        for feed in self.feeds:
+            left = min(ends.get(feed.source.partition, 0) - feed.position, self.room(feed))
+            if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
+                return batch, 0
+        return None, 0
+
+    def has_taken(self, ends: Mapping[PartitionId, Offset]) -> bool:
+        """Whether all up to there was."""
+        return all(feed.position >= ends.get(feed.source.partition, 0) for feed in self.feeds)
+
     @property
     def lag(self) -> int:
         """Records that are there and were not taken."""

@@ -216,6 +216,7 @@ class Working:
         in_time_order: bool = False,
         ended: bool = False,
         failures: int = 0,
+        redriven: bool = False,
     ) -> Work:
         self._last_idle = self.feeding.idle()
         return Work(
@@ -230,6 +231,7 @@ class Working:
             condemned=list(self._suspicion.condemned),
             records_max=self._suspicion.records_max or self._around.options.work_records_max,
             failures=failures,
+            redriven=redriven,
         )
 
     def _has_room(self) -> bool:
@@ -345,13 +347,14 @@ class Working:
                     await self._begin_redrive()
                     continue
                 self._looked_s = self._around.clock.monotonic_s()
-                batch, failures = self._parked_batch(feeding) if self._has_room() else (None, 0)
+                batch, failures = self._letters(feeding) if self._has_room() else (None, 0)
                 if batch is None and not self._poked:
                     await self._until_changed()
                     continue
                 self._poked = False
                 batches = [] if batch is None else [batch]
-                await self._do(self._work(batches, [], self._time.now_ns(), failures=failures))
+                redriven = bool(batches) and feeding.has_taken(self._tip.redrive)
+                await self._do(self._work(batches, [], self._time.now_ns(), failures=failures, redriven=redriven))
         finally:
             feeding.close()
 
@@ -367,6 +370,8 @@ class Working:
         count = sum(end - self._tip.positions[partition] for partition, end in ends.items())
         if ends:
             await self._propose(self._nothing(), self._no_effects(), redrive=list(ends.items()))
+        elif self.plan.parked:  # no letter is there, so no key waits for any
+            await self._do(self._work([], [], self._time.now_ns(), redriven=True))
         if not await self._all_arrived():
             return
         for done in asked:
@@ -384,14 +389,6 @@ class Working:
             await self._event.wait()
         return True
 
-    def _parked_batch(self, feeding: Feeding) -> tuple[Batch | None, int]:
-        """And how often it has failed, if it is one that is to be tried again."""
-        held, failures = feeding.take_held(self._looked_s)
-        if held is not None:
-            return held, failures
+    def _letters(self, feeding: Feeding) -> tuple[Batch | None, int]:
         records_max = self._suspicion.records_max or self._around.options.work_records_max
-        for feed in feeding.feeds:
-            left = min(self._tip.redrive.get(feed.source.partition, 0) - feed.position, feeding.room(feed))
-            if left > 0 and (batch := feed.take(min(left, records_max))) is not None:
-                return batch, 0
-        return None, 0
+        return feeding.take_letters(self._tip.redrive, records_max=records_max, now_s=self._looked_s)

@@ -63,3 +63,50 @@ def test_a_redrive_holds_nobody_who_puts_nothing_aside() -> None:
         await all_of(cluster, "counts", Count, 101)
 
     on_a_cluster(work, work_records_max=1)
+
+
+async def delete_letters(cluster: AppCluster, *, before: int) -> None:
+    """Somebody does not want them."""
+    client = cluster.client("cleaner")
+    await client.open()
+    await client.delete_records("shop.count.dead", 0, before=before)
+    await client.abandon()
+
+
+@pytest.mark.parametrize("deleted", [3, 5])
+def test_a_key_does_not_wait_for_letters_that_are_gone(deleted: int) -> None:
+    """Some of them, or all: after a redrive its records are handled again."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, SHOP, 1)
+        await sell(cluster, [Sale(TILLS[0], number, bad=number == 0) for number in range(5)])
+        await all_of(cluster, "shop.count.dead", Sale, 5)
+        await delete_letters(cluster, before=deleted)
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        assert 5 == await redrive(cluster, LOG, 0)
+        await sell(cluster, [Sale(TILLS[0], 5)])
+        found = await all_of(cluster, "counts", Count, 6 - deleted)
+        assert [*range(deleted, 6)] == [count.number for count in found]
+        assert 0 == await redrive(cluster, LOG, 0)
+
+    on_a_cluster(work, work_records_max=1)  # each letter is a batch of its own
+
+
+def test_letters_that_are_gone_leave_the_order_of_the_others() -> None:
+    """One fails in the first redrive: with all behind it it waits for the second, and nothing comes before it."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, shop.app, SHOP, 1)
+        await sell(cluster, [Sale(TILLS[0], number, bad=number in {0, 2}) for number in range(5)])
+        await all_of(cluster, "shop.count.dead", Sale, 5)
+        await delete_letters(cluster, before=1)
+        assert 5 == await redrive(cluster, LOG, 0)
+        assert [1] == [count.number for count in await all_of(cluster, "counts", Count, 1)]
+        await sell(cluster, [Sale(TILLS[0], 5)])
+        await asyncio.sleep(5)
+        await deploy(cluster, shop.mended, SHOP, 1, name="mended")
+        assert 4 == await redrive(cluster, LOG, 0)
+        await sell(cluster, [Sale(TILLS[0], 6)])
+        assert [1, 2, 3, 4, 5, 6] == [count.number for count in await all_of(cluster, "counts", Count, 6)]
+
+    on_a_cluster(work, work_records_max=1)  # each letter is a batch of its own
