@@ -92,9 +92,12 @@ class ReadService:
             address = self._forwarding.leader_address(partition)
             answer = await self._forwarding.call(address, GET_OFFSETS, part.SerializeToString(), call)
             return stream_pb2.GetOffsetsResponse.FromString(answer).partitions[0]
-        end = await self.confirmed_end(running)
         log = running.replica.log
+        stamp_ns, stamped = max(self.clock.wall_ns(), log.fold.last_append_time_ns), log.end_offset
+        end = await self.confirmed_end(running)
         result = stream_pb2.PartitionOffsets(partition=partition.number, first=log.start_offset, end=end)
+        if end >= stamped:  # what is stamped from now on is not before
+            result.whole_before_ns = stamp_ns
         if request.HasField("at"):
             result.at = at = offset_at(running.replica, request.at, end)
             if log.start_offset <= at < end:

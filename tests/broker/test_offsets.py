@@ -1,8 +1,12 @@
 """What GetOffsets tells of a place, on whole clusters in virtual time."""
 
+import asyncio
+
 import pytest
 
 from cluster.broker.publish_service import PUBLISH
+from cluster.broker.read_service import GET_OFFSETS
+from cluster.sim.clock import EPOCH_NS
 from cluster.sim.cluster import SimCluster
 from cluster.wire.api import records_pb2, stream_pb2
 from tests.broker.thin import TOPIC, in_a_cluster, thin_channel
@@ -27,6 +31,35 @@ async def test_when_the_record_at_a_place_was_appended(cluster: SimCluster) -> N
     assert first < receipts[0].append_time_ns
     assert (end, None) == (at_end.at, at_end.at_append_time_ns)
     assert (None, None) == (not_asked.at, not_asked.at_append_time_ns)
+    await client.abandon()
+
+
+@in_a_cluster
+async def test_a_leader_says_up_to_when_all_is_there(cluster: SimCluster) -> None:
+    """By its own clock, which stamps; nothing while something that it has stamped is on its way to disk."""
+    client = cluster.client("c")
+    receipt = await client.publish(TOPIC, b"v", partition=3)
+    asked = stream_pb2.GetOffsetsRequest(topic=TOPIC, partitions=[3])
+
+    async def answer() -> stream_pb2.PartitionOffsets:
+        data = await thin_channel(cluster, next(iter(cluster.nodes))).call(
+            GET_OFFSETS, asked.SerializeToString(), timeout_s=5
+        )
+        return stream_pb2.GetOffsetsResponse.FromString(data).partitions[0]
+
+    there = await answer()
+    now_ns = EPOCH_NS + int(cluster.loop.now_s * 1e9)
+    assert receipt.append_time_ns <= there.whole_before_ns <= now_ns < there.whole_before_ns + 1_000_000_000
+    for disk in cluster.disks.values():
+        disk.latency_s = 3.0
+    late = asyncio.create_task(client.publish(TOPIC, b"v", partition=3))
+    await asyncio.sleep(0.2)
+    before = await answer()
+    assert (receipt.offset + 1, False) == (before.end, before.HasField("whole_before_ns"))
+    assert not late.done()
+    for disk in cluster.disks.values():
+        disk.latency_s = 0.001
+    assert (await late).append_time_ns < (await answer()).whole_before_ns
     await client.abandon()
 
 

@@ -246,7 +246,7 @@ class Feed:
 
     async def confirm(self) -> None:
         """Ask its leader."""
-        asked_s, asked_ns = self._clock.monotonic_s(), self._clock.wall_ns()
+        asked_s = self._clock.monotonic_s()
         try:
             offsets = await self._reading.offsets_of(self.source.topic, self.source.partition.number)
         except RiverrunError as error:
@@ -258,7 +258,7 @@ class Feed:
                 self._confirmed_since_s = asked_s
             self._confirmed_s = asked_s
             until_ns = self.source.until_ns
-            if until_ns is not None and asked_ns >= until_ns:  # not later: more may have come since it answered
+            if until_ns is not None and offsets.whole_before_ns >= until_ns:  # by the clock that stamps, not by ours
                 self.done = True
             self._on_change()
 

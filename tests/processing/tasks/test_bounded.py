@@ -4,12 +4,14 @@ import asyncio
 
 import pytest
 
+from cluster.client.routing import partition_of_key
 from cluster.processing.task_status import TaskState
+from cluster.types import PartitionId
 from tests.processing.tasks import bounded
 from tests.processing.tasks.bounded import Sold
-from tests.processing.tasks.deployed import AppCluster, deploy, on_a_cluster
-from tests.processing.tasks.shop import Count
-from tests.processing.tasks.test_on_a_cluster import all_of, good, got, numbered, sell, status
+from tests.processing.tasks.deployed import AppCluster, a_node, deploy, on_a_cluster
+from tests.processing.tasks.selling import TILLS, all_of, good, got, numbered, sell, status
+from tests.processing.tasks.shop import Count, Sale
 
 pytestmark = pytest.mark.slow
 PARTITIONS = 2
@@ -41,6 +43,71 @@ def test_a_bounded_job_ends_with_all_that_came_before_its_end() -> None:
             assert len(before) == sum(sold.sales for sold in await everything(cluster, topic, Sold))
 
     on_a_cluster(work)
+
+
+def test_what_is_on_its_way_to_disk_at_the_end_counts() -> None:
+    """Appended before `until`, and committed two seconds later, for disks are slow just then."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, bounded.app, "tests.processing.tasks.bounded", PARTITIONS)
+        sales = good(41)
+        await sell(cluster, sales[:40])
+        await all_of(cluster, "counts", Count, 40)
+        await asyncio.sleep(bounded.UNTIL_S - 0.3 - cluster.loop.now_s)
+        for disk in cluster.disks.values():
+            disk.latency_s = 4.0
+        late = asyncio.create_task(sell(cluster, sales[40:]))
+        await asyncio.sleep(2)
+        assert not late.done()
+        for disk in cluster.disks.values():
+            disk.latency_s = 0.001
+        await late
+        await asyncio.sleep(10)
+        assert numbered(sales) == got(await everything(cluster, "counts", Count))
+        async with asyncio.timeout(60):
+            while await unfinished(cluster):  # noqa: ASYNC110
+                await asyncio.sleep(1)
+        for topic in ("totals", "all-totals"):
+            assert len(sales) == sum(sold.sales for sold in await everything(cluster, topic, Sold))
+
+    on_a_cluster(work)
+
+
+def test_a_task_whose_node_is_ahead_ends_by_the_clock_of_its_input() -> None:
+    """By five seconds: what is appended in those, by another node, which says when, is before the end."""
+
+    async def work(cluster: AppCluster) -> None:
+        await deploy(cluster, bounded.app, "tests.processing.tasks.bounded", PARTITIONS)
+        await asyncio.sleep(2)
+        leaders = {number: leader_of(cluster, "sales", number) for number in range(PARTITIONS)}
+        tasks = {number: leader_of(cluster, "__tasks.bounded.totals.1", number) for number in range(PARTITIONS)}
+        number = next(number for number in leaders if leaders[number] != tasks[number])
+        ahead = tasks[number]
+        cluster.clocks[ahead].offset_ns += 5_000_000_000
+        till = next(till for till in TILLS if partition_of_key(till.encode(), PARTITIONS) == number)
+        sold = [Sale(till, n) for n in range(12)]
+        await asyncio.sleep(bounded.UNTIL_S - 7 - cluster.loop.now_s)
+        for sale in sold[:-1]:
+            await sell(cluster, [sale])
+            await asyncio.sleep(0.5)
+        assert bounded.UNTIL_S - 2 < cluster.loop.now_s < bounded.UNTIL_S
+        await asyncio.sleep(1.2)
+        assert cluster.loop.now_s < bounded.UNTIL_S
+        await sell(cluster, sold[-1:])
+        assert leaders[number] == leader_of(cluster, "sales", number)
+        assert ahead == leader_of(cluster, "__tasks.bounded.totals.1", number)
+        async with asyncio.timeout(60):
+            while await unfinished(cluster):  # noqa: ASYNC110
+                await asyncio.sleep(1)
+        assert len(sold) == sum(found.sales for found in await everything(cluster, "totals", Sold))
+
+    on_a_cluster(work)
+
+
+def leader_of(cluster: AppCluster, topic: str, number: int) -> int:
+    """The node that leads a partition."""
+    partition = PartitionId(a_node(cluster).broker.directory.by_name[topic].id, number)
+    return next(n for n, node in cluster.running.items() if node.broker.running[partition].replica.raft.is_leader)
 
 
 async def unfinished(cluster: AppCluster) -> list[str]:

@@ -564,6 +564,7 @@ class PartitionOffsets(message.Message):
     AT_FIELD_NUMBER: builtins.int
     NEXT_SEQUENCE_FIELD_NUMBER: builtins.int
     AT_APPEND_TIME_NS_FIELD_NUMBER: builtins.int
+    WHOLE_BEFORE_NS_FIELD_NUMBER: builtins.int
     partition: builtins.int
     """The partition's number."""
     first: builtins.int
@@ -576,6 +577,10 @@ class PartitionOffsets(message.Message):
     """The next sequence of `producer_id`, if it was asked for and is known."""
     at_append_time_ns: builtins.int
     """When the batch that holds the record at `at` was appended: nanoseconds since 1970. Absent if `at` is the end."""
+    whole_before_ns: builtins.int
+    """By the leader's clock, which says when batches were appended: all that was before then is below `end`. Absent while
+    some of it is not committed.
+    """
     def __init__(
         self,
         *,
@@ -585,10 +590,11 @@ class PartitionOffsets(message.Message):
         at: builtins.int | None = ...,
         next_sequence: builtins.int | None = ...,
         at_append_time_ns: builtins.int | None = ...,
+        whole_before_ns: builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "next_sequence", b"next_sequence"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "_whole_before_ns", b"_whole_before_ns", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "next_sequence", b"next_sequence", "whole_before_ns", b"whole_before_ns"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "end", b"end", "first", b"first", "next_sequence", b"next_sequence", "partition", b"partition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_at", b"_at", "_at_append_time_ns", b"_at_append_time_ns", "_next_sequence", b"_next_sequence", "_whole_before_ns", b"_whole_before_ns", "at", b"at", "at_append_time_ns", b"at_append_time_ns", "end", b"end", "first", b"first", "next_sequence", b"next_sequence", "partition", b"partition", "whole_before_ns", b"whole_before_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__at: _TypeAlias = typing.Literal["at"]  # noqa: Y015
     _WhichOneofArgType__at: _TypeAlias = typing.Literal["_at", b"_at"]  # noqa: Y015
@@ -596,12 +602,16 @@ class PartitionOffsets(message.Message):
     _WhichOneofArgType__at_append_time_ns: _TypeAlias = typing.Literal["_at_append_time_ns", b"_at_append_time_ns"]  # noqa: Y015
     _WhichOneofReturnType__next_sequence: _TypeAlias = typing.Literal["next_sequence"]  # noqa: Y015
     _WhichOneofArgType__next_sequence: _TypeAlias = typing.Literal["_next_sequence", b"_next_sequence"]  # noqa: Y015
+    _WhichOneofReturnType__whole_before_ns: _TypeAlias = typing.Literal["whole_before_ns"]  # noqa: Y015
+    _WhichOneofArgType__whole_before_ns: _TypeAlias = typing.Literal["_whole_before_ns", b"_whole_before_ns"]  # noqa: Y015
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__at) -> _WhichOneofReturnType__at | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__at_append_time_ns) -> _WhichOneofReturnType__at_append_time_ns | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__next_sequence) -> _WhichOneofReturnType__next_sequence | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__whole_before_ns) -> _WhichOneofReturnType__whole_before_ns | None: ...
 
 @typing.final
 class VerifyRequest(message.Message):
