@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 log_event = structlog.get_logger()
 EXCHANGE = "/riverrun.internal.v1.PeerService/Exchange"
+EXCHANGE_BYTES_MAX = 8 * 1024 * 1024
+"""Of what leaves as one message, but for a larger one alone: far below what a network carries in one."""
 
 
 class Link:
@@ -142,7 +144,7 @@ class Link:
 
 
 class _Lane:
-    """One lane to a peer: a queue that one turn fills and one message empties."""
+    """One lane to a peer: a queue that one turn fills and one message empties, or a few where it holds much."""
 
     def __init__(self, link: Link, lane: Lane) -> None:
         self._link = link
@@ -229,8 +231,7 @@ class _Lane:
                 await self._due.wait()
                 await asyncio.sleep(0)  # the rest of this turn joins
                 self._due.clear()
-                messages, self._messages = self._messages, []
-                self._bytes = 0
+                messages = self._take()
                 if messages or self._keepalive:
                     self._keepalive = False
                     await stream.send(self._link.links.encode(messages))
@@ -238,3 +239,21 @@ class _Lane:
                 ended.result()
         finally:
             ended.cancel()
+
+    def _take(self) -> list[PeerMessage]:
+        """From the queue, what leaves as the next message: all, or as much as one may hold; then the rest is due."""
+        if self._bytes <= EXCHANGE_BYTES_MAX:
+            taken, self._messages = self._messages, []
+            self._bytes = 0
+            return taken
+        count = size = 0
+        for message in self._messages:
+            more = size_of(message)
+            if count and size + more > EXCHANGE_BYTES_MAX:
+                break
+            count, size = count + 1, size + more
+        taken, self._messages = self._messages[:count], self._messages[count:]
+        self._bytes -= size
+        if self._messages:
+            self._due.set()
+        return taken

@@ -3,7 +3,8 @@
 Rules:
 1. Each node opens its own two streams (lanes) to every peer and sends on them; it receives on those that the peer
    opened. So a link is up only when both directions work: our hello was answered on both lanes, and theirs came.
-2. Everything that one turn of the loop has for one peer and lane leaves as one message.
+2. Everything that one turn of the loop has for one peer and lane leaves as one message; what is more than 8 MiB as
+   several, one after the other.
 3. Order is kept and nothing comes twice within a stream. When a stream is replaced, what is left of the old one is
    dropped: nothing of an earlier connection, or an earlier run of the peer, can arrive after it. Nor does anything of
    a link that is down: what a dead node led would be believed in for ever.

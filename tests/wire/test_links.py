@@ -18,10 +18,11 @@ from cluster.real.network import RealNetwork
 from cluster.types import ClusterId, Lane, NodeId
 from cluster.wire.links import EXCHANGE, Links
 from cluster.wire.peer import PeerMessage, QuorumEnvelope, decode_exchange
-from cluster.world import Listener, Network
+from cluster.world import MESSAGE_BYTES_MAX, Listener, Network
 from tests.certificates import CLUSTER, node_tls, shared_authority
 from tests.contracts.places import Place, on_all_networks, until, within
 
+MIB = 1024 * 1024
 ONE, TWO = NodeId(1), NodeId(2)
 OPTIONS = LinkOptions(keepalive_s=0.02, lost_after_s=0.2, reconnect_s_min=0.01, reconnect_s_max=0.02)
 
@@ -129,6 +130,25 @@ async def test_messages_arrive_once_and_in_order(place: Place) -> None:
     await until(lambda: len(one.received) == 1000)
 
     assert [said(b"%d" % number) for number in range(1000)] == one.received
+
+
+@on_all_networks
+async def test_what_one_turn_queues_arrives_though_it_is_more_than_one_message_holds(place: Place) -> None:
+    """A follower behind on many partitions: in one message it is refused, and so again after each new connection."""
+    options = replace(OPTIONS, lost_after_s=30.0)  # a loop that copies so much is no silence
+    one = await make_party(place, place.server, ONE, options=options)
+    other = await make_party(place, place.client, TWO, options=options)
+    one.links.set_peers({TWO: other.listener.address})
+    other.links.set_peers({ONE: one.listener.address})
+    await until(both_up(one, other))
+    bodies = [letter * (12 * MIB) for letter in (b"a", b"b", b"c", b"d")]
+    assert sum(map(len, bodies)) > MESSAGE_BYTES_MAX
+    for body in bodies:
+        assert other.links.send(ONE, said(body), Lane.BULK)
+    await until(lambda: len(one.received) == len(bodies) or ("down", 0) in other.happened)
+
+    assert [body[:1] for body in bodies] == [cast("QuorumEnvelope", message).body[:1] for message in one.received]
+    assert ("down", 0) not in other.happened
 
 
 @on_all_networks
