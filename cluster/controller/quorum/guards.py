@@ -2,7 +2,8 @@
 
 Each rule closes a hole that was proved; none touches its private parts:
 
-- nothing leaves before the journal is synced (it never syncs by itself);
+- nothing leaves before the journal is synced (it never syncs by itself), and nothing at all while the disk is full:
+  its own steps are never broken off for that, as it takes a newer term over before it stops leading;
 - an acknowledgement carries the term it was given in; one of an older leadership is dropped (it would be counted);
 - a vote counts once per voter and term (it counts messages);
 - entries that are here already are taken out of an append before it is handed in, because it truncates everything

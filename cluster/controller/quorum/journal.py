@@ -17,6 +17,7 @@ Room is reserved ahead, durably, and records say how much: a file that is shorte
 begins its life with such a record; one of an earlier version gets it with its first group.
 """
 
+import contextlib
 import errno
 import json
 import struct
@@ -100,9 +101,13 @@ class DurableJournal(Journal):  # type: ignore[misc]
         return max(1, min(int(self._meta["commit"]), self._memory[-1][1] if self._memory else 1))
 
     def setCurrentTerm(self, currentTerm: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
-        """Term and vote, on disk before anything is said in that term."""
+        """Term and vote, on disk before anything is said in that term.
+
+        Where there is no room they wait, as all does: PySyncObj is not interrupted, for it may be about to step down.
+        """
         self._meta["term"], self._meta["vote"] = currentTerm, votedForNodeId
-        self.sync()
+        with contextlib.suppress(DiskFull):
+            self.sync()
 
     def getCurrentTerm(self) -> int:  # noqa: N802
         """The term."""

@@ -17,7 +17,7 @@ from pysyncobj.transport import Transport
 from cluster.controller.quorum.guards import Guards, Message
 from cluster.controller.quorum.joining import ANSWER, QUESTION, Joining
 from cluster.controller.quorum.journal import DurableJournal
-from cluster.errors import InvalidRequest
+from cluster.errors import DiskFull, InvalidRequest
 from cluster.types import NodeId
 from cluster.world import Clock
 
@@ -60,10 +60,13 @@ class LinkTransport(Transport):  # type: ignore[misc]
     # --- PySyncObj's side
 
     def send(self, node: Node, message: Message) -> bool:
-        """Send, if the link is up."""
+        """Send, if the link is up, and the disk has room for what has to be on it before."""
         if node.id not in self._linked or not self._joining.done:
             return False
-        return self._put(node.id, self._guards.outgoing(node.id, message))
+        try:
+            return self._put(node.id, self._guards.outgoing(node.id, message))
+        except DiskFull:
+            return False
 
     def destroy(self) -> None:
         """Nothing is held here."""

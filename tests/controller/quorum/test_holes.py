@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from cluster.errors import CorruptStorage, InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
+from cluster.errors import CorruptStorage, InvalidRequest, OutcomeUnknown, Unavailable
 from cluster.sim.disk import SimCrash
 from cluster.types import NodeId
 from tests.controller.quorum.members import Members, command
@@ -285,30 +285,3 @@ async def test_no_pre_vote_a_member_that_hears_nothing_disturbs_nobody():
     members.step(200)
     assert leader == members.leader()
     assert term == members.core(deaf).raftCurrentTerm
-
-
-async def test_a_full_disk_silences_a_member_and_room_brings_it_back():
-    """It says nothing that it has not written, and does not end its node."""
-    members, leader = await agreed(1)
-    full = next(node for node in members.nodes if node != leader)
-    members.disks[full].capacity_bytes = 0
-    for number in range(20):
-        assert b"done" == await members.propose(leader, command(200 + number, size=500))
-    assert len(members.applied[full]) < 21
-    members.disks[full].capacity_bytes = 1 << 40
-    members.step(100)
-    assert 21 == len(members.applied[full])
-
-
-async def test_a_leader_whose_disk_is_full_is_replaced():
-    """It falls silent, so the others choose another."""
-    members, leader = await agreed(1)
-    members.disks[leader].capacity_bytes = 0
-    other = next(node for node in members.nodes if node != leader)
-    answer: bytes | RiverrunError = Unavailable("")
-    for number in range(20):
-        members.step(20)
-        answer = await members.propose(other, command(300 + number))
-        if answer == b"done":
-            break
-    assert b"done" == answer
