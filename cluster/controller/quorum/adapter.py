@@ -7,10 +7,12 @@ instance begins with the state so far (`configurations.py`); so the holes of its
 """
 
 import asyncio
+import contextlib
 import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from queue import Empty
 from typing import Any
 
 import pysyncobj
@@ -21,7 +23,7 @@ from pysyncobj.node import Node
 
 from cluster.config import ControllerOptions
 from cluster.controller.quorum.guards import wrap
-from cluster.controller.quorum.journal import DurableJournal
+from cluster.controller.quorum.journal import NO_ROOM, DurableJournal
 from cluster.controller.quorum.transport import LinkTransport, Send
 from cluster.errors import DiskFull, InvalidRequest, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.types import NodeId
@@ -143,10 +145,15 @@ class PySyncObjQuorum:
         log_event.info("controller_started", node=self._me, term=self._core.raftCurrentTerm, configuration=self.number)
 
     def tick(self) -> None:
-        """See Quorum."""
+        """See Quorum. On a full disk this member is as if it were cut off: it says nothing that it has not written."""
         core, transport, journal = self._parts()
-        with self._entered(), self._needing_room():
-            journal.sync()  # the leader counts itself in this tick: what it counts is on disk
+        with self._entered():
+            try:
+                journal.sync()  # the leader counts itself in this tick: what it counts is on disk
+            except DiskFull as error:
+                self._find_full(error)
+                return
+            self._full = False
             transport.tick()
             core.doTick(0.0)
 
@@ -158,7 +165,9 @@ class PySyncObjQuorum:
             )
         if self._ended:
             raise Unavailable("this configuration of the quorum has ended")
-        core, transport, _ = self._parts()
+        core, transport, journal = self._parts()
+        if journal.full:
+            raise Unavailable(NO_ROOM)
         leader = core._getLeader()  # noqa: SLF001
         if leader is not None and int(leader.id) != self._me and not transport.is_linked(leader.id):
             raise Unavailable("the controller's leader cannot be reached from here")
@@ -180,7 +189,7 @@ class PySyncObjQuorum:
         if reason == FAIL_REASON.SUCCESS:  # it stands behind the seal, or another configuration's member took it
             raise OutcomeUnknown("the quorum's configuration ended meanwhile")
         if reason in SURELY_NOT:
-            raise Unavailable("the controller has no leader now")
+            raise Unavailable(NO_ROOM if journal.full else "the controller has no leader now")
         raise OutcomeUnknown("the controller's leader changed before the command was applied")
 
     def leader(self) -> NodeId | None:
@@ -245,7 +254,7 @@ class PySyncObjQuorum:
 
     def _with_transport(self, act: Callable[[LinkTransport], None]) -> None:
         if self._transport is not None:
-            with self._entered(), self._needing_room():
+            with self._entered():
                 act(self._transport)
 
     def _parts(self) -> tuple[_Machine, LinkTransport, DurableJournal]:
@@ -254,17 +263,16 @@ class PySyncObjQuorum:
         assert self._journal is not None
         return self._core, self._transport, self._journal
 
-    @contextmanager
-    def _needing_room(self) -> Iterator[None]:
-        """On a full disk this member is as if it were cut off: it says nothing that it has not written, and stays."""
-        try:
-            yield
-        except DiskFull as error:
-            if not self._full:
-                log_event.warning("controller_disk_full", detail=error.message)
-            self._full = True
-        else:
-            self._full = False
+    def _find_full(self, error: DiskFull) -> None:
+        """What waits to be proposed here is refused: when there is room again its answer may be long forgotten."""
+        if not self._full:
+            log_event.warning("controller_disk_full", detail=error.message)
+        self._full = True
+        core = self._parts()[0]
+        queue = core._SyncObj__commandsQueue  # noqa: SLF001  it has no way to take one back
+        with contextlib.suppress(Empty):
+            while True:
+                core._SyncObj__callErrCallback(FAIL_REASON.REQUEST_DENIED, queue.get_nowait()[1])  # noqa: SLF001
 
     @contextmanager
     def _entered(self) -> Iterator[None]:

@@ -64,6 +64,8 @@ class DurableJournal(Journal):  # type: ignore[misc]
         """A record says that all before it is synced."""
         self._failed = ""
         """How the disk failed."""
+        self.full = False
+        """What is in memory waits for room on the disk."""
         self.syncs = 0
         self._file = self._open(disk, beginning)
         self._load()
@@ -145,6 +147,10 @@ class DurableJournal(Journal):  # type: ignore[misc]
             raise DiskFailed(self._failed)
         try:
             self._sync()
+            self.full = False
+        except DiskFull:
+            self.full = True
+            raise
         except OSError as error:
             self._failed = f"the disk failed below the controller's journal: {error}"
             raise DiskFailed(self._failed) from error

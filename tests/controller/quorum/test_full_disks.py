@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+from structlog.testing import capture_logs
+
+from cluster.controller.quorum.guards import wrap
 from cluster.errors import RiverrunError, Unavailable
 from cluster.types import NodeId
 from tests.controller.quorum.members import Members, command
@@ -75,3 +79,44 @@ async def test_a_leader_whose_disk_is_full_leads_in_no_later_term():
     assert len(acknowledged) > 1
     for applied in members.applied.values():
         assert acknowledged == [done for done in applied if done in acknowledged]
+
+
+async def test_what_is_proposed_at_a_member_with_a_full_disk_is_not_decided_later():
+    """It was kept, and proposed when there was room, hours later, by when the answer that it had had is forgotten."""
+    members, leader = await agreed(1)
+    full = next(node for node in members.nodes if node != leader)
+    members.disks[full].capacity_bytes = 0
+    assert b"done" == await members.propose(leader, command(500, size=20_000))
+    members.step(20)
+    with capture_logs() as logs:
+        with pytest.raises(Unavailable, match="no room"):
+            await members.running[full].propose(command(501), timeout_s=1)
+        members.step(20)
+    assert [] == logs
+    members.disks[full].capacity_bytes = 1 << 40
+    members.step(200)
+    assert {2} == {len(applied) for applied in members.applied.values()}
+
+
+async def test_what_waits_at_a_member_when_its_disk_fills_is_refused():
+    """Its own callers are told that nothing was done; who asked from another member is left to its timeout."""
+    members, leader = await agreed(1)
+    full = next(node for node in members.nodes if node != leader)
+    members.disks[full].capacity_bytes = 0
+    asked = asyncio.ensure_future(members.running[leader].propose(command(500, size=20_000), timeout_s=60))
+    waiting = asyncio.ensure_future(members.running[full].propose(command(501), timeout_s=60))
+    await asyncio.sleep(0)
+    members.inject(leader, full, {"type": "apply_command", "command": b"\0" + wrap(command(502)), "request_id": 7})
+    members.running[leader].tick()
+    with capture_logs() as logs:
+        for body in members.mail[leader, full]:
+            members.running[full].receive(leader, body)
+        members.step(20)
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable, match="no room"):
+        await asyncio.wait_for(waiting, 1)
+    assert 1 == len([entry for entry in logs if entry["event"] == "controller_disk_full"])
+    members.disks[full].capacity_bytes = 1 << 40
+    members.step(200)
+    assert b"done" == await asked
+    assert {2} == {len(applied) for applied in members.applied.values()}
