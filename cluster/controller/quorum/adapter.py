@@ -243,7 +243,6 @@ class PySyncObjQuorum:
         if self._core is not None:
             with self._entered():
                 self._core.destroy()
-                self._core.doTick(0.0)
 
     def _tell_state(self, _: int, state: int) -> None:
         """For whoever looks for two leaders in one term, or for a term that fell."""

@@ -62,6 +62,8 @@ class DurableJournal(Journal):  # type: ignore[misc]
         """As its records say."""
         self._vouched = True
         """A record says that all before it is synced."""
+        self._torn = False
+        """Something stands behind the end, and is to be wiped out."""
         self._failed = ""
         """How the disk failed."""
         self.full = False
@@ -132,7 +134,8 @@ class DurableJournal(Journal):  # type: ignore[misc]
         """Nothing: what matters is synced when it matters."""
 
     def _destroy(self) -> None:
-        self.sync()
+        with contextlib.suppress(DiskFull):  # what waits was never acknowledged
+            self.sync()
         self._file.close()
 
     # --- durability
@@ -184,15 +187,9 @@ class DurableJournal(Journal):  # type: ignore[misc]
     def _append(self, records: list[bytes]) -> None:
         """DiskFull leaves the file as it was; what is in memory is written when there is room."""
         self._reserve(sum(map(len, records)))
-        try:
-            if self._room_told != self._room:  # it comes first: still within the room that is known of
-                records = [self._record(ROOM, _ROOM.pack(self._room)), *records]
-            written = self._file.write(self._end, records)
-        except OSError as error:
-            if error.errno in FULL:
-                self._wipe(self._end)
-                raise DiskFull(NO_ROOM) from error
-            raise
+        if self._room_told != self._room:  # it comes first: still within the room that is known of
+            records = [self._record(ROOM, _ROOM.pack(self._room)), *records]
+        written = self._write(records)
         self._file.sync()
         self._end += written
         self._synced = self._end
@@ -207,24 +204,34 @@ class DurableJournal(Journal):  # type: ignore[misc]
         needed = self._end + size + 3 * (_HEAD.size + _ROOM.size)
         if needed > self._room:
             room = -(-needed // RESERVE_BYTES) * RESERVE_BYTES
-            try:
+            with _needing_room():
                 self._file.allocate(room)
-            except OSError as error:
-                if error.errno in FULL:
-                    raise DiskFull(NO_ROOM) from error
-                raise
             self._file.sync()
             self._room = room
 
     def _vouch(self) -> None:
         """All before this record is synced. It is not itself: the next group's sync takes it along."""
         if not self._vouched:
-            self._end += self._file.write(self._end, [self._record(ROOM, _ROOM.pack(self._room))])
-            self._vouched = True
+            with contextlib.suppress(DiskFull):  # it can be said later
+                self._end += self._write([self._record(ROOM, _ROOM.pack(self._room))])
+                self._vouched = True
 
-    def _wipe(self, position: int) -> None:
+    def _write(self, records: list[bytes]) -> int:
+        """At the end. A file system that writes elsewhere may be full in spite of what was reserved: DiskFull."""
+        if self._torn:
+            with _needing_room():
+                self._wipe()
+            self._file.sync()  # or power lost in the next write might leave some of both
+        self._torn = True
+        with _needing_room():
+            written = self._file.write(self._end, records)
+        self._torn = False
+        return written
+
+    def _wipe(self) -> None:
         """What stands there was never acknowledged. The file keeps its length, or it would seem to have been cut."""
-        self._file.write(position, [bytes(max(self._file.size() - position, 0))])
+        self._file.write(self._end, [bytes(max(self._file.size() - self._end, 0))])
+        self._torn = False
 
     def _open(self, disk: Disk, beginning: bytes) -> File:
         directory, name = self._path.rsplit("/", 1)
@@ -233,7 +240,7 @@ class DurableJournal(Journal):  # type: ignore[misc]
         disk.make_directory(directory)
         disk.sync_directory(".")
         file = disk.open(self._path + NEW, create=True)
-        try:
+        with contextlib.closing(file), _needing_room():
             file.truncate(0)
             room = -(-(len(beginning) + RESERVE_BYTES) // RESERVE_BYTES) * RESERVE_BYTES
             file.allocate(room)
@@ -242,12 +249,6 @@ class DurableJournal(Journal):  # type: ignore[misc]
                 records.append(self._record(BEGINNING, beginning))
             file.write(0, records)
             file.sync()
-        except OSError as error:
-            if error.errno in FULL:
-                raise DiskFull(NO_ROOM) from error
-            raise
-        finally:
-            file.close()
         disk.rename(self._path + NEW, self._path)
         disk.sync_directory(directory)
         return disk.open(self._path)
@@ -261,10 +262,12 @@ class DurableJournal(Journal):  # type: ignore[misc]
             raise CorruptStorage(
                 f"the controller's journal {self._path} is damaged: it was cut to {len(data)} bytes: replace this node"
             )
-        if any(data[position:]):
-            self._wipe(position)
-        self._file.sync()  # what is vouched for from now on
         self._end = self._synced = position
+        self._torn = any(data[position:])
+        if self._torn:
+            with contextlib.suppress(DiskFull), _needing_room():
+                self._wipe()
+        self._file.sync()  # what is vouched for from now on
         self._room = len(data)
         self._on_disk = [entry[1:] for entry in self._memory]
         self._meta_on_disk = dict(self._meta)
@@ -295,6 +298,17 @@ class DurableJournal(Journal):  # type: ignore[misc]
         else:
             self._meta = json.loads(body)
         return position + _HEAD.size + len(body)
+
+
+@contextlib.contextmanager
+def _needing_room() -> Iterator[None]:
+    """DiskFull, if there is none: that is no failure."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise DiskFull(NO_ROOM) from error
+        raise
 
 
 def _whole_record(data: bytes, position: int) -> tuple[int, int, bytes] | None:

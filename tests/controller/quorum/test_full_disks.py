@@ -120,3 +120,20 @@ async def test_what_waits_at_a_member_when_its_disk_fills_is_refused():
     members.step(200)
     assert b"done" == await asked
     assert {2} == {len(applied) for applied in members.applied.values()}
+
+
+@pytest.mark.parametrize("leads", [False, True])
+@pytest.mark.parametrize("way", ["end", "stop"])
+async def test_a_member_with_a_full_disk_ends_like_any_other(way: str, *, leads: bool):
+    """Its node ended with an error, or stayed between two configurations."""
+    members, leader = await agreed(1)
+    full = next(node for node in members.nodes if (node == leader) is leads)
+    members.disks[full].capacity_bytes = 0
+    asked = asyncio.ensure_future(members.running[leader].propose(command(600, size=20_000), timeout_s=60))
+    await asyncio.sleep(0)
+    members.step(20)
+    asked.cancel()
+    assert members.running[full]._journal.full
+    assert leads is members.running[full].is_leader()
+    getattr(members.running[full], way)()
+    assert not members.disks[full].in_use

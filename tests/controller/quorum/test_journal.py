@@ -142,6 +142,65 @@ def test_a_full_disk_leaves_the_journal_as_it_was():
     assert 2 == len(DurableJournal(disk, JOURNAL))
 
 
+def test_a_disk_that_is_full_in_spite_of_what_was_reserved_is_no_failed_one():
+    """File systems that write elsewhere need room for that, too: the node ended, and at the next start again."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"first", 1, 1)
+    journal.sync()
+    disk.fail["write"] = errno.ENOSPC
+    journal.sync()  # nothing waits: only that all is there could not be said yet
+    assert not disk.fail
+    assert not journal.full
+    journal.add(b"second", 2, 1)
+    for _ in range(3):
+        disk.fail["write"] = errno.ENOSPC
+        with pytest.raises(DiskFull):
+            journal.sync()
+        assert not disk.fail
+        assert journal.full
+    disk.crash()
+    assert 1 == len(DurableJournal(disk, JOURNAL))
+    journal.sync()
+    journal.sync()
+    assert not journal.full
+    disk.crash()
+    assert [(b"first", 1, 1), (b"second", 2, 1)] == DurableJournal(disk, JOURNAL)[0:9]
+
+
+def test_what_was_torn_and_has_no_room_to_be_wiped_out_does_no_harm():
+    """It is, before anything is written there; until then a start finds it again."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"first", 1, 1)
+    journal.sync()
+    end = len(_bytes(disk).rstrip(b"\0"))
+    file = disk.open(JOURNAL)
+    file.write(end, [b"torn" * 500])
+    file.sync()
+    disk.fail["write"] = errno.EDQUOT
+    again = DurableJournal(disk, JOURNAL)
+    assert not disk.fail
+    again.add(b"second", 2, 1)
+    disk.fail["write"] = errno.EDQUOT
+    with pytest.raises(DiskFull):
+        again.sync()
+    again.sync()
+    disk.crash()
+    assert [(b"first", 1, 1), (b"second", 2, 1)] == DurableJournal(disk, JOURNAL)[0:9]
+    assert b"torn" not in _bytes(disk)
+
+
+def test_what_waits_for_room_does_not_keep_a_journal_open():
+    """It was never acknowledged: the configuration that it belongs to has ended."""
+    disk = SimDisk(random.Random(1))
+    journal = DurableJournal(disk, JOURNAL)
+    journal.add(b"x" * RESERVE_BYTES, 1, 1)
+    disk.capacity_bytes = 0
+    journal._destroy()
+    assert not disk.in_use
+
+
 def _bytes(disk: SimDisk) -> bytes:
     file = disk.open(JOURNAL)
     return file.read(0, file.size())
