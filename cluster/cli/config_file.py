@@ -10,6 +10,7 @@ from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from cluster.cli.config_numbers import refuse_senseless
 from cluster.config import ListenerConfig, NodeConfig, TlsConfig
 from cluster.errors import RefusedToStart
 
@@ -112,6 +113,7 @@ def _override(values: dict[str, Any]) -> None:
 
 
 def _check(config: NodeConfig, path: Path) -> None:
+    refuse_senseless(config, path)
     if len(config.cluster_id) != 32 or set(config.cluster_id) - set("0123456789abcdef"):
         raise RefusedToStart(f"the configuration {path} needs a cluster_id of 32 hexadecimal digits")
     if config.node not in {peer.node for peer in config.peers}:

@@ -42,6 +42,7 @@ class NodeConfig:
     cluster_id: str
     """32 hexadecimal digits, the same on every node, minted once per cluster (`riverrun dev` does it)."""
     node: int
+    """Its number, from 1."""
     data_dir: str
     client: ListenerConfig
     peer: ListenerConfig

@@ -55,14 +55,14 @@ class ProcessingOptions:
     """Names of the node's environment variables that user code and routes get, beside PATH, LANG, LC_ALL, TZ and
     PYTHONPATH; `SHOP_*` are all that begin so, `*` all."""
     workers_max: int = 1_000
-    """External workers that may be connected to one node."""
+    """External workers that may be connected to one node. 0: none."""
     work_bytes_max: int = 1 * MIB
     """Of the batches of one work."""
     work_records_max: int = 10_000
     commit_bytes_max: int = 16 * MIB
     """What comes of one work; of more, smaller works are made."""
     catch_up_pause: float = 0.5
-    """A task that is far behind rests for so much of the time that a work took: what is live comes first."""
+    """A task that is far behind rests for so much of the time that a work took: what is live comes first. 0: never."""
     uncommitted_works_max: int = 2
     """Of one task, made ahead of its log."""
     unshipped_bytes_max: int = 16 * MIB

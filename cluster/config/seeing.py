@@ -8,9 +8,9 @@ class SeeingOptions:
     """Metrics, health, and the order of a stop."""
 
     metric_topics_max: int = 200
-    """Topics with metrics of their own; those of all others are added up under "other"."""
+    """Topics with metrics of their own; those of all others are added up under "other". 0: of none."""
     metric_groups_max: int = 200
-    """The same for the groups that this node keeps; and for the apps' stages whose tasks it leads."""
+    """The same for the groups that this node keeps; and for the apps' stages whose tasks it leads. 0: of none."""
     lag_interval_s: float = 15.0
     """Lag of groups and tasks is found out so often, while somebody asks for metrics."""
     beat_s: float = 0.5
@@ -20,6 +20,7 @@ class SeeingOptions:
     behind_s: float = 10.0
     """A follower that has not got within so long what was committed then counts as under-replicated."""
     stop_notice_s: float = 0.0
-    """Between saying that it is not ready and stopping: for load balancers that ask at intervals. At most 4."""
+    """Between saying that it is not ready and stopping: for load balancers that ask at intervals. 0: at once;
+    at most 4."""
     hand_over_s_max: float = 2.0
-    """A node that stops waits so long until others lead what it led."""
+    """A node that stops waits so long until others lead what it led. 0: it does not wait."""

@@ -149,7 +149,8 @@ class ControllerOptions:
     plan_interval_s: float = 0.5
     """It is looked so often whether a replica should be elsewhere."""
     moves_max: int = 16
-    """Partitions on their way at once; whatever people move is not held up by it, and holds up nothing itself."""
+    """Partitions on their way at once; whatever people move is not held up by it, and holds up nothing itself.
+    0: the plan moves nothing."""
     moves_per_node_max: int = 4
     """Of those that the plan sends to one node."""
     balance_replicas: bool = True

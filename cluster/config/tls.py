@@ -31,7 +31,7 @@ class TlsConfig:
     client_ca_file: str = ""
     """The CAs that clients' certificates are signed by; empty: those of `ca_file`."""
     expiry_warning_s: float = 14 * 86_400.0
-    """A certificate that ends within so long is warned about, at a start and when it is read again."""
+    """A certificate that ends within so long is warned about, at a start and when it is read again. 0: once ended."""
 
     @property
     def http_speaks(self) -> Speaks:

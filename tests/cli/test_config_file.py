@@ -215,3 +215,57 @@ def test_no_two_fields_have_one_variable() -> None:
     assert len(names) == len(set(names))
     assert {"RIVERRUN_NODE", "RIVERRUN_HTTP_BIND", "RIVERRUN_HTTP_OPTIONS_IDLE_S_MAX"} <= set(names)
     assert "RIVERRUN_SERVER" not in names, "clients have it"
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_a_nodes_id_is_a_number_from_one_on(path: Path, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Elsewhere 0 is nobody: no leader, replaced by none. Its own, and that of another one."""
+    monkeypatch.setenv("RIVERRUN_NODE", value)
+    with pytest.raises(RefusedToStart, match=rf"has node = {value}: it must be above 0"):
+        read_config(path)
+    monkeypatch.delenv("RIVERRUN_NODE")
+    path.write_text(path.read_text() + f"\n[[peers]]\nnode = {value}\npeer = 'x:1'\n")
+    with pytest.raises(RefusedToStart, match=rf"has peers\.node = {value}: it must be above 0"):
+        read_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[controller]\ntick_s = 0", r"controller\.tick_s = 0\.0: it must be above 0"),
+        ("[controller]\ntick_s = nan", r"controller\.tick_s = nan: it must be above 0"),
+        ("[broker]\nmailbox_messages_max = 0", r"broker\.mailbox_messages_max = 0: it must be above 0"),
+        ("[broker]\nreport_interval_s = -0.5", r"broker\.report_interval_s = -0\.5: it must be above 0"),
+        ("[links]\nlost_after_s = inf", r"links\.lost_after_s = inf: it must be above 0"),
+        ("[seeing]\nstop_notice_s = -1", r"seeing\.stop_notice_s = -1\.0: it must be 0 or more"),
+        ("[seeing]\nstop_notice_s = nan", r"seeing\.stop_notice_s = nan: it must be 0 or more"),
+        ("[seeing]\nstop_notice_s = 60", r"seeing\.stop_notice_s = 60\.0: it must be at most 4"),
+        (TLS + "expiry_warning_s = -1", r"tls\.expiry_warning_s = -1\.0: it must be 0 or more"),
+        ("[controller]\nelection_s_min = 2.0", r"controller\.election_s_min = 2\.0: .* at most election_s_max, 1\.0"),
+        ("[raft]\nelection_ticks_max = 9", r"raft\.election_ticks_min = 10: .* at most election_ticks_max, 9"),
+        ("[raft]\nheartbeat_ticks = 10", r"raft\.heartbeat_ticks = 10: it must be below election_ticks_min, 10"),
+        ("[links]\nprotocol_max = 1\nprotocol_min = 2", r"links\.protocol_min = 2: .* at most protocol_max, 1"),
+        ("[links]\nkeepalive_s = 2", r"links\.keepalive_s = 2\.0: it must be below lost_after_s, 1\.5"),
+    ],
+)
+def test_a_number_without_sense_is_named(path: Path, text: str, says: str) -> None:
+    """It had a loop spin, nobody be elected, or an assertion fail long after the start."""
+    path.write_text(path.read_text() + text + "\n")
+    with pytest.raises(RefusedToStart, match=says):
+        read_config(path)
+
+
+def test_what_says_of_zero_what_it_is_may_be_zero(path: Path) -> None:
+    """Nothing, never, or all at once."""
+    path.write_text(
+        path.read_text()
+        + "[raft]\nidle_ticks_before_sleep = 0\n[processing]\ncatch_up_pause = 0\nworkers_max = 0\n"
+        + "[seeing]\nstop_notice_s = 0\nhand_over_s_max = 0\nmetric_topics_max = 0\nmetric_groups_max = 0\n"
+        + "[controller]\nmoves_max = 0\n"
+    )
+    config = read_config(path)
+    assert (0, 0, 0) == (
+        config.controller.moves_max,
+        config.raft.idle_ticks_before_sleep,
+        config.seeing.hand_over_s_max,
+    )
