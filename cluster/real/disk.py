@@ -4,19 +4,25 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
+
 from cluster.errors import RefusedToStart
 from cluster.real.worker import Worker
 from cluster.world import File
 
+log_event = structlog.get_logger()
 T = TypeVar("T")
 SYNC_ALONE_MAX = 2
 """Up to so many files are synced each alone (fdatasync), more by one syncfs, which covers the whole file system that
 the data directory lies on. Measured: see cluster/log/__init__.py."""
+SYNCFS_SINCE = (5, 8)
+"""Linux before that does not say by syncfs what could not be written back."""
 LOCK_FILE = ".lock"
 _CLOSED = 2**31 - 1
 """Instead of a closed file's descriptor: no file has this number, so whatever is asked of it is EBADF."""
@@ -93,6 +99,12 @@ def _find_syncfs() -> "Callable[[int], int] | None":
 _SYNCFS = _find_syncfs()
 
 
+def _tells_of_failures(release: str) -> bool:
+    """Whether a kernel's syncfs does; one whose release cannot be read is taken not to."""
+    version = re.match(r"(\d+)\.(\d+)", release)
+    return version is not None and (int(version[1]), int(version[2])) >= SYNCFS_SINCE
+
+
 class RealDisk:
     """One node's data directory, locked against a second process while this object lives."""
 
@@ -111,6 +123,12 @@ class RealDisk:
                 f"the data directory {root} is in use by another process; stop that one first"
             ) from None
         self._worker = Worker("disk")
+        release = os.uname().release
+        self._at_once = _SYNCFS is not None and _tells_of_failures(release)
+        if not self._at_once:
+            log_event.warning(
+                "files_synced_alone", kernel=release, detail="one sync for many files is not to be relied on: slower"
+            )
 
     def open(self, path: str, *, create: bool = False) -> RealFile:
         """See World."""
@@ -150,7 +168,7 @@ class RealDisk:
 
     def sync_files(self, files: Sequence[File], directories: Sequence[str] = ()) -> None:
         """See World."""
-        if len(files) + len(directories) > SYNC_ALONE_MAX and _SYNCFS is not None:
+        if len(files) + len(directories) > SYNC_ALONE_MAX and self._at_once and _SYNCFS is not None:
             if _SYNCFS(self._lock):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number), str(self._root))

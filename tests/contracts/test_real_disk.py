@@ -1,8 +1,10 @@
 """What only the real disk promises: a directory of its own, locked, and one thread."""
 
+import os
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from cluster.errors import RefusedToStart
 from cluster.real import disk as real
@@ -56,3 +58,27 @@ def test_thousands_of_buffers_are_one_write(data_dir):
     assert b"".join(parts) == file.read(0, 1 << 20)
     file.close()
     disk.close()
+
+
+@pytest.mark.parametrize(
+    ("release", "alone"),
+    [("4.18.0-553.el8.x86_64", 7), ("5.7.19", 7), ("5.8.0-rc1", 0), ("5.15", 0), ("6.18.44-fc-v782", 0), ("odd", 7)],
+)
+def test_files_are_synced_at_once_only_where_that_tells_of_failures(data_dir, monkeypatch, release, alone):
+    """Before Linux 5.8 syncfs said nothing of what could not be written back: what was lost was acknowledged."""
+    calls: list[str] = []
+    for name in ("fdatasync", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda descriptor, real=real: (calls.append("alone"), real(descriptor)))
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "host", release, "", "x86_64")))
+    with capture_logs() as logs:
+        disk = RealDisk(data_dir)
+        try:
+            disk.make_directory("d")
+            for _ in range(2):
+                calls.clear()
+                disk.sync_files([disk.open(f"d/{number}", create=True) for number in range(5)], ["d", "."])
+                assert alone == len(calls)
+        finally:
+            disk.close()
+    assert (1 if alone else 0) == len([entry for entry in logs if entry["event"] == "files_synced_alone"])
