@@ -108,6 +108,7 @@ class _Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_bytes > self._options.head_bytes_max and not self.transport.is_closing():
             self.send_400_response(f"the request's head is over {self._options.head_bytes_max} bytes")
+        self._expect_request()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -116,6 +117,15 @@ class _Protocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_came()
         super().on_headers_complete()
+
+    def _expect_request(self) -> None:
+        """Uvicorn waits for one only from an answer to the next byte, which may begin none: a body that nobody read."""
+        is_answered = self.cycle is not None and self.cycle.response_complete and not self.pipeline
+        is_watched = self._in_head or self.timeout_keep_alive_task is not None
+        if is_answered and not is_watched and not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def _expect_head(self) -> None:
         self._in_head = True

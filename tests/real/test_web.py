@@ -133,6 +133,40 @@ async def test_a_head_that_does_not_come_is_not_waited_for(sent: bytes) -> None:
             await raw.reader.read()
 
 
+async def refuse(scope: Any, receive: Any, send: Any) -> None:
+    """Answers without a look at the body."""
+    del scope, receive
+    await send({"type": "http.response.start", "status": 415, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.mark.parametrize(
+    ("asked", "after"),
+    [
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", b"12345"),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", b"1234567890"),
+        (ASK, b"\r\n"),
+    ],
+)
+async def test_a_connection_that_goes_idle_after_an_answer_is_closed(asked: bytes, after: bytes) -> None:
+    """Whatever comes behind it: the rest of a body that nobody reads, or what begins no request."""
+    async with served(refuse, idle_s_max=1) as listener, connected(listener) as raw:
+        assert (415, b"") == await raw.ask(asked)
+        raw.writer.write(after)
+        async with asyncio.timeout(3):
+            assert await raw.is_closed()
+
+
+async def test_what_comes_behind_an_answer_does_not_close_a_connection_that_asks_again() -> None:
+    """The rest of the body is passed over, and the next request is one as ever."""
+    async with served(refuse, idle_s_max=1) as listener, connected(listener) as raw:
+        for _ in range(2):
+            head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n"
+            assert (415, b"") == await raw.ask(head)
+            raw.writer.write(b"1234567890")
+        assert (415, b"") == await raw.ask(ASK)
+
+
 async def test_connections_are_counted() -> None:
     """One too many is closed at once; when another one has gone there is room again."""
     async with served(connections_max=1) as listener:
