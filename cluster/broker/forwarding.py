@@ -94,9 +94,8 @@ class Forwarding:
 
     async def close(self) -> None:
         """Drop all channels."""
-        for channel in self._channels.values():
-            await channel.close()
-        self._channels.clear()
+        while self._channels:  # others may be made meanwhile
+            await self._channels.popitem()[1].close()
 
     def _channel(self, address: str) -> Channel:
         channel = self._channels.get(address)

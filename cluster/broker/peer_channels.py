@@ -36,7 +36,7 @@ class PeerChannels:
 
     async def close(self) -> None:
         """Drop them."""
-        for _, channel in self._channels.values():
+        while self._channels:  # others may be made meanwhile
+            _, (_, channel) = self._channels.popitem()
             await channel.close()
-        self._channels.clear()
         await asyncio.gather(*self._closing)

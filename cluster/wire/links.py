@@ -121,7 +121,7 @@ class Links:
 
     async def close(self) -> None:
         """Drop every stream; the tasks are the supervisor's."""
-        for peer in self._peers.values():
+        for peer in list(self._peers.values()):  # they may change meanwhile
             await peer.close()
 
     def removed(self, error: NodeRemoved) -> None:

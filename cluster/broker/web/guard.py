@@ -120,5 +120,8 @@ def _is_address(name: str) -> bool:
 
 def _is_same(origin: str, host: str) -> bool:
     """Whether the origin is this port as the request reached it; a proxy in front may have taken TLS off."""
-    parts = urlsplit(origin.lower())
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return False
     return parts.scheme in {"http", "https"} and bool(host) and parts.netloc == host.lower()

@@ -54,7 +54,7 @@ async def test_other_hosts_are_refused(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", [PAGE, "null", "http://127.0.0.1:9", "http://127.0.0.1", "file://", "http://evil.example"]
+    "origin", [PAGE, "null", "http://127.0.0.1:9", "http://127.0.0.1", "file://", "http://evil.example", "http://["]
 )
 async def test_foreign_pages_are_refused(origin: str) -> None:
     """Whatever they ask, the preflight included; and no header lets them read the refusal."""
