@@ -49,6 +49,8 @@ def test_every_total_is_that_of_plain_python(crash: str, records_per_work: int) 
         assert "late" not in t.counts(retail.daily)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_a_run_of_purchases_is_forgotten_after_a_week() -> None:
     """More than the usual within a week is an alert, once; the same over two weeks is none; a crash changes nothing."""
     day = dt.date(1997, 3, 1)
