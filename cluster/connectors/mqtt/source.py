@@ -16,6 +16,7 @@ from cluster.connectors.mqtt.connection import Connection
 from cluster.connectors.mqtt.messages import arrival
 from cluster.connectors.mqtt.options import MqttSource
 from cluster.connectors.mqtt.topics import key_level
+from cluster.errors import Unreachable
 
 log_event = structlog.get_logger()
 READ_RECORDS_MAX = 1000
@@ -33,7 +34,7 @@ class _Unacknowledged(msgspec.Struct, frozen=True):
 
 
 class MessageSource:
-    """Connects at the first read."""
+    """Connects at the first read, and at the first one after a connection was lost."""
 
     def __init__(self, options: MqttSource, *, client_id: str, group: str) -> None:
         self._options, self._client_id = options, client_id
@@ -47,7 +48,7 @@ class MessageSource:
 
     async def read(self, cursor: bytes | None) -> Arrived:
         """As the contract says. It gives nothing, and the same cursor, while the broker waits for acknowledgements."""
-        connection = self._connection or await self._connect(cursor)
+        connection = await self._connected(cursor)
         while not connection.inbox:
             if not await connection.news(ASK_S if self._unacknowledged else None):
                 return Arrived(records=(), cursor=b"%d" % self._count)
@@ -83,8 +84,21 @@ class MessageSource:
         """It has no end."""
         return None
 
+    async def _connected(self, cursor: bytes | None) -> Connection:
+        if self._connection is not None:
+            try:
+                self._connection.check()
+            except Unreachable:
+                self._connection.cut()
+            else:
+                return self._connection
+        return await self._connect(cursor)
+
     async def _connect(self, cursor: bytes | None) -> Connection:
+        """What was not acknowledged comes again on the new one, under other numbers of the broker."""
         options = self._options
+        self._connection = None
+        self._unacknowledged.clear()
         self._count = int(cursor or 0)
         connection = Connection(
             options,
@@ -93,8 +107,12 @@ class MessageSource:
             receive_max=options.receive_max,
         )
         await connection.connect()
-        self._connection = connection
         if cursor is not None and not connection.session_present:
             log_event.warning("mqtt_session_lost", broker=options.address, client_id=self._client_id)
-        await connection.subscribe_all(self._filters, _RETAIN_HANDLING[self._retained])
+        try:
+            await connection.subscribe_all(self._filters, _RETAIN_HANDLING[self._retained])
+        except BaseException:
+            connection.cut()
+            raise
+        self._connection = connection
         return connection

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from cluster.connectors.contract import Arrived
 from cluster.connectors.mqtt.options import MqttSource
 from cluster.errors import InvalidRoute, Unreachable
-from tests.connectors.mqtt.devices import Device
+from cluster.processing.outside.background import Background
+from cluster.processing.outside.inflow import Inflow
+from tests.connectors.mqtt.devices import Device, wait_until
 from tests.servers.mosquitto import MosquittoServer
 
 pytestmark = [pytest.mark.slow]
@@ -108,6 +111,71 @@ async def test_it_is_started_again(broker: MosquittoServer) -> None:
     with pytest.raises(Unreachable):
         await source.committed(b"0")
     await source.close()
+
+
+def test_a_source_goes_on_when_its_broker_is_back() -> None:
+    """The same one is read again, and what came meanwhile is taken, and acknowledged on the new connection."""
+    server, background = MosquittoServer(), Background()
+    server.start()
+    source = options(server, session_expiry="1h").open("", "back")
+    inflow = Inflow(source, None, background=background, on_change=lambda: None, what="in")
+    taken: list[Arrived] = []
+
+    def has(value: int) -> bool:
+        taken.extend(inflow.take(1000))
+        if taken:
+            inflow.committed(taken[-1].cursor)
+        return value in [record.value for arrived in taken for record in arrived.records]
+
+    try:
+        wait_until(lambda: "Sending SUBACK" in (server.directory / "log").read_text())
+        for number in (1, 2, 3):
+            device = Device(server.port)
+            device.publish_all((f"open/{number}", str(number)))
+            device.close()
+            wait_until(lambda number=number: has(number))
+            wait_until(lambda number=number: f"open/{number}" in server.taken_by("riverrun"))
+            server.shut_down()
+            wait_until(lambda: bool(inflow.trouble))
+            server.start()
+    finally:
+        inflow.close()
+        background.close()
+        server.stop()
+
+
+async def test_a_subscription_that_is_not_answered_is_made_again(broker: MosquittoServer) -> None:
+    """On a connection of its own: the one before has none, and nothing would ever come on it."""
+    first, passing = [True], set[asyncio.Task[None]]()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, once: bool = False) -> None:
+        while content := await reader.read(65536):
+            writer.write(content)
+            if once:
+                await reader.read()
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_broker, to_broker = await asyncio.open_connection("127.0.0.1", broker.port)
+        passing.add(asyncio.create_task(forward(reader, to_broker, once=bool(first) and first.pop())))
+        passing.add(asyncio.create_task(forward(from_broker, writer)))
+
+    relaying = await asyncio.start_server(relay, "127.0.0.1", 0)
+    port = relaying.sockets[0].getsockname()[1]
+    source = options(broker, port=port).open("", "deaf")
+    with pytest.raises(Unreachable):
+        await asyncio.wait_for(source.read(None), 5)
+    reading = asyncio.create_task(source.read(None))
+    device = Device(broker.port)
+    async with asyncio.timeout(5):
+        while not reading.done():
+            device.publish("open/deaf", b"1")
+            await asyncio.wait([reading], timeout=0.2)
+    assert 1 == (await reading).records[0].value
+    await source.close()
+    device.close()
+    relaying.close()
+    await asyncio.gather(*passing)
 
 
 async def test_another_takes_the_session(broker: MosquittoServer) -> None:
