@@ -79,6 +79,11 @@ class RedisSink(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         return Guarantee.EXACTLY_ONCE if self.appends else Guarantee.ONCE_BY_KEY
 
     @property
+    def keeps_position(self) -> bool:
+        """See SinkOptions: of values and hashes, too, though those may be written again."""
+        return True
+
+    @property
     def hold_s(self) -> float:
         """Nothing is held."""
         return 0.0

@@ -9,14 +9,14 @@ from functools import partial
 
 import msgspec
 
-from cluster.connectors.contract import Arrived, Delivery, Guarantee, Position, Progress
+from cluster.connectors.contract import Arrived, Delivery, Guarantee, Position, Progress, SinkOptions
 from cluster.errors import ExpressionFailed
 from cluster.processing.app import App
 from cluster.processing.draft import Part
 from cluster.processing.event import Event
 from cluster.processing.outside.background import Background
 from cluster.processing.outside.capture import Capture
-from cluster.processing.outside.definitions import SourceStage
+from cluster.processing.outside.definitions import SinkStage, SourceStage
 from cluster.processing.outside.delivery import DeliveryRunner
 from cluster.processing.outside.inflow import Inflow
 from cluster.processing.policies import OnError, skip, stop
@@ -183,25 +183,47 @@ def capture(
     return runner, said
 
 
+class Numbered(Numbers):
+    """As that, and what is no number is filtered out."""
+
+    def made(self, part: Part, first: int, end: int, rows: Rows) -> list[list[Made]]:
+        """Numbers as they came."""
+        columns = part.columns
+        places = [place for place in range(first, end) if columns.values[place].isdigit()]
+        return [[Made(place, columns.values[place], columns.keys[place], columns.times_ns[place]) for place in places]]
+
+
 def delivery(
-    options: ToldSinkOptions,
+    options: SinkOptions,
     background: Background,
     on_error: OnError | None = None,
     *,
     event: type[Event] | None = None,
     time: str = "",
+    transform: Transform | None = None,
+    state: Mapping[tuple[str, bytes], bytes] | None = None,
 ) -> tuple[DeliveryRunner, list[int]]:
     """A runner, and how often it had something to say."""
-    app = App("told")
-    stage = app.sink(app.topic("in", event, time=time), options, name="out", on_error=on_error).stages[0]
+    defined = SinkStage(
+        "told",
+        "out",
+        App("told").topic("in", event, time=time),
+        options,
+        on_error=on_error or stop(),
+        version=1,
+        start="earliest",
+        until="",
+        tasks=0,
+        transform=transform,
+    )
     said: list[int] = []
     runner = DeliveryRunner(
-        stage,
-        lambda places: [None for _ in places],
+        defined.stages[0],
+        lambda places: [(state or {}).get(place) for place in places],
         task=0,
         tasks=1,
         partitions=2,
-        sink=options.sink,
+        sink=options.open("told"),
         identity="told",
         background=background,
         on_change=lambda: said.append(1),
