@@ -70,7 +70,10 @@ class Attempts:
         watermark: Callable[[], int],
         *,
         waits: bool = True,
+        shown: Callable[[str], str] = str,
     ) -> None:
+        """`shown`: a text as others may see it, for it is kept: without the secrets of a source or a sink."""
+        self._shown = shown
         self._spec = stage.spec
         self._policy = stage.policy
         self._dead = stage.dead
@@ -181,7 +184,7 @@ class Attempts:
             source = f"{topic}/{batch.partition}@{batch.base_offset}".encode()
             said = [
                 (SOURCE_HEADER, source),
-                (ERROR_HEADER, str(broken.error).encode()),
+                (ERROR_HEADER, self._shown(str(broken.error)).encode()),
                 ("rr-batch", b"%d" % batch.codec),
             ]
             self._draft.outputs.append(
@@ -273,7 +276,7 @@ class Attempts:
 
     def _note(self, error: Exception, topic: str, partition: int, offset: int) -> None:
         self.failure = Failure(
-            error=_said(error)[:ERROR_CHARS_MAX],
+            error=self._shown(_said(error))[:ERROR_CHARS_MAX],
             became="skipped" if self._policy.how == "skip" else "dead_lettered",
             topic=topic,
             partition=partition,
@@ -283,8 +286,8 @@ class Attempts:
 
     def _write_letter(self, part: Part, place: int, error: str, trace: str) -> None:
         letter = Letter(
-            error=error,
-            traceback=trace,
+            error=self._shown(error),
+            traceback=self._shown(trace),
             processor=self._name,
             version=self._spec.version,
             input_topic=part.spec.topic,

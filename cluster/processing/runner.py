@@ -8,7 +8,7 @@ Within a work timers come first, then the batches; a timer that an earlier one h
 it. See `attempts` for what happens when user code raises.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -40,7 +40,7 @@ class Runner:
     """Runs one task of a stage. `partitions`: of every input; the task owns those with p mod tasks == task.
 
     `loop`: what async functions run on; by default one of its own. `waits`: whoever hands over works lets time pass
-    between attempts, when it is told so (TriesLeft).
+    between attempts, when it is told so (TriesLeft). `shown`: see Attempts.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Runner:
         partitions: int = 1,
         loop: Loop | None = None,
         waits: bool = True,
+        shown: Callable[[str], str] = str,
     ) -> None:
         self.stage = stage
         spec = stage.spec
@@ -73,7 +74,9 @@ class Runner:
         is_sink = spec.kind is Kind.SINK
         deletes = stage.transform is not None or is_sink
         self._readings = Readings(spec.inputs, stage.events, mixes=not is_sink, deletes=deletes)
-        self._attempts = Attempts(stage, self._state, self._draft, self._readings, self._watermark, waits=waits)
+        self._attempts = Attempts(
+            stage, self._state, self._draft, self._readings, self._watermark, waits=waits, shown=shown
+        )
         tables = {
             number: stage.events[number] for number, spec_ in enumerate(spec.inputs) if spec_.kind is InputKind.TABLE
         }

@@ -175,12 +175,18 @@ class Serving:
             self._background = Background()
         options, self._redactors[frame.seat] = opened(stage.outside)
         self._outside[frame.seat] = (options, frame.identity)
-        say = partial(self._say, frame.seat)
+        say, shown = partial(self._say, frame.seat), self._redactors[frame.seat].redacted
         if stage.spec.kind is Kind.SOURCE:
             source = options.open(options.shares()[frame.task], frame.identity)
             inflow = partial(Inflow, source, background=self._background, on_change=say, what=stage.spec.name)
             return Capture(
-                stage, read, task=frame.task, tasks=frame.tasks, partitions=frame.partitions, open_inflow=inflow
+                stage,
+                read,
+                task=frame.task,
+                tasks=frame.tasks,
+                partitions=frame.partitions,
+                open_inflow=inflow,
+                shown=shown,
             )
         return DeliveryRunner(
             stage,
@@ -192,6 +198,7 @@ class Serving:
             identity=frame.identity,
             background=self._background,
             on_change=say,
+            shown=shown,
         )
 
     def _shown(self, seat: int, error: RiverrunError) -> RiverrunError:

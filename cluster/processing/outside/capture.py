@@ -77,9 +77,10 @@ class Capture(Runner):
         tasks: int,
         partitions: int,
         open_inflow: OpenInflow,
+        shown: Callable[[str], str] = str,
     ) -> None:
         # A record that failed has no place to be taken from again, and its expressions will not think otherwise.
-        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=False)
+        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=False, shown=shown)
         self._share = task
         self._unique_ns = int(getattr(stage.outside, "unique_s", 0.0) * NS_PER_S)
         self._place = self._state.store(PLACE_STORE, Place | None)

@@ -59,12 +59,13 @@ class DeliveryRunner(Runner):
         background: Waiting,
         on_change: Callable[[], None],
         waits: bool = True,
+        shown: Callable[[str], str] = str,
     ) -> None:
         options: SinkOptions = stage.outside
         self._deliveries: Deliveries = Deliveries(
             sink, identity, stage, background, batch_max=options.batch_records_max
         )
-        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=waits)
+        super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=waits, shown=shown)
         self._deliveries.begin(self._draft)
         self._background = background
         self._hold_s = options.hold_s
