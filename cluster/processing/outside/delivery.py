@@ -2,7 +2,8 @@
 
 A *lane* is an input partition as this deployment reads it. What is at the destination is known by the lane's position:
 where the destination keeps it (`Sink.last_position`), it may be ahead of what is committed here, and what lies below it
-is passed over; it may never be behind, for then the destination has lost what it had.
+is passed over; it may never be behind, for then the destination has lost what it had. That it has been begun is state
+of the task, in the commit of its first work: a destination that knows nothing of it then has lost everything.
 """
 
 import threading
@@ -20,7 +21,7 @@ from cluster.processing.hosts import Word
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputKind
-from cluster.processing.state import ReadState
+from cluster.processing.state import ReadState, Store
 from cluster.processing.transform import made_of
 from cluster.processing.work import Batch, Effects, Fired, Work
 
@@ -30,6 +31,8 @@ WRITE_S_MAX = 100.0
 """Of one write: as long as a destination may take that is slow, and still gets further. After a whole work's
 `ProcessingOptions.connector_work_s_max` the process is taken to hang."""
 SETTLE_S_MAX = 100.0
+BEGUN_STORE = "~begun"
+"""By lane, whether a work of it is committed."""
 CLOSE_S_MAX = 3.0
 
 
@@ -66,7 +69,7 @@ class DeliveryRunner(Runner):
             sink, identity, stage, background, batch_max=options.batch_records_max
         )
         super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=waits, shown=shown)
-        self._deliveries.begin(self._draft)
+        self._deliveries.begin(self._draft, self._state.store(BEGUN_STORE, bool, bool))
         self._background = background
         self._hold_s = options.hold_s
         self._on_change = on_change
@@ -139,15 +142,18 @@ class Deliveries:
         self._letters = next((item.topic for item in stage.spec.inputs if item.kind is InputKind.PARKED), "")
         """What is redriven comes from there, and has its place there."""
         self._keeps = getattr(stage.outside, "keeps_position", stage.outside.guarantee is Guarantee.EXACTLY_ONCE)
+        self._is_sure = stage.outside.guarantee is Guarantee.EXACTLY_ONCE
+        """A destination that may evict positions loses nothing that would not be written again."""
         self._background = background
         self._batch_max = batch_max
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._draft: Draft
+        self._begun: Store
         self._rolled = False
 
-    def begin(self, draft: Draft) -> None:
-        """Where it is in the work is said there."""
-        self._draft = draft
+    def begin(self, draft: Draft, begun: Store) -> None:
+        """Where it is in the work is said in `draft`."""
+        self._draft, self._begun = draft, begun
 
     def work(self, batches: Sequence[Batch]) -> None:
         """A work begins: know where its lanes are."""
@@ -156,6 +162,8 @@ class Deliveries:
             lane = self._lane(self._stage.spec.inputs[batch.input].topic, batch.partition)
             if not lane.is_known:
                 self._find(lane, batch.begin)
+            if self._keeps and batch.begin < batch.end:
+                self._begun.cell(lane.name.encode()).put(True)
 
     def _lane(self, topic: str, partition: int) -> Lane:
         return self._lanes.setdefault((topic, partition), Lane(f"{self._identity}/{topic}/{partition}"))
@@ -167,6 +175,12 @@ class Deliveries:
                 f"{self._what}: the destination has the records of {lane.name} up to offset {there}, and it had them "
                 f"up to {begin}: it was set back (restored?), and what lies between is not in it; deploy a new version "
                 "of this sink, which delivers all of it again, or bring the destination forward"
+            )
+        if self._keeps and self._is_sure and there is None and self._begun.cell(lane.name.encode()).get():
+            raise InvalidRoute(
+                f"{self._what}: the destination knows nothing of {lane.name} any more, and it had its records up to "
+                f"offset {begin}: it was emptied, or made anew; deploy a new version of this sink, which delivers all "
+                "of it again, or bring back what the destination had, with its positions"
             )
         lane.at = begin if there is None else max(begin, there)
         lane.is_known = True

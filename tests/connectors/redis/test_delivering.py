@@ -8,7 +8,7 @@ import pytest
 from cluster.errors import InvalidRoute
 from cluster.processing.outside.background import Background
 from tests.connectors.redis.writing import asking, options
-from tests.processing.outside.stages import Numbered, delivery, work
+from tests.processing.outside.stages import Numbered, delivery, keep, work
 from tests.servers.redis import RedisServer
 
 pytestmark = [pytest.mark.slow]
@@ -53,3 +53,18 @@ def test_a_redis_that_was_set_back_stops_the_route(server: RedisServer, backgrou
             pytest.raises(InvalidRoute, match="it was set back"),
         ):
             runner.run(work(2, b"4", begin=3))
+
+
+def test_a_redis_that_was_emptied_stops_a_route_that_appends(server: RedisServer, background: Background) -> None:
+    """Its entries would begin in the middle."""
+    state: dict[tuple[str, bytes], bytes] = {}
+    written = options(server, mode="list", key="emptied")
+    with closing(delivery(written, background, state=state)[0]) as runner:
+        keep(state, runner.run(work(1, b"1", b"2")))
+    with asking(server) as client:
+        client.flushall()
+    with (
+        closing(delivery(written, background, state=state)[0]) as runner,
+        pytest.raises(InvalidRoute, match="knows nothing of told/in/0 any more"),
+    ):
+        runner.run(work(2, b"3", begin=2))
