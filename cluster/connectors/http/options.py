@@ -126,7 +126,7 @@ class WebhookTarget(
 
     @property
     def batch_records_max(self) -> int:
-        """See SinkOptions: also where each takes seconds, and all are of one key."""
+        """See SinkOptions. Where all are of one slow key a write may be cut off, and gets further the next time."""
         return 4 * self.concurrency
 
     def check(self) -> None:

@@ -1,8 +1,9 @@
 """Records POSTed to others, several at once, those of one key in their order.
 
 An answer of 2xx means that it is there. 408, 425, 429 and 5xx mean later; 400, 409, 413, 415, 422 and their like that
-this record is not wanted; 401, 403, 404, 405 and 410 that the route is not as it should be. When one is refused, those
-of the batch that were taken are remembered, so that they are not sent again with the rest.
+this record is not wanted; 401, 403, 404, 405 and 410 that the route is not as it should be. Those that were taken are
+remembered by the process, so that they are not sent again when one of their batch was refused, nor when the batch took
+longer than a write may: the next sink begins it anew, and gets further.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ LATER = frozenset({408, 425, 429})
 MISTAKEN = frozenset({401, 403, 404, 405, 407, 410})
 SAID_CHARS_MAX = 200
 TAKEN_MAX = 10_000
+TAKEN: dict[tuple[str, str], None] = {}
+"""The last ones of this process: where they went, and their ids."""
 NS_PER_S = 10**9
 
 
@@ -34,8 +37,6 @@ class WebhookSink:
         self._where = options.summary
         self._key = key_of(options.secret) if options.secret else b""
         self._client: httpx2.AsyncClient | None = None
-        self._taken: dict[str, None] = {}
-        """The last ones, by their ids: a batch of which one was refused comes again in parts."""
 
     async def last_position(self, lane: str) -> int | None:  # noqa: ARG002  nobody keeps it
         """See Sink."""
@@ -71,7 +72,8 @@ class WebhookSink:
         self, batch: Sequence[Delivery], places: list[int], room: asyncio.Semaphore, refused: list[RecordRefused]
     ) -> None:
         for place in places:
-            if batch[place].id in self._taken:
+            taken = (self._options.url, batch[place].id)
+            if taken in TAKEN:
                 continue
             async with room:
                 if refused:
@@ -81,9 +83,9 @@ class WebhookSink:
                 except RecordRefused as error:
                     refused.append(error)
                     return
-                self._taken[batch[place].id] = None
-                if len(self._taken) > TAKEN_MAX:
-                    del self._taken[next(iter(self._taken))]
+                TAKEN[taken] = None
+                if len(TAKEN) > TAKEN_MAX:
+                    del TAKEN[next(iter(TAKEN))]
 
     async def _post(self, delivery: Delivery, place: int) -> None:
         options = self._options
