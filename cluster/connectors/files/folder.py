@@ -4,11 +4,11 @@ import glob
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.connectors.files.marks import FileId
+from cluster.connectors.files.marks import FINGER_BYTES, FileId, Mark
 from cluster.errors import InvalidRoute, Unreachable
 
 COMPRESSED = ".gz"
@@ -70,6 +70,23 @@ def renamed(files: Iterable[FileId], names: Iterable[str]) -> dict[FileId, str]:
         except OSError:
             continue
     return found
+
+
+def any_here(marks: Iterable[Mark], pattern: str, files_max: int) -> bool:
+    """Whether one of the files that were begun is on this machine, with what was read of it; or none was begun."""
+    begun = {mark.file: mark for mark in marks if mark.offset > 0}
+    found = renamed(begun, [mark.name for mark in begun.values()])
+    with suppress(InvalidRoute):  # there is not even a directory
+        found |= {file: name for file, name, _ in matching(pattern, files_max) if file in begun}
+    return not begun or any(_is_as_read(name, begun[file]) for file, name in found.items())
+
+
+def _is_as_read(name: str, mark: Mark) -> bool:
+    length = min(FINGER_BYTES, mark.offset)
+    with mapped(name), open(name, "rb") as file:  # noqa: PTH123
+        head = file.read(length)
+        file.seek(mark.offset - length)
+        return mark.fits(head, file.read(length))
 
 
 @contextmanager

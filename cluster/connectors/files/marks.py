@@ -53,10 +53,14 @@ def _finger(head: bytes, behind: bytes, offset: int) -> bytes:
 
 
 class Cursor(msgspec.Struct, array_like=True, frozen=True):
-    """The marks of all files that are known, in the order in which they were found."""
+    """The marks of all files that are known, in the order in which they were found.
+
+    `machine`: the name of the one that they are on; "": written before that was kept.
+    """
 
     format: int
     marks: tuple[Mark, ...]
+    machine: str = ""
 
     @classmethod
     def decode(cls, written: bytes) -> Self:

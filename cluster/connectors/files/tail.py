@@ -2,8 +2,8 @@
 
 **A look.** `matching` lists the files. One whose inode is not known is new; one that is known and matches no more was
 renamed or deleted, and is read on from where it is: a file that is open stays readable whatever becomes of its name.
-A deleted one is forgotten when it was read to its end. A new file that took the name of a known one waits until that
-one was read to its end.
+A deleted one is forgotten when it was read to its end, but not because the task runs on another machine by now. A new
+file that took the name of a known one waits until that one was read to its end.
 
 **A read** of a file checks first that what was read before is still there (`marks`): head, then the bytes before the
 offset together with those behind it, in one call, so a file that is truncated meanwhile is noticed.
@@ -11,12 +11,13 @@ offset together with those behind it, in one call, so a file that is truncated m
 
 import asyncio
 import os
+import socket
 from collections.abc import Sequence
 from contextlib import suppress
 
 from cluster.connectors.contract import Arrival, Arrived, Progress
 from cluster.connectors.durations import duration_s
-from cluster.connectors.files.folder import Found, mapped, matching, renamed
+from cluster.connectors.files.folder import Found, any_here, mapped, matching, renamed
 from cluster.connectors.files.marks import FINGER_BYTES, FORMAT, Cursor, FileId, Mark
 from cluster.connectors.files.options import FileTail
 from cluster.connectors.lines import LINE_END_BYTES, Decoder, Line, split
@@ -87,8 +88,7 @@ class Tail:
             raise Unreachable(f"{self._options.summary}: it was closed")
         if not self._begun or cursor != self._cursor:
             self._let_go()
-            marks = Cursor.decode(cursor).marks if cursor is not None else ()
-            self._files = {mark.file: _Open(mark, self._options) for mark in marks}
+            self._files = {mark.file: _Open(mark, self._options) for mark in self._marks(cursor)}
             self._begun, self._cursor = True, cursor
         known = set(self._files)
         self._find(new=cursor is None)
@@ -97,8 +97,21 @@ class Tail:
         ended = not self._options.follow and all(file.drained for file in self._files.values())
         if not records and not ended and known == set(self._files) and cursor is not None:
             return None
-        self._cursor = Cursor(FORMAT, tuple(file.mark for file in self._files.values())).encode()
+        marks = tuple(file.mark for file in self._files.values())
+        self._cursor = Cursor(FORMAT, marks, socket.gethostname()).encode()
         return Arrived(records=records, cursor=self._cursor, ended=ended)
+
+    def _marks(self, cursor: bytes | None) -> Sequence[Mark]:
+        """Unreachable: they are of another machine's files, which are not deleted because they are not here."""
+        if cursor is None:
+            return ()
+        known, here = Cursor.decode(cursor), socket.gethostname()
+        if known.machine in {"", here} or any_here(known.marks, self._options.path, self._options.files_max):
+            return known.marks
+        raise Unreachable(
+            f"{self._options.summary}: its files are on the machine {known.machine}, and this is {here}; it goes on "
+            "where they are, or as a new version, which begins anew with what is here"
+        )
 
     def _read_some(self) -> list[Arrival]:
         """Of the files in turn, beginning with another one each time. A failure leaves all where they were."""

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -146,6 +147,50 @@ async def test_a_deleted_file_is_read_to_its_end_and_forgotten(reading: Any, tmp
     (tmp_path / "other.log").unlink()
     assert [] == list((await one.read()).records)
     assert {} == one.marks()
+
+
+@pytest.mark.parametrize("others", ["nothing", "files of its own", "no directory"])
+async def test_on_another_machine_its_files_are_waited_for(
+    reading: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: str
+) -> None:
+    """What leads is somewhere else, for a while: when it is back it goes on where it was."""
+    one, there, away = reading("logs/*.log"), tmp_path / "logs", tmp_path / "away"
+    there.mkdir()
+    add(there / "app.log", "a", "b")
+    assert [b"a", b"b"] == await one.values(2)
+    await one.restart()
+    home = socket.gethostname()
+    monkeypatch.setattr(socket, "gethostname", lambda: "elsewhere")
+    there.rename(away)
+    if others != "no directory":
+        there.mkdir()
+    if others == "files of its own":
+        add(there / "app.log", "another's", "log")
+    for _ in range(3):
+        with pytest.raises(Unreachable, match=f"its files are on the machine {home}, and this is elsewhere"):
+            await asyncio.wait_for(one.read(), 5)
+    await one.restart()
+    if there.exists():
+        there.rename(tmp_path / "elsewhere")
+    away.rename(there)
+    monkeypatch.setattr(socket, "gethostname", lambda: home)
+    await one.nothing()
+    add(there / "app.log", "c")
+    assert [b"c"] == await one.values(1)
+
+
+async def test_a_machine_that_has_another_name_by_now_has_its_files(
+    reading: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a container that was made anew on the same volume: also where one was renamed meanwhile."""
+    one, log = reading("*.log"), tmp_path / "app.log"
+    add(log, "a")
+    await one.values(1)
+    await one.restart()
+    log.rename(tmp_path / "app.old")
+    monkeypatch.setattr(socket, "gethostname", lambda: "renamed")
+    add(tmp_path / "app.old", "b")
+    assert [b"b"] == await one.values(1)
 
 
 @pytest.mark.parametrize("restarts", [False, True])
