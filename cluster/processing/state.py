@@ -47,6 +47,8 @@ PLAIN: frozenset[type] = SCALARS | {str, bytes}
 
 OWN = "~"
 """Names of stores that user code has no part in begin so."""
+REMADE_STORE = "~remade"
+"""Of a sink, by name: which topic an input is, if it was deleted and made again (`tasks.rebinding`)."""
 
 Encoded = list[tuple[Sequence[bytes], Sequence[bytes | None]]]
 """Keys, and what belongs to them; what comes later counts."""

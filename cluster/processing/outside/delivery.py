@@ -1,9 +1,10 @@
 """A sink's stage at work: records of its inputs become deliveries, written while the work waits.
 
-A *lane* is an input partition as this deployment reads it. What is at the destination is known by the lane's position:
-where the destination keeps it (`Sink.last_position`), it may be ahead of what is committed here, and what lies below it
-is passed over; it may never be behind, for then the destination has lost what it had. That it has been begun is state
-of the task, in the commit of its first work: a destination that knows nothing of it then has lost everything.
+A *lane* is an input partition as this deployment reads it; of a topic that was made again it is another one. What is at
+the destination is known by the lane's position: where the destination keeps it (`Sink.last_position`), it may be ahead
+of what is committed here, and what lies below it is passed over; it may never be behind, for then the destination has
+lost what it had. That it has been begun is state of the task, in the commit of its first work: a destination that knows
+nothing of it then has lost everything.
 """
 
 import threading
@@ -21,7 +22,7 @@ from cluster.processing.hosts import Word
 from cluster.processing.processor import Stage
 from cluster.processing.runner import Runner
 from cluster.processing.spec import InputKind
-from cluster.processing.state import ReadState, Store
+from cluster.processing.state import REMADE_STORE, ReadState, Store
 from cluster.processing.transform import made_of
 from cluster.processing.work import Batch, Effects, Fired, Work
 
@@ -69,7 +70,9 @@ class DeliveryRunner(Runner):
             sink, identity, stage, background, batch_max=options.batch_records_max
         )
         super().__init__(stage, read_state, task=task, tasks=tasks, partitions=partitions, waits=waits, shown=shown)
-        self._deliveries.begin(self._draft, self._state.store(BEGUN_STORE, bool, bool))
+        self._deliveries.begin(
+            self._draft, self._state.store(BEGUN_STORE, bool, bool), self._state.store(REMADE_STORE, str, str)
+        )
         self._background = background
         self._hold_s = options.hold_s
         self._on_change = on_change
@@ -149,11 +152,12 @@ class Deliveries:
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._draft: Draft
         self._begun: Store
+        self._remade: Store
         self._rolled = False
 
-    def begin(self, draft: Draft, begun: Store) -> None:
+    def begin(self, draft: Draft, begun: Store, remade: Store) -> None:
         """Where it is in the work is said in `draft`."""
-        self._draft, self._begun = draft, begun
+        self._draft, self._begun, self._remade = draft, begun, remade
 
     def work(self, batches: Sequence[Batch]) -> None:
         """A work begins: know where its lanes are."""
@@ -166,7 +170,12 @@ class Deliveries:
                 self._begun.cell(lane.name.encode()).put(True)
 
     def _lane(self, topic: str, partition: int) -> Lane:
-        return self._lanes.setdefault((topic, partition), Lane(f"{self._identity}/{topic}/{partition}"))
+        lane = self._lanes.get((topic, partition))
+        if lane is None:
+            remade = self._remade.cell(topic.encode()).get()
+            name = f"{topic}~{remade}" if remade else topic
+            lane = self._lanes[topic, partition] = Lane(f"{self._identity}/{name}/{partition}")
+        return lane
 
     def _find(self, lane: Lane, begin: int) -> None:
         there = self._background.wait(self._sink.last_position(lane.name), FIND_S_MAX, self._what)

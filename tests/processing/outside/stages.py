@@ -12,6 +12,7 @@ import msgspec
 from cluster.connectors.contract import Arrived, Delivery, Guarantee, Position, Progress, SinkOptions
 from cluster.errors import ExpressionFailed
 from cluster.processing.app import App
+from cluster.processing.commit import TaskCommit
 from cluster.processing.draft import Part
 from cluster.processing.event import Event
 from cluster.processing.outside.background import Background
@@ -231,7 +232,7 @@ def delivery(
     return runner, said
 
 
-def keep(state: dict[tuple[str, bytes], bytes], effects: Effects) -> None:
+def keep(state: dict[tuple[str, bytes], bytes], effects: Effects | TaskCommit) -> None:
     """What was changed is committed."""
     for change in effects.state:
         if change.value is None:
