@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1_000_000_000
 ASK_S_MAX = 1.0
-FAILURES = ("skipped", "dead_lettered")
+FAILURES = ("skipped", "dead_lettered", "corrupt")
 Name = tuple[str, str]
 
 

@@ -79,5 +79,10 @@ METRICS: tuple[Metric, ...] = (
     Metric("riverrun_tasks", _G, "Tasks that are led here, by what they do.", ("state",)),
     Metric("riverrun_task_lag_records", _G, "Records of its inputs that a stage has not handled.", ("app", "stage")),
     Metric("riverrun_task_lag_seconds", _G, "Age of the oldest of them; of all tasks the most.", ("app", "stage")),
-    Metric("riverrun_task_failures_total", _C, "Records passed over or put aside since it began.", ("app", "stage")),
+    Metric(
+        "riverrun_task_failures_total",
+        _C,
+        "Records passed over or put aside, ever, of the tasks led here.",
+        ("app", "stage"),
+    ),
 )
