@@ -106,7 +106,7 @@ async def _lag(leading: Leading, reading: ReadService, clock: Clock) -> tuple[li
         end = -1 if answer is None else answer.end
         positions.append(Position(source.number, source.partition.number, place, end))
         records = -1 if answer is None or records < 0 else records + max(end - place, 0)
-        if answer is not None and end > place:
+        if answer is not None and end > place and answer.HasField("at_append_time_ns"):  # else all of it was deleted
             oldest_ns = min(oldest_ns, answer.at_append_time_ns)
     if leading.plan is None:
         records = -1
