@@ -2,10 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 from click import Command
 from click.testing import CliRunner, Result
 
@@ -14,6 +15,14 @@ from chaos.running import run_scenario
 from chaos.scenario import Scenario
 
 SMALL = {"rate_per_s": 10.0, "partitions": 2, "producers": 2, "readers": 1, "verified": 1}
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """What runs from the command line has its nodes say nothing; those of other tests do."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")
