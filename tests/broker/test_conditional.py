@@ -183,6 +183,7 @@ async def _count_under_faults() -> tuple[int, int, int]:
     return len(found), sum(c.conflicts for c in counters), sum(len(c.unsure) for c in counters)
 
 
+@pytest.mark.timeout(180)
 def test_a_counter_under_faults_counts_each_success_once() -> None:
     """Four clients compare and append while nodes die: no success is lost, none counts twice, no refusal was done."""
     totals = [simulate(_count_under_faults(), seed)[0] for seed in range(1, 4)]
