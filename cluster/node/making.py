@@ -1,6 +1,7 @@
 """The parts of a node, each made from what the node has by then; in the order in which they are needed."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cluster.broker.admin_service import AdminService
@@ -18,6 +19,7 @@ from cluster.broker.trim_service import TrimService
 from cluster.broker.verify_service import VerifyService
 from cluster.config import QUORUM_NODES_MAX
 from cluster.controller import Controller, Fold, Quorums
+from cluster.metadata import NodeState
 from cluster.node.counting import counted
 from cluster.processing.assembly import Apps
 from cluster.processing.surroundings import Processing
@@ -78,6 +80,12 @@ def make_controller(node: "Node") -> Controller:
     )
 
 
+def come_ns(node: "Node") -> int:
+    """What has come by the clocks of a majority: nodes that were added and never started have none."""
+    known = node.broker.directory.nodes.values()
+    return node.links.come_ns([other.node for other in known if other.state is NodeState.ADDED])
+
+
 def make_broker(node: "Node") -> Broker:
     """What runs its replicas."""
     return Broker(
@@ -87,7 +95,7 @@ def make_broker(node: "Node") -> Broker:
         supervisor=node.supervisor,
         writer=node.writer,
         send=counted(node.send, node.meters),
-        come_ns=node.links.come_ns,
+        come_ns=partial(come_ns, node),
         tell_all=node.tell_all,
         raft=node.config.raft,
         log=node.config.log,
@@ -117,7 +125,7 @@ def make_tasks(node: "Node", processing: Processing) -> Tasks:
         processing=processing,
         read_code=node.read_code,
         clock=node.world.clock,
-        come_ns=node.links.come_ns,
+        come_ns=partial(come_ns, node),
         random=node.world.random,
         config=node.config,
     )

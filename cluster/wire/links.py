@@ -23,7 +23,7 @@ Rules:
 import asyncio
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -111,9 +111,12 @@ class Links:
         peer = self._peers.get(node)
         return peer is not None and peer.up
 
-    def come_ns(self) -> int:
-        """The latest time that has come by the wall clocks of a majority of nodes; 0 if too few are known."""
-        return self._clocks.come_ns(self._peers)
+    def come_ns(self, to_come: Collection[NodeId] = ()) -> int:
+        """The latest time that has come by the wall clocks of a majority of nodes; 0 if too few are known.
+
+        `to_come`: nodes that have never run, and have no say.
+        """
+        return self._clocks.come_ns(self._peers.keys() - set(to_come))
 
     def routes(self) -> Mapping[str, Route]:
         """What the peer listener serves."""

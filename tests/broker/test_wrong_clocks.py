@@ -49,3 +49,14 @@ async def test_a_follower_whose_clock_is_behind_keeps_nothing_from_going(cluster
     cluster.kill(behind)
     await asyncio.sleep(70)
     assert 60 == await first_of(client)
+
+
+@with_topic(retention_ms=60_000)
+async def test_nodes_that_were_never_started_keep_nothing_from_going(cluster: Trims, client: Client) -> None:
+    """Added ones have no clock, however many they are."""
+    assert 3 == len(cluster.running)
+    for number in range(4, 8):
+        await client.add_node(client_address=f"node-{number}:1", peer_address=f"node-{number}:2")
+    await fill(client, 0, 10)
+    await asyncio.sleep(70)
+    assert 10 == await first_of(client)
