@@ -300,9 +300,10 @@ async def test_what_is_wrong_with_a_file_is_one_sentence(tmp_path, code: CodeFil
 
 async def test_an_import_that_ends_or_hangs_is_told(tmp_path) -> None:
     """Whoever asks what is in such a file hears why it cannot be said."""
-    async with hosting(tmp_path, host_start_s_max=1.0) as hosts:
+    async with hosting(tmp_path / "ends") as hosts:
         with pytest.raises(HostFailed, match="exit code 4") as ended:
             await hosts.describe(source("import os; os._exit(4)"))
+    async with hosting(tmp_path / "hangs", host_start_s_max=1.0) as hosts:
         with pytest.raises(HostFailed, match=r"mine\.py takes longer than 1 s to import") as hung:
             await hosts.describe(source("while True: pass"))
 
