@@ -30,6 +30,7 @@ from cluster.processing.hosts import CodeFile, Host, Seat
 from cluster.processing.ledger import Ledger, Refused
 from cluster.processing.spec import Kind
 from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.beginning import first_command
 from cluster.processing.tasks.keeper import Keeper
 from cluster.processing.tasks.opening import opened
 from cluster.processing.tasks.plan import Plan, plan_of
@@ -37,7 +38,6 @@ from cluster.processing.tasks.rates import Rates
 from cluster.processing.tasks.rebinding import is_for_letters, is_rebound, new_sources, rebinding, way_out
 from cluster.processing.tasks.retrying import Retrying
 from cluster.processing.tasks.shipper import Shipper
-from cluster.processing.tasks.starts import start_position
 from cluster.processing.tasks.suspicion import Suspicion
 from cluster.processing.tasks.working import Working
 from cluster.processing.work import Work
@@ -134,28 +134,10 @@ class Leading:
             app, stage = await self._stage()
             try:
                 plan = plan_of(app, stage, self._partition.number, self._around.broker.directory)
-                await self._decide(encode(await self._first(plan)))
+                begin = await first_command(plan, self._around.reading, self._around.clock.wall_ns())
+                await self._decide(encode(begin))
             except RiverrunError as error:
                 await self._again(error)
-
-    async def _first(self, plan: Plan) -> Begin:
-        now_ns = self._around.clock.wall_ns()
-        inputs: list[tuple[PartitionId, Offset]] = []
-        for source in (*plan.sources, *plan.parked):
-            at = start_position(source.spec.start, now_ns)
-            offsets = await self._around.reading.offsets_of(source.topic, source.partition.number, at)
-            inputs.append((source.partition, Offset(offsets.at)))
-        return Begin(
-            app=plan.app.name,
-            processor=plan.spec.name,
-            version=str(plan.spec.version),
-            task=plan.task,
-            tasks=plan.stage.tasks,
-            producer=plan.producer,
-            inputs=inputs,
-            outputs=[output.topic for output in plan.outputs],
-            partitions=plan.partitions,
-        )
 
     async def _decide(self, command: bytes) -> None:
         """Append it; return when it is committed and applied here. Unavailable: it does not count."""
