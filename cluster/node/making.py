@@ -24,6 +24,7 @@ from cluster.node.counting import counted
 from cluster.processing.assembly import Apps
 from cluster.processing.surroundings import Processing
 from cluster.processing.tasks.around import Around
+from cluster.processing.tasks.emptying import Emptying
 from cluster.processing.tasks.tasks import Tasks
 from cluster.types import NodeId
 from cluster.wire.links import Links
@@ -122,6 +123,12 @@ def make_tasks(node: "Node", processing: Processing) -> Tasks:
         broker=node.broker,
         reading=node.reading,
         outlets=node.outlets,
+        emptying=Emptying(
+            broker=node.broker,
+            links=node.links,
+            channels=node.channels,
+            every_s=node.config.processing.delete_read_s,
+        ),
         processing=processing,
         read_code=node.read_code,
         clock=node.world.clock,

@@ -7,6 +7,7 @@ the stages' specs.
 
 CODE_TOPIC = "__code"
 TASKS_PREFIX = "__tasks."
+REKEY_PREFIX = "__rekey."
 TOPIC_NAME_MAX = 249
 """Characters; of any topic."""
 

@@ -20,6 +20,7 @@ from cluster.processing.binding import Binding, Wanted, bind, check_event, check
 from cluster.processing.context import Ctx
 from cluster.processing.draft import OutputForm
 from cluster.processing.handles import MapState, State, Table
+from cluster.processing.internal_topics import REKEY_PREFIX
 from cluster.processing.policies import OnError, describe
 from cluster.processing.spec import InputKind, InputSpec, Kind, OutputSpec, ProcessorSpec
 from cluster.processing.topics import TableTopic, Topic, check_name
@@ -237,7 +238,7 @@ class Processor:
     @property
     def _internal(self) -> str:
         version = self.definition.version
-        return f"__rekey.{self.app}.{self.name}" + (f".{version}" if version > 1 else "")
+        return f"{REKEY_PREFIX}{self.app}.{self.name}" + (f".{version}" if version > 1 else "")
 
     def _decodable(self, topic: Topic | TableTopic, event: Any) -> Any:
         """The type itself. It is looked at only now, for what it refers to may be written behind the topic."""

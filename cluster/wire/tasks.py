@@ -2,7 +2,7 @@
 
 from cluster.errors import InvalidRequest, RiverrunError
 from cluster.records import Batch, Receipt
-from cluster.types import PartitionId
+from cluster.types import Offset, PartitionId
 from cluster.wire import api
 from cluster.wire.api import stream_pb2
 from cluster.wire.pb.riverrun.internal.v1 import task_pb2
@@ -11,12 +11,15 @@ from cluster.wire.status import error_from
 
 SHIP = "/riverrun.internal.v1.TaskService/Ship"
 FETCH_STATE = "/riverrun.internal.v1.TaskService/FetchState"
+DELETE_READ = "/riverrun.internal.v1.TaskService/DeleteRead"
 
 __all__ = [
+    "DELETE_READ",
     "FETCH_STATE",
     "SHIP",
     "answer_of",
     "chunk_response",
+    "delete_request",
     "fetch_request",
     "introduction",
     "introduction_of",
@@ -91,3 +94,13 @@ def fetch_request(hello: Hello, incarnation: int, partition: PartitionId, n_min:
 def chunk_response(chunk: bytes) -> bytes:
     """One piece of it."""
     return task_pb2.FetchStateResponse(chunk=chunk).SerializeToString()
+
+
+def delete_request(hello: Hello, incarnation: int, partition: PartitionId, before: Offset) -> bytes:
+    """For the end of what a topic between stages has below an offset."""
+    return task_pb2.DeleteReadRequest(
+        introduction=introduction(hello, incarnation),
+        topic_id=partition.topic,
+        partition=partition.number,
+        before=before,
+    ).SerializeToString()

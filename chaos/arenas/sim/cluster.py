@@ -16,11 +16,15 @@ Adjust = Callable[[NodeConfig], NodeConfig]
 
 
 def small_logs(config: NodeConfig) -> NodeConfig:
-    """Segments that are full after seconds, and looked at every second: there is something to trim and to compact."""
+    """Segments that are full after seconds, and looked at every second: there is something to trim and to compact.
+
+    What was read between stages is deleted every two.
+    """
     return replace(
         config,
         log=replace(config.log, segment_bytes_max=16 << 10, allocate_bytes_min=4096),
         broker=replace(config.broker, retention_check_s=1.0, segment_age_s_min=1.0, compaction_check_s=1.0),
+        processing=replace(config.processing, delete_read_s=2.0),
     )
 
 

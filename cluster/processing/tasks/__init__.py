@@ -2,7 +2,8 @@
 
 `keeper` follows the log's commit on every replica, and applies what is committed to the store. `leading` is what the
 leader does beside that: read inputs (`feeding`), have the user's code do works, make commits of them (`making`),
-propose them, and ship outputs (`shipper`, `outlets`). `tasks` is all of that on one node.
+propose them, ship outputs (`shipper`, `outlets`), and have deleted what was read between stages (`emptying`). `tasks`
+is all of that on one node.
 
 Rules:
 1. A leader begins when all entries before its term are applied here: then its ledger is the truth.

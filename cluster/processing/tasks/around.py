@@ -8,6 +8,7 @@ from cluster.broker.read_service import ReadService
 from cluster.config import NodeConfig, ProcessingOptions
 from cluster.metadata import App, Code, Stage
 from cluster.processing.surroundings import Processing
+from cluster.processing.tasks.emptying import Emptying
 from cluster.processing.tasks.outlets import Outlets
 from cluster.types import TopicId
 from cluster.world import Clock, Random
@@ -23,6 +24,7 @@ class Around:
     broker: Broker
     reading: ReadService
     outlets: Outlets
+    emptying: Emptying
     processing: Processing
     read_code: ReadCode
     clock: Clock

@@ -6,7 +6,7 @@ task, until its stage is deployed anew, or resumed; shipping goes on. Everything
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -114,10 +114,11 @@ class Leading:
         try:
             await self._begin()
             shipper = await self._take_over()
-            parts = [asyncio.create_task(shipper.run()), asyncio.create_task(self._work_on())]
+            works = (shipper.run(), self._work_on(), self._around.emptying.run(self))
+            parts = [asyncio.create_task(work) for work in works]
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for part in done:
-                part.result()  # neither ends but by a bug
+                part.result()  # none ends but by a bug
         finally:
             if self._keeper.on_applied == self._applied:
                 self._keeper.on_applied = lambda _: None
@@ -296,6 +297,11 @@ class Leading:
         hosts = self._around.processing.hosts
         opening = hosts.open(code, seat, self._keeper.read_state, external=stage.external)
         return await opened(opening, is_wanted=lambda: self._is_there(stage), changed=self._changed)
+
+    def committed_positions(self) -> Mapping[PartitionId, Offset]:
+        """See `emptying.Reader`."""
+        applying = self._keeper.applying
+        return applying.ledger.positions if applying is not None else {}
 
     @property
     def is_held_up(self) -> bool:

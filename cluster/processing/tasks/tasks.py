@@ -21,7 +21,7 @@ from cluster.processing.tasks.telling import status_of
 from cluster.types import PartitionId, TopicId
 from cluster.wire import api
 from cluster.wire.links import Links
-from cluster.wire.tasks import FETCH_STATE, SHIP, introduction_of, publish_of, ship_response, task_pb2
+from cluster.wire.tasks import DELETE_READ, FETCH_STATE, SHIP, introduction_of, publish_of, ship_response, task_pb2
 from cluster.world import Call, Route
 
 log_event = structlog.get_logger()
@@ -70,7 +70,11 @@ class Tasks:
 
     def routes(self) -> dict[str, Route]:
         """What other nodes ask of this one's tasks."""
-        return {SHIP: Route(streaming=self._take_shipped), FETCH_STATE: Route(streaming=self._fetching.serve)}
+        return {
+            SHIP: Route(streaming=self._take_shipped),
+            FETCH_STATE: Route(streaming=self._fetching.serve),
+            DELETE_READ: Route(unary=self._around.emptying.serve),
+        }
 
     async def close(self) -> None:
         """The node stops."""

@@ -35,12 +35,18 @@ class AppCluster(SimCluster):
     short_logs = False
     unshipped_bytes_max = ProcessingOptions().unshipped_bytes_max
     work_records_max = ProcessingOptions().work_records_max
+    delete_read_s = ProcessingOptions().delete_read_s
 
     def _config(self, number: int) -> NodeConfig:
         config = super()._config(number)
         if not self.short_logs:
-            limits = {"unshipped_bytes_max": self.unshipped_bytes_max, "work_records_max": self.work_records_max}
-            return replace(config, processing=replace(config.processing, **limits))
+            processing = replace(
+                config.processing,
+                unshipped_bytes_max=self.unshipped_bytes_max,
+                work_records_max=self.work_records_max,
+                delete_read_s=self.delete_read_s,
+            )
+            return replace(config, processing=processing)
         return replace(
             config,
             log=replace(config.log, folded_segment_bytes_max=4_096),
@@ -127,6 +133,7 @@ def on_a_cluster(
     short_logs: bool = False,
     unshipped_bytes_max: int = AppCluster.unshipped_bytes_max,
     work_records_max: int = AppCluster.work_records_max,
+    delete_read_s: float = AppCluster.delete_read_s,
 ) -> None:
     """Run on three nodes, in virtual time; no node may end by itself."""
 
@@ -135,7 +142,7 @@ def on_a_cluster(
         assert isinstance(loop, SimLoop)
         cluster = AppCluster(loop)
         cluster.short_logs, cluster.unshipped_bytes_max = short_logs, unshipped_bytes_max
-        cluster.work_records_max = work_records_max
+        cluster.work_records_max, cluster.delete_read_s = work_records_max, delete_read_s
         await cluster.start_all()
         try:
             await work(cluster)

@@ -54,7 +54,12 @@ def leading_of(keeper: Keeper) -> Leading:
         keeper,
         cast(
             "Around",
-            SimpleNamespace(outlets=None, stage_of=lambda _: None, clock=SimpleNamespace(monotonic_s=lambda: 0.0)),
+            SimpleNamespace(
+                outlets=None,
+                stage_of=lambda _: None,
+                clock=SimpleNamespace(monotonic_s=lambda: 0.0),
+                emptying=SimpleNamespace(run=lambda _: asyncio.Event().wait()),
+            ),
         ),
     )
     keeper.on_change = leading.keeper_moved

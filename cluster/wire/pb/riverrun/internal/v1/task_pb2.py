@@ -26,7 +26,7 @@ from cluster.wire.pb.riverrun.internal.v1 import peer_pb2 as riverrun_dot_intern
 from cluster.wire.pb.riverrun.v1 import stream_pb2 as riverrun_dot_v1_dot_stream__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1friverrun/internal/v1/task.proto\x12\x14riverrun.internal.v1\x1a\x1friverrun/internal/v1/peer.proto\x1a\x18riverrun/v1/stream.proto\"\x8e\x01\n\x0bShipRequest\x12>\n\x0cintroduction\x18\x01 \x01(\x0b\x32&.riverrun.internal.v1.NodeIntroductionH\x00\x12\x34\n\x07publish\x18\x02 \x01(\x0b\x32!.riverrun.v1.PublishStreamRequestH\x00\x42\t\n\x07request\"B\n\x0cShipResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".riverrun.v1.PublishStreamResponse\"S\n\x10NodeIntroduction\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\x85\x01\n\x11\x46\x65tchStateRequest\x12<\n\x0cintroduction\x18\x01 \x01(\x0b\x32&.riverrun.internal.v1.NodeIntroduction\x12\x10\n\x08topic_id\x18\x02 \x01(\x0c\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\r\n\x05n_min\x18\x04 \x01(\x04\"#\n\x12\x46\x65tchStateResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\x32\xc5\x01\n\x0bTaskService\x12Q\n\x04Ship\x12!.riverrun.internal.v1.ShipRequest\x1a\".riverrun.internal.v1.ShipResponse(\x01\x30\x01\x12\x63\n\nFetchState\x12\'.riverrun.internal.v1.FetchStateRequest\x1a(.riverrun.internal.v1.FetchStateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1friverrun/internal/v1/task.proto\x12\x14riverrun.internal.v1\x1a\x1friverrun/internal/v1/peer.proto\x1a\x18riverrun/v1/stream.proto\"\x8e\x01\n\x0bShipRequest\x12>\n\x0cintroduction\x18\x01 \x01(\x0b\x32&.riverrun.internal.v1.NodeIntroductionH\x00\x12\x34\n\x07publish\x18\x02 \x01(\x0b\x32!.riverrun.v1.PublishStreamRequestH\x00\x42\t\n\x07request\"B\n\x0cShipResponse\x12\x32\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\".riverrun.v1.PublishStreamResponse\"S\n\x10NodeIntroduction\x12*\n\x05hello\x18\x01 \x01(\x0b\x32\x1b.riverrun.internal.v1.Hello\x12\x13\n\x0bincarnation\x18\x02 \x01(\x04\"\x85\x01\n\x11\x46\x65tchStateRequest\x12<\n\x0cintroduction\x18\x01 \x01(\x0b\x32&.riverrun.internal.v1.NodeIntroduction\x12\x10\n\x08topic_id\x18\x02 \x01(\x0c\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\r\n\x05n_min\x18\x04 \x01(\x04\"#\n\x12\x46\x65tchStateResponse\x12\r\n\x05\x63hunk\x18\x01 \x01(\x0c\"\x86\x01\n\x11\x44\x65leteReadRequest\x12<\n\x0cintroduction\x18\x01 \x01(\x0b\x32&.riverrun.internal.v1.NodeIntroduction\x12\x10\n\x08topic_id\x18\x02 \x01(\x0c\x12\x11\n\tpartition\x18\x03 \x01(\r\x12\x0e\n\x06\x62\x65\x66ore\x18\x04 \x01(\x04\"#\n\x12\x44\x65leteReadResponse\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x32\xa6\x02\n\x0bTaskService\x12Q\n\x04Ship\x12!.riverrun.internal.v1.ShipRequest\x1a\".riverrun.internal.v1.ShipResponse(\x01\x30\x01\x12\x63\n\nFetchState\x12\'.riverrun.internal.v1.FetchStateRequest\x1a(.riverrun.internal.v1.FetchStateResponse(\x01\x30\x01\x12_\n\nDeleteRead\x12\'.riverrun.internal.v1.DeleteReadRequest\x1a(.riverrun.internal.v1.DeleteReadResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,6 +43,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FETCHSTATEREQUEST']._serialized_end=548
   _globals['_FETCHSTATERESPONSE']._serialized_start=550
   _globals['_FETCHSTATERESPONSE']._serialized_end=585
-  _globals['_TASKSERVICE']._serialized_start=588
-  _globals['_TASKSERVICE']._serialized_end=785
+  _globals['_DELETEREADREQUEST']._serialized_start=588
+  _globals['_DELETEREADREQUEST']._serialized_end=722
+  _globals['_DELETEREADRESPONSE']._serialized_start=724
+  _globals['_DELETEREADRESPONSE']._serialized_end=759
+  _globals['_TASKSERVICE']._serialized_start=762
+  _globals['_TASKSERVICE']._serialized_end=1056
 # @@protoc_insertion_point(module_scope)

@@ -149,3 +149,57 @@ class FetchStateResponse(message.Message):
     _ClearFieldArgType: _TypeAlias = typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteReadRequest(message.Message):
+    """What was read."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INTRODUCTION_FIELD_NUMBER: builtins.int
+    TOPIC_ID_FIELD_NUMBER: builtins.int
+    PARTITION_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    topic_id: builtins.bytes
+    """A topic between stages: 16 bytes."""
+    partition: builtins.int
+    """Its partition."""
+    before: builtins.int
+    """The reader's committed position: records below it go."""
+    @builtins.property
+    def introduction(self) -> NodeIntroduction:
+        """Who asks."""
+
+    def __init__(
+        self,
+        *,
+        introduction: NodeIntroduction | None = ...,
+        topic_id: builtins.bytes = ...,
+        partition: builtins.int = ...,
+        before: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["introduction", b"introduction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["before", b"before", "introduction", b"introduction", "partition", b"partition", "topic_id", b"topic_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class DeleteReadResponse(message.Message):
+    """When the deletion is committed."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: builtins.int
+    first: builtins.int
+    """The first offset that is left."""
+    def __init__(
+        self,
+        *,
+        first: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["first", b"first"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
