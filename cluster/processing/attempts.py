@@ -298,14 +298,18 @@ class Attempts:
         """One more letter of this key waits."""
         if key is None:
             return
+        self._entry(key).waiting += 1
+        self._has_parked = True
+        self._state.settle()
+
+    def _entry(self, key: bytes) -> Parked:
+        """A key's that is parked now, if it was not before."""
         parked: dict[bytes, Parked] = self._parked.cell(b"").get()
         if key not in parked and len(parked) >= PARKED_KEYS_MAX:
             raise ProcessorFailed(
                 f"{self._name}: {PARKED_KEYS_MAX} keys are parked, and no more are; redrive them, or fix what fails"
             )
-        parked.setdefault(key, Parked()).waiting += 1
-        self._has_parked = True
-        self._state.settle()
+        return parked.setdefault(key, Parked())
 
     def _redrive(self, operator_of: Callable[[int], Operator], part: Part, place: int) -> None:
         key = part.keys[place]
@@ -334,6 +338,8 @@ class Attempts:
                 self._again(part, place)
             else:
                 self._write_letter(letter, 0, _said(error), _traceback(error))
+                if key is not None and self._policy.park_key:
+                    entry = self._entry(key)  # which may have letters from before keys were parked
             if entry is not None:
                 entry.again = 1
         else:

@@ -303,6 +303,26 @@ def test_a_timer_that_fails_stops_the_task() -> None:
         t.advance("1s")
 
 
+def test_a_letter_that_fails_again_is_followed_by_those_of_its_key() -> None:
+    """Though nobody knew of them: code that did not park has put them there. What comes then waits, too."""
+    app, orders, work, _ = counting(dead_letter(retries=0))
+    with app.test(partitions=1) as t:
+        t.send(orders, Order(0, "a", -1), Order(1, "a", -1), Order(2, "b", -1))
+        letters = t.records("shop.work.dead")
+    app, orders, work, world = counting(dead_letter(retries=0, park_key=True))
+    with app.test(partitions=1) as t:
+        for n, letter in enumerate(letters):
+            value = msgspec.json.encode(Order(n, "ab"[n == 2], -1 if n == 0 else 1))
+            t.send("shop.work.dead", value, key=letter.key, headers={h.name: h.value for h in letter.headers})
+        t.redrive(work)
+        t.send(orders, Order(3, "a"), Order(4, "b"))
+        assert [2, 4] == t.read("seen"), "of the other key"
+        world.mended = True
+        t.redrive(work)
+        t.send(orders, Order(5, "a"))
+        assert [2, 4, 0, 1, 3, 5] == t.read("seen")
+
+
 orders_lists = st.lists(
     st.builds(Order, n=st.just(0), who=st.sampled_from("abc"), amount=st.sampled_from([1, 1, 1, -1])), max_size=30
 )
