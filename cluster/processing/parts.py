@@ -79,6 +79,8 @@ class Reading:
                 raise
             except Exception:  # noqa: BLE001  a user's class may raise anything
                 part.events = self._decoded(part)
+            if len(part.events) < len(values):  # it has raised StopIteration, which ends the map in silence
+                part.events = self._decoded(part)
         if self._time is not None:
             self._read_times(part, self._time)
         if part.times and self.spec.kind is not InputKind.TABLE:
@@ -129,8 +131,13 @@ class Reading:
     def _read_times(self, part: Part, time_of: Callable[[Any], int]) -> None:
         moment = attrgetter(self._field)
         if not part.poison:
-            with suppress(Exception):
+            try:
                 part.times = [*map(time_of, map(moment, part.events))]
+            except MemoryError:
+                raise
+            except Exception:  # noqa: BLE001  a user's class may have put anything there
+                part.times = []
+            if len(part.times) == len(part.events):
                 return
         times: list[int] = []
         for place, event in enumerate(part.events):
@@ -141,6 +148,8 @@ class Reading:
             else:
                 try:
                     times.append(time_of(moment(event)))
+                except MemoryError:
+                    raise
                 except Exception as error:  # noqa: BLE001  a user's class may have put anything there
                     part.poison[place] = error
                     times.append(EVENT_TIME_NS_MIN)

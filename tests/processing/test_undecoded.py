@@ -45,6 +45,8 @@ class Checked(Event):
         assert self.n >= 0, f"{self.n} is negative"
         if self.n == 66:
             raise SystemExit("enough")
+        if self.n == 77:
+            next(iter(()))
         self.at = TIMES.get(self.n, self.at)  # type: ignore[assignment]
 
 
@@ -53,7 +55,11 @@ def deep(n: int) -> bytes:
     return b'{"n": %d, "more": %s}' % (n, DEEP)
 
 
-BAD = [(Order, deep(9), "RecursionError"), (Checked, b'{"n": -9}', "AssertionError: -9 is negative")]
+BAD = [
+    (Order, deep(9), "RecursionError"),
+    (Checked, b'{"n": -9}', "AssertionError: -9 is negative"),
+    (Checked, b'{"n": 77}', "StopIteration"),
+]
 
 
 def shop(policy: OnError, kind: type[Event], *, time: str = "") -> tuple[App, Topic, Processor]:
@@ -164,6 +170,22 @@ def test_what_its_class_makes_of_its_time_is_told_too(background: Background) ->
     runner.run(some(1, b'{"n": 1}', b""))
     assert [[Checked(1), None]] == [values for values, _ in sink.batches]
     runner.close()
+
+
+class Greedy(int):
+    """A number whose reading takes more memory than there is."""
+
+    def __int__(self) -> int:
+        raise MemoryError
+
+
+def test_no_record_is_to_blame_for_memory_that_is_not_there() -> None:
+    """Its time is not read, so nothing is done: it is, where there is more."""
+    TIMES[4] = Greedy(1)
+    _, _, work = shop(skip(), Checked, time="at")
+    runner = Runner(work.stages[0], lambda wanted: [None for _ in wanted])
+    with pytest.raises(MemoryError):
+        runner.run(some(1, b'{"n": 4}', b'{"n": 5}'))
 
 
 def test_a_condemned_record_is_not_even_decoded() -> None:
