@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cluster.broker.requests import Reassign
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, DiskFull, RefusedToStart, RiverrunError
-from cluster.log import Log, MachineOf, ReplicaIdentity
+from cluster.log import Log, MachineOf, ReplicaIdentity, has_log
 from cluster.metadata import Replica as Assigned
 from cluster.metadata import TopicConfig
 from cluster.raft import Membership
@@ -50,7 +50,7 @@ def directory_of(partition: PartitionId, assigned: Assigned) -> str:
 
 def open_or_create(disk: Disk, missing: Sequence[Missing], options: LogOptions) -> list[Log | RiverrunError]:
     """The log of each, or why it has none: DiskFull may be tried again. Blocks."""
-    new = [item for item in missing if not item.assigned.initialised and not Log.exists(disk, item.directory)]
+    new = [item for item in missing if not item.assigned.initialised and not has_log(disk, item.directory)]
     try:
         Log.create(disk, [(item.directory, item.identity, item.membership) for item in new])
     except OSError as error:
@@ -60,7 +60,7 @@ def open_or_create(disk: Disk, missing: Sequence[Missing], options: LogOptions) 
 
 
 def _open(disk: Disk, item: Missing, options: LogOptions) -> Log | RiverrunError:
-    if not Log.exists(disk, item.directory):
+    if not has_log(disk, item.directory):
         return CorruptStorage(f"{item.directory} is not there, and was")
     try:
         return Log.open(disk, item.directory, item.identity, options, item.machine_of)

@@ -189,7 +189,7 @@ class Replica(Actor):
             self._around.writer.submit(self.log, lambda _: None)
         self.due_tick = NEVER if self.raft.asleep else self._ticked + self.raft.ticks_left
         self.due_tick = min(self.due_tick, self.trimming.due())
-        if self._feeds_learners() and self.raft.catch_up_bytes <= 0:
+        if self.log.trim_waits or (self._feeds_learners() and self.raft.catch_up_bytes <= 0):
             self.due_tick = self._ticked + 1
 
     def _take_in(self, proposal: Publish | Command | LookAtTombstones) -> None:

@@ -20,8 +20,8 @@ flushes what neighbours wrote on that file system: give a node a file system of 
 
 from cluster.log.fold import Machine, MachineOf
 from cluster.log.log import Log
-from cluster.log.opening import Recovery
+from cluster.log.opening import Recovery, has_log
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.writer import Writer
 
-__all__ = ["Log", "Machine", "MachineOf", "Recovery", "ReplicaIdentity", "Segment", "SegmentFacts", "Writer"]
+__all__ = ["Log", "Machine", "MachineOf", "Recovery", "ReplicaIdentity", "Segment", "SegmentFacts", "Writer", "has_log"]

@@ -14,7 +14,7 @@ from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
 from cluster.log.mark import Owes
-from cluster.log.opening import VOTE_FILE, Opened, create_files, open_files
+from cluster.log.opening import Opened, create_files, open_files
 from cluster.log.pending import Pending
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
 from cluster.log.segments import Segments
@@ -51,6 +51,7 @@ class Log:
         """A segment that begins with an entry older than this takes no more: what is in it can then be trimmed."""
         self.trim_limit = NO_LIMIT
         """Entries behind this index stay, whatever was trimmed: somebody still needs them here."""
+        self.trim_waits = False  # more is to be dropped, as soon as what was is gone from the disk
         self._trims = opened.trims
         self.directory = directory
         self.identity = identity
@@ -66,11 +67,6 @@ class Log:
         self._cut_first = bool(opened.recovered.doubts)
 
     # --- opening
-
-    @staticmethod
-    def exists(disk: Disk, directory: str) -> bool:
-        """Whether a replica was made there. Without a vote it was not: the vote is the last that is made."""
-        return VOTE_FILE in disk.list(directory)
 
     @staticmethod
     def create(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Membership]]) -> None:
@@ -246,14 +242,14 @@ class Log:
         The last entry that is not here any more, if that is news. A restart takes up here what a crash left undone.
         """
         self._trims.committed(commit)
-        before, upto = len(self._segments), min(commit, durable, self.trim_limit) + 1
-        while len(self._segments) > 1 and self._segments[1].base_index <= upto:
-            if self._segments[1].base_offset > self._trims.start:
-                break
+        taken = self._segments.taken(Index(min(commit, durable, self.trim_limit)), self._trims.start)
+        count = min(taken, self.pending.removals_left) if taken else 0
+        self.trim_waits = count < taken
+        for _ in range(count):
             gone = self._segments.pop(0)
             self._cache.forget(gone.base_index, gone.last_index)
             self.pending.add(Remove(gone, following=self._segments[0]))
-        return self.fold_at_start()[:2] if len(self._segments) < before else None
+        return self.fold_at_start()[:2] if count else None
 
     def sealed(self, commit: Index, durable: Index) -> list[Segment]:
         """The segments that may be written anew: all of it is committed and on disk, and nothing more comes to it."""

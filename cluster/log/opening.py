@@ -52,6 +52,11 @@ class Opened:
     trims: Trims
 
 
+def has_log(disk: Disk, directory: str) -> bool:
+    """Whether a replica was made there. Without a vote it was not: the vote is the last that is made."""
+    return VOTE_FILE in disk.list(directory)
+
+
 def create_files(disk: Disk, replicas: Sequence[tuple[str, ReplicaIdentity, Fold]]) -> None:
     """Empty logs and votes for nobody, in (directory, identity, fold); durable when this returns.
 

@@ -3,6 +3,9 @@
 from cluster.log.segment import Segment
 from cluster.log.write import Put, Remove, Replace, Step, Write
 
+REMOVALS_MAX = 16
+"""Segments that a log removes at once: each takes the node's writer some milliseconds, in which nothing is written."""
+
 
 class Pending:
     """`bytes` of frames wait, taken or not; one write at a time is `under_way`."""
@@ -46,9 +49,16 @@ class Pending:
     @property
     def replacing(self) -> bool:
         """Whether a rewritten file has not taken its place yet."""
+        return any(isinstance(step, Replace) and step.old[0].file is not None for step in self._undone())
+
+    @property
+    def removals_left(self) -> int:
+        """So many more segments may be removed for now."""
+        return max(REMOVALS_MAX - sum(isinstance(step, Remove) for step in self._undone()), 0)
+
+    def _undone(self) -> list[Step]:
         taken = [write for write in (self._failed, self.under_way) if write is not None]
-        steps = [*(step for write in taken for step in write.steps), *self._steps]
-        return any(isinstance(step, Replace) and step.old[0].file is not None for step in steps)
+        return [*(step for write in taken for step in write.steps), *self._steps]
 
     def leaving(self) -> list[Segment]:
         """Segments that are no part of the log any more, and whose files are there until the work is done."""

@@ -35,6 +35,13 @@ class Segments(list[Segment]):
                 return index, segment.base_offset_at(index)
         return None
 
+    def taken(self, upto: Index, start: Offset) -> int:
+        """How many, from the first one on, have nothing behind `upto`, and nothing from `start` on; never the last."""
+        count = 0
+        while count + 1 < len(self) and self[count + 1].base_index <= upto + 1 and self[count + 1].base_offset <= start:
+            count += 1
+        return count
+
     def sealed(self, upto: Index) -> list[Segment]:
         """Those that end at `upto` or before, and take no more entries."""
         return [segment for segment in self[:-1] if segment.last_index <= upto]

@@ -9,7 +9,7 @@ import pytest
 
 from cluster.config import LogOptions
 from cluster.errors import CorruptStorage, OffsetOutOfRange
-from cluster.log import Log, ReplicaIdentity
+from cluster.log import Log, ReplicaIdentity, has_log
 from cluster.log.fold import encode_trim
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.vote import COPIES
@@ -177,7 +177,7 @@ def test_power_loss_at_every_operation_of_making_replicas() -> None:
             disk.crash()
         else:
             break
-        missing = [(directory, identity) for directory, identity in replicas if not Log.exists(disk, directory)]
+        missing = [(directory, identity) for directory, identity in replicas if not has_log(disk, directory)]
         made += len(replicas) - len(missing)
         Log.create(disk, [(directory, identity, MEMBERS) for directory, identity in missing])
         for directory, identity in replicas:

@@ -11,7 +11,7 @@ from cluster.broker.opening import REPLICAS
 from cluster.config import LogOptions
 from cluster.controller.quorum.recovering import KnownQuorum, read_quorum
 from cluster.errors import CorruptStorage, InvalidRequest, RefusedToStart, RiverrunError
-from cluster.log import Log, ReplicaIdentity
+from cluster.log import Log, ReplicaIdentity, has_log
 from cluster.membership import BLANK, Membership
 from cluster.metadata import QuorumConfiguration
 from cluster.node.identity import read_identity
@@ -140,7 +140,7 @@ def look_at(disk: Disk, directory: str, identity: ReplicaIdentity) -> FoundRepli
         replica=identity.replica,
         directory=directory,
     )
-    if not Log.exists(disk, directory):
+    if not has_log(disk, directory):
         return msgspec.structs.replace(found, trouble="its vote is gone, or it was never made to the end")
     try:
         log = Log.open(disk, directory, identity, LogOptions(), _Opaque)
