@@ -48,8 +48,7 @@ def trim_offset(
     lagging_bytes_max: int,
 ) -> Offset | None:
     """The first offset that stays; None if nothing may go. `start` and `end` bound the committed records."""
-    limit = config.lagging_bytes_max or lagging_bytes_max
-    needed_after = min((f.match for f in followers if f.bytes_behind <= limit), default=None)
+    needed_after = _needed_after(config, followers, lagging_bytes_max)
     left = sum(segment.bytes for segment in segments if segment.end_offset > start)
     offset = start
     for place, segment in enumerate(segments):
@@ -66,6 +65,21 @@ def trim_offset(
         offset = segment.end_offset
         left -= segment.bytes
     return offset if offset > start else None
+
+
+def needed_from(
+    config: TopicConfig, segments: Sequence[SegmentFacts], followers: Sequence[Follower], *, lagging_bytes_max: int
+) -> Offset | None:
+    """Where the oldest segment begins that a follower still needs (rule 4); None: none does."""
+    needed_after = _needed_after(config, followers, lagging_bytes_max)
+    if needed_after is None:
+        return None
+    return next((segment.base_offset for segment in segments if segment.last_index > needed_after), None)
+
+
+def _needed_after(config: TopicConfig, followers: Sequence[Follower], lagging_bytes_max: int) -> Index | None:
+    limit = config.lagging_bytes_max or lagging_bytes_max
+    return min((f.match for f in followers if f.bytes_behind <= limit), default=None)
 
 
 def _is_old(config: TopicConfig, segment: SegmentFacts, now_ns: int) -> bool:

@@ -16,7 +16,14 @@ import structlog
 from cluster.broker.barriers import Barriers
 from cluster.broker.readers import Readers
 from cluster.broker.requests import DeleteRecords
-from cluster.broker.retention import Follower, next_expiry_ns, segment_age_max_ns, steady_now_ns, trim_offset
+from cluster.broker.retention import (
+    Follower,
+    needed_from,
+    next_expiry_ns,
+    segment_age_max_ns,
+    steady_now_ns,
+    trim_offset,
+)
 from cluster.config import BrokerOptions
 from cluster.errors import OffsetOutOfRange, OutcomeUnknown, RiverrunError, Unavailable
 from cluster.log import Log
@@ -126,6 +133,16 @@ class Trimming:
         raft, log = self._raft, self._log
         matches = [raft.match(replica) for replica in raft.others]
         return [Follower(match, log.bytes_after(match)) for match in matches]
+
+    def spared(self, before: Offset) -> Offset:
+        """`before`, or less where a follower that is not too far behind still needs what is there."""
+        needed = needed_from(
+            self._config,
+            self._log.segments(),
+            self.followers(),
+            lagging_bytes_max=self._options.lagging_bytes_max,
+        )
+        return before if needed is None else min(before, needed)
 
     # --- as told
 

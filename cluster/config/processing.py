@@ -68,7 +68,7 @@ class ProcessingOptions:
     unshipped_bytes_max: int = 16 * MIB
     """Of one task: with more outputs committed and not at their destinations it makes no more."""
     delete_read_s: float = 30.0
-    """What a topic between stages has and its reader has committed is deleted so often."""
+    """Of a topic between stages what its reader had committed the last time is deleted so often."""
     flush_interval_s: float = 5.0
     """State is made durable so often, while it changes."""
     store: Literal["sqlite", "lmdb"] = "sqlite"

@@ -2,7 +2,14 @@
 
 import pytest
 
-from cluster.broker.retention import Follower, next_expiry_ns, segment_age_max_ns, steady_now_ns, trim_offset
+from cluster.broker.retention import (
+    Follower,
+    needed_from,
+    next_expiry_ns,
+    segment_age_max_ns,
+    steady_now_ns,
+    trim_offset,
+)
 from cluster.log import SegmentFacts
 from cluster.metadata import TopicConfig
 from cluster.types import Index, Offset
@@ -132,3 +139,19 @@ def test_a_segment_takes_entries_for_a_part_of_the_time_that_they_are_kept():
 def test_a_clock_that_is_set_ahead_deletes_nothing(wall: int, expected: int):
     """Now is at most what the monotonic clock says; a clock that went back is believed, and keeps more."""
     assert expected * SECOND == steady_now_ns(wall_ns=wall * SECOND, began_wall_ns=1000 * SECOND, led_s=5)
+
+
+@pytest.mark.parametrize(
+    ("followers", "expected"),
+    [
+        ((), None),
+        ((Follower(Index(40), 0),), None),
+        ((Follower(Index(39), 10),), 30),
+        ((Follower(Index(40), 0), Follower(Index(15), 300)), 10),
+        ((Follower(Index(0), 400),), 0),
+        ((Follower(Index(0), 1001),), None),
+    ],
+)
+def test_what_a_follower_needs_begins_with_a_segment(followers: tuple[Follower, ...], expected: int | None):
+    """Of one that is not too far behind."""
+    assert expected == needed_from(TopicConfig(), FOUR, followers, lagging_bytes_max=1000)

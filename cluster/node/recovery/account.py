@@ -64,7 +64,8 @@ def account(
 CONSEQUENCES = (
     "What follows: offsets of records that are lost are given again, to others. Producers that had sent those are told "
     "OUT_OF_SEQUENCE or UNKNOWN_PRODUCER and have to open anew; groups and tasks whose positions are lost read some "
-    "records again, and do again what they did for them"
+    "records again, and do again what they did for them; a task that reads another stage's records misses those that "
+    "were deleted behind its lost position (deleted_unread says how many)"
 )
 
 

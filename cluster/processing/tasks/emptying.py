@@ -2,7 +2,11 @@
 
 Nobody else reads them, and no task reads again what it has committed; without this they would hold each input a second
 time, for ever. Kafka Streams does the same with its repartition topics (`repartition.purge.interval.ms`). Nothing
-depends on it: what fails is asked for again the next time. Segments leave the disks whole, as everywhere.
+depends on it: what fails is asked for again the next time. Segments leave the disks whole, as everywhere, and what a
+follower still needs stays, as with limits.
+
+What goes was committed one look ago: a replica of the task's log that is behind by less finds its records still there,
+should it be all that is left of it (`riverrun cluster recover`).
 """
 
 import asyncio
@@ -47,13 +51,14 @@ class Emptying:
 
     async def run(self, reader: Reader) -> None:
         """Have deleted what a task has read, as long as it is led here."""
+        seen: dict[PartitionId, Offset] = {}
         asked: dict[PartitionId, Offset] = {}
         while True:
             await asyncio.sleep(self._every_s)
             positions = reader.committed_positions()
             sources = reader.plan.sources if reader.plan is not None else ()
             for partition in [source.partition for source in sources if source.spec.internal]:
-                position = positions.get(partition, Offset(0))
+                position, seen[partition] = seen.get(partition, Offset(0)), positions.get(partition, Offset(0))
                 if position > asked.get(partition, 0):
                     try:
                         await self.delete(partition, position)
@@ -92,6 +97,9 @@ class Emptying:
             raise NotLeader(f"node {self._broker.me} has no replica of partition {partition}")
         if not topic.name.startswith(REKEY_PREFIX):
             raise InvalidRequest(f"{topic.name!r} is no topic between stages: what is read there stays")
+        before = running.replica.trimming.spared(before)
+        if before <= (first := running.replica.log.start_offset):
+            return first
         try:
             async with asyncio.timeout(WAIT_S_MAX):
                 return await running.delete_records(before)
