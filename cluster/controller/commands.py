@@ -2,6 +2,9 @@
 
 A command travels in a `Proposal` with its proposer's name and number, so that one that was proposed twice is applied
 once. Decoding checks every field: bytes that are no proposal never enter the quorum's log.
+
+What a command does is decided by the rules that its proposer knew (`rules`; 0: those of before 2026-11-28), whichever
+build applies it: one that is read again after an upgrade must do what it did, or all replica ids behind it are others.
 """
 
 from typing import NamedTuple
@@ -10,6 +13,10 @@ import msgspec
 
 from cluster.errors import InvalidRequest
 from cluster.metadata import Code, TopicConfig
+
+RULES = 1
+"""The newest. From 1 on a topic is not made on a node that is not usable, what is lost does not move, and what somebody
+cancels stays where it was."""
 
 
 class RegisterNode(msgspec.Struct, frozen=True, tag="register"):
@@ -71,6 +78,7 @@ class CreateTopic(msgspec.Struct, frozen=True, tag="create_topic"):
     replicas: int
     if_absent: bool
     config: TopicConfig = TopicConfig()
+    rules: int = 0
 
 
 class AlterTopic(msgspec.Struct, frozen=True, tag="alter_topic"):
@@ -105,6 +113,7 @@ class Reassign(msgspec.Struct, frozen=True, tag="reassign"):
 
     topic: str
     nodes: dict[int, list[int]]
+    rules: int = 0
 
 
 class CancelReassign(msgspec.Struct, frozen=True, tag="cancel_reassign"):
@@ -112,6 +121,7 @@ class CancelReassign(msgspec.Struct, frozen=True, tag="cancel_reassign"):
 
     topic: str
     partitions: list[int]
+    rules: int = 0
 
 
 class Move(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ import structlog
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
+    RULES,
     AllocateProducers,
     AlterTopic,
     Answer,
@@ -212,6 +213,7 @@ class Controller:
             replicas=replicas,
             if_absent=if_absent,
             config=config,
+            rules=RULES,
         )
         return await self._decide_topic(name, command)
 

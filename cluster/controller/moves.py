@@ -9,7 +9,7 @@ once: a node keeps the one that it has of a partition, unless that one is lost.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from cluster.controller.commands import FinishReassign, Move, Refusal
+from cluster.controller.commands import CancelReassign, FinishReassign, Move, Reassign, Refusal
 from cluster.controller.nodes import unknown, what_ails
 from cluster.metadata import NO_COPY_LEFT, Node, Placement, Replica, Topic
 from cluster.types import NodeId, ReplicaId
@@ -48,9 +48,10 @@ def minted(before: Placement, after: Placement) -> int:
 
 
 def wished(
-    topic: Topic, numbers: Mapping[int, Sequence[int]], nodes: Mapping[NodeId, Node], *, version: int, next_replica: int
+    topic: Topic, command: Reassign, nodes: Mapping[NodeId, Node], *, version: int, next_replica: int
 ) -> tuple[Topic, int] | Refusal:
     """The topic with somebody's moves begun, and the next replica id."""
+    numbers = command.nodes
     if not numbers:
         return Refusal("INVALID_REQUEST", "say which partition is to go to which nodes")
     partitions = list(topic.partitions)
@@ -59,7 +60,7 @@ def wished(
             return Refusal("UNKNOWN_PARTITION", f"topic {topic.name!r} has no partition {number}")
         placement = partitions[number]
         where = f"partition {number} of {topic.name!r}"
-        if placement.lost:
+        if placement.lost and command.rules:
             return Refusal("INVALID_REQUEST", f"{where} cannot move: {NO_COPY_LEFT}")
         if placement.target:
             on = ", ".join(str(item.node) for item in placement.target)
@@ -96,11 +97,9 @@ def _objection(topic: Topic, where: str, wanted: Sequence[int], nodes: Mapping[N
     return None
 
 
-def taken_back(
-    topic: Topic, numbers: Collection[int], nodes: Mapping[NodeId, Node], *, version: int
-) -> Topic | Refusal:
+def taken_back(topic: Topic, command: CancelReassign, nodes: Mapping[NodeId, Node], *, version: int) -> Topic | Refusal:
     """The topic with these moves (none named: all of them) on their way back, to stay there: somebody wants it so."""
-    there = range(len(topic.partitions))
+    numbers, there = command.partitions, range(len(topic.partitions))
     strange = next((number for number in numbers if number not in there), None)
     if strange is not None:
         return Refusal("UNKNOWN_PARTITION", f"topic {topic.name!r} has no partition {strange}")
@@ -121,7 +120,7 @@ def taken_back(
     return replace(
         topic,
         partitions=tuple(
-            cancelled(placement, version=version, pinned=True) if placement.number in chosen else placement
+            cancelled(placement, version=version, pinned=command.rules > 0) if placement.number in chosen else placement
             for placement in topic.partitions
         ),
     )

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from cluster.config import ControllerOptions
 from cluster.controller.commands import (
+    RULES,
     AddNode,
     Answer,
     Barrier,
@@ -124,11 +125,12 @@ class Operations:
     async def reassign(self, topic: str, nodes: Mapping[int, Sequence[NodeId]]) -> Topic:
         """These partitions go to these nodes, the preferred leader first."""
         chosen = {number: [int(node) for node in some] for number, some in nodes.items()}
-        return self._topic(topic, await self._decide(Reassign(topic=topic, nodes=chosen)))
+        return self._topic(topic, await self._decide(Reassign(topic=topic, nodes=chosen, rules=RULES)))
 
     async def cancel(self, topic: str, partitions: Sequence[int]) -> Topic:
         """These moves (none named: all of the topic) go back."""
-        return self._topic(topic, await self._decide(CancelReassign(topic=topic, partitions=list(partitions))))
+        command = CancelReassign(topic=topic, partitions=list(partitions), rules=RULES)
+        return self._topic(topic, await self._decide(command))
 
     def _node(self, node: NodeId) -> Node:
         known = self._state.nodes.get(node)

@@ -238,9 +238,7 @@ class MetadataState:
         topic = self._table.named(command.topic)
         if topic is None:
             return self._refused(*topics.no_topic(command.topic))
-        wished = moves.wished(
-            topic, command.nodes, self.nodes, version=self.version + 1, next_replica=self.next_replica
-        )
+        wished = moves.wished(topic, command, self.nodes, version=self.version + 1, next_replica=self.next_replica)
         if isinstance(wished, Refusal):
             return self._refused(*wished)
         topic, self.next_replica = wished
@@ -250,7 +248,7 @@ class MetadataState:
         topic = self._table.named(command.topic)
         if topic is None:
             return self._refused(*topics.no_topic(command.topic))
-        back = moves.taken_back(topic, command.partitions, self.nodes, version=self.version + 1)
+        back = moves.taken_back(topic, command, self.nodes, version=self.version + 1)
         return self._put_topic(back)
 
     def _move(self, command: MoveReplicas) -> tuple[Answer, Delta | None]:

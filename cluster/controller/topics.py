@@ -39,7 +39,7 @@ def created(
         return Refusal("UNAVAILABLE", f"nodes {sorted(unknown)} are not known")
     chosen_nodes = (nodes[NodeId(node)] for chosen in command.placements for node in chosen)
     away = next((node for node in chosen_nodes if not node.usable), None)
-    if away is not None:  # whoever asked had not heard of it, and places it anew
+    if away is not None and command.rules:  # whoever asked had not heard of it, and places it anew
         return Refusal("UNAVAILABLE", f"node {away.node}, on which it was to be, {what_ails(away)}; try again")
     placements = []
     for number, chosen in enumerate(command.placements):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from cluster.controller.commands import (
+    RULES,
     AddNode,
     CancelReassign,
     DrainNode,
@@ -140,7 +141,7 @@ def test_a_partition_that_was_lost_for_good_is_moved_by_nobody():
     machine = Moving()
     topic = next(iter(machine.state.topics.values()))
     machine.state.topics[topic.id] = replace(topic, partitions=(replace(topic.partitions[0], lost=True),))
-    reason, message = machine.reason(Reassign(topic="t", nodes={0: [1, 2, 4]}))
+    reason, message = machine.reason(Reassign(topic="t", nodes={0: [1, 2, 4]}, rules=RULES))
     assert "INVALID_REQUEST" == reason
     assert "a recovery found no copy of it: delete the topic" in message
 
@@ -207,7 +208,7 @@ def test_a_move_of_the_balance_that_somebody_cancels_does_not_begin_again():
     machine = Moving()
     (move,) = machine.plan().moves
     machine.do(MoveReplicas(moves=[move]))
-    machine.do(CancelReassign(topic="t", partitions=[move.number]))
+    machine.do(CancelReassign(topic="t", partitions=[move.number], rules=RULES))
     assert [] == machine.plan().moves
     machine.confirm(*ids(machine.placement(move.number).replicas), number=move.number)
     assert [1 - move.number] == [item.number for item in machine.plan().moves]
@@ -219,7 +220,7 @@ def test_a_second_move_that_somebody_cancels_leaves_the_first_one_where_it_went(
     machine.do(Reassign(topic="t", nodes={0: [1, 2, 4]}))
     machine.confirm(*ids(machine.placement().target))
     machine.do(Reassign(topic="t", nodes={0: [1, 3, 4]}))
-    machine.do(CancelReassign(topic="t", partitions=[]))
+    machine.do(CancelReassign(topic="t", partitions=[], rules=RULES))
     machine.confirm(*ids(machine.placement().target))
     there = machine.placement()
     assert ([1, 2, 4], True) == ([item.node for item in there.replicas], there.pinned)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.controller.commands import (
+    RULES,
     AllocateProducers,
     AlterTopic,
     Answer,
@@ -55,7 +56,7 @@ def register(node: int, address: str = "a") -> RegisterNode:
 def create(name: str = "t", *, partitions: int = 2, if_absent: bool = False, id_: bytes = b"t" * 16) -> CreateTopic:
     """A topic on all three nodes."""
     placements = [[1, 2, 3] for _ in range(partitions)]
-    return CreateTopic(name=name, id=id_, placements=placements, replicas=3, if_absent=if_absent)
+    return CreateTopic(name=name, id=id_, placements=placements, replicas=3, if_absent=if_absent, rules=RULES)
 
 
 def test_a_topic_gets_replicas_that_nobody_ever_had():
@@ -100,6 +101,15 @@ def test_a_topic_is_not_put_on_a_node_that_nothing_may_be_put_on(change: DrainNo
     assert {} == machine.state.topics
     there = CreateTopic(name="t", id=b"t" * 16, placements=[[1, 2]], replicas=2, if_absent=False)
     assert "" == machine.do(there)[0].reason
+
+
+def test_what_was_decided_under_older_rules_is_so_for_ever():
+    """A journal of before that is read again makes the same topics, with the same replica ids."""
+    machine = Machine()
+    machine.do(SetNodeState(node=3, alive=False))
+    assert "" == machine.do(msgspec.structs.replace(create(), rules=0))[0].reason
+    (topic,) = machine.state.topics.values()
+    assert [1, 2, 3, 4, 5, 6] == [item.replica for part in topic.partitions for item in part.replicas]
 
 
 def test_an_id_is_of_one_topic():
