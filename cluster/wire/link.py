@@ -33,6 +33,8 @@ class Link:
         self._channel = links.network.channel(address)
         self._incoming: dict[Lane, int] = {}
         self._tokens = 0
+        self._up_since = 0
+        """The newest token when it came up."""
         self._incarnation = 0
         self._heard_s = dict.fromkeys(Lane, float("-inf"))
         self._runs = Runs()
@@ -117,16 +119,18 @@ class Link:
         """Up, if everything is there."""
         if not self.up and len(self._incoming) == len(Lane) and all(lane.ready for lane in self.lanes.values()):
             self.up = True
+            self._up_since = self._tokens
             self.links.on_up(self.node, self._incarnation)
 
     def go_down(self) -> None:
         """Down, if it was up; then both of our lanes are opened anew: why it is down, only one side may know.
 
-        What still comes on a lane that the peer had opened before is not heard any more.
+        What still comes on a lane that the peer had opened before is not heard any more. One that it has opened since
+        is of its next time up: the peer has gone down already, and need not do so again.
         """
         if self.up:
             self.up = False
-            self._incoming.clear()
+            self._incoming = {lane: token for lane, token in self._incoming.items() if token > self._up_since}
             self.links.on_down(self.node)
             for lane in self.lanes.values():
                 lane.drop()

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from cluster.config import LinkOptions
-from cluster.errors import InvalidRequest, NodeRemoved, RefusedToStart
+from cluster.errors import InvalidRequest, NodeRemoved, RefusedToStart, Unavailable
 from cluster.real.clock import RealClock
 from cluster.real.disk import RealDisk
 from cluster.real.network import RealNetwork
@@ -343,3 +343,66 @@ async def test_a_lane_that_swallows_what_is_sent_is_opened_anew(place: Place) ->
     await until(lambda: one.received == [said(b"again")])
 
     assert 2 == network.opened
+
+
+class OneSided:
+    """A network whose streams, once told to, end for whoever opened them, and for nobody else."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._open: list[asyncio.Future[None]] = []
+
+    def listen(self, address: str, routes: Any, *, public: bool) -> Any:
+        """See Network."""
+        return self._network.listen(address, routes, public=public)
+
+    def break_all(self) -> None:
+        """The other side does not hear of it."""
+        while self._open:
+            self._open.pop().set_result(None)
+
+    def channel(self, address: str) -> Any:
+        """See Network."""
+        channel, outer = self._network.channel(address), self
+
+        class Switched:
+            """Its channel."""
+
+            close = channel.close
+
+            def stream(self, method: str) -> Any:
+                """See Channel."""
+                stream = channel.stream(method)
+                receive, cancel, broken = stream.receive, stream.cancel, asyncio.get_running_loop().create_future()
+                outer._open.append(broken)
+
+                async def received() -> bytes | None:
+                    coming = asyncio.ensure_future(receive())
+                    await asyncio.wait([coming, broken], return_when=asyncio.FIRST_COMPLETED)
+                    if broken.done():
+                        raise Unavailable("the connection was lost")
+                    return await coming
+
+                stream.receive = received  # type: ignore[method-assign]
+                stream.cancel = lambda: None if broken.done() else cancel()  # type: ignore[method-assign]
+                return stream
+
+        return Switched()
+
+
+@on_all_networks
+async def test_a_break_that_one_side_alone_notices_is_one_break(place: Place) -> None:
+    """Both open their lanes anew, once: what the first to notice has opened since counts for the other one, too."""
+    network = OneSided(place.client)
+    one = await make_party(place, place.server, ONE)
+    other = await make_party(place, cast("Network", network), TWO)
+    one.links.set_peers({TWO: other.listener.address})
+    other.links.set_peers({ONE: one.listener.address})
+    await until(both_up(one, other))
+    for _ in range(5):
+        one.happened.clear()
+        other.happened.clear()
+        network.break_all()
+        await asyncio.sleep(0.5)
+        assert ["down", "up"] == [what for what, _ in other.happened]
+        assert ["down", "up"] == [what for what, _ in one.happened]
