@@ -6,7 +6,7 @@ client's stream outlives the nodes behind it, and only the node that it talks to
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from cluster.broker.broker import Broker
 from cluster.broker.delivery import Delivery
@@ -30,9 +30,17 @@ class ReadService:
     """Handlers of Read and GetOffsets."""
 
     def __init__(
-        self, *, broker: Broker, forwarding: Forwarding, options: BrokerOptions, clock: Clock, meters: Meters
+        self,
+        *,
+        broker: Broker,
+        forwarding: Forwarding,
+        options: BrokerOptions,
+        clock: Clock,
+        come_ns: Callable[[], int],
+        meters: Meters,
     ) -> None:
         self.clock = clock
+        self._come_ns = come_ns
         self.meters = meters
         self.open = 0
         """Read calls that are under way."""
@@ -93,7 +101,8 @@ class ReadService:
             answer = await self._forwarding.call(address, GET_OFFSETS, part.SerializeToString(), call)
             return stream_pb2.GetOffsetsResponse.FromString(answer).partitions[0]
         log = running.replica.log
-        stamp_ns, stamped = max(self.clock.wall_ns(), log.fold.last_append_time_ns), log.end_offset
+        stamped = log.end_offset
+        stamp_ns = max(min(self.clock.wall_ns(), self._come_ns()), log.fold.last_append_time_ns)  # of any leader
         end = await self.confirmed_end(running)
         result = stream_pb2.PartitionOffsets(partition=partition.number, first=log.start_offset, end=end)
         if end >= stamped:  # what is stamped from now on is not before

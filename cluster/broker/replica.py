@@ -53,6 +53,7 @@ from cluster.metadata import TopicConfig
 from cluster.raft import Raft, Ready
 from cluster.records import EntryKind
 from cluster.types import Index, NodeId, PartitionId, ReplicaId, Ticket
+from cluster.wire.clocks import StampClock
 
 log_event = structlog.get_logger()
 
@@ -76,7 +77,8 @@ class Replica(Actor):
         self.log = log
         self.readers = Readers()
         self._around = around
-        self._storing = Storing(log, around.clock)
+        stamps = StampClock(around.clock, around.come_ns)
+        self._storing = Storing(log, stamps)
         self._ticked = around.pulse.ticks
         self._links_seen = around.pulse.links
         self.due_tick: float = 0
@@ -89,7 +91,7 @@ class Replica(Actor):
         self._expiry = Expiry(int(around.broker.producer_expiry_s / around.broker.tick_s), around.producer_lives)
         self._barriers = Barriers(self.raft)
         self._publishing = around.publishing_class(
-            raft=self.raft, log=log, barriers=self._barriers, clock=around.clock, not_leader=self.not_leader
+            raft=self.raft, log=log, barriers=self._barriers, clock=stamps, not_leader=self.not_leader
         )
         self.trimming = Trimming(
             partition=partition,
@@ -111,7 +113,7 @@ class Replica(Actor):
             options=around.broker,
             propose=lambda upto: self._propose(EntryKind.DROP_TOMBSTONES, encode_tombstone_limit(upto)),
         )
-        self._commanding = Commanding(raft=self.raft, log=log, clock=around.clock, not_leader=self.not_leader)
+        self._commanding = Commanding(raft=self.raft, log=log, clock=stamps, not_leader=self.not_leader)
         self.changing = Changing(
             me=me,
             raft=self.raft,

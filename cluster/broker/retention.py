@@ -12,9 +12,9 @@ Rules:
    (but for at least `segment_age_s_min`), on every replica alike, because it goes by append times. So what is too old
    stays a quarter longer at most, once the leader has looked.
 
-Append times are the leaders' wall clocks. A clock that is ahead must not delete anything: a leader's idea of now
-(`steady_now_ns`) moves no faster than its monotonic clock since it began to lead, and is never later than what the
-clocks of a majority of nodes say (`wire/clocks.py`).
+Append times are the leaders' wall clocks, or a majority's where a leader's is behind (`wire/clocks.py`). A clock that
+is ahead must not delete anything: now is what the clocks of a majority of nodes say. Where nobody else has a copy it
+also moves no faster than the leader's monotonic clock since it began to lead (`steady_now_ns`).
 """
 
 from collections.abc import Sequence

@@ -113,14 +113,15 @@ class Trimming:
         expiry_ns = next_expiry_ns(config, segments, log.start_offset)
         self._next_look = math.inf
         if expiry_ns is not None:
-            wait = math.ceil((expiry_ns - self._steady_now_ns()) / NS_PER_S / self._options.tick_s) + 1
+            wait = math.ceil((expiry_ns - now_ns) / NS_PER_S / self._options.tick_s) + 1 if now_ns else 0
             self._next_look = now + max(wait, self._period)
         if config.retention_bytes is not None and any(f.match < log.last_index for f in self.followers()):
             self._next_look = now + self._period  # what waits for a follower goes when that has come
 
     def now_ns(self) -> int:
-        """The leader's wall clock, as far as it may be believed: a majority's clocks say so, too."""
-        return min(self._steady_now_ns(), self._come_ns())
+        """By a majority's clocks; where nobody else has a copy, this one's, no faster than time has gone on."""
+        come_ns = self._come_ns()
+        return come_ns if self._raft.others else min(self._steady_now_ns(), come_ns)
 
     def _steady_now_ns(self) -> int:
         began_ns, began_s = self._began

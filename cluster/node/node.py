@@ -7,6 +7,7 @@ nothing is served before it can be answered, and a refusal to start is one sente
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -88,6 +89,7 @@ class Node:
             forwarding=self.forwarding,
             options=config.broker,
             clock=world.clock,
+            come_ns=partial(making.come_ns, self),
             meters=self.meters,
         )
         self.publishing = PublishService(

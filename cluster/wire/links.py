@@ -116,7 +116,7 @@ class Links:
 
         `to_come`: nodes that have never run, and have no say.
         """
-        return self._clocks.come_ns(self._peers.keys() - set(to_come))
+        return self._clocks.come_ns({node: link.up for node, link in self._peers.items() if node not in to_come})
 
     def routes(self) -> Mapping[str, Route]:
         """What the peer listener serves."""

@@ -4,7 +4,8 @@ import asyncio
 
 from cluster.client.client import Client
 from cluster.sim.cluster import SimCluster
-from tests.broker.test_trimming import Trims, fill, first_of, read_all, with_topic
+from cluster.types import Offset
+from tests.broker.test_trimming import TOPIC, Trims, fill, first_of, read_all, with_topic
 
 HOUR_NS = 3600 * 1_000_000_000
 
@@ -60,3 +61,72 @@ async def test_nodes_that_were_never_started_keep_nothing_from_going(cluster: Tr
     await fill(client, 0, 10)
     await asyncio.sleep(70)
     assert 10 == await first_of(client)
+
+
+@with_topic(retention_ms=60_000, lagging_bytes_max=1)
+async def test_a_clock_of_a_node_that_is_away_has_no_say(cluster: Trims, client: Client) -> None:
+    """It was ahead when it went; the one that leads later and is ahead as well is alone with that."""
+    gone, leads = sorted(node for node in cluster.nodes if node != cluster.leader())
+    set_clock(cluster, gone, HOUR_NS)
+    await fill(client, 0, 20)
+    await asyncio.sleep(5)
+    cluster.kill(gone)
+    await asyncio.sleep(5)
+    set_clock(cluster, leads, HOUR_NS)
+    await have_lead(cluster, leads)
+    await asyncio.sleep(10)
+    assert 0 == await first_of(client)
+    await asyncio.sleep(60)
+    assert 20 == await first_of(client)
+
+
+@with_topic(retention_ms=60_000)
+async def test_a_leader_whose_clock_is_behind_stamps_as_the_others_do(cluster: Trims, client: Client) -> None:
+    """What it took is as young for the next one as it is."""
+    behind = cluster.leader()
+    set_clock(cluster, behind, -HOUR_NS)
+    await asyncio.sleep(55)
+    await fill(client, 0, 20)
+    cluster.kill(behind)
+    await asyncio.sleep(10)
+    await cluster.start(behind)
+    await asyncio.sleep(10)
+    assert 0 == await first_of(client)
+    await asyncio.sleep(60)
+    assert 20 == await first_of(client)
+
+
+@with_topic(retention_ms=60_000)
+async def test_clocks_that_are_set_right_while_a_node_leads_are_right_from_then_on(
+    cluster: Trims, client: Client
+) -> None:
+    """They were all behind when it came to lead, as on machines that do not keep time while they are off."""
+    for node in cluster.nodes:
+        set_clock(cluster, node, -HOUR_NS)
+    first = cluster.leader()
+    cluster.kill(first)
+    await asyncio.sleep(5)
+    await cluster.start(first)
+    set_clock(cluster, first, -HOUR_NS)
+    await asyncio.sleep(20)  # it is preferred, and leads again
+    await fill(client, 0, 20)
+    for node in cluster.nodes:
+        set_clock(cluster, node, HOUR_NS)
+    await fill(client, 20, 40)
+    await asyncio.sleep(80)
+    assert 40 == await first_of(client)
+
+
+@with_topic()
+async def test_what_is_said_to_be_whole_is_whole_for_the_next_leader_too(cluster: Trims, client: Client) -> None:
+    """A leader that is ahead does not say so of a time that others are still to stamp."""
+    ahead = cluster.leader()
+    set_clock(cluster, ahead, HOUR_NS)
+    await fill(client, 0, 5)
+    node = cluster.running[ahead]
+    topic = node.broker.directory.topic(TOPIC)
+    stamped_ns = node.broker.running[node.broker.directory.partition(topic, 0)].replica.log.append_time_ns(Offset(4))
+    assert stamped_ns == (await node.reading.offsets_of(topic, 0)).whole_before_ns
+    await asyncio.sleep(20)
+    assert stamped_ns == (await node.reading.offsets_of(topic, 0)).whole_before_ns
+    cluster.clocks[ahead].offset_ns = 0

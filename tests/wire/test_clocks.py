@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.types import NodeId
-from cluster.wire.clocks import Clocks
+from cluster.wire.clocks import Clocks, StampClock
 
 S = 1_000_000_000
 
@@ -44,7 +44,7 @@ def test_a_time_has_come_when_a_majority_says_so(others: list[int], come: int) -
     clocks = Clocks(Hand())
     for node, wall in enumerate(others, 2):
         clocks.tell(NodeId(node), wall * S)
-    assert come * S == clocks.come_ns([NodeId(node) for node in range(2, len(others) + 2)])
+    assert come * S == clocks.come_ns({NodeId(node): True for node in range(2, len(others) + 2)})
 
 
 def test_what_was_told_goes_on_as_the_own_monotonic_clock_does() -> None:
@@ -53,5 +53,23 @@ def test_what_was_told_goes_on_as_the_own_monotonic_clock_does() -> None:
     clocks = Clocks(hand)
     clocks.tell(NodeId(2), 995 * S)
     hand.s, hand.wall = 110.5, 9_000
-    assert 995 * S + int(10.5 * S) == clocks.come_ns([NodeId(2)])
-    assert 9_000 * S == clocks.come_ns([])
+    assert 995 * S + int(10.5 * S) == clocks.come_ns({NodeId(2): True})
+    assert 9_000 * S == clocks.come_ns({})
+
+
+def test_who_is_not_heard_has_no_say() -> None:
+    """A clock that was wrong an hour ago, when its node went, and another one that is wrong now, are not a majority."""
+    clocks = Clocks(Hand())
+    clocks.tell(NodeId(2), 9_000 * S)
+    clocks.tell(NodeId(3), 400 * S)
+    assert 1_000 * S == clocks.come_ns({NodeId(2): True, NodeId(3): True})
+    assert 400 * S == clocks.come_ns({NodeId(2): False, NodeId(3): True})
+    assert 0 == clocks.come_ns({NodeId(2): False, NodeId(3): False})
+
+
+def test_stamps_are_not_behind_most_others() -> None:
+    """Nor ahead of the own clock and theirs."""
+    hand = Hand()
+    stamps = StampClock(hand, lambda: 1_200 * S)
+    assert (100.0, 1_200 * S) == (stamps.monotonic_s(), stamps.wall_ns())
+    assert 1_000 * S == StampClock(hand, lambda: 0).wall_ns()
