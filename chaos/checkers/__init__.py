@@ -44,8 +44,8 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 `ages`, of topics whose only limit is one of age: what went by it.
 
-- deleted too young: a record was gone before it was as old as the limit. Allowed by as much as any clock was behind,
-  and as two clocks were ahead at a time.
+- deleted too young: a record was gone before it was as old as the limit. Allowed by as much as a clock was behind while
+  it was sent, and as two clocks were ahead at a time; and from when on somebody had asked for it.
 
 `compaction`, in `log` and `groups`, of compacted topics: what may be missing is said there.
 

@@ -2,9 +2,10 @@
 
 What is old is decided by the clocks of a majority of nodes, so one that is ahead deletes nothing. A record that was
 stamped by a clock that was behind may go earlier by as much, and so may all while two clocks at a time are ahead. Both
-are taken from the faults of the history.
+are taken from the faults of the history. What somebody had asked for may go, too, from then on.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,16 +19,16 @@ SLACK_S = 1.0
 """Between what a history says and what nodes did."""
 
 
-Ahead = tuple[float, float, float]
-"""From, to, and by how much two clocks were ahead of the truth then; seconds."""
+Wrong = tuple[float, float, float]
+"""From, to, and by how much clocks were wrong then; seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClockErrors:
-    """`behind_s`: the most that any clock ever was, in seconds."""
+    """`behind`: any one, by the most that one was. `ahead`: two at a time."""
 
-    behind_s: float
-    ahead: list[Ahead]
+    behind: list[Wrong]
+    ahead: list[Wrong]
 
 
 def clock_errors(events: Sequence[Event]) -> ClockErrors:
@@ -41,18 +42,20 @@ def clock_errors(events: Sequence[Event]) -> ClockErrors:
     shifts = [(fault, _shift_s(fault, options[fault.operation], last_s)) for fault in faults_of(events)]
     shifts = [(fault, shift_s) for fault, shift_s in shifts if shift_s]
     marks = sorted({at_s for fault, _ in shifts for at_s in (fault.began_s, fault.ended_s)})
-    behind_s, ahead = 0.0, []
+    errors = ClockErrors([], [])
     for begin_s, end_s in pairwise(marks):
-        off: dict[int, list[float]] = {}
+        off: dict[int, list[float]] = defaultdict(list)
         for fault, shift_s in shifts:
             if fault.began_s <= begin_s < fault.ended_s:
                 for node in fault.nodes:
-                    off.setdefault(node, []).append(shift_s)
-        behind_s = max([behind_s, *(-sum(shift for shift in some if shift < 0) for some in off.values())])
+                    off[node].append(shift_s)
+        behind_s = max((-sum(shift for shift in some if shift < 0) for some in off.values()), default=0.0)
+        if behind_s:
+            errors.behind.append((begin_s, end_s + SLACK_S, behind_s))
         most = sorted((sum(shift for shift in some if shift > 0) for some in off.values()), reverse=True)
         if len(most) > 1 and most[1]:
-            ahead.append((begin_s, end_s + SLACK_S, most[1]))
-    return ClockErrors(behind_s, ahead)
+            errors.ahead.append((begin_s, end_s + SLACK_S, most[1]))
+    return errors
 
 
 def _shift_s(fault: Fault, options: Mapping[str, float], last_s: float) -> float:
@@ -60,13 +63,21 @@ def _shift_s(fault: Fault, options: Mapping[str, float], last_s: float) -> float
     return options.get("by_s", 0.0) + (options.get("rate", 1.0) - 1) * lasted_s
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Somebody was told where a partition begins."""
+
+    first: int
+    ended_s: float
+    operation: int
+
+
 def check_ages(events: Sequence[Event], *, scope: str, kept_s: float) -> list[Anomaly]:
     """Every partition of which something was gone that had been sent less than `kept_s` seconds before."""
     errors = clock_errors(events)
-    sure_s = kept_s - errors.behind_s - SLACK_S
     mine = [event for event in events if event.scope == scope]
     sends, reads = sends_and_reads(mine)
-    told = _asked_for(mine)
+    seen, asked = _seen(mine, reads), _asked_for(mine)
     found = []
     by_partition: dict[int, list[Send]] = {}
     for send in sends:
@@ -75,33 +86,54 @@ def check_ages(events: Sequence[Event], *, scope: str, kept_s: float) -> list[An
     for partition, some in sorted(by_partition.items()):
         some.sort(key=lambda send: send.offset or 0)
         place = 0
-        for read in (read for read in reads if read.partition == partition and read.first is not None):
-            while place < len(some) and (some[place].offset or 0) < (read.first or 0):
+        for told in seen.get(partition, ()):
+            wanted = max((before for at_s, before in asked.get(partition, ()) if at_s <= told.ended_s), default=0)
+            while place < len(some) and (some[place].offset or 0) < told.first:
                 send, place = some[place], place + 1
-                age_s = _age_s(send, read, errors.ahead)
-                if age_s < sure_s and (send.offset or 0) >= told.get(partition, 0):
+                age_s, sure_s = _age_s(send, told, errors.ahead), kept_s - _behind_s(send, errors.behind) - SLACK_S
+                if age_s < sure_s and (send.offset or 0) >= wanted:
                     said = f"{send.value} at {partition}@{send.offset} was gone {age_s:.1f} s after it was sent"
                     detail = f"{said}, not {kept_s:g}"
-                    found.append(Anomaly("deleted too young", detail, proof(send.operation, read.operation)))
+                    found.append(Anomaly("deleted too young", detail, proof(send.operation, told.operation)))
                     place = len(some)  # one of a partition is enough
     return found
 
 
-def _age_s(send: Send, read: Read, ahead: Iterable[Ahead]) -> float:
+def _age_s(send: Send, told: _Seen, ahead: Iterable[Wrong]) -> float:
     """The most that a majority may have taken for its age, before somebody was told that it is gone."""
     seen_s = [
-        min(end_s, read.ended_s) + by_s
+        min(end_s, told.ended_s) + by_s
         for begin_s, end_s, by_s in ahead
-        if begin_s <= read.ended_s and end_s >= send.invoked_s
+        if begin_s <= told.ended_s and end_s >= send.invoked_s
     ]
-    return max([read.ended_s, *seen_s]) - send.invoked_s
+    return max([told.ended_s, *seen_s]) - send.invoked_s
 
 
-def _asked_for(events: Iterable[Event]) -> dict[int, int]:
-    """Below which offset somebody may have deleted, by partition."""
-    found: dict[int, int] = {}
+def _behind_s(send: Send, behind: Iterable[Wrong]) -> float:
+    """The most by which the clock that stamped it was behind: while it was sent."""
+    return max(
+        (by_s for begin_s, end_s, by_s in behind if begin_s <= send.ended_s and end_s >= send.invoked_s), default=0
+    )
+
+
+def _seen(events: Iterable[Event], reads: Iterable[Read]) -> dict[int, list[_Seen]]:
+    """What readers were told, and who deleted, by partition, in the order of their times."""
+    found: dict[int, list[_Seen]] = defaultdict(list)
+    for read in reads:
+        if read.first is not None:
+            found[read.partition].append(_Seen(read.first, read.ended_s, read.operation))
+    for event in events:
+        if event.name == "delete" and event.kind is Kind.OK and "left" in event.value:
+            found[event.value["partition"]].append(_Seen(event.value["left"], event.time_s, event.operation))
+    for some in found.values():
+        some.sort(key=lambda told: told.ended_s)
+    return found
+
+
+def _asked_for(events: Iterable[Event]) -> dict[int, list[tuple[float, int]]]:
+    """Since when somebody may have deleted below which offset, by partition."""
+    found: dict[int, list[tuple[float, int]]] = defaultdict(list)
     for event in events:
         if event.name == "delete" and event.kind is Kind.INVOKE:
-            partition = event.value["partition"]
-            found[partition] = max(found.get(partition, 0), event.value["before"])
+            found[event.value["partition"]].append((event.time_s, event.value["before"]))
     return found

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from chaos.checkers.ages import Ahead, check_ages, clock_errors
+from chaos.checkers.ages import Wrong, check_ages, clock_errors
 from chaos.history import History, Kind
 from tests.chaos.histories import read, send
 
@@ -21,6 +21,13 @@ def a_run(*, first: int, read_at: float = 39.5, asked: int = 0) -> History:
         mine.invoke("d", "delete", 31.0, partition=0, before=asked)
     read(mine, at=read_at, first=first)
     return history
+
+
+def delete(history: History, before: int, *, at: float, left: int | None = None) -> None:
+    """Somebody asks for it, and is told what is left, or nothing; half a second, too."""
+    number = history.invoke("d", "delete", at, partition=0, before=before)
+    if left is not None:
+        history.end(number, "d", Kind.OK, "delete", at + 0.5, partition=0, before=before, left=left)
 
 
 def clock(history: History, began_s: float, ended_s: float | None, nodes: list[int], **options: float) -> History:
@@ -68,33 +75,57 @@ def test_what_somebody_deletes_may_go() -> None:
     assert 1 == len(judged(a_run(first=4, asked=3)))
 
 
+def test_what_is_asked_for_later_excuses_nothing() -> None:
+    """It was gone before anybody wanted that."""
+    history = a_run(first=3)
+    delete(history.scoped("log"), 4, at=60.0)
+    assert ["v2 at 0@2 was gone 20.0 s after it was sent, not 30"] == judged(history)
+
+
+def test_what_a_deletion_left_was_seen_too() -> None:
+    """It is told where the partition begins; what it asked for itself may be gone."""
+    history = a_run(first=0, read_at=0.5)
+    delete(history.scoped("log"), 1, at=31.0, left=1)
+    assert [] == judged(history)
+    delete(history.scoped("log"), 2, at=32.0, left=4)
+    read(history.scoped("log"), at=80.0, first=4)
+    assert ["v2 at 0@2 was gone 12.5 s after it was sent, not 30"] == judged(history)
+
+
 @pytest.mark.parametrize(
-    ("nodes", "ended_s", "options", "behind_s", "ahead"),
+    ("nodes", "ended_s", "options", "behind", "ahead"),
     [
-        ([1], 9.0, {"by_s": -60.0}, 60.0, []),
-        ([1, 2], 9.0, {"by_s": 60.0}, 0.0, [(5.0, 10.0, 60.0)]),
-        ([1, 2, 3], None, {"rate": 2.0}, 0.0, [(5.0, math.inf, 35.0)]),
-        ([1], None, {"rate": 2.0}, 0.0, []),
-        ([1, 2], 9.0, {"capacity": 1.0}, 0.0, []),
+        ([1], 9.0, {"by_s": -60.0}, [(5.0, 10.0, 60.0)], []),
+        ([1, 2], 9.0, {"by_s": 60.0}, [], [(5.0, 10.0, 60.0)]),
+        ([1, 2, 3], None, {"rate": 2.0}, [], [(5.0, math.inf, 35.0)]),
+        ([1], None, {"rate": 2.0}, [], []),
+        ([1, 2], 9.0, {"capacity": 1.0}, [], []),
     ],
 )
 def test_how_wrong_clocks_were(
-    nodes: list[int], ended_s: float | None, options: dict[str, float], behind_s: float, ahead: list[Ahead]
+    nodes: list[int], ended_s: float | None, options: dict[str, float], behind: list[Wrong], ahead: list[Wrong]
 ) -> None:
     """One that is ahead is outvoted; one that is behind may have stamped what goes."""
     errors = clock_errors(clock(a_run(first=0), 5.0, ended_s, nodes, **options).events)
-    assert (behind_s, ahead) == (errors.behind_s, errors.ahead)
+    assert (behind, ahead) == (errors.behind, errors.ahead)
 
 
 def test_errors_of_one_clock_add_up() -> None:
     """Those of one node that were there at a time."""
     history = clock(clock(a_run(first=0), 1.0, 9.0, [1, 2], by_s=60.0), 5.0, 7.0, [2, 1], by_s=5.0)
     ahead = [(1.0, 6.0, 60.0), (5.0, 8.0, 65.0), (7.0, 10.0, 60.0)]
-    assert (0.0, ahead) == (clock_errors(history.events).behind_s, clock_errors(history.events).ahead)
+    assert ([], ahead) == (clock_errors(history.events).behind, clock_errors(history.events).ahead)
 
 
 def test_what_clocks_excuse() -> None:
     """One that was behind may have stamped the record; two that were ahead count while it was there."""
-    assert [] == judged(clock(a_run(first=3), 5.0, 9.0, [1], by_s=-60.0))
+    assert [] == judged(clock(a_run(first=3), 18.0, 19.5, [1], by_s=-60.0))
+    assert [] == judged(clock(a_run(first=3), 20.25, 29.0, [1], by_s=-60.0))
     assert [] == judged(clock(a_run(first=3), 25.0, 27.0, [1, 2], by_s=60.0))
     assert 1 == len(judged(clock(a_run(first=3), 5.0, 9.0, [1, 2], by_s=60.0)))
+
+
+def test_a_clock_that_was_behind_has_stamped_nothing_of_other_times() -> None:
+    """Neither what was there by then, nor what came when it was right again."""
+    assert 1 == len(judged(clock(a_run(first=3), 5.0, 9.0, [1], by_s=-60.0)))
+    assert 1 == len(judged(clock(a_run(first=3), 21.0, 29.0, [1], by_s=-60.0)))
