@@ -32,10 +32,17 @@ def delete(history: History, before: int, *, at: float, left: int | None = None)
 
 def clock(history: History, began_s: float, ended_s: float | None, nodes: list[int], **options: float) -> History:
     """With a fault of clocks."""
+    return fault(history, "clock_jump", began_s, ended_s, nodes, **options)
+
+
+def fault(
+    history: History, name: str, began_s: float, ended_s: float | None, nodes: list[int], **options: float
+) -> History:
+    """With any fault."""
     faults = history.scoped("nemesis")
-    number = faults.invoke("nemesis", "clock_jump", began_s, role="one", nodes=nodes, options=options)
+    number = faults.invoke("nemesis", name, began_s, role="one", nodes=nodes, options=options)
     if ended_s is not None:
-        faults.end(number, "nemesis", Kind.OK, "clock_jump", ended_s)
+        faults.end(number, "nemesis", Kind.OK, name, ended_s)
     return history
 
 
@@ -129,3 +136,17 @@ def test_a_clock_that_was_behind_has_stamped_nothing_of_other_times() -> None:
     """Neither what was there by then, nor what came when it was right again."""
     assert 1 == len(judged(clock(a_run(first=3), 5.0, 9.0, [1], by_s=-60.0)))
     assert 1 == len(judged(clock(a_run(first=3), 21.0, 29.0, [1], by_s=-60.0)))
+
+
+def test_other_faults_have_rates_too() -> None:
+    """Those of links are in kB/s, and no clock was wrong."""
+    assert ([], []) == wrong(fault(a_run(first=3), "bandwidth", 5.0, 25.0, [1, 2], rate=200.0))
+    assert 1 == len(judged(fault(a_run(first=3), "bandwidth", 5.0, 25.0, [1, 2], rate=200.0)))
+    for name in ("clock_rate", "clocks_rate"):
+        assert ([], [(5.0, 26.0, 20.0)]) == wrong(fault(a_run(first=3), name, 5.0, 25.0, [1, 2], rate=2.0))
+
+
+def wrong(history: History) -> tuple[list[Wrong], list[Wrong]]:
+    """How wrong clocks were."""
+    errors = clock_errors(history.events)
+    return errors.behind, errors.ahead
