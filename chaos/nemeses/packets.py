@@ -1,7 +1,8 @@
 """Faults of the family `packet`: what happens below TCP, between nodes, and between nodes and clients.
 
 Options: `links`, which of the hit nodes' links: "peers" (with other nodes), "clients", or "all"; both directions.
-Shares are of packets. Cuts and partitions are of the family `partition`; namespaces can do those, too.
+Bits flip between nodes only: between them and clients nothing is promised of that. Shares are of packets. Cuts and
+partitions are of the family `partition`; namespaces can do those, too.
 """
 
 import random
@@ -20,6 +21,12 @@ def _drawn(**between: tuple[float, float]) -> Callable[[random.Random], dict[str
         return {"links": chance.choice(LINKS), **values}
 
     return draw
+
+
+def _between_nodes(**between: tuple[float, float]) -> Callable[[random.Random], dict[str, Any]]:
+    """The same, and as much is drawn: what a seed has behind it stays as it is."""
+    draw = _drawn(**between)
+    return lambda chance: {**draw(chance), "links": "peers"}
 
 
 _ROLES = (*SINGLE, "minority", "all")
@@ -63,7 +70,7 @@ register(
         about="0.1 to 3 % of packets have a flipped bit that TCP's checksum does not tell",
         roles=_ROLES,
         lasts_s=(2.0, 10.0),
-        draw=_drawn(share=(0.001, 0.03)),
+        draw=_between_nodes(share=(0.001, 0.03)),
     ),
     FaultKind(
         name="bandwidth_limit",
