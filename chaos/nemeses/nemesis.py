@@ -113,9 +113,14 @@ class Nemesis:
                 await self._mend(under)
 
     async def inject(self, planned: Planned, began_s: float | None = None) -> list[int]:
-        """One fault, now; the nodes that it hit. It lasts until `heal`, or as planned where `run` does it."""
+        """One fault, now; the nodes that it hit. It lasts until `heal`, or as planned where `run` does it.
+
+        None begins any more when everything is to heal.
+        """
         began_s = self._arena.now_s() if began_s is None else began_s
         roles = await self._arena.roles()
+        if self._stopping:
+            return []  # whoever heals has looked by now at what lasts
         nodes = resolve(planned.role, roles, self._arena.nodes, self._random)
         if "node" in planned.options:  # it is always the same one's disk that lies and forgets
             nodes = [int(planned.options["node"])]

@@ -73,6 +73,8 @@ class Ground:
     """What the nemesis asks an arena."""
 
     nodes = (1, 2, 3)
+    roles_s = 0.0
+    """How long it takes to ask who has which role."""
 
     def __init__(self, said: list[str]) -> None:
         self.injectors = {"damaged_vote": SlowDamage(said), "damaged_state": SlowDamage(said), "hanging": Hanging(said)}
@@ -85,6 +87,7 @@ class Ground:
 
     async def roles(self) -> Roles:
         """Nobody leads."""
+        await asyncio.sleep(self.roles_s)
         return Roles({}, None, {}, self.nodes)
 
 
@@ -138,6 +141,27 @@ def test_what_is_under_way_when_it_is_healed_is_done_and_undone(at_s: float) -> 
 
     simulate(run(), 1)
     assert ["first begins", "first ends"] == said
+
+
+def test_no_fault_begins_when_it_is_healed_while_somebody_asks_whom_to_hit() -> None:
+    """It would never end: whoever heals has looked by then, and found nothing."""
+    said: list[str] = []
+    history = History()
+
+    async def run() -> None:
+        arena: Any = Ground(said)
+        arena.roles_s = 2.0
+        nemesis = Nemesis(arena, history, Schedule(1, [planned("first", 0, 2)]))
+        running = asyncio.ensure_future(nemesis.run())
+        await asyncio.sleep(1)
+        await nemesis.heal()
+        await running
+        assert [] == nemesis.lasting
+        assert not nemesis.counts
+
+    simulate(run(), 1)
+    assert [] == said
+    assert [] == history.events
 
 
 def test_a_fault_that_hangs_is_not_waited_for_without_end() -> None:
