@@ -119,7 +119,7 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 - two leaders: in one term, by what they said of themselves or what others followed.
 - term fell: of one replica, also from one start to the next. Allowed on a disk that was wiped, and of a term that it
-  only followed shortly before it was killed.
+  only followed shortly before its node's end.
 
 `liveness`: the times of sends, beside faults and the run's own events. The bounds are options.
 

@@ -11,14 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from chaos.checkers.anomaly import Anomaly, proof
-from chaos.checkers.faults import SCOPE, Fault, faults_of
+from chaos.checkers.faults import SCOPE, Fault, clock_faults
 from chaos.checkers.operations import Read, Send, sends_and_reads
 from chaos.history import Event, Kind
-from chaos.nemeses import known  # noqa: F401  all faults are registered with it
-from chaos.nemeses.catalogue import families
 
-CLOCK = "clock"
-"""The family of the faults that are done to clocks: a rate of others is none of a clock."""
 SLACK_S = 1.0
 """Between what a history says and what nodes did."""
 
@@ -43,8 +39,7 @@ def clock_errors(events: Sequence[Event]) -> ClockErrors:
         if event.scope == SCOPE and event.kind is Kind.INVOKE
     }
     last_s = max((event.time_s for event in events), default=0.0)
-    faults = [fault for fault in faults_of(events) if fault.name in families()[CLOCK]]
-    shifts = [(fault, _shift_s(fault, options[fault.operation], last_s)) for fault in faults]
+    shifts = [(fault, _shift_s(fault, options[fault.operation], last_s)) for fault in clock_faults(events)]
     shifts = [(fault, shift_s) for fault, shift_s in shifts if shift_s]
     marks = sorted({at_s for fault, _ in shifts for at_s in (fault.began_s, fault.ended_s)})
     errors = ClockErrors([], [])

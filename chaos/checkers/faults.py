@@ -4,8 +4,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from chaos.history import Event, Kind
+from chaos.nemeses import known  # noqa: F401  all faults are registered with it
+from chaos.nemeses.catalogue import families
 
 SCOPE = "nemesis"
+CLOCK = "clock"
+"""The family of the faults that are done to clocks."""
 Period = tuple[float, float]
 """From, to; seconds of the history's clock."""
 
@@ -39,6 +43,11 @@ def faults_of(events: Iterable[Event]) -> list[Fault]:
         for number, event in begun.items()
         if number not in ended or ended[number].kind is not Kind.FAIL
     ]
+
+
+def clock_faults(events: Iterable[Event]) -> list[Fault]:
+    """Those of clocks: no other has made one wrong, whatever its options are called."""
+    return [fault for fault in faults_of(events) if fault.name in families()[CLOCK]]
 
 
 def beyond_minority(faults: Iterable[Fault], minority: int, *, exempt: Collection[str] = ()) -> list[Period]:

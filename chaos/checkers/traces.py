@@ -6,7 +6,9 @@ process and the line's number as operation. Judged are those that name a term, o
 order; times of nodes are not compared, for clocks are among the things that go wrong.
 
 A node says whom it follows as soon as it does, and may be killed before that term is on its disk; nothing that it
-promised rests on it then. So a term that was only followed, shortly before a start, may be gone.
+promised rests on it then. So a term that was only followed, shortly before its node's end, may be gone: by that node's
+own clock, and if a fault has set that one, however long it seems. Where the end of a life is not told (`life_ended`),
+the next start counts for it.
 
 A node whose disk lied about a sync (`lying_sync`) has forgotten what it had promised: at its next start terms may be
 lower than they were. That nobody else led in one of them is looked for all the same.
@@ -17,11 +19,12 @@ wiped has another one in the controller's quorum, from its next start on.
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from chaos.checkers.anomaly import Anomaly
-from chaos.checkers.faults import faults_of
+from chaos.checkers.faults import clock_faults, faults_of
 from chaos.history import Event, Kind
 
 SCOPE = "trace"
@@ -30,8 +33,9 @@ LEADS = {"leader_elected", "controller_elected"}
 STARTED = "controller_started"
 REPLICA_STARTED = "replica_started"
 LYING = "lying_sync"
+LIFE_ENDED = "life_ended"
 UNSYNCED_S_MAX = 20.0
-"""Between what a node heard last and its next start."""
+"""Between what a node heard last and its end."""
 
 
 def trace_events(node: int, lines: Iterable[str], *, began_s: float = 0.0) -> Iterator[Event]:
@@ -53,6 +57,24 @@ def trace_events(node: int, lines: Iterable[str], *, began_s: float = 0.0) -> It
         )
 
 
+def judged_events(events: Iterable[Event], lives: Iterable[int]) -> Iterator[Event]:
+    """Of one node's trace what is judged, and where its lives end. `lives`: the lines with which others begin."""
+    later, last = sorted(lives, reverse=True), None
+    for event in events:
+        while later and later[-1] <= event.operation:
+            later.pop()
+            if last is not None:
+                yield life_ended(last)
+        if "term" in event.value:
+            yield event
+        last = event
+
+
+def life_ended(last: Event) -> Event:
+    """That a node's process was over with that event of its trace; what it logs behind that is the next one's."""
+    return replace(last, name=LIFE_ENDED, value={"node": last.value["node"]})
+
+
 def _wall_s(stamp: str) -> float:
     """Seconds since 1970, 0 if it is no time."""
     try:
@@ -72,16 +94,32 @@ def parsed(line: str) -> dict[str, object] | None:
     return told if isinstance(told, dict) and "event" in told else None
 
 
+@dataclass(slots=True)
+class _Heard:
+    """A term that a replica has only followed so far: when it began to, the term before, and the end of its life."""
+
+    before: int
+    before_line: str
+    since_s: float
+    ended_s: float | None = None
+
+    def lasted_s(self, started_s: float) -> float:
+        """Until its node was over, which was at its next start at the latest."""
+        return (started_s if self.ended_s is None else self.ended_s) - self.since_s
+
+
 def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> list[Anomaly]:
     """Everything that is wrong. `wiped`: nodes whose disks were emptied at some time."""
     leaders: dict[tuple[str, int], dict[tuple[int, int], str]] = defaultdict(dict)
     terms: dict[tuple[str, int, int], tuple[int, str]] = {}
-    heard: dict[tuple[str, int, int], tuple[int, str, float]] = {}
-    """The term before one that a replica has only followed so far, and when it began to."""
+    heard: dict[tuple[str, int, int], _Heard] = {}
     found = []
     events = list(events)
     lied_to = {node for fault in faults_of(events) if fault.name == LYING for node in fault.nodes}
+    set_clocks = {node for fault in clock_faults(events) for node in fault.nodes}
     for event in events:
+        if event.scope == SCOPE and event.name == LIFE_ENDED:
+            _note_end(event, heard)
         if event.scope != SCOPE or "term" not in event.value:
             continue
         group = event.value.get("partition")
@@ -104,9 +142,13 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
         before, before_line = terms.get(mine, (0, ""))
         unsynced = heard.pop(mine, None)
         if event.name == "leader_followed" and term > before:
-            heard[mine] = before, before_line, event.time_s
-        elif event.name == REPLICA_STARTED and unsynced and event.time_s - unsynced[2] <= UNSYNCED_S_MAX:
-            before, before_line = unsynced[:2]
+            heard[mine] = _Heard(before, before_line, event.time_s)
+        elif (
+            event.name == REPLICA_STARTED
+            and unsynced
+            and (node in set_clocks or unsynced.lasted_s(event.time_s) <= UNSYNCED_S_MAX)
+        ):
+            before, before_line = unsynced.before, unsynced.before_line
         if term < before:
             found.append(
                 Anomaly("term fell", f"{group} on node {node}: term {term} ({line}) after {before} ({before_line})")
@@ -119,3 +161,10 @@ def check_traces(events: Iterable[Event], *, wiped: Collection[int] = ()) -> lis
             lines = ", ".join(f"node {node} ({line})" for (node, _), line in sorted(lead.items()))
             found.append(Anomaly("two leaders", f"{group} has in term {term}: {lines}"))
     return found
+
+
+def _note_end(event: Event, heard: Mapping[tuple[str, int, int], _Heard]) -> None:
+    """A node's life is over: so long it had to get to its disk what it had heard in it."""
+    for (_, node, _), unsynced in heard.items():
+        if node == event.value["node"] and unsynced.ended_s is None:
+            unsynced.ended_s = event.time_s

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from chaos.checkers.traces import check_traces, trace_events
+from chaos.checkers.traces import check_traces, life_ended, trace_events
 from chaos.history import Event, Kind
 from cluster.sim.clock import SimLoop, simulate
 from cluster.sim.cluster import SimCluster
@@ -101,21 +101,55 @@ def test_a_disk_that_lied_may_forget_terms_and_no_other() -> None:
     assert ["two leaders"] == [anomaly.name for anomaly in check_traces(events)]
 
 
+def _at(line: str, second: int) -> str:
+    """By its node's clock."""
+    return json.dumps(json.loads(line) | {"timestamp": f"2026-11-28T03:43:{second:02}Z"})
+
+
+def _started(term: int, second: int) -> str:
+    return _at(_line("replica_started", partition="aa/0", term=term, replica=1), second)
+
+
+FOLLOWED = _at(_followed(3, replica=1, leader=2), 10)
+
+
 def test_a_term_that_was_only_followed_may_be_gone_after_a_kill() -> None:
     """It was told before it was on the disk; but not what was known before it, nor after a long time."""
-
-    def at(line: str, second: int) -> str:
-        return json.dumps(json.loads(line) | {"timestamp": f"2026-11-28T03:43:{second:02}Z"})
-
-    def started(term: int, second: int) -> str:
-        return at(_line("replica_started", partition="aa/0", term=term, replica=1), second)
-
     led = _led(2, replica=1)
-    followed = at(_followed(3, replica=1, leader=2), 10)
-    assert [] == _names([led, followed, started(2, 12)])
-    assert ["term fell"] == _names([led, followed, started(1, 12)])
-    assert ["term fell"] == _names([led, followed, started(2, 50)])
-    assert ["term fell"] == _names([led, followed, followed, started(2, 12)]), "it was heard before, and is older"
+    assert [] == _names([led, FOLLOWED, _started(2, 12)])
+    assert ["term fell"] == _names([led, FOLLOWED, _started(1, 12)])
+    assert ["term fell"] == _names([led, FOLLOWED, _started(2, 50)])
+    assert ["term fell"] == _names([led, FOLLOWED, FOLLOWED, _started(2, 12)]), "it was heard before, and is older"
+
+
+def _ended(second: int, *, node: int = 1) -> Event:
+    """The end of a life, with its last line's time."""
+    return life_ended(next(trace_events(node, [_at(_line("peer_up"), second)])))
+
+
+def _named(*parts: list[str] | Event) -> list[str]:
+    """What is wrong with node 1's log, of which some events are there already."""
+    events = [e for part in parts for e in ([part] if isinstance(part, Event) else trace_events(1, part))]
+    return [anomaly.name for anomaly in check_traces(events)]
+
+
+def test_how_long_a_dead_node_is_down_has_nothing_to_do_with_what_was_on_its_disk() -> None:
+    """What counts is how long it lived with that term, and not in which of its later lives it says so."""
+    before = [_led(2, replica=1), FOLLOWED]
+    assert [] == _named(before, _ended(12), [_started(2, 50)])
+    assert [] == _named(before, _ended(12), _ended(45), [_started(2, 50)])
+    assert ["term fell"] == _named(before, _ended(40), [_started(2, 41)])
+    assert ["term fell"] == _named(before, _ended(12, node=3), [_started(2, 50)])
+    assert ["term fell"] == _named(before, _ended(12), [_started(1, 50)])
+
+
+@pytest.mark.parametrize("name", ["clock_jump", "bandwidth"])
+def test_a_clock_that_was_set_does_not_tell_how_long_it_was(name: str) -> None:
+    """Its node lived for two seconds with that term, and its clock went back a minute before."""
+    value = {"nodes": [1], "options": {}}
+    fault = Event(operation=1, process="nemesis", kind=Kind.INVOKE, name=name, time_s=1.0, value=value, scope="nemesis")
+    found = _named(fault, [_led(2, replica=1), FOLLOWED], _ended(59), [_started(2, 59)])
+    assert ([] if name == "clock_jump" else ["term fell"]) == found
 
 
 def test_the_quorum_of_the_controller_is_judged_alike() -> None:

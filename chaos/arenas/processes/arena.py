@@ -22,7 +22,7 @@ from chaos.arenas.watching import Watcher
 from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.node_logs import TOLD_OF_THE_END, check_node_log
 from chaos.checkers.replicas import Copy
-from chaos.checkers.traces import trace_events
+from chaos.checkers.traces import judged_events, trace_events
 from chaos.history import History, Kind
 from cluster.client.client import Client
 from cluster.config import ClientOptions
@@ -168,16 +168,18 @@ class ProcessArena:
     def _read_log(self, node: int) -> list[Anomaly]:
         """What must not be there; what it says of terms goes into the history."""
         lines, ending, position = [], set(), 0
-        excused = self.processes.excused(node)
+        excused, lives, later = self.processes.excused(node), self.processes.lives(node)[1:], []
         with self.processes.log_path(node).open("rb") as log:
             for number, line in enumerate(log, start=1):
                 lines.append(line.decode(errors="replace"))
                 if any(position in life for life in excused):
                     ending.add(number)
+                while lives and position >= lives[0]:
+                    later.append(number)
+                    lives.pop(0)
                 position += len(line)
-        for event in trace_events(node, lines, began_s=self._began_wall_s):
-            if "term" in event.value:
-                self._history.add(event)
+        for event in judged_events(trace_events(node, lines, began_s=self._began_wall_s), later):
+            self._history.add(event)
         allowed = self._allowed if node in self.nodes else self._allowed | TOLD_OF_THE_END
         return check_node_log(node, lines, allowed=allowed, ending=ending)
 

@@ -53,8 +53,8 @@ class ProcessNodes:
         self._off: set[int] = set()
         self._removed: set[int] = set()
         """Those that ended because the cluster removed them, and were not switched off yet."""
-        self._began: dict[int, int] = {}
-        """Where in its log a node's present life begins."""
+        self._began: dict[int, list[int]] = {}
+        """Where in its log each of a node's lives begins."""
         self._excused: dict[int, list[range]] = {}
         cluster_id = secrets.token_hex(16)
         numbers = range(1, nodes + 1)
@@ -191,14 +191,18 @@ class ProcessNodes:
     def excused(self, node: int) -> list[range]:
         """Of its log the bytes of those lives that ended while an end was expected."""
         here = self.log_path(node).stat().st_size
-        last = [range(self._began.get(node, 0), here)] if node in self._may_end and self.pid(node) is None else []
+        last = [range((self.lives(node) or [0])[-1], here)] if node in self._may_end and self.pid(node) is None else []
         return [*self._excused.get(node, ()), *last]
+
+    def lives(self, node: int) -> list[int]:
+        """Of its log the bytes with which its lives begin."""
+        return self._began.get(node, [])
 
     def _note_life(self, node: int, end: int) -> None:
         """One begins at the end of its log; the one before is over."""
         if node in self._may_end:
-            self._excused.setdefault(node, []).append(range(self._began[node], end))
-        self._began[node] = end
+            self._excused.setdefault(node, []).append(range(self._began[node][-1], end))
+        self._began.setdefault(node, []).append(end)
 
     def look(self) -> None:
         """Note who has ended by itself, once."""

@@ -144,3 +144,34 @@ async def test_damage_is_told_only_where_it_was_done(tmp_path: Path, fault: str,
     await arena.stop()
 
     assert (["unexpected event"] if wrong else []) == [anomaly.name for anomaly in found]
+
+
+TELLING = """
+import json, signal, sys
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+for event in ({"event": "leader_followed", "term": 3}, {"event": "idle"}):
+    print(json.dumps({"level": "info", "timestamp": "2026-11-28T03:43:10Z"} | event), flush=True)
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+async def test_a_trace_says_where_a_life_ended(arena: ProcessArena) -> None:
+    """With the last that was heard in it, whatever that was; the last life of all ends with the run."""
+    arena.processes.program = ("-c", TELLING)
+    for life in range(1, 4):
+        await arena.processes.start(1)
+        await _until(lambda life=life: arena.processes.log_path(1).read_text().count("ready") >= life)
+        await arena.processes.kill(1)
+
+    assert [] == await _named(arena)
+
+    told = [(event.name, event.operation) for event in arena._history.events if event.scope == "trace"]
+    assert [
+        ("leader_followed", 1),
+        ("life_ended", 2),
+        ("leader_followed", 4),
+        ("life_ended", 5),
+        ("leader_followed", 7),
+    ] == told
