@@ -8,6 +8,7 @@ A fault is a minority's if what goes on at that time hits no more nodes than a p
 without: one of three, two of five, wherever its replicas are. Then no partition may be unavailable for longer than
 `grace_s` at a stretch. A fault of more may take everything with it, and the time to recover afterwards is `grace_s`,
 too. A node that an operator has down is hit by that, and one that is restarted in its turn for as long as it is down.
+One that a fault's end has started again is hit until it is up, which may take longer than the fault.
 What is known of the run itself (`quiet`, `healed`) are its events of the scope `run`.
 """
 

@@ -62,6 +62,13 @@ class Told:
         nodes = [node for node, _, _ in periods]
         return self.fault(begin, end or begin, *nodes, name="rolling_restart") if end else self
 
+    def notes(self, node: int, **times_s: float) -> "Told":
+        """What became of a node, and when."""
+        run = self.history.scoped("run")
+        for what, at in times_s.items():
+            run.end(run.invoke("run", "node", at, node=node, what=what), "run", Kind.OK, "node", at)
+        return self
+
     def run(self, **times_s: float) -> "Told":
         """The run's own events."""
         for name, at in times_s.items():
@@ -252,3 +259,40 @@ def test_a_node_that_does_not_come_back_from_its_restart_is_down() -> None:
     told = Told().each_second(0, 3).rolled((1, 3.0, None)).fault(5.0, 12.0, 2).send(5.0, 11.0)
 
     assert [] == told.names()
+
+
+def _slowly() -> Told:
+    """Three nodes are killed, one after the other, and each takes 20 s to come up again."""
+    told = Told().each_second(0, 3)
+    for node, began, ended in ((1, 2.0, 3.0), (2, 4.0, 12.0), (3, 14.0, 24.0)):
+        told.notes(node, started=0.0, up=0.5, killed=began).fault(began, ended, node)
+    for node, ended in ((1, 3.0), (2, 12.0), (3, 24.0)):
+        told.notes(node, started=ended, up=ended + 20.0)
+    return told
+
+
+def test_a_node_that_is_started_again_is_down_until_it_is_up() -> None:
+    """No two faults overlap, and for half a minute there is no majority."""
+    assert [] == _slowly().send(4.0, 34.0).names()
+    assert {"stopped by a minority"} == set(_slowly().send(4.0, 42.0).names())
+
+
+def test_a_node_that_starts_is_a_minority_like_any() -> None:
+    """By itself it stops nothing; nor does one that comes for the first time, beside any other."""
+    alone = Told().each_second(0, 3).notes(1, started=0.0, up=0.5).fault(3.0, 4.0, 1).notes(1, started=4.0, up=20.0)
+    assert ["unavailable", "stopped by a minority"] == alone.send(5.0, 15.0).names()
+    new = Told().each_second(0, 3).notes(4, started=3.0, up=20.0).fault(3.0, 14.0, 1).send(3.0, 14.0)
+    assert ["unavailable", "stopped by a minority"] == new.names()
+
+
+@pytest.mark.parametrize("what", ["off", "removed"])
+def test_a_node_that_goes_for_good_is_not_waited_for(what: str) -> None:
+    """It may have been about to start."""
+    told = Told().each_second(0, 3).notes(1, started=0.0, up=0.5).notes(1, started=2.0, **{what: 3.0})
+    assert ["unavailable", "stopped by a minority"] == told.fault(8.0, 20.0, 2).send(8.0, 18.0).names()
+
+
+def test_where_nobody_said_that_a_node_was_up_none_is_waited_for() -> None:
+    """In older histories."""
+    told = Told().each_second(0, 3).notes(1, started=0.0).notes(1, started=2.0)
+    assert ["unavailable", "stopped by a minority"] == told.fault(3.0, 14.0, 2).send(3.0, 14.0).names()

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.arenas.processes.fitting import Launch
+from chaos.checkers.absences import STARTED, UP
 from chaos.checkers.anomaly import Anomaly
 from cluster.cli.config_file import write_config
 from cluster.cli.local import HTTP_PORT_STEP, PEER_PORT_STEP
@@ -27,9 +28,12 @@ from cluster.config import ListenerConfig, NodeConfig, PeerConfig
 STOP_S_MAX = 10.0
 """Of a node that was asked to stop (SIGTERM); a longer one is an anomaly, and the node is killed."""
 LOOK_S = 0.01
+UP_LOOK_S = 0.1
+NODE_READY = b'"node_ready"'
+"""In the log of one that has started."""
 Noted = Callable[[int, str], None]
-"""Is told of a node and what became of it: added, started, killed, terminated, ended, removed, off, and in a restart
-that goes round: restarting, ready."""
+"""Is told of a node and what became of it: added, started, up, killed, terminated, ended, removed, off, and in a
+restart that goes round: restarting, ready."""
 REMOVED = "was removed from this cluster"
 """What a node says in the end that learnt so from the others."""
 
@@ -56,6 +60,7 @@ class ProcessNodes:
         self._began: dict[int, list[int]] = {}
         """Where in its log each of a node's lives begins."""
         self._excused: dict[int, list[range]] = {}
+        self._starting: set[asyncio.Task[None]] = set()
         cluster_id = secrets.token_hex(16)
         numbers = range(1, nodes + 1)
         peers = tuple(
@@ -102,7 +107,22 @@ class ProcessNodes:
         if node in self._off or self.pid(node) is not None:
             return
         self._start(node, self.launches[node])
-        self._noted(node, "started")
+        self._noted(node, STARTED)
+        starting = asyncio.create_task(self._note_up(node, self._processes[node], self.lives(node)[-1]))
+        self._starting.add(starting)
+        starting.add_done_callback(self._starting.discard)
+
+    async def _note_up(self, node: int, process: "subprocess.Popen[bytes]", began: int) -> None:
+        """As soon as it says so, in this life, which is where its log goes on from there."""
+        said = b""
+        with self.log_path(node).open("rb") as log:
+            log.seek(began)
+            while process.poll() is None:
+                said = said[-len(NODE_READY) :] + log.read()
+                if NODE_READY in said:
+                    self._noted(node, UP)
+                    return
+                await asyncio.sleep(UP_LOOK_S)
 
     def _start(self, node: int, launch: Launch) -> None:
         launch.folder.mkdir(parents=True, exist_ok=True)
@@ -231,6 +251,9 @@ class ProcessNodes:
 
     def abandon(self) -> None:
         """After a failure: no process of ours is left."""
+        for starting in self._starting:
+            with contextlib.suppress(RuntimeError):  # its loop is over
+                starting.cancel()
         for process in self._processes.values():
             if process.poll() is None:
                 process.kill()

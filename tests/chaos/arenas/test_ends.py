@@ -14,7 +14,8 @@ from chaos.arenas.processes.expected import allowed_events, over
 from chaos.arenas.processes.kills import RollingRestart
 from chaos.arenas.processes.limits import ProcessLimits
 from chaos.arenas.processes.nodes import ProcessNodes
-from chaos.history import History
+from chaos.checkers.absences import absences_of
+from chaos.history import History, Kind
 from chaos.nemeses import known  # noqa: F401  all faults are registered with it
 
 PROGRAM = """
@@ -175,3 +176,37 @@ async def test_a_trace_says_where_a_life_ended(arena: ProcessArena) -> None:
         ("life_ended", 5),
         ("leader_followed", 7),
     ] == told
+
+
+SLOW = """
+import json, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+print("listening", flush=True)
+time.sleep(0.5)
+print(json.dumps({"event": "node_ready", "level": "info"}), flush=True)
+while True:
+    signal.pause()
+"""
+
+
+async def test_a_node_is_up_when_it_says_so(arena: ProcessArena) -> None:
+    """Of each of its lives; not of one that ended before."""
+    nodes, log = arena.processes, arena.processes.log_path(1)
+    nodes.program = ("-c", SLOW)
+    await nodes.start(1)
+    await _until(lambda: "up" in _noted(arena))
+    await nodes.kill(1)
+    await nodes.start(1)
+    await _until(lambda: log.read_text().count("listening") == 2)
+    await nodes.kill(1)
+    await nodes.start(1)
+    await _until(lambda: _noted(arena).count("up") == 2)
+
+    assert ["started", "up", "killed", "started", "killed", "started", "up"] == _noted(arena)
+    (absence,) = absences_of(arena._history.events)
+    assert absence.began_s < absence.ended_s <= arena.now_s()
+
+
+def _noted(arena: ProcessArena) -> list[str]:
+    """What became of nodes, so far."""
+    return [event.value["what"] for event in arena._history.events if event.kind is Kind.INVOKE]
