@@ -125,6 +125,7 @@ class ProcessNodes:
                 await asyncio.sleep(UP_LOOK_S)
 
     def _start(self, node: int, launch: Launch) -> None:
+        self.look()  # nobody else sees what is replaced here
         launch.folder.mkdir(parents=True, exist_ok=True)
         path = launch.folder / "node.toml"
         write_config(launch.config, path)

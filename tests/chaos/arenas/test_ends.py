@@ -147,6 +147,17 @@ async def test_damage_is_told_only_where_it_was_done(tmp_path: Path, fault: str,
     assert (["unexpected event"] if wrong else []) == [anomaly.name for anomaly in found]
 
 
+async def test_an_end_that_nobody_has_looked_at_is_told_though_the_node_is_started_again(arena: ProcessArena) -> None:
+    """By whatever starts it: its process is another one then."""
+    await _started(arena.processes)
+    await _ends(arena.processes)
+    await arena.processes.start(1)
+    await _until(lambda: arena.processes.log_path(1).read_text().count("ready") == 2)
+
+    assert ["node ended"] == await _named(arena)
+    assert ["started", "ended", "started"] == [what for what in _noted(arena) if what in {"started", "ended"}]
+
+
 TELLING = """
 import json, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
