@@ -61,7 +61,7 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - given again: a record below an acknowledged position was given in that generation or a later one. Allowed where the
   commit's outcome is unknown, and to a member of an older generation (a zombie).
 - position went back: a lower position was committed, or told, after a higher one was acknowledged.
-- not fenced: a generation committed after a later one had.
+- not fenced: a generation committed after a later one had, or had been given a record.
 - stuck: healed, and the last member did not get to the end in its time.
 
 `copies` and `lives`, in `log`: records looked at on every disk, and topics that are made anew.

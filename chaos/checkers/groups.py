@@ -68,17 +68,12 @@ class _Committed:
     def __init__(self, commits: Iterable[_Commit]) -> None:
         self._later = sorted(commits, key=lambda commit: commit.ended_s, reverse=True)
         self.highest: dict[int, _Highest] = defaultdict(_Highest)
-        self.newest: dict[int, _Commit] = {}
-        """Of each partition one of the highest generation."""
 
     def advance(self, now_s: float) -> None:
         """Everything that had ended before that; times may only rise."""
         while self._later and self._later[-1].ended_s < now_s:
             commit = self._later.pop()
             self.highest[commit.partition].add(commit)
-            newest = self.newest.setdefault(commit.partition, commit)
-            if commit.generation > newest.generation:
-                self.newest[commit.partition] = commit
 
 
 def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s: float | None = None) -> list[Anomaly]:
@@ -98,7 +93,7 @@ def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s
         *_given_again(gives, commits),
         *_committed_ungiven(gives, commits, compaction),
         *_went_back(events, commits),
-        *_unfenced(commits),
+        *_unfenced(gives, commits),
     ]
 
 
@@ -305,20 +300,28 @@ def _back(partition: int, position: int, who: str, by: _Commit | Event, before: 
     return Anomaly("position went back", detail, proof(before.operation, by.operation))
 
 
-def _unfenced(commits: list[_Commit]) -> list[Anomaly]:
-    """Once a generation has committed, no lower one does."""
-    committed = _Committed(commits)
+def _unfenced(gives: list[Event], commits: list[_Commit]) -> list[Anomaly]:
+    """Once a generation was given records, or has committed, no lower one commits."""
+    known = [
+        *((give.time_s, give.value["partition"], give.value["generation"], give.process, 0) for give in gives),
+        *((one.ended_s, one.partition, one.generation, one.process, one.operation) for one in commits),
+    ]
+    known.sort(key=lambda one: one[0], reverse=True)
+    newest: dict[int, tuple[int, str, int]] = {}
     found = []
     for commit in sorted(commits, key=lambda commit: commit.invoked_s):
-        committed.advance(commit.invoked_s)
-        other = committed.newest.get(commit.partition)
-        if other is not None and other.generation > commit.generation:
+        while known and known[-1][0] < commit.invoked_s:
+            _, partition, generation, process, operation = known.pop()
+            if partition not in newest or generation > newest[partition][0]:
+                newest[partition] = generation, process, operation
+        generation, process, operation = newest.get(commit.partition, (-1, "", 0))
+        if generation > commit.generation:
             found.append(
                 Anomaly(
                     "not fenced",
                     f"{commit.process} committed {commit.partition} in generation {commit.generation} after "
-                    f"{other.process} had in {other.generation}",
-                    proof(other.operation, commit.operation),
+                    f"{process} had {'committed' if operation else 'been given a record'} in {generation}",
+                    proof(operation, commit.operation),
                 )
             )
     return found

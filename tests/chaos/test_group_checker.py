@@ -103,6 +103,20 @@ def test_a_commit_of_a_fenced_generation_is_caught() -> None:
     assert ["not fenced"] == _names(history)
 
 
+@pytest.mark.parametrize(("at", "anomalies"), [(11.0, ["not fenced"]), (9.5, []), (10.0, [])])
+def test_a_generation_that_was_given_records_fences_those_before_it(at: float, anomalies: list[str]) -> None:
+    """Nobody of it needs to have committed anything; but a commit that began before may have been first."""
+    history = History()
+    for offset in range(3):
+        _give(history, offset, 1.0 + offset, generation=5)
+    _commit(history, 1, 5.0, generation=5)
+    _give(history, 1, 10.0, process="m2", generation=6)
+    _commit(history, 1, at, generation=5)
+    _give(history, 2, 12.0, process="m2", generation=6)
+    _commit(history, 3, 13.0, process="m2", generation=6)
+    assert anomalies == _names(history)
+
+
 def _compacted(*, end_s: float = 99.0) -> History:
     """k0, j1, k2, a tombstone of j at 3, n4 without a key, something unknown at 5: sent at 0 s to 4 s."""
     history = History()

@@ -38,8 +38,8 @@ class Group:
     end: int = 0
     committed: int = 0
     acknowledged: int = 0
-    acknowledged_in: int = -1
-    """The generation of the last commit of which somebody heard."""
+    heard_of: int = -1
+    """The latest generation of which somebody was given a record, or heard of a commit."""
     given: set[int] = field(default_factory=set)
     generation: int = 0
     hold: Hold = field(default_factory=lambda: Hold("m1", 0, 0))
@@ -76,6 +76,7 @@ class Group:
 
     def _given(self, hold: Hold, offset: int) -> None:
         self.given.add(offset)
+        self.heard_of = max(self.heard_of, hold.generation)
         place = {"partition": 0, "generation": hold.generation, "offset": offset}
         self.history.end(0, hold.process, Kind.OK, "give", self.now_s, **place)
         if hold is self.hold and self.breaking("two owners"):
@@ -88,7 +89,7 @@ class Group:
             if zombie.position < self.end:
                 self._given(zombie, zombie.position)
                 zombie.position += 1
-            ahead = self.acknowledged_in > zombie.generation
+            ahead = self.heard_of > zombie.generation
             self._commit(zombie, Kind.OK if self.breaking("not fenced", possible=ahead) else Kind.FAIL)
 
     def commit(self) -> None:
@@ -113,7 +114,8 @@ class Group:
         self.now_s += 0.1
         self.history.end(number, hold.process, kind, "commit", self.now_s, **value)
         if kind is Kind.OK:
-            self.acknowledged, self.acknowledged_in = hold.position, hold.generation
+            self.acknowledged = hold.position
+            self.heard_of = max(self.heard_of, hold.generation)
 
     def ask(self) -> None:
         """Where the group is."""
