@@ -56,7 +56,8 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 - skipped: a record that is there in the end was given to nobody.
 - committed ungiven: a position was committed that passes a record which was given to somebody only later.
-- disordered: within one hold of a partition offsets did not rise.
+- disordered: within one hold of a partition offsets did not rise, or not one by one. Allowed over what may have been
+  deleted or compacted.
 - two owners: two members were given records of one partition in one generation.
 - given again: a record below an acknowledged position was given in that generation or a later one. Allowed where the
   commit's outcome is unknown, and to a member of an older generation (a zombie).

@@ -76,8 +76,10 @@ class _Committed:
             self.highest[commit.partition].add(commit)
 
 
-def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s: float | None = None) -> list[Anomaly]:
-    """Everything that is wrong. `compacted` and `tombstone_s` as for `check_log`."""
+def check_group(
+    events: Iterable[Event], *, compacted: bool = False, tombstone_s: float | None = None, deleted: bool = False
+) -> list[Anomaly]:
+    """Everything that is wrong. `compacted` and `tombstone_s` as for `check_log`; `deleted`: records may be deleted."""
     events = list(events)
     gives = [event for event in events if event.name == "give"]
     commits = _acknowledged(events)
@@ -88,7 +90,7 @@ def check_group(events: Iterable[Event], *, compacted: bool = False, tombstone_s
     return [
         *_named(skipped),
         *_stuck(events),
-        *_disordered(gives),
+        *_disordered(gives, gaps=compacted or deleted),
         *_two_owners(gives),
         *_given_again(gives, commits),
         *_committed_ungiven(gives, commits, compaction),
@@ -200,15 +202,16 @@ def _stuck(events: Iterable[Event]) -> list[Anomaly]:
     ]
 
 
-def _disordered(gives: list[Event]) -> list[Anomaly]:
-    """Within one member's hold of a partition offsets rise."""
+def _disordered(gives: list[Event], *, gaps: bool) -> list[Anomaly]:
+    """Within one member's hold of a partition offsets rise, and where there are no gaps, one by one."""
     last: dict[tuple[str, int, int], int] = {}
     found = []
     for event in gives:
         value = event.value
         hold = event.process, value["partition"], value["generation"]
-        if last.get(hold, -1) >= value["offset"]:
-            said = f"{event.process} got {value['partition']}@{value['offset']} after {last[hold]}"
+        before = last.get(hold)
+        if before is not None and (value["offset"] <= before or (value["offset"] > before + 1 and not gaps)):
+            said = f"{event.process} got {value['partition']}@{value['offset']} after {before}"
             found.append(Anomaly("disordered", said, proof(event.operation)))
         last[hold] = value["offset"]
     return found

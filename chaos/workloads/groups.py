@@ -37,5 +37,6 @@ class GroupsWorkload(LogWorkload):
     def judge(cls, events: Sequence[Event], options: Mapping[str, Any]) -> list[Anomaly]:
         """Everything that is wrong with the topic or the group."""
         plan = LogPlan.of(cls.options, options)
-        found = check_group(events, compacted=plan.is_compacted, tombstone_s=plan.tombstone_s)
+        deleted = plan.has_retention or plan.deletes_every_s > 0
+        found = check_group(events, compacted=plan.is_compacted, tombstone_s=plan.tombstone_s, deleted=deleted)
         return [*super().judge(events, options), *found]

@@ -94,6 +94,20 @@ def test_offsets_that_do_not_rise_are_caught() -> None:
     assert ["disordered"] == _names(history)
 
 
+def test_a_hold_passes_over_nothing() -> None:
+    """Though another member is given it later; but for topics of which something may be deleted, or compacted."""
+    history = History()
+    for offset, at in ((0, 1.0), (2, 2.0)):
+        _give(history, offset, at)
+    _give(history, 5, 3.0, process="m2", generation=2)
+    for offset, at in ((1, 4.0), (2, 5.0), (3, 6.0), (4, 7.0), (5, 8.0)):
+        _give(history, offset, at, process="m3", generation=3)
+    (found,) = check_group(history.events)
+    assert ("disordered", "m1 got 0@2 after 0") == (found.name, found.detail)
+    assert [] == check_group(history.events, deleted=True)
+    assert [] == check_group(history.events, compacted=True)
+
+
 def test_a_commit_of_a_fenced_generation_is_caught() -> None:
     """A later generation had committed before it began."""
     history = _good()
@@ -143,7 +157,7 @@ def test_what_compaction_removed_may_be_skipped() -> None:
     _give(history, 2, 20.0)
     _give(history, 4, 21.0)
     assert [] == _compacted_names(history)
-    assert ["skipped"] == _names(history)
+    assert ["skipped", "disordered"] == _names(history)
 
 
 @pytest.mark.parametrize(("given", "missing"), [(2, 4), (4, 2)])
