@@ -44,8 +44,9 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 `ages`, of topics whose only limit is one of age: what went by it.
 
-- deleted too young: a record was gone before it was as old as the limit. Allowed by as much as a clock was behind while
-  it was sent, and as two clocks were ahead at a time; and from when on somebody had asked for it.
+- deleted too young: a record was gone, for a reader or from a replica's disk, before it was as old as the limit.
+  Allowed by as much as a clock was behind while it was sent, and as two clocks were ahead at a time; and from when on
+  somebody had asked for it.
 
 `compaction`, in `log` and `groups`, of compacted topics: what may be missing is said there.
 
@@ -68,7 +69,7 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 `copies` and `lives`, in `log`: records looked at on every disk, and topics that are made anew.
 
 - unsafe copy: an acknowledged record is not on every replica's disk, whole, though all is healed. Allowed where limits
-  may have deleted it.
+  may have deleted it, and most of the copies say so.
 - inherited: a topic that was made anew has a record of the one before.
 
 `processing`: what an app's outputs say of its inputs.

@@ -65,7 +65,7 @@ def _shift_s(fault: Fault, options: Mapping[str, float], last_s: float) -> float
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Somebody was told where a partition begins."""
+    """Somebody was told where a partition begins, or one replica's copy begins there."""
 
     first: int
     ended_s: float
@@ -117,7 +117,7 @@ def _behind_s(send: Send, behind: Iterable[Wrong]) -> float:
 
 
 def _seen(events: Iterable[Event], reads: Iterable[Read]) -> dict[int, list[_Seen]]:
-    """What readers were told, and who deleted, by partition, in the order of their times."""
+    """What readers were told, who deleted, and what is on disks, by partition, in the order of their times."""
     found: dict[int, list[_Seen]] = defaultdict(list)
     for read in reads:
         if read.first is not None:
@@ -125,6 +125,8 @@ def _seen(events: Iterable[Event], reads: Iterable[Read]) -> dict[int, list[_See
     for event in events:
         if event.name == "delete" and event.kind is Kind.OK and "left" in event.value:
             found[event.value["partition"]].append(_Seen(event.value["left"], event.time_s, event.operation))
+        elif event.name == "copy" and event.kind is Kind.OK:
+            found[event.value["partition"]].append(_Seen(event.value["first"], event.time_s, event.operation))
     for some in found.values():
         some.sort(key=lambda told: told.ended_s)
     return found

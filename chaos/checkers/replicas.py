@@ -6,7 +6,8 @@ Behind what the final read has seen nothing is known to be committed, and a copy
 not something else.
 
 Replicas trim and compact each by itself. So where a copy begins later than the final read did, records are missing
-unless the topic has limits; and copies of a compacted topic are equal where they both have something, in all records
+unless the topic has limits (`ages` judges those of age); what another one has is compared all the same, each from where
+it begins. Copies of a compacted topic are equal where they both have something, in all records
 without a key, and in the map that their records add up to.
 """
 
@@ -94,19 +95,27 @@ def check_replicas(
             nodes = [copy.node for copy in mine]
             found.append(Anomaly("missing copy", f"of {replicas} copies of {partition} there are those on {nodes}"))
         read = finals.get(partition)
-        begins = max([read.first or 0 if read is not None else 0, *(copy.first for copy in mine)])
-        tables = {copy.node: {held.offset: held for held in copy.records if held.offset >= begins} for copy in mine}
+        first = read.first or 0 if read is not None else 0
+        begins = {copy.node: max(first, copy.first) for copy in mine}
+        tables = {copy.node: _from(copy, begins[copy.node]) for copy in mine}
         found += _between(partition, tables)
         if read is not None:
             found += _beginnings(mine, read, retention=retention)
         if compacted:
-            found += _maps(partition, tables)
-            found += _maps_of_reader(tables, read, sends, begins) if read is not None else []
+            latest = max([first, *begins.values()])
+            both = {copy.node: _from(copy, latest) for copy in mine}
+            found += _maps(partition, both)
+            found += _maps_of_reader(both, read, sends, latest) if read is not None else []
         elif read is not None:
             found += _against_reader(tables, read, begins)
         if replicas is not None and not compacted:
             found += _receipts(tables, acknowledged[partition], begins, replicas)
     return found
+
+
+def _from(copy: Copy, begins: int) -> dict[int, Held]:
+    """Its records from there on, by their offsets."""
+    return {held.offset: held for held in copy.records if held.offset >= begins}
 
 
 def _between(partition: int, tables: Mapping[int, Mapping[int, Held]]) -> list[Anomaly]:
@@ -135,13 +144,13 @@ def _beginnings(copies: Iterable[Copy], read: Read, *, retention: bool) -> list[
     ]
 
 
-def _against_reader(tables: Mapping[int, Mapping[int, Held]], read: Read, begins: int) -> list[Anomaly]:
-    """What was read in the end is on every node."""
+def _against_reader(tables: Mapping[int, Mapping[int, Held]], read: Read, begins: Mapping[int, int]) -> list[Anomaly]:
+    """What was read in the end is on every node, from where that one begins."""
     found = []
     for node, table in tables.items():
         for offset, key, value in read.records:
             held = table.get(offset)
-            if offset < begins or (held is not None and held.value == value and held.key == key):
+            if offset < begins[node] or (held is not None and held.value == value and held.key == key):
                 continue
             has = "lacks it" if held is None else f"has {held}"
             where = f"{read.partition}@{offset} is {value} of {key} for {read.process}; node {node} {has}"
@@ -201,15 +210,17 @@ def _identity(held: Held | None) -> tuple[int, str] | None:
 
 
 def _receipts(
-    tables: Mapping[int, Mapping[int, Held]], sends: Iterable[Send], begins: int, replicas: int
+    tables: Mapping[int, Mapping[int, Held]], sends: Iterable[Send], begins: Mapping[int, int], replicas: int
 ) -> list[Anomaly]:
     """What a majority was said to have is on every node once all is healed."""
     found = []
     for send in sends:
-        if send.offset is None or send.offset < begins or not promised(send, replicas):
+        if send.offset is None or not promised(send, replicas):
             continue
         lacking = [
-            node for node, table in tables.items() if send.offset not in table or table[send.offset].value != send.value
+            node
+            for node, table in tables.items()
+            if send.offset >= begins[node] and (send.offset not in table or table[send.offset].value != send.value)
         ]
         if lacking:
             where = (

@@ -99,6 +99,16 @@ def test_what_a_deletion_left_was_seen_too() -> None:
     assert ["v2 at 0@2 was gone 12.5 s after it was sent, not 30"] == judged(history)
 
 
+def test_a_replica_s_own_copy_begins_where_its_records_are_old() -> None:
+    """Though the others have them, and readers get them from there."""
+    history = a_run(first=0)
+    for node, first, at in ((1, 0, 45.0), (2, 2, 45.0), (3, 3, 45.0), (3, 3, 51.0)):
+        copy = {"node": node, "partition": 0, "first": first, "records": []}
+        history.scoped("log").end(90 + node, "final", Kind.OK, "copy", at, **copy)
+        wanted = ["v2 at 0@2 was gone 25.0 s after it was sent, not 30"] if node == 3 else []
+        assert wanted == judged(history)
+
+
 @pytest.mark.parametrize(
     ("nodes", "ended_s", "options", "behind", "ahead"),
     [

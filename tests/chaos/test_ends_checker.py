@@ -19,12 +19,14 @@ def _verified(**changes: Any) -> History:
 
 
 def test_copies_that_are_all_there_pass() -> None:
-    """On disk, or superfluous; deleted only where limits delete."""
+    """On disk, or superfluous; deleted only where limits delete, and by as many as decide that."""
     trimmed = _verified(copies=[[1, "held"], [2, "trimmed"], [3, "trimmed"]], safe=False)
 
     assert [] == check_copies(_verified().events)
     assert [] == check_copies(trimmed.events, retention=True)
     assert ["unsafe copy"] == [anomaly.name for anomaly in check_copies(trimmed.events)]
+    alone = _verified(copies=[[1, "held"], [2, "held"], [3, "trimmed"]])
+    assert ["unsafe copy"] == [anomaly.name for anomaly in check_copies(alone.events, retention=True)]
 
 
 def test_a_copy_that_is_missing_or_another_is_found() -> None:

@@ -70,6 +70,15 @@ def test_copies_begin_where_they_were_trimmed() -> None:
     assert ["divergent"] == _judged((1, (B, C)), (0, ALL), (2, ()), first=1, retention=True)
 
 
+def test_a_copy_that_was_trimmed_further_hides_no_other() -> None:
+    """What the others have is compared with each other and with what was read, from where each of them begins."""
+    trimmed = (3, ())
+    assert [] == _judged(ALL, ALL, trimmed, retention=True)
+    assert ["divergent", "divergent"] == _judged(ALL, (A, replace(B, value="x"), C), trimmed, retention=True)
+    assert ["divergent"] == _judged(ALL, (1, (B,)), trimmed, retention=True)
+    assert ["divergent", "receipt lied"] == _judged(ALL, (1, (B,)), trimmed, retention=True, replicas=3)
+
+
 def test_a_missing_copy_is_caught() -> None:
     """Two of three are no majority's fault, but not what was asked for."""
     assert ["missing copy"] == _judged(ALL, ALL, replicas=3)
