@@ -83,6 +83,8 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - wrong key: an input was counted for a key that is not its own.
 - key in two partitions: the results of a key are in more than one partition.
 - window lost: an input is in no window, and was not put aside as late.
+- not late: an input was put aside as late, and no earlier one of its partition was of its window's end. Allowed behind
+  a pause in which the partition may have been idle.
 - window counted twice: an input is in two windows, or in one and late.
 - window closed twice: a key's window was closed more than once.
 - wrong window: an input is in a window that its time, or its key, is not of.

@@ -14,14 +14,20 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
-from chaos.checkers.anomaly import Anomaly
+from chaos.checkers.anomaly import Anomaly, proof
 from chaos.checkers.log import check_log
+from chaos.checkers.operations import sends_and_reads
 from chaos.history import Event, Kind
 
 FINAL = "final"
 NS_PER_S = 1_000_000_000
+NEVER_S = float("inf")
+IDLE_S_MIN = 1.0
+"""Of the five seconds in which nothing comes before a partition counts as idle, its leader has said for two at least
+that there is nothing more: half as long by a clock that runs twice as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,7 @@ def check_processing(events: Iterable[Event], *, window_s: int) -> list[Anomaly]
         found += _running(topic, inputs, outputs, by_topic_order=kept_in_order)
     windows = [told for _, _, told in _records(events, "output", "windows")]
     late = [told for _, _, told in _records(events, "output", "late")]
-    return [*found, *_windows(inputs, windows, late, window_s)]
+    return [*found, *_windows(inputs, windows, late, window_s), *_not_late(events, inputs, late, window_s)]
 
 
 def _records(events: Sequence[Event], name: str, topic: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
@@ -177,3 +183,35 @@ def _windows(
             yield Anomaly("wrong window", f"{strange[0]} is in that of {window['key']} from {window['start_s']}")
         elif window["total"] != sum(one.amount for one in mine):
             yield Anomaly("wrong total", f"the window of {window['key']} from {window['start_s']}: {window['total']}")
+
+
+def _not_late(
+    events: Iterable[Event], inputs: Mapping[str, _Input], late: Sequence[Mapping[str, Any]], window_s: int
+) -> Iterator[Anomaly]:
+    """Put aside, though the watermark cannot have come to its window's end.
+
+    Each task of the windows reads one partition, without disorder. So an earlier input was of that time or later, or
+    the partition was idle before, and time went on without it: then nothing was appended for a while. That may be so
+    where it is long from the last call that sent one of those before to the first acknowledgement of one behind.
+    """
+    calls = {json.loads(send.value)["id"]: send for send in sends_and_reads(events)[0]}
+    put_aside = {told["id"] for told in late}
+    by_partition: dict[int, list[_Input]] = defaultdict(list)
+    for one in sorted(inputs.values(), key=lambda one: one.offset):
+        if one.id in calls:
+            by_partition[one.partition].append(one)
+    for mine in by_partition.values():
+        called_s = accumulate((calls[one.id].invoked_s for one in mine), max)
+        ended_s = (calls[one.id].ended_s if calls[one.id].kind is Kind.OK else NEVER_S for one in reversed(mine))
+        there_s = list(accumulate(ended_s, min))[::-1]
+        latest_ns, before_s = 0, NEVER_S  # nothing that was idle from the beginning has a time
+        for one, there, called in zip(mine, there_s, called_s, strict=True):
+            if there - before_s >= IDLE_S_MIN:
+                break
+            end_ns = (one.at_ns // (window_s * NS_PER_S) + 1) * window_s * NS_PER_S
+            if one.id in put_aside and latest_ns < end_ns:
+                said = (
+                    f"{one.id} at {one.partition}@{one.offset} was put aside; nothing before it is of its window's end"
+                )
+                yield Anomaly("not late", said, proof(calls[one.id].operation))
+            latest_ns, before_s = max(latest_ns, one.at_ns), called
