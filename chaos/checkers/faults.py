@@ -66,7 +66,8 @@ def beyond_minority(faults: Iterable[Fault], minority: int, *, exempt: Collectio
         if beyond and since is None:
             since = at_s
         elif not beyond and since is not None:
-            found.append((since, at_s))
+            if at_s > since or fault.began_s == fault.ended_s:  # not where one ends as another begins
+                found.append((since, at_s))
             since = None
     return found
 

@@ -171,6 +171,15 @@ def test_faults_at_the_same_time_add_up() -> None:
     assert {"stopped by a minority", "unavailable"} == set(told.names())
 
 
+def test_faults_that_touch_are_no_majority() -> None:
+    """One ends in the moment in which the next begins: that buys no time to recover."""
+    touching = Told().each_second(0, 3).fault(3.0, 5.0, 1).fault(5.0, 12.0, 2)
+    assert [] == beyond_minority(faults_of(touching.history.events), 1)
+    assert ["stopped by a minority"] == touching.send(5.0, 10.0).names()
+    at_once = Told().each_second(0, 3).fault(3.0, 3.0, 1, 2)
+    assert [(3.0, 3.0)] == beyond_minority(faults_of(at_once.history.events), 1)
+
+
 def test_a_fault_that_was_not_mended_goes_on() -> None:
     """Nobody knows for how long."""
     (fault,) = faults_of(Told().fault(10.0, 20.0, 1, kind=Kind.INFO).history.events)
