@@ -90,14 +90,17 @@ class Chaos:
 
     @contextlib.contextmanager
     def fault(self, name: str, *, role: str = "one", **options: Any) -> Iterator[list[int]]:
-        """One fault lasts as long as the block; the nodes that it hit. Options as in `chaos list`."""
+        """One fault lasts as long as the block; the nodes that it hit. Options as in `chaos list`.
+
+        HitNobody: it has not happened, for no node was there to be hit, say.
+        """
         if name not in self._names:
             raise UnknownWord(f"the test's mark does not say {name!r} among its faults: {', '.join(self._names)}")
         drawn = CATALOGUE[name].draw(random.Random(self._seed))
         planned = Planned(at_s=0.0, fault=name, role=role, lasts_s=SCHEDULE_S, options={**drawn, **options})
         nemesis = Nemesis(self._arena, self.history, Schedule(self._seed, [planned]))
         try:
-            yield self._do(nemesis.inject(planned))
+            yield self._do(nemesis.hit(planned))
         finally:
             self._do(nemesis.heal())
 

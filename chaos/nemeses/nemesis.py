@@ -152,6 +152,14 @@ class Nemesis:
             self._ended(under, Kind.OK)
         return nodes
 
+    async def hit(self, planned: Planned) -> list[int]:
+        """The same for whoever needs it to happen. HitNobody: it has not."""
+        nodes = await self.inject(planned)
+        if not self.counts[planned.fault]:
+            why = self._history.events[-1].value["error"] if not self._stopping else "all is to heal"
+            raise HitNobody(f"{planned.fault} hit nobody: {why}")
+        return nodes
+
     async def _mend(self, under: _Under) -> None:
         async with self._busy:
             if under not in self._lasting:

@@ -69,6 +69,16 @@ class Elsewhere(SlowDamage):
         return await super().inject(nodes, options)
 
 
+class Client(SlowDamage):
+    """One that hits no node, and is over at once."""
+
+    async def inject(self, nodes: Sequence[int], options: Mapping[str, Any]) -> Mend | None:
+        """See Injector."""
+        assert not nodes, "it is a client that is hit"
+        self._said.append(f"{options['name']} vanished")
+        return None
+
+
 class Ground:
     """What the nemesis asks an arena."""
 
@@ -78,6 +88,7 @@ class Ground:
 
     def __init__(self, said: list[str]) -> None:
         self.injectors = {"damaged_vote": SlowDamage(said), "damaged_state": SlowDamage(said), "hanging": Hanging(said)}
+        self.injectors |= {"client_vanish": Client(said)}
         self.injectors |= {"3": Elsewhere(3), "nobody": Elsewhere(), "nothing": Elsewhere(2, nothing=True)}
         self.random = random.Random(1)
 
@@ -198,3 +209,20 @@ def test_the_history_says_whom_a_fault_hit(fault: str, nodes: list[int], kind: K
     assert kind is Kind.OK or ended.value["error"]
     assert int(kind is Kind.OK) == nemesis.counts[fault]
     assert [] == nemesis.lasting
+
+
+@pytest.mark.parametrize("fault", ["3", "nobody", "nothing", "client_vanish"])
+def test_who_wants_a_fault_is_told_that_it_hit_nobody(fault: str) -> None:
+    """Else a test would pass for want of it; a client is no node, and is hit all the same."""
+    role = "client" if fault == "client_vanish" else "one"
+    wanted = Planned(at_s=0.0, fault=fault, role=role, lasts_s=1.0, options={"name": "it"})
+
+    async def run() -> list[int]:
+        arena: Any = Ground([])
+        return await Nemesis(arena, History(), Schedule(1, [])).hit(wanted)
+
+    if fault in {"nobody", "nothing"}:
+        with pytest.raises(HitNobody, match=f"{fault} hit nobody: (there is no such file|nothing to hit)"):
+            simulate(run(), 1)
+    else:
+        assert ([3] if fault == "3" else []) == simulate(run(), 1)[0]
