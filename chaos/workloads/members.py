@@ -18,6 +18,8 @@ from cluster.errors import OffsetOutOfRange, RiverrunError, StaleGeneration, Unk
 
 FINISH_S_MAX = 60.0
 """So long the last member may get no further; as long as it does, it is waited for."""
+LAST_S_MAX = 20.0
+"""So long it may take until the last record of each partition is given, when all others are processed."""
 LOOK_S = 0.1
 CUT_OFF_S = (3.0, 16.0)
 LATE_S_MAX = 40.0
@@ -64,6 +66,7 @@ async def finish_group(load: Load, group: str) -> None:
     subscription = client.subscribe(load.topic, group=group, name="last")
     await subscription.open()
     working: asyncio.Task[None] | None = None
+    member = _Member(load, subscription, "last")
     behind = dict(ends)
     reached, looks = -1, 0
     while looks < FINISH_S_MAX / LOOK_S:
@@ -73,13 +76,15 @@ async def finish_group(load: Load, group: str) -> None:
         reached = max(reached, sum(positions.values()))
         behind = {number: there for number, there in ends.items() if positions.get(number, -1) < there.end - 1}
         if len(positions) == len(ends) and working is None:
-            work = _Member(load, subscription, "last").work(dawdles=False)
-            working = asyncio.create_task(work)  # not before all are its own
+            working = asyncio.create_task(member.work(dawdles=False))  # not before all are its own
         if working is not None and working.done():
             working.result()
         if not behind and working is not None:
             break
-    await asyncio.sleep(1.0)  # the last record of each is given by now
+    for _ in range(int(LAST_S_MAX / LOOK_S)):
+        if behind or all(member.is_at(number, there.end) for number, there in ends.items()):
+            break
+        await asyncio.sleep(LOOK_S)
     if working is not None:
         working.cancel()
     await subscription.close()
@@ -105,6 +110,11 @@ class _Member:
         self._subscription = subscription
         self._process = process
         self._given: dict[int, tuple[int, int]] = {}
+
+    def is_at(self, number: int, end: int) -> bool:
+        """Whether everything before that was processed, or given to it."""
+        processed = self._subscription.positions.get((self._load.topic, number), 0)
+        return max(processed, self._given.get(number, (0, 0))[1]) >= end
 
     async def work(self, *, cut_off: bool = False, dawdles: bool = True) -> None:
         """Process for ever; now and then dawdle, commit, or (once) be cut off."""
