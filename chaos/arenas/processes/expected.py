@@ -17,8 +17,8 @@ FORGETTING = {LIES, "damaged_log", "damaged_state"}
 """Faults after which a node may be without what it had acknowledged, and not know it."""
 DYING_S_MAX = 10.0
 """A node that has said that it ends; as long as a stop may take."""
-SILENT_S_MAX = 1.0
-"""One that has not, and may be about to."""
+SILENT_S_MAX = 5.0
+"""One that has not, and may be about to: it may have to wait for a processor first."""
 LOOK_S = 0.02
 TAIL_BYTES = 1 << 16
 NODE_LOG = "node.log"

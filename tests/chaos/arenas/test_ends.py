@@ -95,6 +95,25 @@ async def test_a_node_that_is_dying_when_its_fault_is_over_is_started_again(aren
     assert ["node ended", "unexpected event"] == await _named(arena)
 
 
+STARVED = PROGRAM.replace("    sys.exit(3)", "    time.sleep(3)\n    sys.exit(3)")
+"""It gets no time to do so."""
+
+
+async def test_a_node_that_ends_late_and_says_nothing_has_its_fault_to_blame(arena: ProcessArena) -> None:
+    """What it has is not enough time: its end is waited for, and it is started again."""
+    nodes = arena.processes
+    nodes.program = ("-c", STARVED)
+    await _started(nodes)
+    nodes.expect_end(1)
+    first = nodes.pid(1)
+    nodes.signal(1, signal.SIGUSR1)
+    await over(nodes, 1)
+
+    assert nodes.pid(1) not in {None, first}
+    await _until(lambda: nodes.log_path(1).read_text().count("ready") >= 2)
+    assert [] == await _named(arena)
+
+
 async def test_the_end_of_a_node_in_its_fault_is_no_anomaly(arena: ProcessArena) -> None:
     """Nor is what it says of it, whether it is started again or not."""
     nodes = arena.processes
