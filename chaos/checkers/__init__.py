@@ -13,8 +13,9 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 - changed record: a value was read with another key than it was sent with.
 - wrong partition: a value was read in another partition than it was sent to.
 - broken condition: a send on condition of the partition's end stands somewhere else than at that end.
-- lost write: acknowledged, or read before, and not in the final read, though something behind it was read.
-  Allowed where it was deleted, or removed by the rules of `compaction`.
+- lost write: acknowledged, or read before, and not in the final read, though something behind it was read; or, in a
+  topic that was made anew, acknowledged as the last of its key (`lives`). Allowed where it was deleted, or removed by
+  the rules of `compaction`.
 - unseen: the same, and nothing behind it was ever read.
 - nonmonotonic poll: a read, or a process's next read, goes back to an offset or stays at it. Allowed where a read says
   where it starts, and in groups, whose partitions move.

@@ -10,6 +10,7 @@ from cluster.errors import RiverrunError, UnknownTopic
 from cluster.metadata import TopicConfig
 
 LIFE_S_MAX = 30.0
+KEYS = 5
 CONFIG = TopicConfig(compacted=True, tombstone_ms=2_000)
 
 
@@ -32,10 +33,14 @@ async def _one_life(load: Load, client: Client, topic: str, mark: str) -> None:
     with contextlib.suppress(UnknownTopic):
         await client.delete_topic(topic)  # whatever became of the one before
     await client.create_topic(topic, partitions=1, replicas=load.plan.replicas, config=CONFIG)
+    newest = {}
+    """By key; whatever was not acknowledged ends this life without a word."""
     for number in range(load.random.randint(1, 60)):
-        await client.publish(topic, f"{mark}{number}".encode(), key=b"k%d" % (number % 5))
+        key, value = f"k{number % KEYS}", f"{mark}{number}"
+        await client.publish(topic, value.encode(), key=key.encode())
+        newest[key] = value
     operation = load.invoke("remaker", "life", topic=topic, mark=mark)
     values = [record.value.decode(errors="replace") async for record in client.read(topic, until="latest")]
-    load.ok(operation, "remaker", "life", topic=topic, mark=mark, values=values)
+    load.ok(operation, "remaker", "life", topic=topic, mark=mark, values=values, newest=list(newest.values()))
     await load.think(0.0, 3.0)
     await client.delete_topic(topic)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from chaos.checkers.copies import check_copies
 from chaos.checkers.deletions import check_deletions
 from chaos.checkers.groups import check_group
@@ -46,6 +48,19 @@ def test_a_topic_that_inherits_is_found() -> None:
 
     assert ["inherited", "lost write"] == [anomaly.name for anomaly in check_lives(history.events)]
     assert [] == check_lives(history.events[:1])
+
+
+@pytest.mark.parametrize(
+    ("values", "lost"),
+    [(["2.3", "2.4"], []), (["2.0", "2.1", "2.2", "2.3", "2.4"], []), (["2.4"], ["2.3"]), ([], ["2.3", "2.4"])],
+)
+def test_of_each_key_the_last_record_of_a_life_is_there(values: list[str], lost: list[str]) -> None:
+    """All others may be compacted; each of them was acknowledged before it was read."""
+    history = History()
+    history.end(1, "remaker", Kind.OK, "life", 1.0, topic="again", mark="2.", values=values, newest=["2.3", "2.4"])
+    found = check_lives(history.events)
+    assert (["lost write"] if lost else []) == [anomaly.name for anomaly in found]
+    assert not found or found[0].detail == f"again, made anew as '2.', lacks {lost}"
 
 
 def test_a_deletion_that_leaves_something_is_found() -> None:
