@@ -38,10 +38,11 @@ Names are Jepsen's (jepsen.tests.kafka) where it has one. All of them, and when 
 
 `deletions`, in `log`: where partitions begin.
 
-- deleted came back: somebody was told a higher beginning than the final read's.
+- deleted came back: somebody was told a higher beginning than the final read's, or a read that began after that, or
+  after the acknowledgement of a deletion, was given something below it.
 - wrong start: the final read begins behind where the partition does. Allowed in compacted topics.
 - not deleted: a deletion was acknowledged, and the partition begins below it.
-- deleted too much: it begins above all that anybody asked for. Allowed with `retention`.
+- deleted too much: it begins above all that anybody had asked for by then. Allowed with `retention`.
 
 `ages`, of topics whose only limit is one of age: what went by it.
 

@@ -173,15 +173,16 @@ def test_a_broken_condition_is_caught(kind: Kind, place: int, anomalies: list[st
     assert anomalies == [a.name for a in check_log(history.events) if a.name == "broken condition"]
 
 
-def _deleted(*records: tuple[int, str], first: int, before: int, kind: Kind = Kind.OK, told: int = 0) -> list[Anomaly]:
-    """Three records, a deletion that ended like that, a reader who was told where it begins, and the final read."""
+def _deleted(
+    *records: tuple[int, str], first: int, before: int, kind: Kind = Kind.OK, told: int | None = None
+) -> list[Anomaly]:
+    """Three records, a deletion that ended like that, a reader who may be told where it begins, and the final read."""
     history = History()
     for place, value in enumerate("abc"):
         send(history, value, place, at=float(place))
     number = history.invoke("d", "delete", 5.0, partition=0, before=before)
     history.end(number, "d", kind, "delete", 5.5, partition=0, before=before)
-    number = history.invoke("r", "read", 6.0, partition=0)
-    history.end(number, "r", Kind.OK, "read", 6.5, partition=0, records=[], first=told)
+    read(history, process="r", at=6.0, first=told)
     number = history.invoke("final", "read", 9.0, partition=0)
     plain = [[offset, "k", value] for offset, value in records]
     history.end(number, "final", Kind.OK, "read", 9.5, partition=0, records=plain, first=first)
@@ -209,6 +210,47 @@ def test_what_was_deleted_is_not_lost() -> None:
 def test_what_is_wrong_about_a_deletion_is_named(name: str, anomalies: list[Anomaly]) -> None:
     """Above the first offset everything still has to be there."""
     assert name in {anomaly.name for anomaly in anomalies}
+
+
+def _while_it_was_there(*records: tuple[int, str], began: float, first: int | None = None) -> list[str]:
+    """Three records; what precedes 1 is deleted at 5 s, what precedes 2 at 20 s; a read in between, and the last."""
+    history = History()
+    for place, value in enumerate("abc"):
+        send(history, value, place, at=float(place))
+    number = history.invoke("d", "delete", 5.0, partition=0, before=1)
+    if began < 5.5:
+        reading = history.invoke("r", "read", began, partition=0, start=0)
+    history.end(number, "d", Kind.OK, "delete", 5.5, partition=0, before=1, left=1)
+    if began >= 5.5:
+        reading = history.invoke("r", "read", began, partition=0, start=records[0][0] if records else 0)
+    plain, told = [[offset, "k", value] for offset, value in records], {} if first is None else {"first": first}
+    history.end(reading, "r", Kind.OK, "read", 8.0, partition=0, records=plain, **told)
+    number = history.invoke("d", "delete", 20.0, partition=0, before=2)
+    history.end(number, "d", Kind.OK, "delete", 20.5, partition=0, before=2, left=2)
+    read(history, (2, "c"), at=30.0, first=2)
+    return [f"{anomaly.name}: {anomaly.detail}" for anomaly in check_log(history.events)]
+
+
+def test_each_read_finds_what_was_not_deleted_by_then() -> None:
+    """What was acknowledged before it began is gone, and nothing else but what was asked for before it ended."""
+    everything = (0, "a"), (1, "b"), (2, "c")
+    assert [] == _while_it_was_there(*everything, began=5.2)
+    assert [] == _while_it_was_there(began=5.2, first=1)
+    assert [] == _while_it_was_there(*everything[1:], began=6.0, first=1)
+    assert ["deleted came back: r got 0@0, which began at 1"] == _while_it_was_there(*everything, began=6.0)
+    assert ["deleted came back: r got 0@0, which began at 1"] == _while_it_was_there(began=6.0, first=0)
+    assert ["deleted too much: 0 begins at 2 for r, asked for 1"] == _while_it_was_there(began=6.0, first=2)
+
+
+def test_what_a_reader_was_told_holds_for_the_next_one() -> None:
+    """Whatever it was that deleted."""
+    history = History()
+    for place, value in enumerate("abc"):
+        send(history, value, place, at=float(place))
+    read(history, process="r", at=5.0, first=2)
+    read(history, (1, "b"), (2, "c"), process="s", at=6.0, start=1)
+    read(history, (2, "c"), at=9.0, first=2)
+    assert ["deleted came back"] == [anomaly.name for anomaly in check_log(history.events, retention=True)]
 
 
 def test_a_topic_with_limits_deletes_by_itself() -> None:
