@@ -60,7 +60,10 @@ class Worker:
     async def _commit(self) -> None:
         begun = []
         for number, (generation, position) in self._behind.items():
-            if self.subscription.generation_of(TOPIC, number) == generation:
+            known = self.subscription.committed.get((TOPIC, number), position)
+            if (
+                self.subscription.generation_of(TOPIC, number) == generation and known < position
+            ):  # else nobody is asked
                 value = {"partition": number, "generation": generation, "position": position}
                 begun.append((self._history.invoke(self._name, "commit", self._loop.time(), **value), value))
         kind = Kind.OK
