@@ -173,7 +173,7 @@ async def test_three_hundred_quiet_partitions_are_led_again(make_cluster: Callab
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
-    async with connect(cluster.addresses[1:]) as client:
+    async with connect(cluster.addresses[1:], options=ClientOptions(request_timeout_s=60.0)) as client:
         for number in range(3):
             await client.create_topic(f"quiet-{number}", partitions=300)
         for _ in range(600):
