@@ -49,6 +49,7 @@ class Run:
         self._workloads: list[Workload] = []
         self._failure = ""
         self._read_all = False
+        self._examined = False
         self._anomalies: list[tuple[str, Anomaly]] = []
 
     async def run(self) -> Verdict:
@@ -62,6 +63,8 @@ class Run:
             self._failure = f"{self.phase}: {'; '.join(_sentence(error) for error in group.exceptions)}"
         except Exception as error:  # noqa: BLE001  whatever it is, the run is over, and that is told
             self._failure = f"{self.phase}: {_sentence(error)}"
+        if not self._examined:
+            await self._salvage()
         self.phase = "stopping"
         figures = await self.arena.stop()
         self._failure = "; ".join([*([self._failure] if self._failure else []), *figures.failures])
@@ -102,10 +105,18 @@ class Run:
     async def _compare(self) -> None:
         """What the arena finds wrong by itself; every replica's copy goes into its workload's history."""
         owners = {topic: workload.name for workload in self._workloads for topic in workload.topics}
+        self._examined = True
         anomalies, copies = await self.arena.examine(list(owners))
         self._anomalies += [("", anomaly) for anomaly in anomalies]
         for topic, copy in copies:
             note_copy(self.history.scoped(owners[topic]), topic, copy, self.arena.now_s())
+
+    async def _salvage(self) -> None:
+        """Of a run that broke off: why it did may be what nodes have said, and nobody has read."""
+        try:
+            self._anomalies += [("", anomaly) for anomaly in await self.arena.salvage()]
+        except Exception as error:  # noqa: BLE001  the run has failed already
+            self._failure = "; ".join([*([self._failure] if self._failure else []), f"salvaging: {_sentence(error)}"])
 
     async def _faults(self, loads: "Sequence[asyncio.Task[None]]") -> None:
         ends_s = self.arena.now_s() + self.scenario.seconds

@@ -2,8 +2,8 @@
 
 An arena has nodes (1 … n at first; an operator adds and removes some), clients on places of their own, a clock for the
 history, chance from the run's seed, and *injectors*: the faults that it can bring about. A run goes: `start` →
-workloads and nemesis → `heal` → final reads → `examine` → `stop`. Every wait in between has a bound; whatever an arena
-starts it ends in `stop`, after a failure, too.
+workloads and nemesis → `heal` → final reads → `examine` → `stop`. One that breaks off before goes on with `salvage`
+instead. Every wait in between has a bound; whatever an arena starts it ends in `stop`, after a failure, too.
 """
 
 import random
@@ -154,6 +154,10 @@ class Arena(Protocol):
 
         Copies are of these topics' partitions, with the topic's name, read from the nodes' disks.
         """
+        ...
+
+    async def salvage(self) -> list[Anomaly]:
+        """Instead of `examine`, where the run broke off: what is wrong by itself, if nobody answers any more."""
         ...
 
     async def stop(self) -> Figures:

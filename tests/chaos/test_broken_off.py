@@ -45,6 +45,22 @@ class Unhealed(SimArena):
         raise RuntimeError("node 2 was not ready within 60 s")
 
 
+class Forgetful(Unhealed):
+    """Somebody has failed by then, and nobody has looked."""
+
+    async def heal(self) -> None:
+        """See Arena."""
+
+        async def fail() -> None:
+            raise ValueError("forgotten")
+
+        failed = asyncio.create_task(fail())
+        await asyncio.sleep(0.1)
+        assert failed.done()
+        del failed
+        await super().heal()
+
+
 class Late(SimArena):
     """Its healing takes longer than somebody waits."""
 
@@ -81,6 +97,14 @@ def test_a_cluster_that_does_not_heal_is_told() -> None:
 
     assert ["not healed"] == [anomaly.name for _, anomaly in verdict.anomalies]
     assert "healing: RuntimeError: node 2 was not ready within 60 s" == verdict.failure
+
+
+def test_what_had_failed_before_is_told_too() -> None:
+    """It may be why the run broke off."""
+    verdict = run_in(Forgetful)
+
+    assert {"not healed", "unretrieved exception"} == {anomaly.name for _, anomaly in verdict.anomalies}
+    assert any("forgotten" in anomaly.detail for _, anomaly in verdict.anomalies), verdict.anomalies
 
 
 def test_a_time_out_says_where_it_was() -> None:

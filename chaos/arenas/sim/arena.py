@@ -197,7 +197,7 @@ class SimArena:
         What failed, and nobody looked, is told, too.
         """
         found = await compare_replicas(self.cluster, wait_s_max=EQUAL_S_MAX, partitions_min=min(len(topics), 1))
-        found += [Anomaly("unretrieved exception", sentence) for sentence in self.dropped.sentences()]
+        found += await self.salvage()
         self.check()
         copies = []
         for number, node in sorted(self.cluster.running.items()):
@@ -206,6 +206,10 @@ class SimArena:
                 if topic is not None and topic.name in topics:
                     copies.append((topic.name, copy_of(running.replica.log, node=number, partition=partition.number)))
         return found, copies
+
+    async def salvage(self) -> list[Anomaly]:
+        """See Arena."""
+        return [Anomaly("unretrieved exception", sentence) for sentence in self.dropped.sentences()]
 
     async def stop(self) -> Figures:
         """Whoever runs the simulation drops it; here there is nothing to end."""
