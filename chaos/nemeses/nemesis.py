@@ -154,8 +154,9 @@ class Nemesis:
 
     async def hit(self, planned: Planned) -> list[int]:
         """The same for whoever needs it to happen. HitNobody: it has not."""
+        before = self.counts[planned.fault]
         nodes = await self.inject(planned)
-        if not self.counts[planned.fault]:
+        if self.counts[planned.fault] == before:
             why = self._history.events[-1].value["error"] if not self._stopping else "all is to heal"
             raise HitNobody(f"{planned.fault} hit nobody: {why}")
         return nodes

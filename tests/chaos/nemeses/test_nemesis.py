@@ -226,3 +226,18 @@ def test_who_wants_a_fault_is_told_that_it_hit_nobody(fault: str) -> None:
             simulate(run(), 1)
     else:
         assert ([3] if fault == "3" else []) == simulate(run(), 1)[0]
+
+
+def test_one_that_hits_nobody_is_told_of_though_one_before_did() -> None:
+    """Each is for itself."""
+    wanted = Planned(at_s=0.0, fault="3", role="one", lasts_s=1.0, options={"name": "it"})
+
+    async def run() -> list[int]:
+        arena: Any = Ground([])
+        nemesis = Nemesis(arena, History(), Schedule(1, []))
+        assert [3] == await nemesis.hit(wanted)
+        arena.injectors["3"] = Elsewhere()
+        return await nemesis.hit(wanted)
+
+    with pytest.raises(HitNobody, match="3 hit nobody: nothing to hit"):
+        simulate(run(), 1)
