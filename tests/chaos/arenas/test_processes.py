@@ -32,7 +32,7 @@ def test_a_run_without_faults_finds_nothing(tmp_path: Path) -> None:
         events = list(read_history(lines))
     names = [event.name for event in events if event.scope == "run" and event.kind is Kind.OK]
     assert [name for name in names if name in {"load", "quiet", "healed", "end"}] == ["load", "quiet", "healed", "end"]
-    assert {"started", "terminated"} == {
+    assert {"started", "up", "terminated"} == {
         event.value["what"] for event in events if event.name == "node" and event.kind is Kind.INVOKE
     }
 
