@@ -172,6 +172,15 @@ class Broker:
         self._leader_changed.clear()
         await self._leader_changed.wait()
 
+    def leader_elsewhere(self, partition: PartitionId) -> NodeId | None:
+        """Another node that leads it, as far as this one has heard: from the replica here, else from reports."""
+        running = self.running.get(partition)
+        node = running.replica.leader_node if running is not None else None
+        if node is None or node == self.me:
+            believed = self.leaders.get(partition)
+            node = believed.node if believed is not None else None
+        return node if node != self.me else None
+
     def leaders_may_have_changed(self) -> None:
         """Whoever waits for that looks again."""
         self._leader_changed.set()

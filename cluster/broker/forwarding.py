@@ -65,11 +65,7 @@ class Forwarding:
 
     def leader_address(self, partition: PartitionId) -> str:
         """Where the partition's leader takes requests; NotLeader (retry) if nobody is known to lead it."""
-        running = self._broker.running.get(partition)
-        node = running.replica.leader_node if running is not None else None
-        if node is None or node == self._broker.me:
-            believed = self._broker.leaders.get(partition)
-            node = believed.node if believed is not None and believed.node != self._broker.me else None
+        node = self._broker.leader_elsewhere(partition)
         address = self.address(node) if node is not None else ""
         if not address:
             raise NotLeader(f"partition {partition} has no leader that node {self._broker.me} knows of; try again")

@@ -167,11 +167,8 @@ class Attachment:
         running = self._broker.running.get(home)
         if running is not None and running.replica.raft.is_leader:
             return self._broker.me
-        node = running.replica.leader_node if running is not None else None
-        if node is None or node == self._broker.me:
-            believed = self._broker.leaders.get(home)
-            node = believed.node if believed is not None else None
-        if node is None or node == self._broker.me:
+        node = self._broker.leader_elsewhere(home)
+        if node is None:
             raise Unavailable(f"nobody is known to coordinate the group {self._presence.group!r} now")
         return node
 

@@ -73,11 +73,8 @@ class Emptying:
         if running is not None and running.replica.raft.is_leader:
             await self._delete_here(partition, before)
             return
-        node = running.replica.leader_node if running is not None else None
-        if node is None or node == self._broker.me:
-            believed = self._broker.leaders.get(partition)
-            node = believed.node if believed is not None else None
-        if node is None or node == self._broker.me:
+        node = self._broker.leader_elsewhere(partition)
+        if node is None:
             raise NotLeader(f"partition {partition} has no leader that this node knows of")
         hello = self._links.hello_on_control(node)
         request = delete_request(hello, self._links.incarnation, partition, before)

@@ -44,11 +44,8 @@ class Outlets:
         running = self._broker.running.get(partition)
         if running is not None and running.replica.raft.is_leader:
             return await self._publishing.enter(partition, batch)
-        node = running.replica.leader_node if running is not None else None
-        if node is None or node == self._broker.me:
-            believed = self._broker.leaders.get(partition)
-            node = believed.node if believed is not None else None
-        if node is None or node == self._broker.me:
+        node = self._broker.leader_elsewhere(partition)
+        if node is None:
             raise NotLeader(f"partition {partition} has no leader that this node knows of")
         return self._stream(node).send(topic.name, partition, batch)
 
