@@ -283,7 +283,7 @@ class PublishService:
             raise running.replica.not_leader()
         await running.replica.wait_room()
         reply: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        await running.ref.tell(Publish(batch, durability, reply, expected_end))
+        await running.tell(Publish(batch, durability, reply, expected_end))
         return reply
 
     def _wait_s(self, call: Call) -> float:

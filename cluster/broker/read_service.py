@@ -228,7 +228,7 @@ class PartitionRead:
                 raise replica.not_leader()
             began_s = clock.monotonic_s()
             traffic = traffic or meters.traffic(self._partition.topic)
-            entries = replica.log.read(position, last=replica.raft.commit, bytes_max=bytes_max)
+            entries = await running.read_log(position, bytes_max=bytes_max)
             for answer in delivery.answers(entries, position, replica.readers.end):
                 if began_s:
                     meters.fetch.observe(clock.monotonic_s() - began_s)

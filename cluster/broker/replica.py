@@ -39,6 +39,7 @@ from cluster.broker.requests import (
     SegmentsRewritten,
     Tick,
     TransferLeadership,
+    Unreadable,
 )
 from cluster.broker.storing import Storing
 from cluster.broker.surroundings import Surroundings
@@ -300,6 +301,8 @@ class Replica(Actor):
                         self.raft.transfer(replica)
             case Reassign():
                 self.changing.wish(message)
+            case Unreadable(error):
+                raise error
             case _:
                 raise AssertionError(f"not a request of a replica: {message}")
 

@@ -126,6 +126,13 @@ class Reassign:
     version: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Somebody found that the log cannot be read: the replica ends as if it had found that itself, and so its node."""
+
+    error: RiverrunError
+
+
 Request = (
     Publish
     | Command
@@ -141,4 +148,5 @@ Request = (
     | AllowVote
     | TransferLeadership
     | Reassign
+    | Unreadable
 )

@@ -51,7 +51,7 @@ def home_here(broker: Broker, group: str) -> Running:
 async def propose(running: Running, command: Command) -> "asyncio.Future[Answer]":
     """Put a command into the replica's mailbox; the future has its answer when it is committed."""
     reply: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-    await running.ref.tell(ReplicaCommand(commands.encode(command), reply))
+    await running.tell(ReplicaCommand(commands.encode(command), reply))
     return reply
 
 
