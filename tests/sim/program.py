@@ -18,6 +18,7 @@ from functools import partial
 import structlog
 
 from chaos.arenas.sim.swarm.seen import Seen
+from chaos.running import commit
 
 LARGE = 100
 TOLD_EVERY = 50
@@ -80,7 +81,7 @@ def main(program: Program) -> int:
             if seed % TOLD_EVERY == 0:
                 told = f"{total.virtual_s / 3600:.2f} whole-cluster hours, {total.acknowledged:,} acknowledged"
                 print(f"… {seed}: {told}, no failure", file=sys.stderr, flush=True)
-    return verdict(program, total, len(seeds), time.monotonic() - start)  # noqa: TID251
+    return verdict(program, total, seeds[0], len(seeds), time.monotonic() - start)  # noqa: TID251
 
 
 def table(program: Program, bugs: Sequence[str], seeds: int, jobs: int) -> int:
@@ -107,7 +108,17 @@ def replay(program: Program, seed: int, bug: str = "") -> int:
     return 1 if failure else 0
 
 
-def verdict(program: Program, total: Seen, seeds: int, took_s: float) -> int:
+def _addition(program: Program, total: Seen, first: int, seeds: int) -> str:
+    """The command that adds a batch to the figures."""
+    options = [f"--operation {name} {count}" for name, count in sorted(total.operations.items())]
+    return (
+        f'python -m chaos.report.figures add-seeds cluster --what "python -m {program.module}" --first {first} '
+        f"--seeds {seeds} --hours {total.virtual_s / 3600:.3f} --cpu-minutes {total.cpu_s / 60:.1f} "
+        f"--commits {commit()} --anomalies 0 {' '.join(options)}"
+    )
+
+
+def verdict(program: Program, total: Seen, first: int, seeds: int, took_s: float) -> int:
     """The summary; the exit code."""
     faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
     print(
@@ -117,6 +128,8 @@ def verdict(program: Program, total: Seen, seeds: int, took_s: float) -> int:
         f"{total.counts['elections']} elections, {total.counts['turns']:,} turns checked"
     )
     counts = Counter({name: total.counts[name] for name in program.sometimes})
+    if total.operations:
+        print(_addition(program, total, first, seeds))
     print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     never = [name for name, count in counts.items() if not count]
     if never and seeds >= LARGE:

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from chaos.arenas.sim.swarm.plan import Plan, draw_sparse
 from chaos.arenas.sim.swarm.seed import PlannedCluster, run_seed
 from tests.sim.planted import OftenDamaged
 
@@ -31,6 +33,24 @@ def test_the_first_seeds() -> None:
     done = _run("--seeds", "6", "--jobs", "2")
 
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+class ShortLife(PlannedCluster):
+    """As a sparse seed has it, but for its length."""
+
+    @classmethod
+    def planned(cls, plan: Plan) -> Plan:
+        """Some faults are enough."""
+        return replace(plan, load_s=60.0)
+
+
+def test_a_sparse_seed() -> None:
+    """`python -m tests.sim.sparse` for a minute: partitions fall asleep, and it is judged as all are."""
+    seen = run_seed(1, ShortLife, draw_sparse)
+
+    assert 10 < seen.acknowledged < 1_000
+    assert seen.counts["elections"] > 0
+    assert seen.operations["ok"] > 10
 
 
 def test_a_planted_bug_is_found() -> None:

@@ -116,11 +116,17 @@ class Plan:
         )
 
     @property
+    def progress_s(self) -> float:
+        """Within so long after everything is healed something is sent and acknowledged."""
+        return max(PROGRESS_S, self.think_s + PROGRESS_S / 2)
+
+    @property
     def log_bytes(self) -> int:
         """How large segments get: so small that there is something to trim, where something may be trimmed."""
         return SMALL_BYTES if self.limits != TopicConfig() or self.deletes_every_s else self.segment_bytes
 
 
+PROGRESS_S = 5.0
 SMALL_BYTES = 2 << 10
 JUMPS_S_MAX = 20 * 3600
 """More than all of a seed's jumps of clocks may add up to."""
@@ -139,6 +145,27 @@ LIMITS = (
     TopicConfig(compacted=True),
     TopicConfig(compacted=True, tombstone_ms=3_000, retention_ms=30_000, lagging_bytes_max=1),
 )
+
+
+def draw_sparse(rng: random.Random) -> Plan:
+    """A long life with a record now and then, as most clusters have: partitions sleep, and what is rare happens often.
+
+    Faults come as long as it lasts, mostly while nobody sends anything.
+    """
+    plan = draw(rng)
+    return replace(
+        plan,
+        load_s=1200.0,
+        every_s=rng.choice((10.0, 20.0, 40.0)),
+        idle_ticks=10,
+        tick_s=0.1,
+        producers=rng.randint(1, 2),
+        readers=rng.randint(0, 1),
+        appenders=rng.randint(0, 1),
+        think_s=rng.choice((5.0, 20.0)),
+        deletes_every_s=20 * plan.deletes_every_s,
+        remakes=False,
+    )
 
 
 def draw(rng: random.Random) -> Plan:

@@ -6,6 +6,7 @@ ended by itself. At the end: clients' histories (chaos.checkers), all replicas e
 
 import asyncio
 import random
+from collections.abc import Callable
 from typing import Any
 
 from chaos.arenas.sim.arena import SimArena
@@ -17,14 +18,13 @@ from chaos.checkers.anomaly import Anomaly
 from chaos.checkers.groups import redelivered
 from chaos.history import History
 from chaos.run import note_copy
+from chaos.verdict import count_operations
 from chaos.workloads.groups import GroupsWorkload
 from cluster.records import EntryKind
 from cluster.sim.clock import SimLoop, simulate
 
 HEAL_S_MAX = 60.0
 WATCH_S = 0.5
-PROGRESS_S = 5.0
-"""After everything is healed, within so long something is acknowledged."""
 
 
 class SeedFailure(Exception):
@@ -96,7 +96,7 @@ class Seed:
 
     async def _progress(self, clients: "list[asyncio.Task[None]]") -> None:
         before = self.work.load.counts["acknowledged"]
-        await asyncio.sleep(PROGRESS_S)
+        await asyncio.sleep(self.plan.progress_s)
         self.work.stop()
         await asyncio.wait_for(asyncio.gather(*clients), HEAL_S_MAX)
         if self.work.load.counts["acknowledged"] <= before:
@@ -113,6 +113,7 @@ class Seed:
         counts.update(self.work.load.counts)
         seen.sent, seen.acknowledged = counts.pop("sent", 0), counts.pop("acknowledged", 0)
         counts.update((await self.arena.stop()).counts)
+        seen.operations.update(count_operations(self.history.events))
         counts["redelivered"] = redelivered(self.history.events)
         for running in self.cluster.running.values():
             for run in running.broker.running.values():
@@ -130,8 +131,12 @@ def _told(anomalies: list[Anomaly]) -> str:
     return "; ".join(f"{anomaly.name}: {anomaly.detail}" for anomaly in anomalies[:3])
 
 
-def run_seed(seed: int, cluster_class: type[PlannedCluster] = PlannedCluster) -> Seen:
-    """One seed from its number; SeedFailure if something is wrong."""
+def run_seed(
+    seed: int,
+    cluster_class: type[PlannedCluster] = PlannedCluster,
+    draw: Callable[[random.Random], Plan] = draw,
+) -> Seen:
+    """One seed from its number, with what is drawn for it; SeedFailure if something is wrong."""
 
     async def work() -> Seen:
         loop = asyncio.get_running_loop()

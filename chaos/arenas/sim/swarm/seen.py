@@ -14,6 +14,8 @@ class Seen:
     virtual_s: float = 0.0
     cpu_s: float = field(default=0.0, repr=False, compare=False)
     """What it cost; all else is the same every time."""
+    operations: Counter[str] = field(default_factory=Counter)
+    """Of the history, by their outcomes."""
     counts: Counter[str] = field(default_factory=Counter)
     trace: list[str] = field(default_factory=list)
 
@@ -29,4 +31,5 @@ class Seen:
         self.steps += other.steps
         self.virtual_s += other.virtual_s
         self.cpu_s += other.cpu_s
+        self.operations.update(other.operations)
         self.counts.update(other.counts)
