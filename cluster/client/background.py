@@ -3,26 +3,74 @@
 Any thread may ask; who asks waits, can be interrupted (Ctrl-C takes back what was asked), and is never left waiting:
 what is unanswered when the client ends gets Closed. A forked child has no such thread, and inside a running event loop
 waiting would stop that loop: both are refused.
+
+Whoever asks waits in C code, and takes no lock that is written in Python: Ctrl-C comes at any time, and
+`threading.Condition`, of which the futures of the standard library are made, keeps its lock for good where it is
+interrupted as it takes it. The loop's thread would wait for that lock for ever.
 """
 
 import asyncio
-import concurrent.futures
 import contextlib
 import os
 import threading
 import warnings
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from cluster.client.client import Client
 from cluster.errors import Closed, DeadlineExceeded, InvalidRequest
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Future = concurrent.futures.Future
 EXIT_S_MAX = 5.0
 """At the end of the process, for leaving without a word."""
+
+
+class _Answer(Generic[T]):
+    """What somebody waits for: given on the loop's thread, taken by whoever asked."""
+
+    __slots__ = ("_box", "_task", "taken")
+
+    def __init__(self) -> None:
+        self.taken = False
+        self._box: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+        self._task: asyncio.Task[T] | None = None
+
+    def give(self, result: T) -> None:
+        self._box.put((result, None))
+
+    def fail(self, error: BaseException) -> None:
+        self._box.put((None, error))
+
+    def give_what_comes_of(self, task: "asyncio.Task[T]") -> None:
+        """When it is done; or Closed where it was cancelled."""
+        self._task = task
+        task.add_done_callback(self._settle)
+
+    def take_back(self) -> None:
+        """Nobody waits for it any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def take(self, timeout_s: float | None) -> T:
+        """Wait for it. Empty: not within that time."""
+        result, error = self._box.get(timeout=timeout_s if timeout_s is None else max(timeout_s, 0.0))
+        self.taken = True
+        if error is None:
+            return result  # type: ignore[return-value]  # which may be None
+        try:
+            raise error
+        finally:
+            del error  # it holds this frame
+
+    def _settle(self, task: "asyncio.Task[T]") -> None:
+        error = _closed() if task.cancelled() else task.exception()
+        if error is None:
+            self.give(task.result())
+        else:
+            self.fail(error)
 
 
 class Background:
@@ -36,12 +84,12 @@ class Background:
         self._stop = asyncio.Event()
         self._lock = threading.RLock()  # a collected reader tells, wherever that happens
         self._closing = False
-        self._asked: set[Future[object]] = set()
-        self._opened: Future[Client] = Future()
+        self._asked: set[_Answer[Any]] = set()
+        self._opened: _Answer[Client] = _Answer()
         self._thread = threading.Thread(target=self._run, name="riverrun client", daemon=True)
         self._thread.start()
         try:
-            self.client = self._opened.result()
+            self.client = self._opened.take(None)
         except BaseException:
             self.leave()
             raise
@@ -59,29 +107,23 @@ class Background:
 
     def ask(self, work: Callable[[], Awaitable[T]], timeout_s: float | None = None) -> T:
         """What `work` returns or raises, run on the loop; DeadlineExceeded after `timeout_s`, if that is not None."""
-
-        async def run() -> T:
-            return await work()
-
-        return self._wait(self._submit(lambda: asyncio.run_coroutine_threadsafe(run(), self._loop)), timeout_s)
+        answer: _Answer[T] = _Answer()
+        return self._ask(answer, lambda: self._begin(work, answer), timeout_s)
 
     def ask_now(self, work: Callable[[], T]) -> T:
         """The same for what needs no waiting."""
-        future: Future[T] = Future()
+        answer: _Answer[T] = _Answer()
 
         def run() -> None:
+            self._asked.discard(answer)
             try:
                 result = work()
             except Exception as error:  # noqa: BLE001  raised where it was asked
-                _settle(future, error)
+                answer.fail(error)
             else:
-                _settle(future, result)
+                answer.give(result)
 
-        def submit() -> Future[T]:
-            self._loop.call_soon_threadsafe(run)
-            return future
-
-        return self._wait(self._submit(submit), None)
+        return self._ask(answer, run, None)
 
     def tell(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run it some time, if there still is a client; nobody waits for it."""
@@ -96,34 +138,37 @@ class Background:
             if not self._closing:
                 self._loop.call_soon_threadsafe(run)
 
-    def _submit(self, submit: Callable[[], "Future[T]"]) -> "Future[T]":
+    def _ask(self, answer: _Answer[T], start: Callable[[], None], timeout_s: float | None) -> T:
+        """Have it started on the loop, and wait for it; who is interrupted takes it back."""
         if os.getpid() != self._process:
             raise InvalidRequest("this client was connected before the process was forked: connect again in the child")
         _refuse_inside_a_loop()
-        with self._lock:
-            if self._closing:
-                raise Closed("the client was closed")
-            future = submit()
-            self._asked.add(future)  # type: ignore[arg-type]  # whatever it is of
-        future.add_done_callback(self._asked.discard)
-        return future
-
-    @staticmethod
-    def _wait(future: "Future[T]", timeout_s: float | None) -> T:
         try:
-            return future.result(timeout_s)
-        except concurrent.futures.CancelledError:
-            raise Closed("the client was closed") from None
-        except TimeoutError:
-            if future.done():
-                return future.result()  # in the last moment; or it is its own error
-            future.cancel()
+            with self._lock:
+                if self._closing:
+                    raise _closed()
+                self._submit(answer, start)
+            return answer.take(timeout_s)
+        except Empty:
             raise DeadlineExceeded(f"it did not end within {timeout_s} s, and may still") from None
-        except BaseException as error:
-            answered = not future.cancel()  # interrupted; of no effect where it has its answer
-            if not answered and isinstance(error.__context__, KeyboardInterrupt):
-                raise error.__context__ from None  # it came in a moment that `threading.Condition` cannot stand
-            raise
+        finally:
+            if not answer.taken:
+                self._asked.discard(answer)
+                with contextlib.suppress(RuntimeError):  # the loop has ended
+                    self._loop.call_soon_threadsafe(answer.take_back)
+
+    def _submit(self, answer: _Answer[Any], start: Callable[[], None]) -> None:
+        self._asked.add(answer)  # first: whatever is there when the loop has ended is told so
+        try:
+            self._loop.call_soon_threadsafe(start)
+        except RuntimeError:  # it has
+            raise _closed() from None
+
+    def _begin(self, work: Callable[[], Awaitable[T]], answer: _Answer[T]) -> None:
+        """On the loop's thread."""
+        task = self._loop.create_task(_as_coroutine(work))
+        answer.give_what_comes_of(task)
+        task.add_done_callback(lambda _: self._asked.discard(answer))
 
     # --- the end
 
@@ -136,8 +181,10 @@ class Background:
         if not first:
             self._thread.join()
             return
+        answer: _Answer[None] = _Answer()
         try:
-            self._wait(asyncio.run_coroutine_threadsafe(self.client.close(), self._loop), None)
+            self._submit(answer, lambda: self._begin(self.client.close, answer))
+            answer.take(None)
         finally:
             self._end()
 
@@ -165,43 +212,38 @@ class Background:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
-        for future in list(self._asked):  # what came too late for the loop
-            future.cancel()
 
     # --- in the thread
 
     def _run(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._live())
+        for answer in list(self._asked):  # what came too late for the loop
+            answer.fail(_closed())
 
     async def _live(self) -> None:
         try:
             client = self._make()
         except BaseException as error:  # noqa: BLE001  raised where the client was asked for
-            self._opened.set_exception(error)
+            self._opened.fail(error)
             return
         try:
             await client.open()
         except BaseException as error:  # noqa: BLE001  as above
             await client.abandon()
-            self._opened.set_exception(error)
+            self._opened.fail(error)
             return
-        self._opened.set_result(client)
+        self._opened.give(client)
         await self._stop.wait()
         await client.abandon()
 
 
-async def _as_coroutine(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+async def _as_coroutine(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
 
 
-def _settle(future: "Future[T]", outcome: T | Exception) -> None:
-    if not future.set_running_or_notify_cancel():
-        return  # whoever asked was interrupted
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+def _closed() -> Closed:
+    return Closed("the client was closed")
 
 
 def _refuse_inside_a_loop() -> None:

@@ -139,16 +139,21 @@ class BlockingReader(Iterator[ReadRecord]):
             if self._closed:
                 raise Closed("the reader was closed")
             while self._batch is None or self._next >= len(self._batch.records):
-                self._batch, self._next = self._background.ask(self._next_batch), 0
-                if self._batch is None:
+                if not self._background.ask(self._next_batch):
                     raise StopIteration
             record = self._batch.records[self._next]
             self._next += 1
             return record
 
-    async def _next_batch(self) -> ReadBatch | None:
+    async def _next_batch(self) -> bool:
+        """Kept here at once, for whoever asked may be interrupted as it comes; False: there is none."""
+        if self._batch is not None and self._next < len(self._batch.records):
+            return True
         async with contextlib.aclosing(self._reader.batches()) as batches:
-            return await anext(batches, None)
+            batch = await anext(batches, None)
+        if batch is not None:
+            self._batch, self._next = batch, 0
+        return batch is not None
 
     @property
     def positions(self) -> dict[int, Offset]:
