@@ -11,6 +11,7 @@ from functools import partial
 
 from chaos.arenas.sim.arena import SimArena
 from chaos.arenas.sim.disks import HEAD_BYTES, SHORT_BYTES, TAIL_BYTES, frames_of, logs_of
+from chaos.arenas.sim.injector import End
 from chaos.arenas.sim.swarm.plan import Plan
 from chaos.arenas.sim.swarm.seen import Seen
 from chaos.nemeses.cuts import both
@@ -80,8 +81,9 @@ class Nemesis:
         """At once, or in the middle of what its disk does next; back after `off_s`, which may meet the same fate."""
         in_mid_write = self.random.random() < self.plan.mid_write
         options = {"operations": self.random.randint(0, MID_WRITE_OPERATIONS)} if in_mid_write else {}
-        end = self.arena.power.begin([node], options)
+        self._start_later(node, off_s, self.arena.power.begin([node], options))
 
+    def _start_later(self, node: int, off_s: float, end: End | None = None) -> None:
         async def off_and_on() -> None:
             await asyncio.sleep(off_s)
             if end is not None:
@@ -173,7 +175,33 @@ class Nemesis:
         await asyncio.sleep(0.5)
         await self.arena.try_start(node)
 
+    async def _fault_rot(self) -> None:
+        """A bit of a log flips while its node runs; nobody knows until that is read. The same node as for `flip`."""
+        node = min(self.arena.victims.nodes) if self.arena.victims.nodes else self._target()
+        disk = self.cluster.disks[node]
+        logs = [path for path in logs_of(disk) if frames_of(disk, path).size > SHORT_BYTES]
+        if node in self.cluster.running and logs:
+            self.arena.victims.nodes.add(node)
+            self._note("rot", node)
+            path = self.random.choice(logs)
+            disk.flip(path, self.random.randrange(frames_of(disk, path).size * 8))
+
+    def start_again(self) -> None:
+        """A node that met damage has ended, as its process does; it is started again."""
+        for node in {node for node, _ in self.cluster.fatal} & set(self.cluster.running):
+            if self.cluster.hosts[node].failed and not self._is_restarting(node):
+                self.outcome.counts["ended_by_damage"] += 1
+                self.outcome.trace.append(f"{self.loop.now_s:9.3f} met damage and ended {node}")
+                self.cluster.kill(node)
+                self._start_later(node, self.random.uniform(0.1, 2.0))
+
     async def heal(self) -> None:
-        """Nothing goes wrong any more, and whoever is about to start a node has done so; the rest is the arena's."""
+        """Nothing goes wrong any more, and whoever is about to start a node has done so; the rest is the arena's.
+
+        What is damaged and was not met is found by a start.
+        """
         self.arena.calm()
+        if "rot" in self.plan.faults:
+            for node in self.arena.victims.nodes & set(self.cluster.running):
+                self.cluster.kill(node)
         await asyncio.gather(*self._restarting.values(), return_exceptions=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from chaos.workloads.load import LogPlan
-from cluster.config import NodeConfig
+from cluster.config import LogOptions, NodeConfig
 from cluster.metadata import TopicConfig
 
 TOPIC = "t"
@@ -64,6 +64,8 @@ class Plan:
     """Somebody makes a topic and deletes it, over and over."""
     compaction_keys: int
     """How many keys a pass of compaction keeps in memory."""
+    cache_bytes: int = LogOptions().cache_bytes_max
+    """Of a log, in memory."""
     cut_off: float
     """How likely a member is cut off from all nodes once, mostly for longer than its grace, and commits late."""
 
@@ -112,6 +114,7 @@ class Plan:
                 segment_bytes_max=self.log_bytes,
                 folded_segment_bytes_max=self.folded_segment_bytes,
                 allocate_bytes_min=4096,
+                cache_bytes_max=self.cache_bytes,
             ),
         )
 
@@ -153,9 +156,12 @@ def draw_sparse(rng: random.Random) -> Plan:
     Faults come as long as it lasts, mostly while nobody sends anything.
     """
     plan = draw(rng)
+    faults = (*FAULTS, "rot")
     return replace(
         plan,
         load_s=1200.0,
+        faults=tuple(sorted(rng.sample(faults, rng.randint(2, len(faults))))),
+        cache_bytes=rng.choice((0, plan.cache_bytes)),
         every_s=rng.choice((10.0, 20.0, 40.0)),
         idle_ticks=10,
         tick_s=0.1,
@@ -163,7 +169,7 @@ def draw_sparse(rng: random.Random) -> Plan:
         readers=rng.randint(0, 1),
         appenders=rng.randint(0, 1),
         think_s=rng.choice((5.0, 20.0)),
-        deletes_every_s=20 * plan.deletes_every_s,
+        deletes_every_s=5 * plan.deletes_every_s,
         remakes=False,
     )
 

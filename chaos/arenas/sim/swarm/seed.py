@@ -106,6 +106,7 @@ class Seed:
         while True:
             await asyncio.sleep(WATCH_S)
             self.arena.check()
+            self.nemesis.start_again()
 
     async def _count(self) -> None:
         seen, counts = self.outcome, self.outcome.counts
