@@ -5,7 +5,6 @@ everywhere, with the same commit.
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -15,10 +14,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-import structlog
-
 from chaos.arenas.sim.swarm.seen import Seen
 from chaos.running import commit
+from chaos.seeds import quiet
 
 LARGE = 100
 TOLD_EVERY = 50
@@ -38,11 +36,7 @@ class Program:
 
 def one(run: Callable[[int, str], Seen], seed: int, bug: str = "") -> tuple[int, Seen | None, str]:
     """A seed in a process of its own."""
-    sys.unraisablehook = lambda _: None  # what a dropped node would have said when it was collected
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    quiet()
     began_s = time.process_time()
     try:
         seen = run(seed, bug)
