@@ -66,6 +66,7 @@ class _Answer(Generic[T]):
             del error  # it holds this frame
 
     def _settle(self, task: "asyncio.Task[T]") -> None:
+        self._task = None  # it holds its error, whose traceback holds this
         error = _closed() if task.cancelled() else task.exception()
         if error is None:
             self.give(task.result())
@@ -84,11 +85,12 @@ class Background:
         self._stop = asyncio.Event()
         self._lock = threading.RLock()  # a collected reader tells, wherever that happens
         self._closing = False
+        self._close: asyncio.Task[None] | None = None
         self._asked: set[_Answer[Any]] = set()
         self._opened: _Answer[Client] = _Answer()
         self._thread = threading.Thread(target=self._run, name="riverrun client", daemon=True)
-        self._thread.start()
         try:
+            self._thread.start()  # interrupted here, the thread may never begin: nothing waits for it then
             self.client = self._opened.take(None)
         except BaseException:
             self.leave()
@@ -173,20 +175,27 @@ class Background:
     # --- the end
 
     def close(self) -> None:
-        """Close the client as it closes, and end the thread. Of no effect in a forked child, and when it is closed."""
+        """Close the client as it closes, and end the thread; several may. Interrupted, it is left at once.
+
+        Of no effect in a forked child, and when it is closed.
+        """
         if os.getpid() != self._process:
-            return
-        with self._lock:
-            first, self._closing = not self._closing, True
-        if not first:
-            self._thread.join()
             return
         answer: _Answer[None] = _Answer()
         try:
-            self._submit(answer, lambda: self._begin(self.client.close, answer))
-            answer.take(None)
+            with self._lock:
+                self._closing = True
+            with contextlib.suppress(Closed):  # it has ended
+                self._submit(answer, lambda: self._begin_to_close(answer))
+                answer.take(None)
         finally:
             self._end()
+
+    def _begin_to_close(self, answer: _Answer[None]) -> None:
+        """On the loop's thread: once, however many ask for it."""
+        if self._close is None:
+            self._close = self._loop.create_task(_as_coroutine(self.client.close))
+        answer.give_what_comes_of(self._close)
 
     def abandon(self) -> None:
         """Leave at once, and end the thread. Of no effect in a forked child."""
@@ -203,7 +212,7 @@ class Background:
         self._closing = True
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread:
+        if threading.current_thread() is not self._thread and self._thread.is_alive():
             self._thread.join(EXIT_S_MAX)
         if unclosed:
             warnings.warn(unclosed, ResourceWarning, stacklevel=2)
@@ -216,10 +225,12 @@ class Background:
     # --- in the thread
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._live())
-        for answer in list(self._asked):  # what came too late for the loop
-            answer.fail(_closed())
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._live())
+        finally:
+            for answer in [self._opened, *self._asked]:  # what came too late for the loop
+                answer.fail(_closed())
 
     async def _live(self) -> None:
         try:

@@ -185,7 +185,38 @@ def test_ctrl_c_at_any_moment_is_one_and_breaks_nothing(client):
         assert not threads[0].is_alive(), f"the client does nothing any more after moment {moment}"
         if outcomes[0].get(0, sent.offset) == sent.offset:  # it was not given out
             assert sent.offset == next(reader).offset
+        else:
+            assert sent.offset == reader._batch.records[reader._next - 1].offset
     assert moment > 30
+
+
+def test_ctrl_c_at_any_moment_of_connecting_or_closing_leaves_nothing_behind(cluster, monkeypatch):
+    """Whoever closes once more does not wait for ever, and the thread is gone; who waits for an answer has one."""
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # of a loop that never ran, and is not closed
+    interrupted, moment = True, 0
+    while interrupted:
+        moment += 1
+        made = []
+        interrupted = _interrupted_at(moment, lambda: made.append(BlockingClient(cluster.client)))  # noqa: B023
+        for client in made:
+            client.close()
+    assert moment > 30
+    interrupted, moment = True, 0
+    while interrupted:
+        moment += 1
+        client = BlockingClient(cluster.client)
+        reader = client.read("t", partitions=[1])
+        threads, outcomes = in_threads(lambda: next(reader))  # noqa: B023
+        until(lambda: client._background._asked)  # noqa: B023
+        interrupted = _interrupted_at(moment, client.close)
+        closing, _ = in_threads(client.close)
+        for thread in (*closing, *threads):
+            thread.join(10)
+            assert not thread.is_alive(), f"it is waited for, for ever, after moment {moment}"
+        assert isinstance(outcomes[0], Closed)
+    assert moment > 20
+    gc.collect()
+    until(lambda: not any(thread.name == THREAD and thread.is_alive() for thread in threading.enumerate()))
 
 
 def _interrupted_at(moment, call):

@@ -63,7 +63,7 @@ def main(program: Program) -> int:
     if options.bug:
         return table(program, program.bugs if options.bug == "all" else [options.bug], options.seeds, options.jobs)
     start = time.monotonic()  # noqa: TID251  how long people waited
-    total = Seen()
+    total, began_at = Seen(), commit()
     seeds = range(options.first, options.first + options.seeds)
     with ProcessPoolExecutor(options.jobs) as pool:
         for seed, seen, failure in pool.map(partial(one, program.run), seeds):
@@ -75,7 +75,8 @@ def main(program: Program) -> int:
             if seed % TOLD_EVERY == 0:
                 told = f"{total.virtual_s / 3600:.2f} whole-cluster hours, {total.acknowledged:,} acknowledged"
                 print(f"… {seed}: {told}, no failure", file=sys.stderr, flush=True)
-    return verdict(program, total, seeds[0], len(seeds), time.monotonic() - start)  # noqa: TID251
+    took_s = time.monotonic() - start  # noqa: TID251
+    return verdict(program, total, began_at, options.first, len(seeds), took_s)
 
 
 def table(program: Program, bugs: Sequence[str], seeds: int, jobs: int) -> int:
@@ -102,17 +103,17 @@ def replay(program: Program, seed: int, bug: str = "") -> int:
     return 1 if failure else 0
 
 
-def _addition(program: Program, total: Seen, first: int, seeds: int) -> str:
+def _addition(program: Program, total: Seen, began_at: str, first: int, seeds: int) -> str:
     """The command that adds a batch to the figures."""
     options = [f"--operation {name} {count}" for name, count in sorted(total.operations.items())]
     return (
         f'python -m chaos.report.figures add-seeds cluster --what "python -m {program.module}" --first {first} '
         f"--seeds {seeds} --hours {total.virtual_s / 3600:.3f} --cpu-minutes {total.cpu_s / 60:.1f} "
-        f"--commits {commit()} --anomalies 0 {' '.join(options)}"
+        f"--commits {began_at} --anomalies 0 {' '.join(options)}"
     )
 
 
-def verdict(program: Program, total: Seen, first: int, seeds: int, took_s: float) -> int:
+def verdict(program: Program, total: Seen, began_at: str, first: int, seeds: int, took_s: float) -> int:
     """The summary; the exit code."""
     faults = sum(count for name, count in total.counts.items() if name.startswith("fault_"))
     print(
@@ -123,7 +124,7 @@ def verdict(program: Program, total: Seen, first: int, seeds: int, took_s: float
     )
     counts = Counter({name: total.counts[name] for name in program.sometimes})
     if total.operations:
-        print(_addition(program, total, first, seeds))
+        print(_addition(program, total, began_at, first, seeds))
     print("sometimes: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     never = [name for name, count in counts.items() if not count]
     if never and seeds >= LARGE:

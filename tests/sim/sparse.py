@@ -1,8 +1,8 @@
 """`python -m tests.sim.sparse --seeds N [--from 1]`: cluster seeds of twenty virtual minutes with little to do.
 
 A record every few seconds, and faults as long as it lasts: partitions sleep and are woken, positions, producers and
-tombstones grow old, clocks go apart. For an hour of such a cluster it takes a fifth of the time that the busy seeds of
-`python -m tests.sim` take.
+tombstones grow old, clocks go apart. An hour of such a cluster takes about a third of the time that one of the busy
+seeds of `python -m tests.sim` takes.
 """
 
 import sys

@@ -45,7 +45,7 @@ class ShortLife(PlannedCluster):
 
 
 def test_a_sparse_seed() -> None:
-    """`python -m tests.sim.sparse` for a minute: partitions fall asleep, and it is judged as all are."""
+    """`python -m tests.sim.sparse` for a minute: it is judged as all are."""
     seen = run_seed(1, ShortLife, draw_sparse)
 
     assert 10 < seen.acknowledged < 1_000

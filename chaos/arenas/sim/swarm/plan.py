@@ -131,7 +131,7 @@ class Plan:
 
 PROGRESS_S = 5.0
 SMALL_BYTES = 2 << 10
-JUMPS_S_MAX = 20 * 3600
+JUMPS_S_MAX = 500 * 3600
 """More than all of a seed's jumps of clocks may add up to."""
 LIMITS = (
     TopicConfig(),
