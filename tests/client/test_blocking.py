@@ -190,17 +190,8 @@ def test_ctrl_c_at_any_moment_is_one_and_breaks_nothing(client):
     assert moment > 30
 
 
-def test_ctrl_c_at_any_moment_of_connecting_or_closing_leaves_nothing_behind(cluster, monkeypatch):
+def test_ctrl_c_at_any_moment_of_closing_leaves_nothing_behind(cluster):
     """Whoever closes once more does not wait for ever, and the thread is gone; who waits for an answer has one."""
-    monkeypatch.setattr(sys, "unraisablehook", lambda _: None)  # of a loop that never ran, and is not closed
-    interrupted, moment = True, 0
-    while interrupted:
-        moment += 1
-        made = []
-        interrupted = _interrupted_at(moment, lambda: made.append(BlockingClient(cluster.client)))  # noqa: B023
-        for client in made:
-            client.close()
-    assert moment > 30
     interrupted, moment = True, 0
     while interrupted:
         moment += 1
@@ -215,8 +206,7 @@ def test_ctrl_c_at_any_moment_of_connecting_or_closing_leaves_nothing_behind(clu
             assert not thread.is_alive(), f"it is waited for, for ever, after moment {moment}"
         assert isinstance(outcomes[0], Closed)
     assert moment > 20
-    gc.collect()
-    until(lambda: not any(thread.name == THREAD and thread.is_alive() for thread in threading.enumerate()))
+    assert THREAD not in {thread.name for thread in threading.enumerate()}
 
 
 def _interrupted_at(moment, call):
