@@ -62,6 +62,7 @@ class Host:
         self.up = self.stopped = False
         self.incarnation = 0
         self.paused_until = 0
+        self.deaf_until = 0  # what was sent to it before that does not arrive
         self.inbox: deque[Packet | Publish | Ticket | WithoutRoom] = deque()
         self.turn_planned = False
         self.commit_seen = Index(0)
@@ -76,6 +77,7 @@ class Host:
         assert not self.up, "one process a disk"
         disk, world = self.disk, self.world
         self.up = True
+        self.deaf_until = world.now if disk.has_lost else 0  # the core's contract
         self.log = disk.image.copy()
         self.core = world.core_class(
             me=self.me,

@@ -27,6 +27,14 @@ def test_a_batch_of_seeds_finds_nothing_and_leaves_nothing_out():
     assert [] == total.never
 
 
+def test_what_was_sent_before_does_not_reach_one_that_lost_it_knows_not_what():
+    """Seed 2215336: a late append ended its recovery, and a late acknowledgement counted for what it had lost.
+
+    The core's contract excludes it, and links keep that; the swarm did not.
+    """
+    assert run_seed(2215336).failure == ""
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_trace():
     """Every event of a seed is the same the second time."""

@@ -242,14 +242,14 @@ class World:
         for place, time in enumerate(times):
             if place:
                 self.count("duplicates_received")
-            self.after(time - self.now, self._deliver, packet)
+            self.after(time - self.now, self._deliver, packet, self.now)
         if not isinstance(message, HeartbeatReply):
             self.awkward(host, 1.0 if type(message).__name__ == "VoteReply" else 0.02)
 
-    def _deliver(self, packet: Packet) -> None:
+    def _deliver(self, packet: Packet, sent: int) -> None:
         message = packet.message
         host = self.hosts[message.to - 1]
-        if not host.up or self.network.is_cut(message.sender, message.to):
+        if not host.up or sent < host.deaf_until or self.network.is_cut(message.sender, message.to):
             return
         self.note(host, "hears", message)
         self._arrive(host, packet)
