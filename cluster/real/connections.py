@@ -19,6 +19,8 @@ class Connection:
         self.channel = channel
         self.version = version
         self.calls = 0
+        self.answered_s = float("-inf")
+        """When a call was last answered on it."""
         self._unary: dict[str, Any] = {}
         self.on_idle: Callable[[], object] | None = None
 

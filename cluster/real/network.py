@@ -23,7 +23,7 @@ from cluster.errors import (
     Unavailable,
     Untrusted,
 )
-from cluster.real.connections import Connections
+from cluster.real.connections import Connection, Connections
 from cluster.real.tls import ClientTls, NodeTls
 from cluster.real.tls_trouble import Trouble
 from cluster.wire.certified import is_of_a_node
@@ -58,7 +58,7 @@ URIS_KEY = "peer_uri"
 """What gRPC calls the URIs in the caller's certificate."""
 UNANSWERED_S_MAX = 1.0
 """A stream that was dropped after so long, and was never answered, is the last one on its connection: it may be damaged
-where neither TCP nor a ping finds it out."""
+where neither TCP nor a ping finds it out. So is a call, if no other one was answered since it began."""
 BREAK_NOTICED_S = 0.02
 """Between the end of a broken stream's requests and the cancellation of its handler; they come almost at once."""
 
@@ -236,19 +236,32 @@ class RealChannel:
             raise DeadlineExceeded(f"no time was left to ask {self._address}")
         connection = self._connections.current()
         pairs = tuple((metadata or {}).items())
+        loop = asyncio.get_running_loop()
+        since_s = loop.time()
         connection.begin()
         try:
             answer: bytes = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
+            self._doubt(connection, since_s, error)
             _refuse_if_cancelled()
             raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.CancelledError:
+            self._doubt(connection, since_s)
             if _is_own_cancellation() or not self._closed:
                 raise
             raise OutcomeUnknown(f"the channel to {self._address} was closed") from None
         finally:
             connection.end()
+        connection.answered_s = loop.time()
         return answer
+
+    def _doubt(self, connection: Connection, since_s: float, error: aio.AioRpcError | None = None) -> None:
+        """A call has failed: it was answered with that, or was not, and then its connection may be given up."""
+        now_s = asyncio.get_running_loop().time()
+        if error is not None and (error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED or error.trailing_metadata()):
+            connection.answered_s = now_s
+        elif now_s - since_s >= UNANSWERED_S_MAX and connection.answered_s < since_s:
+            self._connections.give_up(connection)
 
     def stream(self, method: str, *, metadata: Mapping[str, str] | None = None) -> "RealStream":
         """See World."""

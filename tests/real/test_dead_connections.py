@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 from grpc import aio
 
+from cluster.errors import DeadlineExceeded
 from cluster.real import network
 from cluster.real.network import RealChannel
 
@@ -48,3 +50,51 @@ async def test_a_stream_that_was_never_answered_is_followed_by_one_on_a_new_conn
         await channel.close()
         await server.stop(None)
     assert connections == len(set(callers))
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_a_call_that_was_never_answered_is_followed_by_one_on_a_new_connection(
+    *, answered: bool, cancelled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scenario `packets`, seed 41: one node passed requests on to another over such a one for minutes, all in vain.
+
+    Where another call was answered meanwhile, it is the request that takes long, and nothing else.
+    """
+    monkeypatch.setattr(network, "UNANSWERED_S_MAX", 0.05)
+    callers: list[str] = []
+
+    async def take(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
+        callers.append(context.peer())
+        if request == b"in vain":
+            await asyncio.sleep(60)
+        return b"done"
+
+    server = aio.server()
+    handler = network.grpc.unary_unary_rpc_method_handler(take)
+    server.add_generic_rpc_handlers((network.grpc.method_handlers_generic_handler("test", {"Take": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    channel = RealChannel(f"127.0.0.1:{port}")
+
+    async def ask_in_vain() -> None:
+        if not cancelled:
+            with pytest.raises(DeadlineExceeded):
+                await channel.call("/test/Take", b"in vain", timeout_s=0.3)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await channel.call("/test/Take", b"in vain", timeout_s=60)
+
+    try:
+        assert await channel.call("/test/Take", b"", timeout_s=5) == b"done"
+        waiting = asyncio.create_task(ask_in_vain())
+        await asyncio.sleep(0.1)
+        if answered:
+            assert await channel.call("/test/Take", b"", timeout_s=5) == b"done"
+        await waiting
+        assert await channel.call("/test/Take", b"", timeout_s=5) == b"done"
+    finally:
+        await channel.close()
+        await server.stop(None)
+    assert len(set(callers)) == (1 if answered else 2)
