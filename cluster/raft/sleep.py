@@ -10,7 +10,8 @@ Rules:
    leader that is away is most likely gone, so its followers do not wait a whole election time to find out.
 
 The driver's word about who is away is a hint. Wrong, it costs an election that is refused, or keeps a group awake; a
-follower that was taken to be away and was not is awake, and any message of its wakes the others.
+follower that was taken to be away and was not is awake, and any message of its wakes the others. But it has to become
+right: one that a removed replica keeps asking for its vote says nothing to the others, and is left behind until then.
 """
 
 from typing import TYPE_CHECKING

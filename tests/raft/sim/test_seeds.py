@@ -35,6 +35,14 @@ def test_what_was_sent_before_does_not_reach_one_that_lost_it_knows_not_what():
     assert run_seed(2215336).failure == ""
 
 
+def test_who_is_away_is_told_rightly_in_the_end():
+    """Seed 2241520: after the storm a leader was told, for good, that a follower was away, and fell asleep without it.
+
+    That one was asked for its vote by a removed replica, over and over, and so never spoke up itself.
+    """
+    assert run_seed(2241520).failure == ""
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_trace():
     """Every event of a seed is the same the second time."""

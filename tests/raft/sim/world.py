@@ -342,15 +342,16 @@ class World:
             self.after(int(self.mix.floor_us_mean * self.chance.uniform(0.3, 2)), self._raise_floor)
 
     def _hint(self) -> None:
-        """Somebody is told, rightly or wrongly, who is away."""
+        """Somebody is told, rightly or wrongly, who is away; in the end, rightly."""
+        if not self.stormy:
+            return
         host = self.random.choice(self.hosts)
         if host.up and host.paused_until <= self.now:
             others = [other.me for other in self.hosts if other is not host]
             host.core.set_away(frozenset(self.random.sample(others, self.random.randint(0, len(others)))))
             host.finish_turn()
             self.count("hints")
-        if self.stormy:
-            self.after(int(self.mix.hint_us_mean * self.random.uniform(0.3, 2)), self._hint)
+        self.after(int(self.mix.hint_us_mean * self.random.uniform(0.3, 2)), self._hint)
 
     # --- the end
 
