@@ -7,7 +7,7 @@ import grpc
 import pytest
 from grpc import aio
 
-from cluster.real.network import RealStream
+from cluster.real.channels import RealStream
 from cluster.real.tls_trouble import Trouble
 
 

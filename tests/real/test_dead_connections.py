@@ -8,8 +8,8 @@ import pytest
 from grpc import aio
 
 from cluster.errors import DeadlineExceeded
-from cluster.real import network
-from cluster.real.network import RealChannel
+from cluster.real import channels
+from cluster.real.channels import RealChannel
 
 METHOD = "/test/Exchange"
 
@@ -19,7 +19,7 @@ async def test_a_stream_that_was_never_answered_is_followed_by_one_on_a_new_conn
     *, answers: bool, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Damage that TCP did not tell had made such a one of a link's: each new stream went over it, for a minute."""
-    monkeypatch.setattr(network, "UNANSWERED_S_MAX", 0.05)
+    monkeypatch.setattr(channels, "UNANSWERED_S_MAX", 0.05)
     callers: list[str] = []
     called = asyncio.Event()
 
@@ -31,8 +31,8 @@ async def test_a_stream_that_was_never_answered_is_followed_by_one_on_a_new_conn
                 await context.write(request)
 
     server = aio.server()
-    handler = network.grpc.stream_stream_rpc_method_handler(exchange)
-    server.add_generic_rpc_handlers((network.grpc.method_handlers_generic_handler("test", {"Exchange": handler}),))
+    handler = channels.grpc.stream_stream_rpc_method_handler(exchange)
+    server.add_generic_rpc_handlers((channels.grpc.method_handlers_generic_handler("test", {"Exchange": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = RealChannel(f"127.0.0.1:{port}")
@@ -61,7 +61,7 @@ async def test_a_call_that_was_never_answered_is_followed_by_one_on_a_new_connec
 
     Where another call was answered meanwhile, it is the request that takes long, and nothing else.
     """
-    monkeypatch.setattr(network, "UNANSWERED_S_MAX", 0.05)
+    monkeypatch.setattr(channels, "UNANSWERED_S_MAX", 0.05)
     callers: list[str] = []
 
     async def take(request: bytes, context: aio.ServicerContext[bytes, bytes]) -> bytes:
@@ -71,8 +71,8 @@ async def test_a_call_that_was_never_answered_is_followed_by_one_on_a_new_connec
         return b"done"
 
     server = aio.server()
-    handler = network.grpc.unary_unary_rpc_method_handler(take)
-    server.add_generic_rpc_handlers((network.grpc.method_handlers_generic_handler("test", {"Take": handler}),))
+    handler = channels.grpc.unary_unary_rpc_method_handler(take)
+    server.add_generic_rpc_handlers((channels.grpc.method_handlers_generic_handler("test", {"Take": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = RealChannel(f"127.0.0.1:{port}")
