@@ -75,7 +75,7 @@ class RealChannel:
         since_s = loop.time()
         connection.begin()
         try:
-            answer: bytes = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
+            answer: bytes | None = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
             self._doubt(connection, since_s, error)
             _refuse_if_cancelled()
@@ -88,6 +88,8 @@ class RealChannel:
         finally:
             connection.end()
         connection.answered_s = loop.time()
+        if answer is None:  # that is what gRPC makes of a good end before which nothing came: a flipped bit does that
+            raise OutcomeUnknown(f"{self._address} answered with nothing")
         return answer
 
     def _doubt(self, connection: Connection, since_s: float, error: aio.AioRpcError | None = None) -> None:
