@@ -18,6 +18,8 @@ TORN = "log_damaged"
 FORGOT = "follower_forgot"
 """A leader says that a follower is without what it had acknowledged. Right of one that recovers, for it has found
 damage; of any other only where files are replaced by older ones, or syncs do nothing."""
+GARBLED = "Invalid encoding on "
+"""So begins what gRPC says of metadata that is no text; it passes it on, or drops it. Bits that flip on the way do that."""
 TOLD_OF_THE_END = frozenset({"failed", "node_failed", "node_refused"})
 """Critical events of a node that ends by itself, for which there has to be a reason: its disk fails, say."""
 PRINTED = (
@@ -37,7 +39,8 @@ DETAIL_MAX = 300
 def check_node_log(
     node: int, lines: Iterable[str], *, allowed: Collection[str] = frozenset(), ending: Container[int] = ()
 ) -> list[Anomaly]:
-    """Everything that must not be there. `allowed`: events, by name, that may be severe; never a failed assertion.
+    """Everything that must not be there. `allowed`: events, by name, that may be severe, and GARBLED;
+    never a failed assertion.
 
     `ending`: numbers of the lines of lives whose ends were expected, and may be told of.
     """
@@ -60,6 +63,8 @@ def _traced(told: dict[str, object], line: str, allowed: Collection[str]) -> str
     if "AssertionError" in line and (told.get("level") in SEVERE or "exception" in told):
         return "failed assertion"
     if told["event"] in allowed or (told["event"] == FORGOT and told.get("recovering") is True):
+        return ""
+    if GARBLED in allowed and told["event"] == "library_log" and str(told.get("detail")).startswith(GARBLED):
         return ""
     if told.get("level") in SEVERE:
         return UNEXPECTED

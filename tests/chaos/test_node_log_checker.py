@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from chaos.arenas.processes.expected import allowed_events
 from chaos.checkers.node_logs import TOLD_OF_DAMAGE, TOLD_OF_THE_END, check_node_log
 
 RAISED = [{"exc_type": "AssertionError", "exc_value": "offset", "frames": []}]
@@ -74,3 +75,12 @@ def test_a_node_that_was_made_to_end_may_say_so() -> None:
     assert [] == _names(*lines, allowed=TOLD_OF_THE_END)
     assertion = _traced("failed", "critical", exception=RAISED)
     assert ["failed assertion"] == _names(assertion, allowed=TOLD_OF_THE_END)
+
+
+def test_what_grpc_says_of_metadata_that_is_no_text_is_allowed_where_bits_flip() -> None:
+    """Scenario `packets`, seed 41; nothing else that it logs is."""
+    garbled = _traced("library_log", "error", library="grpc._cython.cygrpc", detail="Invalid encoding on b'\\xad'")
+    other = _traced("library_log", "error", library="grpc._cython.cygrpc", detail="Unexpected [TypeError] raised")
+    assert ["unexpected event"] * 2 == _names(garbled, other)
+    assert ["unexpected event"] == _names(garbled, other, allowed=allowed_events(["packet_corrupt"]))
+    assert ["unexpected event"] * 2 == _names(garbled, other, allowed=allowed_events(["packet_loss"]))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable
 
 from chaos.arenas.processes.fitting import Nodes
-from chaos.checkers.node_logs import FORGOT, TOLD_OF_DAMAGE, TOLD_OF_THE_END, TORN
+from chaos.checkers.node_logs import FORGOT, GARBLED, TOLD_OF_DAMAGE, TOLD_OF_THE_END, TORN
 from chaos.nemeses.catalogue import CATALOGUE
 
 DAMAGING = {"damage"}
@@ -15,6 +15,7 @@ LIES = "lying_sync"
 KILLING = {"kill", "swizzle"}
 FORGETTING = {LIES, "damaged_log", "damaged_state"}
 """Faults after which a node may be without what it had acknowledged, and not know it."""
+GARBLING = "packet_corrupt"
 DYING_S_MAX = 10.0
 """A node that has said that it ends; as long as a stop may take."""
 SILENT_S_MAX = 5.0
@@ -32,6 +33,7 @@ def allowed_events(faults: Iterable[str]) -> frozenset[str]:
         (TOLD_OF_DAMAGE if of & DAMAGING or LIES in named else frozenset())
         | (frozenset({TORN}) if of & TEARING or named & KILLING else frozenset())
         | (frozenset({FORGOT}) if named & FORGETTING else frozenset())
+        | (frozenset({GARBLED}) if GARBLING in named else frozenset())
     )
 
 
