@@ -185,12 +185,15 @@ def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
 
     One that only begins anew is so as soon as it has what its leader kept (`beginning`). What its leader had may be of
-    before the restart, if it came late: so it has to have what it owes, too, where it knows.
+    before the restart, if it came late: so it has to have what it owes, too, where it knows. Of what was
+    in doubt, a leader of no earlier term, whose log it has up to there, has all that can ever be committed.
     """
     if not core.recovering:
         return
     here, owes = min(core.matched, core.durable_index), core.owes
     has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
+    if core.lacks_doubts and owes is not None and here >= owes[0]:
+        has_all = True  # the doubts' terms are bounds
     taken_in = core.recovered_at is not None and here >= core.recovered_at
     if has_all and (taken_in or core.lacks_doubts or beginning.is_over(core, here)):
         core.recovering, core.owes, core.lacks_doubts = False, None, False

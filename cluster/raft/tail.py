@@ -160,6 +160,8 @@ def replaced(core: "Raft") -> None:
     core.lacks_doubts = not core.recovering
     if election.knows_newest(core):
         term, index = election.newest(core)
+        if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
+            term = min(term, core.terms.term_at(index) or term)
         core.owes = (index, term)
     core.recovering = True
     core.doubts.clear()

@@ -31,6 +31,7 @@ def a_core(
     of: int = 1,
     options: RaftOptions | None = None,
     doubts: Sequence[tuple[Index, Term]] = (),
+    owes: tuple[Index, Term] | None = None,
     membership: Membership = MEMBERS,
 ) -> Raft:
     """Replica 3, with so many entries of term `of` on its disk."""
@@ -38,6 +39,8 @@ def a_core(
         me=ReplicaId(3),
         membership=membership,
         doubts=doubts,
+        recovering=owes is not None,
+        owes=owes,
         vote=Vote(term=Term(term), voted_for=None),
         log=LogState(term_starts=((Index(1), Term(of)),) if last_index else (), last_index=Index(last_index)),
         options=options or RaftOptions(pre_vote=False),
