@@ -19,7 +19,7 @@ FORGOT = "follower_forgot"
 """A leader says that a follower is without what it had acknowledged. Right of one that recovers, for it has found
 damage; of any other only where files are replaced by older ones, or syncs do nothing."""
 GARBLED = "Invalid encoding on "
-"""So begins what gRPC says of metadata that is no text; it passes it on, or drops it. Bits that flip on the way do that."""
+"""So begins what gRPC says of metadata that is no text, as bits that flip on the way make it."""
 TOLD_OF_THE_END = frozenset({"failed", "node_failed", "node_refused"})
 """Critical events of a node that ends by itself, for which there has to be a reason: its disk fails, say."""
 PRINTED = (
@@ -39,9 +39,9 @@ DETAIL_MAX = 300
 def check_node_log(
     node: int, lines: Iterable[str], *, allowed: Collection[str] = frozenset(), ending: Container[int] = ()
 ) -> list[Anomaly]:
-    """Everything that must not be there. `allowed`: events, by name, that may be severe, and GARBLED;
-    never a failed assertion.
+    """Everything that must not be there.
 
+    `allowed`: events, by name, that may be severe, and GARBLED; never a failed assertion.
     `ending`: numbers of the lines of lives whose ends were expected, and may be told of.
     """
     found = []
