@@ -77,11 +77,11 @@ class RealChannel:
         try:
             answer: bytes | None = await connection.unary(method)(request, timeout=timeout_s, metadata=pairs)
         except aio.AioRpcError as error:
-            self._doubt(connection, since_s, error)
+            self._failed(connection, since_s, error)
             _refuse_if_cancelled()
             raise await _error_of(error, self._address, self._trouble) from error
         except asyncio.CancelledError:
-            self._doubt(connection, since_s)
+            self._failed(connection, since_s)
             if _is_own_cancellation() or not self._closed:
                 raise
             raise OutcomeUnknown(f"the channel to {self._address} was closed") from None
@@ -92,7 +92,7 @@ class RealChannel:
             raise OutcomeUnknown(f"{self._address} answered with nothing")
         return answer
 
-    def _doubt(self, connection: Connection, since_s: float, error: aio.AioRpcError | None = None) -> None:
+    def _failed(self, connection: Connection, since_s: float, error: aio.AioRpcError | None = None) -> None:
         """A call has failed: it was answered with that, or was not, and then its connection may be given up."""
         now_s = asyncio.get_running_loop().time()
         if error is not None and (error.code() is not grpc.StatusCode.DEADLINE_EXCEEDED or error.trailing_metadata()):
