@@ -1,5 +1,6 @@
 """Disks that are slow, full, or that have changed while nobody looked: a flipped bit, a file without its end."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ HEAD_BYTES = 60
 TAIL_BYTES = 300
 SHORT_BYTES = 400
 """A log that is shorter is not damaged."""
+CUT_FRAMES_MAX = 4
 
 
 class SlowSync(SimFault):
@@ -59,10 +61,14 @@ class FullDisk(SimFault):
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """A file of a log: how long it is without the zeros behind it, and where its last frame begins (-1: nowhere)."""
+    """A file of a log: how long it is without the zeros behind it, and where its last frames begin, at most a few."""
 
     size: int
-    last: int
+    last: tuple[int, ...]
+
+    def end(self, place: float) -> int:
+        """Where one of them begins, chosen by a share; 0 if there is none."""
+        return self.last[int(place * len(self.last))] if self.last else 0
 
 
 def logs_of(disk: SimDisk) -> list[str]:
@@ -73,7 +79,8 @@ def logs_of(disk: SimDisk) -> list[str]:
 def frames_of(disk: SimDisk, path: str) -> Frames:
     """Of a file that need not be there."""
     data = disk.open(path).read(0, disk.size_of(path)).rstrip(b"\0") if path in disk.paths() else b""
-    return Frames(len(data), data.rfind(FRAME_MAGIC))
+    begins = [found.start() for found in re.finditer(re.escape(FRAME_MAGIC), data)]
+    return Frames(len(data), tuple(begins[-CUT_FRAMES_MAX:]))
 
 
 class Victims:
@@ -130,9 +137,8 @@ class FlipBit(_Damage):
 
 
 class TruncateFile(_Damage):
-    """A log ends before its last frame, as if that had never been written."""
+    """A log ends before one of its last frames, as if what follows had never been written."""
 
     def damage(self, disk: SimDisk, path: str, place: float) -> None:
         """See _Damage."""
-        del place
-        disk.cut(path, max(frames_of(disk, path).last, 0))
+        disk.cut(path, frames_of(disk, path).end(place))

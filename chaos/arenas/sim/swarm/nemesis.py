@@ -21,7 +21,7 @@ MID_WRITE_OPERATIONS = 12
 HEAD_SHARE = 0.3
 """Of the damages to a log of several segments: the head of its first one."""
 CUT_SHARE = 0.3
-"""Of the damages to a file: it ends before its last frame, as if that had never been written."""
+"""Of the damages to a file: it ends before one of its last frames, as if what follows had never been written."""
 
 
 class Nemesis:
@@ -35,6 +35,7 @@ class Nemesis:
         self.cluster = arena.cluster
         self.random: random.Random = arena.random
         self._restarting: dict[int, asyncio.Task[None]] = {}
+        self._heals = False
 
     async def run(self, check: Callable[[], None]) -> None:
         """Fault after fault, as the plan has it, while the load lasts; `check` after each."""
@@ -166,14 +167,13 @@ class Nemesis:
         if len(log) > 1 and self.random.random() < HEAD_SHARE:
             self._note("flip_head", node)
             disk.flip(min(log), self.random.randrange(HEAD_BYTES * 8))
-        elif frames.last > 0 and self.random.random() < CUT_SHARE:
+        elif frames.last and self.random.random() < CUT_SHARE:
             self._note("file_cut", node)
-            disk.cut(path, frames.last)
+            disk.cut(path, frames.end(self.random.random()))
         elif frames.size > SHORT_BYTES:
             self._note("flip", node)
             disk.flip(path, self.random.randrange((frames.size - TAIL_BYTES) * 8, frames.size * 8))
-        await asyncio.sleep(0.5)
-        await self.arena.try_start(node)
+        self._start_later(node, off_s=0.5)
 
     async def _fault_rot(self) -> None:
         """A bit of a log flips while its node runs; nobody knows until that is read. The same node as for `flip`."""
@@ -187,12 +187,19 @@ class Nemesis:
             disk.flip(path, self.random.randrange(frames_of(disk, path).size * 8))
 
     def start_again(self) -> None:
-        """A node that met damage has ended, as its process does; it is started again."""
+        """Whoever is not there and not about to come is started again, as by a supervisor.
+
+        A node that met damage has ended, as its process does. Power goes again at a start, or just behind it: the seeds
+        that ran for hours lost one node after the other to that.
+        """
         for node in {node for node, _ in self.cluster.fatal} & set(self.cluster.running):
             if self.cluster.hosts[node].failed and not self._is_restarting(node):
                 self.outcome.counts["ended_by_damage"] += 1
                 self.outcome.trace.append(f"{self.loop.now_s:9.3f} met damage and ended {node}")
                 self.cluster.kill(node)
+                self._start_later(node, self.random.uniform(0.1, 2.0))
+        for node in self.cluster.nodes:
+            if not self._heals and node not in self.cluster.running and not self._is_restarting(node):
                 self._start_later(node, self.random.uniform(0.1, 2.0))
 
     async def heal(self) -> None:
@@ -200,6 +207,7 @@ class Nemesis:
 
         What is damaged and was not met is found by a start.
         """
+        self._heals = True
         self.arena.calm()
         if "rot" in self.plan.faults:
             for node in self.arena.victims.nodes & set(self.cluster.running):
