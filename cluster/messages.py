@@ -159,7 +159,8 @@ class TailQuery(RaftMessage):
 class TailReply(RaftMessage):
     """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew).
 
-    `membership`: the sender's, if it is newer than what the asking log holds.
+    `membership`: the sender's, if it is newer than what the asking log holds. `newest_index`, `newest_term`: the newest
+    of its entries; 0: it does not say.
     """
 
     index: Index
@@ -167,6 +168,8 @@ class TailReply(RaftMessage):
     entry_term: Term = Term(0)
     membership: Membership | None = None
     asking: int = 0
+    newest_index: Index = Index(0)
+    newest_term: Term = Term(0)
 
 
 type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

@@ -390,4 +390,5 @@ def _core(me: ReplicaId, log: Log, around: Surroundings, *, may_vote: bool) -> R
         recovering=log.recovered.recovering,
         owes=log.recovered.owes,
         doubts=log.recovered.doubts,
+        doubts_to=log.recovered.doubts_to,
     )

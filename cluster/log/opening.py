@@ -32,6 +32,7 @@ class Recovery:
     """What a restart found. See `cluster.log.recovery`."""
 
     doubts: tuple[tuple[Index, Term], ...] = ()
+    doubts_to: Owes = None
     recovering: bool = False
     owes: Owes = None
     quarantined: tuple[str, ...] = ()
@@ -153,7 +154,7 @@ def _open_files(
                 segment.allocated = segment.size + SPARE_BYTES
     disk.sync_directory(directory)
     recovering, owes = read_mark(disk, directory, identity.encoded())
-    doubts = damage.doubts if damage is not None and not damage.corruption else ()
+    doubtful = damage if damage is not None and not damage.corruption else None
     return Opened(
         segments=kept,
         fold=fold,
@@ -161,7 +162,8 @@ def _open_files(
         vote_sequence=sequence,
         vote_file=vote_file,
         recovered=Recovery(
-            doubts=doubts,
+            doubts=doubtful.doubts if doubtful is not None else (),
+            doubts_to=doubtful.doubts_to if doubtful is not None else None,
             recovering=recovering,
             owes=owes,
             quarantined=tuple(aside),

@@ -12,6 +12,8 @@ Rules, for the first frame that is not whole:
 4. Otherwise it is *doubtful*: a torn write, or a flipped bit in the last frames. The bytes stay where they are until
    peers have decided; the index, and the highest term that the entry can have had, are reported. So are those of all
    entries of the same write whose intact headers stand behind it: they cannot stand alone, but may have been promised.
+   Where bytes follow that no header explains, or the file ends too early, nobody can say how many entries there were:
+   a bound is reported, too.
 """
 
 from dataclasses import dataclass
@@ -22,14 +24,21 @@ from cluster.records import Entry
 from cluster.types import Index, PartitionId, Term
 
 _MAGIC = MAGIC.to_bytes(4, "little")
+CUT_ENTRIES_MAX = 1 << 20
+"""A file that ends too early held no more than so many others: those with nothing in them would fill 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Damage:
-    """What is wrong behind the last whole frame. `doubts`: entries that were there, perhaps, oldest first."""
+    """What is wrong behind the last whole frame.
+
+    `doubts`: entries that were there, perhaps, oldest first; of all but the first one the term is exact. `doubts_to`:
+    there may have been more, up to that index and of no higher term than that.
+    """
 
     position: int
     doubts: tuple[tuple[Index, Term], ...] = ()
+    doubts_to: tuple[Index, Term] | None = None
     corruption: bool
 
 
@@ -56,30 +65,52 @@ def scan(
     if next_base == index and not segment.compacted:
         return entries, None
     known = decode_header(data, position, partition)
-    term = known.entry.term if known is not None and known.entry.index == index else vote_term
-    later = [header for header in _later(data, position + 1, partition) if header.entry.index > index]
-    later = [
-        header for header in later if known is None or header.entry.term >= known.entry.term
-    ]  # or left from before
-    corruption = more_segments or any(header.synced_index >= index for header in later)
-    terms = {header.entry.index: header.entry.term for header in later}
-    return entries, Damage(position=position, doubts=_doubts(index, term, terms), corruption=corruption)
+    if known is not None and known.entry.index != index:
+        known = None
+    later = {
+        end: header
+        for end, header in _later(data, position + 1, partition).items()
+        if header.entry.index > index
+        and (known is None or header.entry.term >= known.entry.term)  # or left from before
+    }
+    corruption = more_segments or any(header.synced_index >= index for header in later.values())
+    terms = {header.entry.index: header.entry.term for header in later.values()}
+    doubts = _doubts(index, min([known.entry.term if known is not None else vote_term, *terms.values()]), terms)
+    explained = max([position + known.frame_bytes if known is not None else position, *later])
+    more = _entries_max(data, explained)
+    last = max([index, *terms]) + (more if known is not None or later else max(more - 1, 0))
+    doubts_to = (Index(last), vote_term if more else terms.get(Index(last), vote_term))
+    return entries, Damage(
+        position=position,
+        doubts=doubts,
+        doubts_to=doubts_to if last > doubts[-1][0] else None,
+        corruption=corruption,
+    )
 
 
 def _doubts(index: Index, term: Term, later: dict[Index, Term]) -> tuple[tuple[Index, Term], ...]:
-    """The entry at `index`, of that term at most, and those up to the last one that is known to have followed."""
-    doubts: list[tuple[Index, Term]] = []
-    for place in range(max([index, *later]), index, -1):
-        doubts.append((Index(place), later.get(Index(place), doubts[-1][1] if doubts else term)))
-    return ((index, min([term, *later.values()])), *reversed(doubts))
+    """The entry at `index`, of that term at most, and those that are known to have followed, as far as all are."""
+    doubts = [(index, term)]
+    while (following := Index(doubts[-1][0] + 1)) in later:
+        doubts.append((following, later[following]))
+    return tuple(doubts)
 
 
-def _later(data: bytes, position: int, partition: PartitionId) -> list[FrameHeader]:
-    """Intact headers anywhere behind `position`."""
-    found = []
+def _entries_max(data: bytes, position: int) -> int:
+    """How many entries may have begun there, or behind: zeros say that nothing has, but some always follow a frame."""
+    rest = data[position:]
+    written = len(rest.rstrip(b"\0"))
+    if written == len(rest):
+        return CUT_ENTRIES_MAX
+    return -(-written // HEADER_BYTES)
+
+
+def _later(data: bytes, position: int, partition: PartitionId) -> dict[int, FrameHeader]:
+    """Intact headers anywhere behind `position`, by where their frames end."""
+    found = {}
     while (position := data.find(_MAGIC, position)) >= 0:
         header = decode_header(data, position, partition)
         if header is not None:
-            found.append(header)
+            found[position + header.frame_bytes] = header
         position += 1
     return found

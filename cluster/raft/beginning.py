@@ -39,7 +39,7 @@ A follower's rules:
 from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
-from cluster.raft import configuration, election
+from cluster.raft import configuration, election, tail
 from cluster.raft.progress import Beginning, Progress
 from cluster.types import Index, ReplicaId
 
@@ -166,7 +166,7 @@ def replace_log(core: "Raft", message: InstallFold) -> None:
     core.memberships.reset(core.membership if message.membership is None else message.membership)
     configuration.take_effect(core)
     core.matched = core.commit = message.index
-    core.doubts.clear()
+    tail.forget(core)
 
 
 def took(core: "Raft", message: AppendEntries) -> None:

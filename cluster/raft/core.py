@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from cluster.config import RaftOptions
 from cluster.membership import Membership
-from cluster.messages import AppendEntries, EntryHeader, RaftMessage
+from cluster.messages import AppendEntries, EntryHeader, RaftMessage, TailReply
 from cluster.raft import beginning, configuration, dispatch, election, following, handing_out, replication, sleep, tail
 from cluster.raft.configuration import Memberships
 from cluster.raft.progress import Progress
@@ -53,6 +53,7 @@ class Raft:
         recovering: bool = False,
         owes: tuple[Index, Term] | None = None,
         doubts: Sequence[tuple[Index, Term]] = (),
+        doubts_to: tuple[Index, Term] | None = None,
     ) -> None:
         self.me = me
         self.options = options
@@ -82,18 +83,17 @@ class Raft:
         """What a leader may still send to learners; the driver sets it, and appends lower it."""
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
-        self.doubts_held = 0
-        self.tail_answers, self.tail_before = dict[ReplicaId, Term](), dict[ReplicaId, Term]()
-        """The terms of what others have where they are asked (`tail.asked`), now and before; 0: nothing intact."""
+        self.doubts_to = doubts_to if self.doubts else None
+        self.tail_answers, self.tail_before = dict[ReplicaId, TailReply](), dict[ReplicaId, TailReply]()
+        """What others have said where they are asked (`tail.asked`), now and before."""
         self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
-        self.asleep = False
-        self.away: frozenset[ReplicaId] = frozenset()
+        self.asleep, self.away = False, frozenset[ReplicaId]()
         self.elapsed = 0
         self.election_ticks = draw_election_ticks()
-        self.votes: dict[ReplicaId, bool] = {}
-        self.matched = Index(0)
-        """As a follower: equal to this term's leader's log up to here."""
-        self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = self.tail_asking = 0
+        self.votes, self.matched = dict[ReplicaId, bool](), Index(0)
+        """`matched`: as a follower, equal to this term's leader's log up to here."""
+        self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = 0
+        self.tail_asking = self.doubts_held = 0
         self.transferee: ReplicaId | None = None
         self.barriers, self.confirmed, self.failed = list[int](), list[int](), list[int]()
         self.barrier_due = False
@@ -369,7 +369,7 @@ class Raft:
         assert index > self.commit, f"committed entry {index} would be dropped"
         self.terms.truncate_from(index)
         self.writes.truncated(index)
-        self.doubts.clear()  # what followed goes, too: it is of no leader whose log this is to equal
+        tail.forget(self)  # what followed goes, too: it is of no leader whose log this is to equal
         self.matched = min(self.matched, Index(index - 1))
         if self.memberships.truncate_from(index):
             configuration.take_effect(self)

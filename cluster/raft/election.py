@@ -107,7 +107,7 @@ def is_new_enough(core: "Raft", message: RequestVote) -> bool:
 
 def newest(core: "Raft") -> tuple[Term, Index]:
     """The newest entry that this replica can have acknowledged, here or not."""
-    ends = [(core.last_index, core.last_term), *core.doubts, core.owes]
+    ends = [(core.last_index, core.last_term), *core.doubts, core.doubts_to, core.owes]
     return max((term, index) for index, term in filter(None, ends))
 
 

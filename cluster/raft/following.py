@@ -95,7 +95,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core)
+        tail.replaced(core, message)
     beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
@@ -174,7 +174,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         _acknowledge(core, message, message.index)
         return
     if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
-        tail.replaced(core)
+        tail.replaced(core, message)
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index

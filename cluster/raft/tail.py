@@ -24,9 +24,14 @@ no other has nobody to ask: the damaged bytes were set aside by its log, and the
 
 A write may hold many entries, and a damaged one has intact ones behind it, which cannot stand alone: all of them are in
 doubt (`doubts`, oldest first, with their terms; the first one's may have been lower), and which of them anybody has is
-found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). The first of a leader's
-entries writes over what is left of them; from then on this replica recovers, also after a restart (`owes`: the newest),
-until its log ends no earlier on disk: the power may go when the damaged bytes are gone and no entry is there yet.
+found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). Where nobody can say how
+many there were (a file that ends too early, bytes that no header explains), there may have been any up to `doubts_to`,
+of its term at most. What was on a majority one of the others has, whose log ends no earlier: so that bound falls to the
+newest entry that any of them has, as soon as all have answered twice (an older build does not say).
+
+The first of a leader's entries writes over what is left of them; from then on this replica recovers, also after a
+restart (`owes`: the newest), until its log ends no earlier on disk: the power may go when the damaged bytes are gone
+and no entry is there yet.
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -38,7 +43,7 @@ believed this replica to have, and sends it again. These messages have no term's
 
 from typing import TYPE_CHECKING
 
-from cluster.messages import TailQuery, TailReply
+from cluster.messages import AppendEntries, InstallFold, TailQuery, TailReply
 from cluster.raft import election
 from cluster.types import Index, ReplicaId, Term
 
@@ -104,6 +109,7 @@ def query(core: "Raft", message: TailQuery) -> None:
         state, entry_term = DOUBTFUL, Term(0)
     else:
         state, entry_term = ABSENT, Term(0)
+    newest_term, newest_index = _newest(core)
     newer = max(core.memberships.index, core.terms.fold_index) > message.after
     core.send_free(
         TailReply(
@@ -115,8 +121,18 @@ def query(core: "Raft", message: TailQuery) -> None:
             entry_term=entry_term,
             membership=core.membership if newer else None,
             asking=message.asking,
+            newest_index=newest_index,
+            newest_term=newest_term,
         )
     )
+
+
+def _newest(core: "Raft") -> tuple[Term, Index]:
+    """The newest entry that is here, or counts as if it were."""
+    last = core.last_index if core.is_leader else min(core.durable_index, core.last_index)
+    index = max(last, core.terms.fold_index)
+    term = core.terms.term_at(index) or core.terms.fold_term
+    return max((term, index), (core.owes[1], core.owes[0]) if core.owes is not None else (Term(0), Index(0)))
 
 
 def reply(core: "Raft", message: TailReply) -> None:
@@ -127,7 +143,7 @@ def reply(core: "Raft", message: TailReply) -> None:
     """
     if not core.doubts or message.index != core.doubts[asked(core)][0] or message.asking != core.tail_asking:
         return
-    core.tail_answers[message.sender] = message.entry_term if message.state == INTACT else Term(0)
+    core.tail_answers[message.sender] = message
     if message.membership is not None:
         more = (*message.membership.voters, *message.membership.outgoing)
         core.tail_members.update({member.replica: member.node for member in more if member.replica != core.me})
@@ -141,10 +157,12 @@ def reply(core: "Raft", message: TailReply) -> None:
         return
     place = asked(core)
     index, term = core.doubts[place]
-    highest = max(max(before[replica], core.tail_before[replica]) for replica in others(core))
+    said = [answers[replica] for replica in others(core) for answers in (before, core.tail_before)]
+    highest = max(answer.entry_term if answer.state == INTACT else Term(0) for answer in said)
+    _lower_bound(core, said)
     if not highest or highest < (term if place else core.last_term):
         del core.doubts[place:]
-        core.doubts_held = 0
+        core.doubts_held, core.doubts_to = 0, None  # nothing that followed was on a majority either
     else:
         core.doubts[place] = (index, min(term, highest))
         core.doubts_held = place + 1
@@ -152,16 +170,36 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_before = {}
 
 
-def replaced(core: "Raft") -> None:
+def _lower_bound(core: "Raft", said: list[TailReply]) -> None:
+    """Nothing newer than what any of the others has was on a majority."""
+    if core.doubts_to is None or not all(answer.newest_index for answer in said):
+        return
+    index, term = core.doubts_to
+    term, index = min((term, index), max((answer.newest_term, answer.newest_index) for answer in said))
+    core.doubts_to = (index, term)
+
+
+def forget(core: "Raft") -> None:
+    """Nothing is doubtful any more."""
+    core.doubts.clear()
+    core.doubts_to = None
+
+
+def replaced(core: "Raft", message: AppendEntries | InstallFold) -> None:
     """A leader's entries, or its fold, stand where the first doubt was: what tells of the doubts goes with that.
 
     It goes before they are on disk. So this replica recovers, until it has what it may have had, and remembers that.
     """
     core.lacks_doubts = not core.recovering
+    if core.doubts_to is not None and core.doubts_to[1] == core.term:
+        core.doubts_to = (
+            min(core.doubts_to[0], message.last_index),
+            core.term,
+        )  # this term has no more than its leader
     if election.knows_newest(core):
         term, index = election.newest(core)
         if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
             term = min(term, core.terms.term_at(index) or term)
         core.owes = (index, term)
     core.recovering = True
-    core.doubts.clear()
+    forget(core)

@@ -246,7 +246,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
     TailQuery: ("tail_query", ("index", "after", "asking")),
-    TailReply: ("tail_reply", ("index", "state", "entry_term", "asking")),
+    TailReply: ("tail_reply", ("index", "state", "entry_term", "asking", "newest_index", "newest_term")),
 }
 """Messages whose fields have the same names on the wire."""
 _PLAIN_BY_NAME: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {

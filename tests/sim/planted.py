@@ -26,7 +26,13 @@ from cluster.metadata import TopicConfig
 from cluster.raft import Raft
 from cluster.records import Batch, Entry
 from cluster.types import Index, Offset, PartitionId, Term
-from tests.raft.sim.planted import AcknowledgeBeforeSync, DoubtIgnored, NoPreviousEntryCheck, VoteNotPersisted
+from tests.raft.sim.planted import (
+    AcknowledgeBeforeSync,
+    DoubtIgnored,
+    NoPreviousEntryCheck,
+    UncountedIgnored,
+    VoteNotPersisted,
+)
 from tests.sim.planted_promises import UNCHECKED, CommitsBeforeDelivery, DedupeLost, ServesPastCommit, VotesTwice
 
 
@@ -266,10 +272,12 @@ BUGS: dict[str, Bug] = {
     "dedupe_lost": DedupeLost,
     "commits_before_delivery": CommitsBeforeDelivery,
     "doubt_ignored": DoubtIgnored,
+    "uncounted_ignored": UncountedIgnored,
 }
 CLUSTERS: dict[str, type[PlannedCluster]] = {
     **{name: cluster_with(bug) for name, bug in BUGS.items()},
     **dict.fromkeys(PATCHES, PlannedCluster),
     "doubt_ignored": cluster_with(DoubtIgnored, OftenDamaged),
+    "uncounted_ignored": cluster_with(UncountedIgnored, OftenDamaged),
 }
 """By the bug's name, what its seeds run on."""

@@ -68,7 +68,10 @@ def test_the_same_seed_is_the_same_run() -> None:
     assert first.stdout != other.stdout
 
 
-@pytest.mark.parametrize(("bug", "seed"), [("vote_not_persisted", 5), ("doubt_ignored", 1)])
+DAMAGED = [("doubt_ignored", 1), ("uncounted_ignored", 1)]
+
+
+@pytest.mark.parametrize(("bug", "seed"), [("vote_not_persisted", 5), *DAMAGED])
 def test_what_is_promised_and_forgotten_is_found_by_its_name(bug: str, seed: int) -> None:
     """At that seed, which is good without the bug on the same cluster."""
     found = _run("--bug", bug, "--replay", str(seed))
@@ -76,5 +79,5 @@ def test_what_is_promised_and_forgotten_is_found_by_its_name(bug: str, seed: int
     assert 1 == found.returncode, found.stdout + found.stderr
     assert " forgotten: " in found.stdout
     assert "never retrieved" not in found.stderr
-    base = {"doubt_ignored": OftenDamaged}.get(bug, PlannedCluster)
+    base = OftenDamaged if (bug, seed) in DAMAGED else PlannedCluster
     assert run_seed(seed, base).acknowledged > 0

@@ -154,7 +154,7 @@ def look_at(disk: Disk, directory: str, identity: ReplicaIdentity) -> FoundRepli
 
 def _found(found: FoundReplica, log: Log) -> FoundReplica:
     recovered, fold = log.recovered, log.fold
-    ends = [(fold.index, fold.term), *recovered.doubts, *([recovered.owes] if recovered.owes is not None else [])]
+    ends = [(fold.index, fold.term), *recovered.doubts, *filter(None, [recovered.doubts_to, recovered.owes])]
     unknown = recovered.recovering and recovered.owes is None
     return msgspec.structs.replace(
         found,

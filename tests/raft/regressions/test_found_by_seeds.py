@@ -31,6 +31,7 @@ def a_core(
     of: int = 1,
     options: RaftOptions | None = None,
     doubts: Sequence[tuple[Index, Term]] = (),
+    doubts_to: tuple[Index, Term] | None = None,
     owes: tuple[Index, Term] | None = None,
     membership: Membership = MEMBERS,
 ) -> Raft:
@@ -39,6 +40,7 @@ def a_core(
         me=ReplicaId(3),
         membership=membership,
         doubts=doubts,
+        doubts_to=doubts_to,
         recovering=owes is not None,
         owes=owes,
         vote=Vote(term=Term(term), voted_for=None),

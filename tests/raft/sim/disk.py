@@ -4,7 +4,8 @@ Writes are queued with their tickets and become durable in that order, a group a
 loses what was not synced; a torn crash keeps a beginning of it: the vote whole or not at all (it comes first), then a
 prefix of the entries, and perhaps damaged bytes where the next entry began: a doubtful tail, with perhaps some intact
 entries of the same write behind it. A flip damages one of the last durable entries, all of one write from there on: the
-same doubtful tail, but of entries that may have been promised.
+same doubtful tail, but of entries that may have been promised. Of some such tails nobody can say how many entries they
+had: more frames are damaged, or the file was cut.
 Damage further down ends the log before it: the replica is recovering.
 """
 
@@ -19,6 +20,8 @@ from tests.raft.sim.stored import Content, Fold, StoredLog
 
 if TYPE_CHECKING:
     from tests.raft.sim.host import Packet
+
+UNCOUNTED = 0.3
 
 
 @dataclass(slots=True)
@@ -45,6 +48,7 @@ class Disk:
         self.image = StoredLog(fold)
         self.vote = Vote(term=Term(0), voted_for=None)
         self.doubts: list[tuple[Index, Term]] = []
+        self.doubts_to: tuple[Index, Term] | None = None
         self.written_from = Index(0)
         """The first entry of the last group that was synced."""
         self.recovering = False
@@ -132,6 +136,7 @@ class Disk:
 
     def _doubt_is_over(self) -> None:
         self.doubts.clear()
+        self.doubts_to = None
         self.flipped = self.flipped and self.recovering
 
     def heal(self) -> None:
@@ -169,17 +174,28 @@ class Disk:
             assert self.doubts[0][0] == index, "doubtful entries begin after the last readable one"
             bound = max(bound, self.doubts[0][1])
         self.doubts = [(index, bound), *entries[1:]]
+        if self.doubts_to is not None or random.random() < UNCOUNTED:
+            known = random.randint(1, len(entries))
+            more = random.choice((0, 1, 3, 1 << 20))
+            least = self.doubts_to[0] if self.doubts_to is not None else Index(0)
+            self.doubts_to = (Index(max(least, entries[-1][0] + more)), self.vote.term)
+            del self.doubts[known:]
 
     def flip_last(self, random: Random) -> bool:
-        """Damage one of the last durable entries; False if there is none or the tail is doubtful already."""
+        """Damage one of the last durable entries, or cut the file; False if there is none, or the end is in doubt."""
         if not self.image.terms or self.doubts or self.has_lost:
             return False
         last = self.image.last_index
-        first = max(last - random.choice((0, 0, 1, 5)), self.written_from, self.image.fold.index + 1)
+        cut = random.random() < UNCOUNTED
+        first = max(last - random.choice((0, 0, 1, 5)), 0 if cut else self.written_from, self.image.fold.index + 1)
         entries = [(Index(index), self.image.term_at(index) or Term(0)) for index in range(min(first, last), last + 1)]
         self.image.truncate_from(entries[0][0])
         self.damaged.update(entries)
-        self._doubt(entries, random)
+        if cut:
+            self.doubts = [(entries[0][0], self.vote.term)]
+            self.doubts_to = (Index(last + (1 << 20)), self.vote.term)
+        else:
+            self._doubt(entries, random)
         self.flipped = True
         return True
 

@@ -3,7 +3,8 @@
 Damage is bounded as it must be (see `cluster.raft.tail`): never more replicas than a minority have lost something that
 was durable, at most one of them by a flip, and a tail becomes doubtful only while enough others can be asked. A replica
 that may not vote yet can lose everything: it is made anew under its own id, and counts as one that has lost nothing.
-One that has lost it knows not what hears nothing that was sent before it was started (the core's contract).
+One that has lost it knows not what, or how much, hears nothing that was sent before it was started (the core's
+contract).
 """
 
 from random import Random

@@ -60,8 +60,7 @@ class Host:
         self.disk = disk
         self.may_vote = may_vote
         self.up = self.stopped = False
-        self.incarnation = 0
-        self.paused_until = 0
+        self.incarnation = self.paused_until = 0
         self.deaf_until = 0  # what was sent to it before that does not arrive
         self.inbox: deque[Packet | Publish | Ticket | WithoutRoom] = deque()
         self.turn_planned = False
@@ -77,7 +76,7 @@ class Host:
         assert not self.up, "one process a disk"
         disk, world = self.disk, self.world
         self.up = True
-        self.deaf_until = world.now if disk.has_lost else 0  # the core's contract
+        self.deaf_until = world.now if disk.has_lost or disk.doubts_to else 0  # the core's contract
         self.log = disk.image.copy()
         self.core = world.core_class(
             me=self.me,
@@ -90,6 +89,7 @@ class Host:
             recovering=disk.recovering,
             owes=disk.owes,
             doubts=disk.doubts,
+            doubts_to=disk.doubts_to,
         )
         self.core.floor = self.log.floor_at(self.log.last_index)
         self.doubtful = bool(disk.doubts)

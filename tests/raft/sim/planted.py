@@ -14,7 +14,7 @@ from cluster.messages import (
     TailReply,
     VoteReply,
 )
-from cluster.raft import Raft, Ready, Role, Vote, replication
+from cluster.raft import Raft, Ready, Role, Vote, replication, tail
 from cluster.raft.writes import Writes
 from cluster.types import Index, Term, Ticket
 from tests.raft.sim.planted_changes import CHANGES
@@ -191,7 +191,14 @@ class DoubtIgnored(Raft):
     """A damaged tail is taken for a torn write, and cut."""
 
     def __init__(self, **arguments: object) -> None:
-        super().__init__(**{**arguments, "doubts": ()})
+        super().__init__(**{**arguments, "doubts": (), "doubts_to": None})
+
+
+class UncountedIgnored(Raft):
+    """Of a damaged tail only the entries that can be counted are in doubt."""
+
+    def __init__(self, **arguments: object) -> None:
+        super().__init__(**{**arguments, "doubts_to": None})
 
 
 class DoubtEndsEarly(Raft):
@@ -201,7 +208,7 @@ class DoubtEndsEarly(Raft):
         super().step(message)
         answers = isinstance(message, TailReply) and message.state == 0
         if answers and message.index in {index for index, _ in self.doubts}:
-            self.doubts.clear()
+            tail.forget(self)
             self.tail_answers.clear()
 
 
@@ -291,6 +298,7 @@ OTHERS: dict[str, type[Raft]] = {
     "heartbeat_commits_all": HeartbeatCommitsAll,
     "recovering_votes": RecoveringVotes,
     "doubt_ignored": DoubtIgnored,
+    "uncounted_ignored": UncountedIgnored,
     "doubt_ends_early": DoubtEndsEarly,
     "fold_regresses": FoldRegresses,
     "unrecorded_acknowledges": UnrecordedAcknowledges,

@@ -595,6 +595,8 @@ class TailReply(message.Message):
     ENTRY_TERM_FIELD_NUMBER: builtins.int
     MEMBERSHIP_FIELD_NUMBER: builtins.int
     ASKING_FIELD_NUMBER: builtins.int
+    NEWEST_INDEX_FIELD_NUMBER: builtins.int
+    NEWEST_TERM_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The index asked about."""
     state: builtins.int
@@ -605,6 +607,10 @@ class TailReply(message.Message):
     """The sender's membership, encoded as in an entry, if it is newer than what the asking log holds."""
     asking: builtins.int
     """Of the question."""
+    newest_index: builtins.int
+    """The sender's newest entry, intact or owed; 0 of a build that does not say."""
+    newest_term: builtins.int
+    """Its term."""
     def __init__(
         self,
         *,
@@ -613,10 +619,12 @@ class TailReply(message.Message):
         entry_term: builtins.int = ...,
         membership: builtins.bytes = ...,
         asking: builtins.int = ...,
+        newest_index: builtins.int = ...,
+        newest_term: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asking", b"asking", "entry_term", b"entry_term", "index", b"index", "membership", b"membership", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asking", b"asking", "entry_term", b"entry_term", "index", b"index", "membership", b"membership", "newest_index", b"newest_index", "newest_term", b"newest_term", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
