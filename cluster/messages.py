@@ -159,8 +159,8 @@ class TailQuery(RaftMessage):
 class TailReply(RaftMessage):
     """`state`: 0 absent, 1 doubtful here too, 2 intact with `entry_term` (or thrown away since, to begin anew).
 
-    `membership`: the sender's, if it is newer than what the asking log holds. `newest_index`, `newest_term`: the newest
-    of its entries; 0: it does not say.
+    `membership`: the sender's, if it is newer than what the asking log holds. `newest`: of its entries; (0, 0) if it
+    has none, None if its build is older and does not say.
     """
 
     index: Index
@@ -168,8 +168,7 @@ class TailReply(RaftMessage):
     entry_term: Term = Term(0)
     membership: Membership | None = None
     asking: int = 0
-    newest_index: Index = Index(0)
-    newest_term: Term = Term(0)
+    newest: tuple[Index, Term] | None = None
 
 
 type_names: dict[str, type[RaftMessage]] = {cls.__name__: cls for cls in RaftMessage.__subclasses__()}

@@ -34,6 +34,8 @@ TOPIC_ID_BYTES = 16
 NO_PRODUCER = ProducerId(0)
 NO_INDEX = Index(0)
 NO_TERM = Term(0)
+UNCOUNTED = Index(1 << 62)
+"""In the place of the last index of a log of which nobody can say how many entries it had: no log is as long."""
 
 
 class PartitionId(NamedTuple):

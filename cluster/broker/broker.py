@@ -294,6 +294,7 @@ def _tell_damage(partition: PartitionId, found: Recovery) -> None:
     if found.quarantined or found.recovering:
         log_event.error("log_damaged", partition=str(partition), set_aside=found.quarantined)
     if found.doubts:
-        log_event.warning("log_doubtful", partition=str(partition), first=found.doubts[0][0], last=found.doubts[-1][0])
+        first, last, more = found.doubts[0][0], found.doubts[-1][0], found.doubts_to is not None
+        log_event.warning("log_doubtful", partition=str(partition), first=first, last=last, maybe_more=more)
     if found.vote_damaged:
         log_event.error("vote_damaged", partition=str(partition))

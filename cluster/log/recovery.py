@@ -12,20 +12,19 @@ Rules, for the first frame that is not whole:
 4. Otherwise it is *doubtful*: a torn write, or a flipped bit in the last frames. The bytes stay where they are until
    peers have decided; the index, and the highest term that the entry can have had, are reported. So are those of all
    entries of the same write whose intact headers stand behind it: they cannot stand alone, but may have been promised.
-   Where bytes follow that no header explains, or the file ends too early, nobody can say how many entries there were:
-   a bound is reported, too.
+   Where bytes follow that no header explains, or the file ends too early (zeros always follow what was written), or the
+   last header is a hole's, nobody can say how many entries there were: any number, for a hole takes no room for them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cluster.log.frame import HEADER_BYTES, MAGIC, FrameHeader, decode_frame, decode_header
 from cluster.log.segment import Segment
-from cluster.records import Entry
-from cluster.types import Index, PartitionId, Term
+from cluster.records import Entry, EntryKind
+from cluster.types import UNCOUNTED, Index, PartitionId, Term
 
 _MAGIC = MAGIC.to_bytes(4, "little")
-CUT_ENTRIES_MAX = 1 << 20
-"""A file that ends too early held no more than so many others: those with nothing in them would fill 100 MiB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class Damage:
     """What is wrong behind the last whole frame.
 
     `doubts`: entries that were there, perhaps, oldest first; of all but the first one the term is exact. `doubts_to`:
-    there may have been more, up to that index and of no higher term than that.
+    there may have been more, up to that index (UNCOUNTED: any) and of no higher term than that.
     """
 
     position: int
@@ -67,50 +66,52 @@ def scan(
     known = decode_header(data, position, partition)
     if known is not None and known.entry.index != index:
         known = None
-    later = {
-        end: header
-        for end, header in _later(data, position + 1, partition).items()
+    later = [
+        (end, header)
+        for end, header in _headers(data, position + 1, partition)
         if header.entry.index > index
         and (known is None or header.entry.term >= known.entry.term)  # or left from before
-    }
-    corruption = more_segments or any(header.synced_index >= index for header in later.values())
-    terms = {header.entry.index: header.entry.term for header in later.values()}
-    doubts = _doubts(index, min([known.entry.term if known is not None else vote_term, *terms.values()]), terms)
-    explained = max([position + known.frame_bytes if known is not None else position, *later])
-    more = _entries_max(data, explained)
-    last = max([index, *terms]) + (more if known is not None or later else max(more - 1, 0))
-    doubts_to = (Index(last), vote_term if more else terms.get(Index(last), vote_term))
+    ]
+    explained = [*later] if known is None else [(position + known.frame_bytes, known), *later]
+    doubts = _doubts(index, known.entry.term if known is not None else vote_term, [header for _, header in later])
     return entries, Damage(
         position=position,
         doubts=doubts,
-        doubts_to=doubts_to if last > doubts[-1][0] else None,
-        corruption=corruption,
+        doubts_to=_doubts_to(doubts[-1][0], vote_term, data, explained or [(position, None)]),
+        corruption=more_segments or any(header.synced_index >= index for _, header in later),
     )
 
 
-def _doubts(index: Index, term: Term, later: dict[Index, Term]) -> tuple[tuple[Index, Term], ...]:
+def _doubts(index: Index, term: Term, later: list[FrameHeader]) -> tuple[tuple[Index, Term], ...]:
     """The entry at `index`, of that term at most, and those that are known to have followed, as far as all are."""
-    doubts = [(index, term)]
-    while (following := Index(doubts[-1][0] + 1)) in later:
-        doubts.append((following, later[following]))
+    terms = {header.entry.index: header.entry.term for header in later}
+    doubts = [(index, min([term, *terms.values()]))]
+    while (following := Index(doubts[-1][0] + 1)) in terms:
+        doubts.append((following, terms[following]))
     return tuple(doubts)
 
 
-def _entries_max(data: bytes, position: int) -> int:
-    """How many entries may have begun there, or behind: zeros say that nothing has, but some always follow a frame."""
-    rest = data[position:]
-    written = len(rest.rstrip(b"\0"))
-    if written == len(rest):
-        return CUT_ENTRIES_MAX
-    return -(-written // HEADER_BYTES)
+def _doubts_to(
+    counted: Index, vote_term: Term, data: bytes, explained: Sequence[tuple[int, FrameHeader | None]]
+) -> tuple[Index, Term] | None:
+    """What there may have been behind what is `counted`, by the intact headers and where their frames end."""
+    rest = data[max(end for end, _ in explained) :]
+    newest = max((header.entry for _, header in explained if header is not None), key=_index, default=None)
+    if any(rest) or not rest or newest is None or newest.kind is EntryKind.HOLE:
+        return UNCOUNTED, vote_term
+    return (newest.index, newest.term) if newest.index > counted else None
 
 
-def _later(data: bytes, position: int, partition: PartitionId) -> dict[int, FrameHeader]:
-    """Intact headers anywhere behind `position`, by where their frames end."""
-    found = {}
+def _index(entry: Entry) -> Index:
+    return entry.index
+
+
+def _headers(data: bytes, position: int, partition: PartitionId) -> list[tuple[int, FrameHeader]]:
+    """Intact headers anywhere behind `position`, each with where its frame ends."""
+    found = []
     while (position := data.find(_MAGIC, position)) >= 0:
         header = decode_header(data, position, partition)
         if header is not None:
-            found[position + header.frame_bytes] = header
+            found.append((position + header.frame_bytes, header))
         position += 1
     return found

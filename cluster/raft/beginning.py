@@ -148,8 +148,7 @@ def begin(core: "Raft", message: InstallFold) -> bool:
     if message.beginning > core.beginning:
         held = core.last_index if core.last_term == core.term else Index(0)
         if election.knows_newest(core):
-            term, index = election.newest(core)
-            core.owes = (index, term)
+            core.owes = tail.bounded(core, message, election.newest(core))
         core.recovering, core.lacks_doubts = True, False
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor

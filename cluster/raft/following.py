@@ -21,7 +21,7 @@ from cluster.messages import (
     RequestVote,
 )
 from cluster.messages import VoteReply as Refusal
-from cluster.raft import beginning, tail
+from cluster.raft import beginning, election, tail
 from cluster.raft.ready import Role
 from cluster.types import Index
 
@@ -82,6 +82,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     if core.terms.term_at(prev) != prev_term:
         _reject(core, message)
         return
+    promised = election.newest(core)
     for place, entry in enumerate(entries):
         known = core.terms.term_at(entry.index)
         if known == entry.term:
@@ -95,7 +96,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core, message)
+        tail.replaced(core, message, promised)
     beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
@@ -174,7 +175,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         _acknowledge(core, message, message.index)
         return
     if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
-        tail.replaced(core, message)
+        tail.replaced(core, message, election.newest(core))
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index

@@ -25,13 +25,17 @@ no other has nobody to ask: the damaged bytes were set aside by its log, and the
 A write may hold many entries, and a damaged one has intact ones behind it, which cannot stand alone: all of them are in
 doubt (`doubts`, oldest first, with their terms; the first one's may have been lower), and which of them anybody has is
 found by halves (`doubts_held`: of so many of them, the oldest ones, somebody has something). Where nobody can say how
-many there were (a file that ends too early, bytes that no header explains), there may have been any up to `doubts_to`,
-of its term at most. What was on a majority one of the others has, whose log ends no earlier: so that bound falls to the
-newest entry that any of them has, as soon as all have answered twice (an older build does not say).
+many there were (bytes that no header explains, a file that ends too early), there may have been more, of any number
+mostly: all up to `doubts_to`, of its term at most. What was on a majority one of the others has, whose log ends no
+earlier: so that bound falls to the newest entry that any of them has, as soon as all have answered twice (older builds
+do not say what they have). Until then, or for as long as one of them is away, nobody gets this replica's vote who has
+nothing of a later term.
 
 The first of a leader's entries writes over what is left of them; from then on this replica recovers, also after a
 restart (`owes`: the newest), until its log ends no earlier on disk: the power may go when the damaged bytes are gone
-and no entry is there yet.
+and no entry is there yet. If nobody can say how many there were, it owes no more than a leader of their term has, or,
+under a later one, any number until it has an entry of that leader's, or all have answered twice. Others do not count on
+what is owed without a number: two that do so would hold each other up for ever.
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -45,7 +49,7 @@ from typing import TYPE_CHECKING
 
 from cluster.messages import AppendEntries, InstallFold, TailQuery, TailReply
 from cluster.raft import election
-from cluster.types import Index, ReplicaId, Term
+from cluster.types import UNCOUNTED, Index, ReplicaId, Term
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -103,13 +107,12 @@ def query(core: "Raft", message: TailQuery) -> None:
     held = term is not None and (core.is_leader or message.index <= core.durable_index)
     if held or message.index <= core.terms.fold_index:
         state, entry_term = INTACT, term or core.terms.fold_term
-    elif core.owes is not None and message.index <= core.owes[0]:
+    elif core.owes is not None and not _owes_uncounted(core) and message.index <= core.owes[0]:
         state, entry_term = INTACT, core.owes[1]  # as if it were here still: nobody's doubt is over because it is not
     elif (core.doubts and core.doubts[0][0] <= message.index) or core.recovering:
         state, entry_term = DOUBTFUL, Term(0)
     else:
         state, entry_term = ABSENT, Term(0)
-    newest_term, newest_index = _newest(core)
     newer = max(core.memberships.index, core.terms.fold_index) > message.after
     core.send_free(
         TailReply(
@@ -121,18 +124,17 @@ def query(core: "Raft", message: TailQuery) -> None:
             entry_term=entry_term,
             membership=core.membership if newer else None,
             asking=message.asking,
-            newest_index=newest_index,
-            newest_term=newest_term,
+            newest=_newest(core),
         )
     )
 
 
-def _newest(core: "Raft") -> tuple[Term, Index]:
+def _newest(core: "Raft") -> tuple[Index, Term]:
     """The newest entry that is here, or counts as if it were."""
     last = core.last_index if core.is_leader else min(core.durable_index, core.last_index)
     index = max(last, core.terms.fold_index)
-    term = core.terms.term_at(index) or core.terms.fold_term
-    return max((term, index), (core.owes[1], core.owes[0]) if core.owes is not None else (Term(0), Index(0)))
+    here = index, core.terms.term_at(index) or core.terms.fold_term
+    return here if core.owes is None or _owes_uncounted(core) else max(here, core.owes, key=_age)
 
 
 def reply(core: "Raft", message: TailReply) -> None:
@@ -141,7 +143,9 @@ def reply(core: "Raft", message: TailReply) -> None:
     Of all but the first the term is known, and the first one's is no lower than that of the entry before it: if nobody
     has one as high there, it was never on a majority, and neither was what followed it.
     """
-    if not core.doubts or message.index != core.doubts[asked(core)][0] or message.asking != core.tail_asking:
+    owed = not core.doubts and _owes_uncounted(core)
+    wanted = owed or (bool(core.doubts) and message.index == core.doubts[asked(core)][0])
+    if not wanted or message.asking != core.tail_asking:
         return
     core.tail_answers[message.sender] = message
     if message.membership is not None:
@@ -155,11 +159,13 @@ def reply(core: "Raft", message: TailReply) -> None:
     if any(replica not in before for replica in others(core)):
         ask(core)
         return
+    said = [answers[replica] for replica in others(core) for answers in (before, core.tail_before)]
+    _lower_bounds(core, said)
+    if owed:
+        return
     place = asked(core)
     index, term = core.doubts[place]
-    said = [answers[replica] for replica in others(core) for answers in (before, core.tail_before)]
     highest = max(answer.entry_term if answer.state == INTACT else Term(0) for answer in said)
-    _lower_bound(core, said)
     if not highest or highest < (term if place else core.last_term):
         del core.doubts[place:]
         core.doubts_held, core.doubts_to = 0, None  # nothing that followed was on a majority either
@@ -170,36 +176,53 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_before = {}
 
 
-def _lower_bound(core: "Raft", said: list[TailReply]) -> None:
+def _owes_uncounted(core: "Raft") -> bool:
+    return core.owes is not None and core.owes[0] == UNCOUNTED
+
+
+def _lower_bounds(core: "Raft", said: list[TailReply]) -> None:
     """Nothing newer than what any of the others has was on a majority."""
-    if core.doubts_to is None or not all(answer.newest_index for answer in said):
+    newest = [answer.newest for answer in said if answer.newest is not None]
+    if len(newest) < len(said):
         return
-    index, term = core.doubts_to
-    term, index = min((term, index), max((answer.newest_term, answer.newest_index) for answer in said))
-    core.doubts_to = (index, term)
+    highest = max(newest, key=_age)
+    if core.doubts_to is not None:
+        core.doubts_to = min(core.doubts_to, highest, key=_age)
+    if core.owes is not None and _owes_uncounted(core):
+        core.owes = min(core.owes, highest, key=_age)
+
+
+def _age(entry: tuple[Index, Term]) -> tuple[Term, Index]:
+    return entry[1], entry[0]
 
 
 def forget(core: "Raft") -> None:
-    """Nothing is doubtful any more."""
+    """Nothing is doubtful any more, and what others have answered is of no more use: there may be more promises now."""
     core.doubts.clear()
     core.doubts_to = None
+    core.tail_answers, core.tail_before = {}, {}
+    core.tail_asking += 1
 
 
-def replaced(core: "Raft", message: AppendEntries | InstallFold) -> None:
+def replaced(core: "Raft", message: AppendEntries | InstallFold, promised: tuple[Term, Index]) -> None:
     """A leader's entries, or its fold, stand where the first doubt was: what tells of the doubts goes with that.
 
     It goes before they are on disk. So this replica recovers, until it has what it may have had, and remembers that.
+    `promised`: the newest entry that it can have acknowledged before the message.
     """
     core.lacks_doubts = not core.recovering
-    if core.doubts_to is not None and core.doubts_to[1] == core.term:
-        core.doubts_to = (
-            min(core.doubts_to[0], message.last_index),
-            core.term,
-        )  # this term has no more than its leader
     if election.knows_newest(core):
-        term, index = election.newest(core)
+        index, term = bounded(core, message, promised)
         if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
             term = min(term, core.terms.term_at(index) or term)
         core.owes = (index, term)
     core.recovering = True
     forget(core)
+
+
+def bounded(core: "Raft", message: AppendEntries | InstallFold, promised: tuple[Term, Index]) -> tuple[Index, Term]:
+    """What was `promised`; of this term nobody has more than its leader, which is heard only of what it said since."""
+    term, index = promised
+    if index == UNCOUNTED and term == core.term:
+        index = max(message.last_index, core.last_index if core.last_term == core.term else Index(0))
+    return index, term

@@ -187,8 +187,8 @@ def _encode_replica(envelope: ReplicaEnvelope, target: peer_pb2.ReplicaMessage) 
             value = getattr(message, field)
             if value:
                 setattr(body_of, field, value)
-        if isinstance(message, TailReply) and message.membership is not None:
-            target.tail_reply.membership = encode_membership(message.membership)
+        if isinstance(message, TailReply):
+            _encode_tail(message, target.tail_reply)
 
 
 def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
@@ -230,9 +230,25 @@ def _decode_replica(source: peer_pb2.ReplicaMessage) -> ReplicaEnvelope:
             cls, fields = _PLAIN_BY_NAME[kind]
             body_of = getattr(source, kind)
             message = cls(**common, **{field: getattr(body_of, field) for field in fields})
-            if isinstance(message, TailReply) and body_of.membership:
-                message = replace(message, membership=decode_membership(body_of.membership))
+            if isinstance(message, TailReply):
+                message = _decode_tail(message, body_of)
     return ReplicaEnvelope(partition=partition, message=message, entries=entries, fold=fold)
+
+
+def _encode_tail(message: TailReply, target: peer_pb2.TailReply) -> None:
+    if message.membership is not None:
+        target.membership = encode_membership(message.membership)
+    if message.newest is not None:
+        target.newest.SetInParent()
+        target.newest.index, target.newest.term = message.newest
+
+
+def _decode_tail(message: TailReply, source: peer_pb2.TailReply) -> TailReply:
+    if source.membership:
+        message = replace(message, membership=decode_membership(source.membership))
+    if source.HasField("newest"):
+        message = replace(message, newest=(Index(source.newest.index), Term(source.newest.term)))
+    return message
 
 
 _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
@@ -246,7 +262,7 @@ _PLAIN: dict[type[RaftMessage], tuple[str, tuple[str, ...]]] = {
     HeartbeatReply: ("heartbeat_reply", ("barrier", "match", "beginning")),
     TimeoutNow: ("timeout_now", ()),
     TailQuery: ("tail_query", ("index", "after", "asking")),
-    TailReply: ("tail_reply", ("index", "state", "entry_term", "asking", "newest_index", "newest_term")),
+    TailReply: ("tail_reply", ("index", "state", "entry_term", "asking")),
 }
 """Messages whose fields have the same names on the wire."""
 _PLAIN_BY_NAME: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {

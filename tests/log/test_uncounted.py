@@ -3,15 +3,19 @@
 Whoever counts too few of them helps somebody into office who lacks what was acknowledged here.
 """
 
+from dataclasses import replace
+
 import pytest
 
+from cluster.holes import encode_hole
 from cluster.log import Log
 from cluster.log.frame import HEADER_BYTES
 from cluster.log.opening import Recovery
-from cluster.log.recovery import CUT_ENTRIES_MAX
+from cluster.log.segment import SPARE_BYTES
 from cluster.raft import Vote
+from cluster.records import EntryKind, Hole
 from cluster.sim.disk import SimDisk
-from cluster.types import Term
+from cluster.types import UNCOUNTED, Index, Term
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, entry, flush, fresh_disk
 
 PATH = f"{DIRECTORY}/{1:020d}.log"
@@ -53,11 +57,10 @@ def test_the_last_frame_alone_is_counted_by_its_header() -> None:
 
 
 def test_without_its_header_its_bytes_may_be_some() -> None:
-    """How long it was is not known."""
+    """How long it was is not known, nor whether it was a hole."""
     disk, at = written()
     flip(disk, at[4] + HEADER)
-    most = 4 - (at[4] - at[5]) // HEADER_BYTES
-    assert (((5, VOTE),), (most, VOTE)) == (found(disk).doubts, found(disk).doubts_to)
+    assert (((5, VOTE),), (UNCOUNTED, VOTE)) == (found(disk).doubts, found(disk).doubts_to)
 
 
 @pytest.mark.parametrize("place", [HEADER, CONTENT])
@@ -66,12 +69,8 @@ def test_a_frame_whose_header_is_damaged_behind_a_damaged_one_may_be_some(place:
     disk, at = written()
     flip(disk, at[3] + place)
     flip(disk, at[4] + HEADER)
-    recovered = found(disk)
-    assert ((4, 4 if place == CONTENT else VOTE),) == recovered.doubts
-    assert recovered.doubts_to is not None
-    index, term = recovered.doubts_to
-    assert 5 <= index <= 4 + -(-(at[5] - at[3]) // HEADER_BYTES)
-    assert term == VOTE
+    first = (4, 4 if place == CONTENT else VOTE)
+    assert ((first,), (UNCOUNTED, VOTE)) == (found(disk).doubts, found(disk).doubts_to)
 
 
 def test_what_lies_between_damaged_headers_is_of_no_known_term() -> None:
@@ -82,18 +81,33 @@ def test_what_lies_between_damaged_headers_is_of_no_known_term() -> None:
     assert (((3, 3),), (5, 5)) == (found(disk).doubts, found(disk).doubts_to)
 
 
-@pytest.mark.parametrize("left", [1, 2, 3, 4])
-@pytest.mark.parametrize("beyond", [0, 1, HEADER_BYTES - 1, HEADER_BYTES, HEADER_BYTES + 1])
-def test_a_file_that_ends_too_early_may_have_held_any_number(left: int, beyond: int) -> None:
-    """Cut behind a whole frame, or within the next one."""
+def test_a_file_that_ends_too_early_may_have_held_any_number() -> None:
+    """Cut anywhere: behind a frame, within a header, which is zeros mostly, or within the content."""
     disk, at = written()
-    disk.cut(PATH, at[left] + beyond)
-    recovered = found(disk)
-    known = left + 1 if beyond >= HEADER_BYTES else VOTE
-    assert ((left + 1, known),) == recovered.doubts
-    assert recovered.doubts_to is not None
-    assert recovered.doubts_to[0] >= left + CUT_ENTRIES_MAX
-    assert VOTE == recovered.doubts_to[1]
+    for size in range(at[1], at[5] + SPARE_BYTES):
+        disk, _ = written()
+        disk.cut(PATH, size)
+        recovered = found(disk)
+        left = max(place for place, position in enumerate(at) if position <= size)
+        known = left + 1 if left < 5 and size >= at[left] + HEADER_BYTES else VOTE
+        assert (((left + 1, known),), (UNCOUNTED, VOTE)) == (recovered.doubts, recovered.doubts_to), f"cut to {size}"
+
+
+def test_a_hole_may_stand_for_any_number() -> None:
+    """Which of them it stood for is in its content."""
+    disk = fresh_disk(1)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    log.save_vote(Vote(term=Term(VOTE), voted_for=None))
+    log.append([entry(log, 1)])
+    position = log._segments[-1].size
+    terms = (Index(2), Term(2)), (Index(30), Term(5))
+    hole = Hole(last_index=Index(60), record_count=0, term_starts=terms, producers=(), tombstones_upto=Index(0))
+    log.append([replace(entry(log, 2), kind=EntryKind.HOLE, batch=None, hole=hole, control=encode_hole(hole))])
+    flush(log, disk)
+    log.close()
+    assert 60 == Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).last_index
+    flip(disk, position + CONTENT)
+    assert (((2, 2),), (UNCOUNTED, VOTE)) == (found(disk).doubts, found(disk).doubts_to)
 
 
 def test_damage_to_what_a_cut_has_left_counts_what_was_cut() -> None:
@@ -102,9 +116,7 @@ def test_damage_to_what_a_cut_has_left_counts_what_was_cut() -> None:
     disk.cut(PATH, at[4])
     flip(disk, at[3] + CONTENT)
     recovered = found(disk)
-    assert ((4, 4),) == recovered.doubts
-    assert recovered.doubts_to is not None
-    assert recovered.doubts_to > (5, 4)
+    assert (((4, 4),), (UNCOUNTED, VOTE)) == (recovered.doubts, recovered.doubts_to)
 
 
 def test_damage_further_up_is_no_doubt() -> None:

@@ -1,32 +1,70 @@
 """A doubtful end of which nobody can say how many entries it had: any up to a bound, until the others have answered."""
 
+import random
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cluster.messages import AppendReply, TailQuery, TailReply, VoteReply
-from cluster.raft import Raft
-from cluster.types import Index, ReplicaId, Term
-from tests.raft.regressions.test_found_by_seeds import a_core, answer, append, ask, twice
-
-FAR = Index(1 << 20)
+from cluster.config import RaftOptions
+from cluster.messages import InstallFold, RaftMessage, TailQuery, TailReply, VoteReply
+from cluster.raft import LogState, Raft, Vote
+from cluster.types import UNCOUNTED, Index, ReplicaId, Term
+from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, answer, append, ask, twice
 
 
 def doubtful(*, vote: int = 4, of: int = 1) -> Raft:
     """Replica 3: entries 1 to 4 of term 1 are there, then one of term 1, and perhaps more, of term 4 at most."""
-    return a_core(last_index=4, term=vote, of=of, doubts=[(Index(5), Term(1))], doubts_to=(FAR, Term(4)))
+    return a_core(last_index=4, term=vote, of=of, doubts=[(Index(5), Term(1))], doubts_to=(UNCOUNTED, Term(4)))
 
 
-def says(sender: int, newest: tuple[int, int], *, at_5: int) -> TailReply:
+def says(sender: int, newest: tuple[int, int] | None, *, at_5: int) -> TailReply:
     """What another one has: its newest entry as (index, term), and the term of entry 5."""
     said = answer(sender, state=2 if at_5 else 0, entry_term=at_5)
-    return replace(said, newest_index=Index(newest[0]), newest_term=Term(newest[1]))
+    return replace(said, newest=(Index(newest[0]), Term(newest[1])) if newest is not None else None)
 
 
 def grants(core: Raft, term: int, last: tuple[int, int]) -> bool:
     """Whether a candidate gets its vote whose log ends so."""
     core.step(ask(term=term, last_index=last[0], last_term=last[1]))
     return core.voted_for is not None
+
+
+def settle(core: Raft) -> list[RaftMessage]:
+    """Its disk has written everything; what it says."""
+    said: list[RaftMessage] = []
+    while (ready := core.ready()) is not None:
+        said += [*ready.messages, *ready.promises]
+        if ready.ticket is not None:
+            core.persisted(ready.ticket)
+    return said
+
+
+def member(replica: int, term: int, *, last: tuple[int, int], **damage: Any) -> Raft:
+    """One of three, whose log ends so."""
+    chance = random.Random(replica)
+    return Raft(
+        me=ReplicaId(replica),
+        membership=MEMBERS,
+        vote=Vote(term=Term(term), voted_for=None),
+        log=LogState(term_starts=((Index(1), Term(last[1])),) if last[0] else (), last_index=Index(last[0])),
+        options=RaftOptions(),
+        draw_election_ticks=lambda: chance.randint(10, 20),
+        recovering="owes" in damage,
+        **damage,
+    )
+
+
+def leads(*cores: Raft) -> bool:
+    """Whether somebody does after a while."""
+    by_id = {core.me: core for core in cores}
+    for _ in range(1000):
+        for core in cores:
+            core.tick()
+        while said := [message for core in cores for message in settle(core)]:
+            for message in said:
+                by_id[message.to].step(message)
+    return any(core.is_leader for core in cores)
 
 
 def test_nobody_gets_its_vote_who_may_lack_one_of_them() -> None:
@@ -44,7 +82,7 @@ def test_when_all_have_answered_twice_there_are_no_more_than_they_have() -> None
     answers = says(1, (9, 4), at_5=1), says(2, (7, 4), at_5=1)
     for one in answers:
         core.step(replace(one, asking=core.tail_asking))
-    assert (FAR, 4) == core.doubts_to
+    assert (UNCOUNTED, 4) == core.doubts_to
     for one in answers:
         core.step(replace(one, asking=core.tail_asking))
     assert (9, 4) == core.doubts_to
@@ -66,8 +104,8 @@ def test_what_was_said_once_may_have_changed() -> None:
 def test_an_older_build_does_not_say() -> None:
     """Then it is not known."""
     core = doubtful()
-    twice(core, says(1, (9, 4), at_5=1), says(2, (0, 0), at_5=1))
-    assert (FAR, 4) == core.doubts_to
+    twice(core, says(1, (9, 4), at_5=1), says(2, None, at_5=1))
+    assert (UNCOUNTED, 4) == core.doubts_to
 
 
 def test_where_nobody_has_the_first_one_there_was_none() -> None:
@@ -78,19 +116,38 @@ def test_where_nobody_has_the_first_one_there_was_none() -> None:
 
 
 def test_its_leader_has_all_that_its_term_has() -> None:
-    """It is whole again when it has what that leader had: nobody ever has as many entries as the bound says."""
+    """It is whole again when it has what that leader had, and not when it has any number."""
     core = doubtful()
     core.step(replace(append(1, 4, (4, 1), (5, 1), (6, 4)), last_index=Index(7)))
-    ready = core.ready()
-    assert ready is not None
     assert (True, (7, 4)) == (core.recovering, core.owes)
-    core.persisted(ready.ticket)
+    settle(core)
     assert core.recovering
     core.step(replace(append(1, 4, (6, 4), (7, 4)), last_index=Index(8)))
-    ready = core.ready()
-    assert ready is not None
-    assert not [message for message in ready.messages if isinstance(message, AppendReply) and message.match > 6]
-    core.persisted(ready.ticket)
+    settle(core)
+    assert (False, None) == (core.recovering, core.owes)
+
+
+def test_its_leader_makes_it_begin_anew() -> None:
+    """The same leader again, and a log that ends below the floor: it owed any number, for as long as that one led."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))], doubts_to=(UNCOUNTED, Term(4)))
+    who = {"sender": ReplicaId(1), "to": ReplicaId(3), "term": Term(4)}
+    core.step(
+        InstallFold(
+            **who,
+            index=Index(0),
+            last_term=Term(0),
+            commit=Index(12),
+            last_index=Index(12),
+            floor=Index(10),
+            beginning=1,
+            membership=MEMBERS,
+        )
+    )
+    assert (True, (12, 4)) == (core.recovering, core.owes)
+    settle(core)
+    everything = append(1, 4, (0, 0), *((index, 4) for index in range(1, 13)))
+    core.step(replace(everything, last_index=Index(12), commit=Index(12), beginning=1))
+    settle(core)
     assert (False, None) == (core.recovering, core.owes)
 
 
@@ -98,12 +155,53 @@ def test_under_a_later_leader_it_is_whole_when_it_has_an_entry_of_that_one() -> 
     """Every leader of a later term has all that is committed."""
     core = doubtful()
     core.step(replace(append(1, 5, (4, 1), (5, 1)), last_index=Index(6)))
-    assert (True, (FAR, 4)) == (core.recovering, core.owes)
+    assert (True, (UNCOUNTED, 4)) == (core.recovering, core.owes)
     core.step(replace(append(1, 5, (5, 1), (6, 5)), last_index=Index(6)))
-    while (ready := core.ready()) is not None:
-        if ready.ticket is not None:
-            core.persisted(ready.ticket)
+    settle(core)
     assert (False, None) == (core.recovering, core.owes)
+
+
+def test_what_is_received_with_the_first_is_not_owed() -> None:
+    """It was never acknowledged: where its sender lost it, too, nobody could lead any more."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))])
+    core.step(append(1, 5, (4, 1), (5, 4), (6, 4), (7, 5)))
+    assert (True, (5, 4)) == (core.recovering, core.owes)
+
+
+def test_a_number_that_is_not_known_is_owed_until_all_have_answered_twice() -> None:
+    """And since then as many as any of them has; answers from before do not count."""
+    core = doubtful()
+    core.step(replace(says(1, (6, 4), at_5=1), asking=core.tail_asking))
+    core.step(replace(says(2, (5, 1), at_5=1), asking=core.tail_asking))
+    core.step(replace(append(1, 5, (4, 1), (5, 1)), last_index=Index(6)))
+    assert (UNCOUNTED, 4) == core.owes
+    for _ in range(2):
+        assert (UNCOUNTED, 4) == core.owes
+        for one in (says(1, (6, 4), at_5=1), says(2, (5, 1), at_5=1)):
+            core.step(replace(one, asking=core.tail_asking))
+    assert (True, (6, 4)) == (core.recovering, core.owes)
+
+
+def test_a_number_that_is_known_is_owed_whatever_others_say() -> None:
+    """Who has thrown its log away for a leader has promised what it had; nobody else may have it any more."""
+    core = a_core(last_index=4, term=4, owes=(Index(8), Term(3)))
+    twice(core, says(1, (4, 1), at_5=0), says(2, (4, 1), at_5=0))
+    assert (8, 3) == core.owes
+
+
+def test_torn_first_writes_do_not_keep_a_group_from_a_leader() -> None:
+    """One has an entry, two may have any number: an empty log's answer was taken for that of an older build."""
+    torn = {"doubts": [(Index(1), Term(1))], "doubts_to": (UNCOUNTED, Term(1))}
+    assert leads(member(1, 1, last=(1, 1)), member(2, 1, last=(0, 0), **torn), member(3, 1, last=(0, 0), **torn))
+
+
+@pytest.mark.parametrize("owing", [1, 2])
+def test_what_is_owed_without_a_number_does_not_keep_a_group_from_a_leader(owing: int) -> None:
+    """A later leader sent its first appends and lost its own first entry: nobody has that, and nobody needs it."""
+    torn = member(1, 5, last=(6, 4), doubts=[(Index(7), Term(5))])
+    short = [member(n, 5, last=(5, 4), owes=(UNCOUNTED, Term(4))) for n in range(2, 2 + owing)]
+    whole = [member(n, 5, last=(6, 4)) for n in range(2 + owing, 4)]
+    assert leads(torn, *short, *whole)
 
 
 @pytest.mark.parametrize("leads", [True, False])
@@ -122,14 +220,29 @@ def test_what_is_said_is_what_is_on_disk_unless_by_a_leader(*, leads: bool) -> N
     core.step(TailQuery(sender=ReplicaId(2), to=ReplicaId(3), term=Term(2), index=Index(5)))
     ready = core.ready()
     assert ready is not None
-    said = [(m.newest_index, m.newest_term) for m in ready.messages if isinstance(m, TailReply)]
+    said = [m.newest for m in ready.messages if isinstance(m, TailReply)]
     assert [(5, 2) if leads else (4, 1)] == said
 
 
-def test_what_is_owed_counts_as_if_it_were_here() -> None:
-    """Nobody's doubt is over because it is not."""
-    core = a_core(last_index=4, term=4, owes=(Index(8), Term(3)))
+@pytest.mark.parametrize(
+    ("owes", "said"), [((Index(8), Term(3)), (2, 3, (8, 3))), ((UNCOUNTED, Term(3)), (1, 0, (4, 1)))]
+)
+def test_what_is_owed_counts_as_if_it_were_here(owes: tuple[Index, Term], said: tuple[int, int, object]) -> None:
+    """Nobody's doubt is over because it is not. But nobody has any number of entries."""
+    core = a_core(last_index=4, term=4, owes=owes)
     core.step(TailQuery(sender=ReplicaId(2), to=ReplicaId(3), term=Term(4), index=Index(5)))
-    ready = core.ready()
-    assert ready is not None
-    assert [(8, 3)] == [(m.newest_index, m.newest_term) for m in ready.messages if isinstance(m, TailReply)]
+    told = [(m.state, m.entry_term, m.newest) for m in settle(core) if isinstance(m, TailReply)]
+    assert [said] == told
+
+
+def test_what_is_owed_does_not_fall_with_a_doubt() -> None:
+    """It was started again while it recovered, and its new end is torn."""
+    core = a_core(
+        last_index=4,
+        term=4,
+        owes=(Index(8), Term(3)),
+        doubts=[(Index(5), Term(4))],
+        doubts_to=(UNCOUNTED, Term(4)),
+    )
+    twice(core, says(1, (5, 2), at_5=2), says(2, (5, 2), at_5=2))
+    assert ((5, 2), (8, 3)) == (core.doubts_to, core.owes)

@@ -80,7 +80,8 @@ MESSAGES: list[RaftMessage] = [
     TailQuery(**WHO, index=Index(5)),
     TailQuery(**WHO, index=Index(5), after=Index(4), asking=3),
     TailReply(**WHO, index=Index(5), state=2, entry_term=Term(2)),
-    TailReply(**WHO, index=Index(5), state=2, entry_term=Term(2), newest_index=Index(9), newest_term=Term(3)),
+    TailReply(**WHO, index=Index(5), state=2, entry_term=Term(2), newest=(Index(9), Term(3))),
+    TailReply(**WHO, index=Index(5), state=0, newest=(Index(0), Term(0))),
     TailReply(**WHO, index=Index(5), state=0, membership=CHANGE, asking=3),
 ]
 ENVELOPES: list[PeerMessage] = [

@@ -15,13 +15,14 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from cluster.raft import Vote
-from cluster.types import Index, Term, Ticket
+from cluster.types import UNCOUNTED, Index, Term, Ticket
 from tests.raft.sim.stored import Content, Fold, StoredLog
 
 if TYPE_CHECKING:
     from tests.raft.sim.host import Packet
 
-UNCOUNTED = 0.3
+DAMAGED_MORE = 0.3
+"""Of damaged ends: so much is damaged that entries cannot be counted."""
 
 
 @dataclass(slots=True)
@@ -174,11 +175,10 @@ class Disk:
             assert self.doubts[0][0] == index, "doubtful entries begin after the last readable one"
             bound = max(bound, self.doubts[0][1])
         self.doubts = [(index, bound), *entries[1:]]
-        if self.doubts_to is not None or random.random() < UNCOUNTED:
+        if self.doubts_to is not None or random.random() < DAMAGED_MORE:
             known = random.randint(1, len(entries))
-            more = random.choice((0, 1, 3, 1 << 20))
-            least = self.doubts_to[0] if self.doubts_to is not None else Index(0)
-            self.doubts_to = (Index(max(least, entries[-1][0] + more)), self.vote.term)
+            seen = known < len(entries) - 1 and self.doubts_to is None and random.random() < 0.5
+            self.doubts_to = entries[-1] if seen else (UNCOUNTED, self.vote.term)
             del self.doubts[known:]
 
     def flip_last(self, random: Random) -> bool:
@@ -186,14 +186,14 @@ class Disk:
         if not self.image.terms or self.doubts or self.has_lost:
             return False
         last = self.image.last_index
-        cut = random.random() < UNCOUNTED
+        cut = random.random() < DAMAGED_MORE
         first = max(last - random.choice((0, 0, 1, 5)), 0 if cut else self.written_from, self.image.fold.index + 1)
         entries = [(Index(index), self.image.term_at(index) or Term(0)) for index in range(min(first, last), last + 1)]
         self.image.truncate_from(entries[0][0])
         self.damaged.update(entries)
         if cut:
             self.doubts = [(entries[0][0], self.vote.term)]
-            self.doubts_to = (Index(last + (1 << 20)), self.vote.term)
+            self.doubts_to = (UNCOUNTED, self.vote.term)
         else:
             self._doubt(entries, random)
         self.flipped = True

@@ -595,8 +595,7 @@ class TailReply(message.Message):
     ENTRY_TERM_FIELD_NUMBER: builtins.int
     MEMBERSHIP_FIELD_NUMBER: builtins.int
     ASKING_FIELD_NUMBER: builtins.int
-    NEWEST_INDEX_FIELD_NUMBER: builtins.int
-    NEWEST_TERM_FIELD_NUMBER: builtins.int
+    NEWEST_FIELD_NUMBER: builtins.int
     index: builtins.int
     """The index asked about."""
     state: builtins.int
@@ -607,10 +606,10 @@ class TailReply(message.Message):
     """The sender's membership, encoded as in an entry, if it is newer than what the asking log holds."""
     asking: builtins.int
     """Of the question."""
-    newest_index: builtins.int
-    """The sender's newest entry, intact or owed; 0 of a build that does not say."""
-    newest_term: builtins.int
-    """Its term."""
+    @builtins.property
+    def newest(self) -> NewestEntry:
+        """The sender's newest entry, intact or owed; older builds do not say."""
+
     def __init__(
         self,
         *,
@@ -619,12 +618,35 @@ class TailReply(message.Message):
         entry_term: builtins.int = ...,
         membership: builtins.bytes = ...,
         asking: builtins.int = ...,
-        newest_index: builtins.int = ...,
-        newest_term: builtins.int = ...,
+        newest: NewestEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["newest", b"newest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asking", b"asking", "entry_term", b"entry_term", "index", b"index", "membership", b"membership", "newest", b"newest", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class NewestEntry(message.Message):
+    """Where a log ends."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    TERM_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """0 if it is empty."""
+    term: builtins.int
+    """Its term."""
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        term: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asking", b"asking", "entry_term", b"entry_term", "index", b"index", "membership", b"membership", "newest_index", b"newest_index", "newest_term", b"newest_term", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["index", b"index", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
