@@ -28,7 +28,7 @@ Who belongs to the group is in the log: headers of entries that are a membership
 from, and go to, replicas that are in none: the driver has to find them, too. `configuration` has the rules of changes.
 
 What was sent to a replica before it was started again does not arrive after that: a late append would end the recovery
-of one that does not know what it has lost, or how much.
+of one that does not know what it has lost, or how much. Nor is a question of its earlier life answered then.
 
 A driver that drops content sets `floor`, drops nothing more while `catching_up`, and keeps the content that came with a
 message only for entries that the core `takes`: the same entry may come whole and incomplete in one turn.

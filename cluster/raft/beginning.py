@@ -148,7 +148,7 @@ def begin(core: "Raft", message: InstallFold) -> bool:
     if message.beginning > core.beginning:
         held = core.last_index if core.last_term == core.term else Index(0)
         if election.knows_newest(core):
-            core.owes = tail.bounded(core, message, election.newest(core))
+            tail.owe(core, election.newest(core), counted=tail.uncounted(core) is None)
         core.recovering, core.lacks_doubts = True, False
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor

@@ -84,12 +84,12 @@ class Raft:
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
         self.doubts_to = doubts_to if self.doubts else None
+        self.owes_at_most: tuple[Index, Term] | None = None
         self.tail_answers, self.tail_before = dict[ReplicaId, TailReply](), dict[ReplicaId, TailReply]()
         """What others have said where they are asked (`tail.asked`), now and before."""
         self.tail_members: dict[ReplicaId, NodeId] = {}  # others that count, by what was told beyond this log
         self.asleep, self.away = False, frozenset[ReplicaId]()
-        self.elapsed = 0
-        self.election_ticks = draw_election_ticks()
+        self.elapsed, self.election_ticks = 0, draw_election_ticks()
         self.votes, self.matched = dict[ReplicaId, bool](), Index(0)
         """`matched`: as a follower, equal to this term's leader's log up to here."""
         self.heartbeat_elapsed = self.idle_ticks = self.sleep_round = self.barrier_round = 0

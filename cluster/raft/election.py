@@ -8,7 +8,7 @@ asks the same question without changing anything.
 from typing import TYPE_CHECKING
 
 from cluster.messages import RequestVote, VoteReply
-from cluster.raft import replication
+from cluster.raft import replication, tail
 from cluster.raft.ready import Role
 from cluster.types import Index, ReplicaId, Term
 
@@ -107,7 +107,8 @@ def is_new_enough(core: "Raft", message: RequestVote) -> bool:
 
 def newest(core: "Raft") -> tuple[Term, Index]:
     """The newest entry that this replica can have acknowledged, here or not."""
-    ends = [(core.last_index, core.last_term), *core.doubts, core.doubts_to, core.owes]
+    owes = None if tail.owes_uncounted(core) else core.owes
+    ends = [(core.last_index, core.last_term), *core.doubts, tail.uncounted(core), owes]
     return max((term, index) for index, term in filter(None, ends))
 
 

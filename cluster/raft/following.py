@@ -23,7 +23,7 @@ from cluster.messages import (
 from cluster.messages import VoteReply as Refusal
 from cluster.raft import beginning, election, tail
 from cluster.raft.ready import Role
-from cluster.types import Index
+from cluster.types import UNCOUNTED, Index
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -96,7 +96,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
     if core.doubts and core.last_index >= core.doubts[0][0]:
-        tail.replaced(core, message, promised)
+        tail.replaced(core, promised)
     beginning.took(core, message)
     note_durable(core)
     _acknowledge(core, message, last_new)
@@ -175,7 +175,7 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
         _acknowledge(core, message, message.index)
         return
     if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
-        tail.replaced(core, message, election.newest(core))
+        tail.replaced(core, election.newest(core))
     beginning.replace_log(core, message)
     if core.recovering and core.recovered_at is None:
         core.recovered_at = message.last_index
@@ -191,10 +191,13 @@ def note_durable(core: "Raft") -> None:
     """
     if not core.recovering:
         return
-    here, owes = min(core.matched, core.durable_index), core.owes
+    here, owes = min(core.matched, core.durable_index), tail.uncounted(core) or core.owes
     has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
     if core.lacks_doubts and owes is not None and here >= owes[0]:
         has_all = True  # the doubts' terms are bounds
     taken_in = core.recovered_at is not None and here >= core.recovered_at
+    if taken_in and core.owes == (UNCOUNTED, core.term):
+        has_all = True  # nobody has more of its term than its leader
     if has_all and (taken_in or core.lacks_doubts or beginning.is_over(core, here)):
-        core.recovering, core.owes, core.lacks_doubts = False, None, False
+        core.recovering = core.lacks_doubts = False
+        core.owes = core.owes_at_most = None

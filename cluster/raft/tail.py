@@ -31,11 +31,12 @@ earlier: so that bound falls to the newest entry that any of them has, as soon a
 do not say what they have). Until then, or for as long as one of them is away, nobody gets this replica's vote who has
 nothing of a later term.
 
-The first of a leader's entries writes over what is left of them; from then on this replica recovers, also after a
-restart (`owes`: the newest), until its log ends no earlier on disk: the power may go when the damaged bytes are gone
-and no entry is there yet. If nobody can say how many there were, it owes no more than a leader of their term has, or,
-under a later one, any number until it has an entry of that leader's, or all have answered twice. Others do not count on
-what is owed without a number: two that do so would hold each other up for ever.
+The first of a leader's entries writes over what is left of them; from then on this replica recovers, and *owes* what it
+may have had: the power may go when the damaged bytes are gone and no entry is there yet. How much that is, a restart
+does not know (UNCOUNTED; `owes_at_most`: how much, as far as is known), and the others do not count on it: what is owed
+and is nowhere would keep a group without a leader for ever, and two that owe it would hold each other up. It falls as
+the bound above does, when all have answered twice; and all of it is here when an entry of a later term is on disk, or,
+under a leader of its own term, all that this one had. (What was whole and was thrown away for a leader is counted.)
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -47,7 +48,7 @@ believed this replica to have, and sends it again. These messages have no term's
 
 from typing import TYPE_CHECKING
 
-from cluster.messages import AppendEntries, InstallFold, TailQuery, TailReply
+from cluster.messages import TailQuery, TailReply
 from cluster.raft import election
 from cluster.types import UNCOUNTED, Index, ReplicaId, Term
 
@@ -107,7 +108,7 @@ def query(core: "Raft", message: TailQuery) -> None:
     held = term is not None and (core.is_leader or message.index <= core.durable_index)
     if held or message.index <= core.terms.fold_index:
         state, entry_term = INTACT, term or core.terms.fold_term
-    elif core.owes is not None and not _owes_uncounted(core) and message.index <= core.owes[0]:
+    elif core.owes is not None and not owes_uncounted(core) and message.index <= core.owes[0]:
         state, entry_term = INTACT, core.owes[1]  # as if it were here still: nobody's doubt is over because it is not
     elif (core.doubts and core.doubts[0][0] <= message.index) or core.recovering:
         state, entry_term = DOUBTFUL, Term(0)
@@ -134,7 +135,7 @@ def _newest(core: "Raft") -> tuple[Index, Term]:
     last = core.last_index if core.is_leader else min(core.durable_index, core.last_index)
     index = max(last, core.terms.fold_index)
     here = index, core.terms.term_at(index) or core.terms.fold_term
-    return here if core.owes is None or _owes_uncounted(core) else max(here, core.owes, key=_age)
+    return here if core.owes is None or owes_uncounted(core) else max(here, core.owes, key=_age)
 
 
 def reply(core: "Raft", message: TailReply) -> None:
@@ -143,7 +144,7 @@ def reply(core: "Raft", message: TailReply) -> None:
     Of all but the first the term is known, and the first one's is no lower than that of the entry before it: if nobody
     has one as high there, it was never on a majority, and neither was what followed it.
     """
-    owed = not core.doubts and _owes_uncounted(core)
+    owed = not core.doubts and owes_uncounted(core)
     wanted = owed or (bool(core.doubts) and message.index == core.doubts[asked(core)][0])
     if not wanted or message.asking != core.tail_asking:
         return
@@ -160,7 +161,7 @@ def reply(core: "Raft", message: TailReply) -> None:
         ask(core)
         return
     said = [answers[replica] for replica in others(core) for answers in (before, core.tail_before)]
-    _lower_bounds(core, said)
+    _lower_bound(core, said)
     if owed:
         return
     place = asked(core)
@@ -176,24 +177,35 @@ def reply(core: "Raft", message: TailReply) -> None:
         core.tail_before = {}
 
 
-def _owes_uncounted(core: "Raft") -> bool:
+def owes_uncounted(core: "Raft") -> bool:
+    """Whether nobody can say how much this replica owes."""
     return core.owes is not None and core.owes[0] == UNCOUNTED
 
 
-def _lower_bounds(core: "Raft", said: list[TailReply]) -> None:
+def _lower_bound(core: "Raft", said: list[TailReply]) -> None:
     """Nothing newer than what any of the others has was on a majority."""
     newest = [answer.newest for answer in said if answer.newest is not None]
-    if len(newest) < len(said):
-        return
-    highest = max(newest, key=_age)
-    if core.doubts_to is not None:
-        core.doubts_to = min(core.doubts_to, highest, key=_age)
-    if core.owes is not None and _owes_uncounted(core):
-        core.owes = min(core.owes, highest, key=_age)
+    if len(newest) == len(said):
+        highest = max(newest, key=_age)
+        core.owes_at_most = highest if core.owes_at_most is None else min(core.owes_at_most, highest, key=_age)
+
+
+def uncounted(core: "Raft") -> tuple[Index, Term] | None:
+    """The newest entry that this replica can have acknowledged of those that cannot be counted."""
+    bounds = [core.doubts_to, core.owes if owes_uncounted(core) else None]
+    highest = max(filter(None, bounds), key=_age, default=None)
+    return highest if highest is None or core.owes_at_most is None else min(core.owes_at_most, highest, key=_age)
 
 
 def _age(entry: tuple[Index, Term]) -> tuple[Term, Index]:
     return entry[1], entry[0]
+
+
+def owe(core: "Raft", promised: tuple[Term, Index], *, counted: bool) -> None:
+    """From now on, and after a restart, this replica votes as if its log ended there. See above for what is counted."""
+    term, index = promised
+    core.owes = (index if counted else UNCOUNTED, term)
+    core.owes_at_most = None if counted else (index, term)
 
 
 def forget(core: "Raft") -> None:
@@ -204,25 +216,18 @@ def forget(core: "Raft") -> None:
     core.tail_asking += 1
 
 
-def replaced(core: "Raft", message: AppendEntries | InstallFold, promised: tuple[Term, Index]) -> None:
+def replaced(core: "Raft", promised: tuple[Term, Index]) -> None:
     """A leader's entries, or its fold, stand where the first doubt was: what tells of the doubts goes with that.
 
     It goes before they are on disk. So this replica recovers, until it has what it may have had, and remembers that.
-    `promised`: the newest entry that it can have acknowledged before the message.
+    `promised`: the newest entry that it can have acknowledged before.
     """
     core.lacks_doubts = not core.recovering
-    if election.knows_newest(core):
-        index, term = bounded(core, message, promised)
-        if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
-            term = min(term, core.terms.term_at(index) or term)
-        core.owes = (index, term)
-    core.recovering = True
-    forget(core)
-
-
-def bounded(core: "Raft", message: AppendEntries | InstallFold, promised: tuple[Term, Index]) -> tuple[Index, Term]:
-    """What was `promised`; of this term nobody has more than its leader, which is heard only of what it said since."""
     term, index = promised
-    if index == UNCOUNTED and term == core.term:
-        index = max(message.last_index, core.last_index if core.last_term == core.term else Index(0))
-    return index, term
+    owes_more = core.owes == (index, term)  # than was in doubt
+    if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
+        term = min(term, core.terms.term_at(index) or term)
+    if election.knows_newest(core) and not owes_more:
+        owe(core, (term, index), counted=False)
+    forget(core)
+    core.recovering = True

@@ -8,9 +8,9 @@ import pytest
 
 from cluster.config import RaftOptions
 from cluster.messages import InstallFold, RaftMessage, TailQuery, TailReply, VoteReply
-from cluster.raft import LogState, Raft, Vote
+from cluster.raft import LogState, Raft, Vote, tail
 from cluster.types import UNCOUNTED, Index, ReplicaId, Term
-from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, answer, append, ask, twice
+from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, answer, append, ask, owed, twice
 
 
 def doubtful(*, vote: int = 4, of: int = 1) -> Raft:
@@ -82,10 +82,10 @@ def test_when_all_have_answered_twice_there_are_no_more_than_they_have() -> None
     answers = says(1, (9, 4), at_5=1), says(2, (7, 4), at_5=1)
     for one in answers:
         core.step(replace(one, asking=core.tail_asking))
-    assert (UNCOUNTED, 4) == core.doubts_to
+    assert (UNCOUNTED, 4) == tail.uncounted(core)
     for one in answers:
         core.step(replace(one, asking=core.tail_asking))
-    assert (9, 4) == core.doubts_to
+    assert (9, 4) == tail.uncounted(core)
     assert not grants(core, 5, (8, 4))
     assert grants(core, 6, (9, 4))
 
@@ -105,7 +105,7 @@ def test_an_older_build_does_not_say() -> None:
     """Then it is not known."""
     core = doubtful()
     twice(core, says(1, (9, 4), at_5=1), says(2, None, at_5=1))
-    assert (UNCOUNTED, 4) == core.doubts_to
+    assert (UNCOUNTED, 4) == tail.uncounted(core)
 
 
 def test_where_nobody_has_the_first_one_there_was_none() -> None:
@@ -119,9 +119,8 @@ def test_its_leader_has_all_that_its_term_has() -> None:
     """It is whole again when it has what that leader had, and not when it has any number."""
     core = doubtful()
     core.step(replace(append(1, 4, (4, 1), (5, 1), (6, 4)), last_index=Index(7)))
-    assert (True, (7, 4)) == (core.recovering, core.owes)
     settle(core)
-    assert core.recovering
+    assert (True, (UNCOUNTED, 4)) == (core.recovering, core.owes)
     core.step(replace(append(1, 4, (6, 4), (7, 4)), last_index=Index(8)))
     settle(core)
     assert (False, None) == (core.recovering, core.owes)
@@ -143,7 +142,7 @@ def test_its_leader_makes_it_begin_anew() -> None:
             membership=MEMBERS,
         )
     )
-    assert (True, (12, 4)) == (core.recovering, core.owes)
+    assert (True, (UNCOUNTED, 4)) == (core.recovering, core.owes)
     settle(core)
     everything = append(1, 4, (0, 0), *((index, 4) for index in range(1, 13)))
     core.step(replace(everything, last_index=Index(12), commit=Index(12), beginning=1))
@@ -165,7 +164,7 @@ def test_what_is_received_with_the_first_is_not_owed() -> None:
     """It was never acknowledged: where its sender lost it, too, nobody could lead any more."""
     core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))])
     core.step(append(1, 5, (4, 1), (5, 4), (6, 4), (7, 5)))
-    assert (True, (5, 4)) == (core.recovering, core.owes)
+    assert (True, (5, 4)) == (core.recovering, owed(core))
 
 
 def test_a_number_that_is_not_known_is_owed_until_all_have_answered_twice() -> None:
@@ -176,10 +175,19 @@ def test_a_number_that_is_not_known_is_owed_until_all_have_answered_twice() -> N
     core.step(replace(append(1, 5, (4, 1), (5, 1)), last_index=Index(6)))
     assert (UNCOUNTED, 4) == core.owes
     for _ in range(2):
-        assert (UNCOUNTED, 4) == core.owes
+        assert (UNCOUNTED, 4) == owed(core)
         for one in (says(1, (6, 4), at_5=1), says(2, (5, 1), at_5=1)):
             core.step(replace(one, asking=core.tail_asking))
-    assert (True, (6, 4)) == (core.recovering, core.owes)
+    assert (True, (6, 4)) == (core.recovering, owed(core))
+
+
+def test_what_one_of_them_had_in_memory_only_is_not_owed_for_ever() -> None:
+    """A leader that answered first has lost it since; what all have answered last counts."""
+    core = a_core(last_index=4, term=4, owes=(UNCOUNTED, Term(4)))
+    for newest in (20, 15, 15):
+        for one in (says(1, (newest, 4), at_5=1), says(2, (5, 1), at_5=1)):
+            core.step(replace(one, asking=core.tail_asking))
+    assert (15, 4) == owed(core)
 
 
 def test_a_number_that_is_known_is_owed_whatever_others_say() -> None:
@@ -195,13 +203,30 @@ def test_torn_first_writes_do_not_keep_a_group_from_a_leader() -> None:
     assert leads(member(1, 1, last=(1, 1)), member(2, 1, last=(0, 0), **torn), member(3, 1, last=(0, 0), **torn))
 
 
-@pytest.mark.parametrize("owing", [1, 2])
-def test_what_is_owed_without_a_number_does_not_keep_a_group_from_a_leader(owing: int) -> None:
-    """A later leader sent its first appends and lost its own first entry: nobody has that, and nobody needs it."""
-    torn = member(1, 5, last=(6, 4), doubts=[(Index(7), Term(5))])
-    short = [member(n, 5, last=(5, 4), owes=(UNCOUNTED, Term(4))) for n in range(2, 2 + owing)]
-    whole = [member(n, 5, last=(6, 4)) for n in range(2 + owing, 4)]
-    assert leads(torn, *short, *whole)
+@pytest.mark.parametrize(
+    "third",
+    [
+        {"last": (100, 4), "doubts": [(Index(101), Term(4))]},
+        {"last": (98, 4), "doubts": [(Index(99), Term(4))], "doubts_to": (UNCOUNTED, Term(4))},
+        {"last": (90, 4), "owes": (UNCOUNTED, Term(4))},
+        {"last": (99, 4)},
+    ],
+)
+def test_what_is_owed_without_a_number_does_not_keep_a_group_from_a_leader(third: dict[str, Any]) -> None:
+    """The power went everywhere: one had taken its leader's first append, and that had more then than it has now."""
+    assert leads(
+        member(1, 4, last=(4, 4), owes=(UNCOUNTED, Term(4))), member(2, 4, last=(100, 4)), member(3, 4, **third)
+    )
+
+
+def test_what_was_torn_everywhere_is_owed_by_nobody() -> None:
+    """A torn entry had another one of a later leader in its place, which was torn as well, on both of them."""
+    core = a_core(last_index=100, term=5, of=4, doubts=[(Index(101), Term(4))])
+    core.step(append(1, 5, (100, 4), (101, 5)))
+    assert core.owes is not None
+    again = member(3, 5, last=(100, 4), owes=core.owes)  # the mark was made, and nothing else
+    torn = member(1, 5, last=(100, 4), doubts=[(Index(101), Term(5))])
+    assert leads(again, torn, member(2, 5, last=(100, 4)))
 
 
 @pytest.mark.parametrize("leads", [True, False])
@@ -245,4 +270,11 @@ def test_what_is_owed_does_not_fall_with_a_doubt() -> None:
         doubts_to=(UNCOUNTED, Term(4)),
     )
     twice(core, says(1, (5, 2), at_5=2), says(2, (5, 2), at_5=2))
-    assert ((5, 2), (8, 3)) == (core.doubts_to, core.owes)
+    assert ((5, 2), (8, 3)) == (tail.uncounted(core), core.owes)
+
+
+def test_what_was_thrown_away_is_still_counted_when_the_new_end_is_torn() -> None:
+    """It owes more than it doubts: others count on that."""
+    core = a_core(last_index=4, term=4, owes=(Index(8), Term(3)), doubts=[(Index(5), Term(2))])
+    core.step(replace(append(1, 4, (4, 1), (5, 2)), last_index=Index(9)))
+    assert (8, 3) == core.owes

@@ -14,7 +14,7 @@ from cluster.messages import (
     TailReply,
     VoteReply,
 )
-from cluster.raft import LogState, Member, Membership, Raft, Vote
+from cluster.raft import LogState, Member, Membership, Raft, Vote, tail
 from cluster.types import Index, NodeId, ReplicaId, Term
 from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, append, ask, carry_out
 from tests.raft.test_beginning import begun, reply
@@ -66,7 +66,7 @@ def test_a_fold_in_the_middle_of_doubtful_entries_does_not_end_the_doubt_of_thos
         )
     )
     carry_out(core)
-    assert (True, (Index(7), Term(1))) == (core.recovering, core.owes)
+    assert (True, (Index(7), Term(1))) == (core.recovering, tail.uncounted(core))
     core.step(ask(term=5, last_index=6, last_term=1))
     assert core.voted_for is None
     core.step(append(1, 5, (5, 1), (6, 1), (7, 1), (8, 5)))

@@ -71,6 +71,11 @@ class Disk:
         """Whether what it had promised is missing and not known."""
         return self.recovering and self.owes is None
 
+    @property
+    def is_uncounted(self) -> bool:
+        """Whether nobody can say how much of what it had promised is missing."""
+        return UNCOUNTED in {bound[0] for bound in (self.doubts_to, self.owes) if bound is not None}
+
     def holds(self, index: int, term: int | None) -> bool:
         """Whether the entry is durable here, was folded, or was durable before damage that is not healed."""
         if index <= self.image.fold.index:
@@ -170,16 +175,17 @@ class Disk:
     def _doubt(self, entries: list[tuple[Index, Term]], random: Random) -> None:
         """Bytes of the first one cannot be read; its term is known, or that it is at most the term of what follows."""
         index, term = entries[0]
-        bound = term if random.random() < 0.5 else entries[1][1] if entries[1:] else self.vote.term
+        known = random.random() < 0.5
+        bound = term if known else entries[1][1] if entries[1:] else self.vote.term
         if self.doubts:
             assert self.doubts[0][0] == index, "doubtful entries begin after the last readable one"
             bound = max(bound, self.doubts[0][1])
         self.doubts = [(index, bound), *entries[1:]]
-        if self.doubts_to is not None or random.random() < DAMAGED_MORE:
-            known = random.randint(1, len(entries))
-            seen = known < len(entries) - 1 and self.doubts_to is None and random.random() < 0.5
+        if self.doubts_to is not None or random.random() < DAMAGED_MORE or not (known or entries[1:]):
+            counted = random.randint(1, len(entries))
+            seen = counted < len(entries) - 1 and self.doubts_to is None and random.random() < 0.5
             self.doubts_to = entries[-1] if seen else (UNCOUNTED, self.vote.term)
-            del self.doubts[known:]
+            del self.doubts[counted:]
 
     def flip_last(self, random: Random) -> bool:
         """Damage one of the last durable entries, or cut the file; False if there is none, or the end is in doubt."""
@@ -187,12 +193,13 @@ class Disk:
             return False
         last = self.image.last_index
         cut = random.random() < DAMAGED_MORE
-        first = max(last - random.choice((0, 0, 1, 5)), 0 if cut else self.written_from, self.image.fold.index + 1)
+        behind = random.choice((0, 0, 1, 5, 30) if cut else (0, 0, 1, 5))
+        first = max(last - behind, 0 if cut else self.written_from, self.image.fold.index + 1)
         entries = [(Index(index), self.image.term_at(index) or Term(0)) for index in range(min(first, last), last + 1)]
         self.image.truncate_from(entries[0][0])
         self.damaged.update(entries)
         if cut:
-            self.doubts = [(entries[0][0], self.vote.term)]
+            self.doubts = [entries[0] if random.random() < 0.5 else (entries[0][0], self.vote.term)]
             self.doubts_to = (UNCOUNTED, self.vote.term)
         else:
             self._doubt(entries, random)

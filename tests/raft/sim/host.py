@@ -60,7 +60,7 @@ class Host:
         self.disk = disk
         self.may_vote = may_vote
         self.up = self.stopped = False
-        self.incarnation = self.paused_until = 0
+        self.incarnation = self.paused_until = self.since = 0
         self.deaf_until = 0  # what was sent to it before that does not arrive
         self.inbox: deque[Packet | Publish | Ticket | WithoutRoom] = deque()
         self.turn_planned = False
@@ -76,7 +76,8 @@ class Host:
         assert not self.up, "one process a disk"
         disk, world = self.disk, self.world
         self.up = True
-        self.deaf_until = world.now if disk.has_lost or disk.doubts_to else 0  # the core's contract
+        self.since = world.now
+        self.deaf_until = self.since if disk.has_lost or disk.is_uncounted else 0  # the core's contract
         self.log = disk.image.copy()
         self.core = world.core_class(
             me=self.me,
@@ -93,8 +94,7 @@ class Host:
         )
         self.core.floor = self.log.floor_at(self.log.last_index)
         self.doubtful = bool(disk.doubts)
-        self.role = Role.FOLLOWER
-        self.asleep = False
+        self.role, self.asleep = Role.FOLLOWER, False
         self.compacted = Index(0)
         self.waiting: dict[Index, Waiting] = {}
         self.barriers: dict[int, Index] = {}

@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from random import Random
 
 from cluster.membership import BLANK
-from cluster.messages import HeartbeatReply
+from cluster.messages import HeartbeatReply, TailQuery
 from cluster.raft import Membership, Raft
 from cluster.types import Index, ReplicaId, Term, Ticket
 from tests.raft.sim import ending
@@ -251,6 +251,8 @@ class World:
         host = self.hosts[message.to - 1]
         if not host.up or sent < host.deaf_until or self.network.is_cut(message.sender, message.to):
             return
+        if isinstance(message, TailQuery) and sent < self.hosts[message.sender - 1].since:
+            return  # of an earlier life
         self.note(host, "hears", message)
         self._arrive(host, packet)
 
