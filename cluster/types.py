@@ -36,6 +36,8 @@ NO_INDEX = Index(0)
 NO_TERM = Term(0)
 UNCOUNTED = Index(1 << 62)
 """In the place of the last index of a log of which nobody can say how many entries it had: no log is as long."""
+UNCOUNTED_ANEW = Index(UNCOUNTED + 1)
+"""The same, of a log that was thrown away then, to begin anew (`cluster.raft.beginning`)."""
 
 
 class PartitionId(NamedTuple):

@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
 from cluster.raft import configuration, election, tail
 from cluster.raft.progress import Beginning, Progress
-from cluster.types import Index, ReplicaId
+from cluster.types import UNCOUNTED_ANEW, Index, ReplicaId
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -148,8 +148,10 @@ def begin(core: "Raft", message: InstallFold) -> bool:
     if message.beginning > core.beginning:
         held = core.last_index if core.last_term == core.term else Index(0)
         if election.knows_newest(core):
-            tail.owe(core, election.newest(core), counted=tail.uncounted(core) is None)
-        core.recovering, core.lacks_doubts = True, False
+            term, index = election.newest(core)
+            counted = core.owes == (index, term) or not (core.doubts or tail.uncounted(core))
+            tail.owe(core, (index, term), index if counted else UNCOUNTED_ANEW)
+        core.recovering = True
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor
         core.beginning_commit = message.commit

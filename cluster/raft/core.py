@@ -77,7 +77,7 @@ class Raft:
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
-        self.leaving = self.lacks_doubts = False  # it leads without a vote: it hands over; only doubts make it recover
+        self.leaving = False  # it leads without a vote: it hands over
         self.needed = False  # as a learner: it refused a candidate that is behind it, and has heard no leader since
         self.catch_up_bytes = NO_LIMIT
         """What a leader may still send to learners; the driver sets it, and appends lower it."""

@@ -185,19 +185,17 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
 def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
 
-    One that only begins anew is so as soon as it has what its leader kept (`beginning`). What its leader had may be of
-    before the restart, if it came late: so it has to have what it owes, too, where it knows. Of what was
-    in doubt, a leader of no earlier term, whose log it has up to there, has all that can ever be committed.
+    One that only begins anew is so as soon as it has what its leader kept (`beginning`), and one whose end alone was in
+    doubt when it has what that may have been (`tail`). Where it knows what it owes, it has to have that, too: what its
+    leader had may be of before the restart, if it came late.
     """
     if not core.recovering:
         return
     here, owes = min(core.matched, core.durable_index), tail.uncounted(core) or core.owes
-    has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
-    if core.lacks_doubts and owes is not None and here >= owes[0]:
-        has_all = True  # the doubts' terms are bounds
     taken_in = core.recovered_at is not None and here >= core.recovered_at
-    if taken_in and core.owes == (UNCOUNTED, core.term):
+    has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
+    if taken_in and owes is not None and owes[0] >= UNCOUNTED and owes[1] == core.term:
         has_all = True  # nobody has more of its term than its leader
-    if has_all and (taken_in or core.lacks_doubts or beginning.is_over(core, here)):
-        core.recovering = core.lacks_doubts = False
+    if tail.is_whole(core, here) or (has_all and (taken_in or beginning.is_over(core, here))):
+        core.recovering = False
         core.owes = core.owes_at_most = None

@@ -35,8 +35,9 @@ The first of a leader's entries writes over what is left of them; from then on t
 may have had: the power may go when the damaged bytes are gone and no entry is there yet. How much that is, a restart
 does not know (UNCOUNTED; `owes_at_most`: how much, as far as is known), and the others do not count on it: what is owed
 and is nowhere would keep a group without a leader for ever, and two that owe it would hold each other up. It falls as
-the bound above does, when all have answered twice; and all of it is here when an entry of a later term is on disk, or,
-under a leader of its own term, all that this one had. (What was whole and was thrown away for a leader is counted.)
+the bound above does, when all have answered twice; and all of it is here when the log ends no earlier again, with a
+leader or without, or, under a leader of its own term, when all is here that this one had. (What was whole and was
+thrown away for a leader is counted, and no such log is whole without one: `beginning`.)
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -49,8 +50,8 @@ believed this replica to have, and sends it again. These messages have no term's
 from typing import TYPE_CHECKING
 
 from cluster.messages import TailQuery, TailReply
-from cluster.raft import election
-from cluster.types import UNCOUNTED, Index, ReplicaId, Term
+from cluster.raft import election, following
+from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, ReplicaId, Term
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -60,6 +61,7 @@ ABSENT, DOUBTFUL, INTACT = 0, 1, 2
 
 def tick(core: "Raft") -> None:
     """Ask again, as often as heartbeats go."""
+    following.note_durable(core)
     if core.elapsed % core.options.heartbeat_ticks == 0:
         ask(core)
 
@@ -163,6 +165,7 @@ def reply(core: "Raft", message: TailReply) -> None:
     said = [answers[replica] for replica in others(core) for answers in (before, core.tail_before)]
     _lower_bound(core, said)
     if owed:
+        following.note_durable(core)
         return
     place = asked(core)
     index, term = core.doubts[place]
@@ -179,7 +182,7 @@ def reply(core: "Raft", message: TailReply) -> None:
 
 def owes_uncounted(core: "Raft") -> bool:
     """Whether nobody can say how much this replica owes."""
-    return core.owes is not None and core.owes[0] == UNCOUNTED
+    return core.owes is not None and core.owes[0] >= UNCOUNTED
 
 
 def _lower_bound(core: "Raft", said: list[TailReply]) -> None:
@@ -201,11 +204,23 @@ def _age(entry: tuple[Index, Term]) -> tuple[Term, Index]:
     return entry[1], entry[0]
 
 
-def owe(core: "Raft", promised: tuple[Term, Index], *, counted: bool) -> None:
-    """From now on, and after a restart, this replica votes as if its log ended there. See above for what is counted."""
-    term, index = promised
-    core.owes = (index if counted else UNCOUNTED, term)
-    core.owes_at_most = None if counted else (index, term)
+def owe(core: "Raft", promised: tuple[Index, Term], last: Index) -> None:
+    """From now on this replica votes as if its log ended with what was `promised`; after a restart, at `last`."""
+    core.owes = (last, promised[1])
+    core.owes_at_most = promised if last >= UNCOUNTED else None
+
+
+def is_whole(core: "Raft", here: Index) -> bool:
+    """Whether a replica of whose log the end alone is owed has it again, by itself or from its leader (up to `here`).
+
+    What it has it has of leaders: if it ends no earlier than what it has promised, it has all of that that is
+    committed (§5.4.3), as any log does. Of this term's leader it need not be of that term: that is a bound.
+    """
+    if core.doubts or core.owes is None or core.owes[0] != UNCOUNTED:
+        return False
+    index, term = uncounted(core) or core.owes
+    durable = core.durable_index
+    return here >= index or (core.terms.term_at(durable) or core.terms.fold_term, durable) >= (term, index)
 
 
 def forget(core: "Raft") -> None:
@@ -222,12 +237,12 @@ def replaced(core: "Raft", promised: tuple[Term, Index]) -> None:
     It goes before they are on disk. So this replica recovers, until it has what it may have had, and remembers that.
     `promised`: the newest entry that it can have acknowledged before.
     """
-    core.lacks_doubts = not core.recovering
     term, index = promised
     owes_more = core.owes == (index, term)  # than was in doubt
     if index <= core.matched:  # what this term's leader has there: it is that, or was never committed
         term = min(term, core.terms.term_at(index) or term)
     if election.knows_newest(core) and not owes_more:
-        owe(core, (term, index), counted=False)
+        anew = core.recovering and core.owes is not None and core.owes[0] != UNCOUNTED
+        owe(core, (index, term), UNCOUNTED_ANEW if anew else UNCOUNTED)
     forget(core)
     core.recovering = True

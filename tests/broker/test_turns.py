@@ -20,7 +20,18 @@ from cluster.messages import AppendEntries, AppendReply, EntryHeader, RaftMessag
 from cluster.metadata import TopicConfig
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimDisk
-from cluster.types import UNCOUNTED, ClusterId, Index, NodeId, Offset, PartitionId, ReplicaId, Term, Ticket, TopicId
+from cluster.types import (
+    UNCOUNTED_ANEW,
+    ClusterId,
+    Index,
+    NodeId,
+    Offset,
+    PartitionId,
+    ReplicaId,
+    Term,
+    Ticket,
+    TopicId,
+)
 from cluster.wire.peer import ReplicaEnvelope
 from tests.log.test_crash import HEADER_BYTES, OPTIONS, entry, flush
 
@@ -203,7 +214,7 @@ def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
     one.replica.on_turn([said(append, no_op)])
     one.settle()
     assert (True, (5, 1)) == (raft.recovering, raft.owes_at_most)
-    assert (True, (UNCOUNTED, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+    assert (True, (UNCOUNTED_ANEW, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
 
 
 def test_a_replica_without_room_votes() -> None:

@@ -9,7 +9,7 @@ import pytest
 from cluster.config import RaftOptions
 from cluster.messages import InstallFold, RaftMessage, TailQuery, TailReply, VoteReply
 from cluster.raft import LogState, Raft, Vote, tail
-from cluster.types import UNCOUNTED, Index, ReplicaId, Term
+from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, ReplicaId, Term
 from tests.raft.regressions.test_found_by_seeds import MEMBERS, a_core, answer, append, ask, owed, twice
 
 
@@ -40,14 +40,31 @@ def settle(core: Raft) -> list[RaftMessage]:
     return said
 
 
+def anew(*, term: int, floor: int, last_index: int) -> InstallFold:
+    """Replica 1 leads that term, and orders replica 3 to throw everything away."""
+    return InstallFold(
+        sender=ReplicaId(1),
+        to=ReplicaId(3),
+        term=Term(term),
+        index=Index(0),
+        last_term=Term(0),
+        commit=Index(last_index),
+        last_index=Index(last_index),
+        floor=Index(floor),
+        beginning=1,
+        membership=MEMBERS,
+    )
+
+
 def member(replica: int, term: int, *, last: tuple[int, int], **damage: Any) -> Raft:
-    """One of three, whose log ends so."""
+    """One of three, whose log ends so; behind 100 there is nothing of term 4."""
     chance = random.Random(replica)
+    starts = ((Index(1), Term(4)), (Index(101), Term(5))) if last[0] > 100 else ((Index(1), Term(last[1])),)
     return Raft(
         me=ReplicaId(replica),
         membership=MEMBERS,
         vote=Vote(term=Term(term), voted_for=None),
-        log=LogState(term_starts=((Index(1), Term(last[1])),) if last[0] else (), last_index=Index(last[0])),
+        log=LogState(term_starts=starts if last[0] else (), last_index=Index(last[0])),
         options=RaftOptions(),
         draw_election_ticks=lambda: chance.randint(10, 20),
         recovering="owes" in damage,
@@ -129,20 +146,8 @@ def test_its_leader_has_all_that_its_term_has() -> None:
 def test_its_leader_makes_it_begin_anew() -> None:
     """The same leader again, and a log that ends below the floor: it owed any number, for as long as that one led."""
     core = a_core(last_index=4, term=4, doubts=[(Index(5), Term(4))], doubts_to=(UNCOUNTED, Term(4)))
-    who = {"sender": ReplicaId(1), "to": ReplicaId(3), "term": Term(4)}
-    core.step(
-        InstallFold(
-            **who,
-            index=Index(0),
-            last_term=Term(0),
-            commit=Index(12),
-            last_index=Index(12),
-            floor=Index(10),
-            beginning=1,
-            membership=MEMBERS,
-        )
-    )
-    assert (True, (UNCOUNTED, 4)) == (core.recovering, core.owes)
+    core.step(anew(term=4, floor=10, last_index=12))
+    assert (True, (UNCOUNTED_ANEW, 4)) == (core.recovering, core.owes)
     settle(core)
     everything = append(1, 4, (0, 0), *((index, 4) for index in range(1, 13)))
     core.step(replace(everything, last_index=Index(12), commit=Index(12), beginning=1))
@@ -217,6 +222,60 @@ def test_what_is_owed_without_a_number_does_not_keep_a_group_from_a_leader(third
     assert leads(
         member(1, 4, last=(4, 4), owes=(UNCOUNTED, Term(4))), member(2, 4, last=(100, 4)), member(3, 4, **third)
     )
+
+
+OWES = {"owes": (UNCOUNTED, Term(4))}
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        [{"last": (100, 4)}, {"last": (105, 5), **OWES}, {"last": (103, 5), **OWES}],
+        [{"last": (100, 4)}, {"last": (105, 5), **OWES}, {"last": (100, 4), "doubts": [(Index(101), Term(5))]}],
+        [{"last": (98, 4)}, {"last": (100, 4), **OWES}, {"last": (90, 4), **OWES}],
+        [{"last": (98, 4)}, {"last": (100, 4), **OWES}, {"last": (98, 4), "doubts": [(Index(99), Term(4))]}],
+        [{"last": (98, 4), **OWES}, {"last": (100, 4), **OWES}, {"last": (90, 4), **OWES}],
+    ],
+)
+def test_who_has_the_newest_log_is_whole_without_a_leader(group: list[dict[str, Any]]) -> None:
+    """It owed what nobody had, refused all others for its own end, and could not be a candidate itself."""
+    assert leads(*(member(place, 5, **one) for place, one in enumerate(group, 1)))
+
+
+def test_who_has_begun_anew_is_not_whole_without_a_leader() -> None:
+    """What it has again may be incomplete below the floor, whatever it ends with."""
+    core = a_core(last_index=9, term=5, of=5, owes=(UNCOUNTED_ANEW, Term(4)))
+    for _ in range(3):
+        twice(core, says(1, (9, 4), at_5=4), says(2, (8, 4), at_5=4))
+        core.tick()
+    assert (True, (UNCOUNTED_ANEW, 4)) == (core.recovering, core.owes)
+    assert (9, 4) == owed(core)
+
+
+def test_what_is_in_doubt_is_not_counted_when_it_begins_anew() -> None:
+    """It was torn, and on nobody else's disk: for what this one owed, another kept its own doubt about that place."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(index), Term(4)) for index in range(5, 10)])
+    core.step(anew(term=5, floor=5, last_index=7))
+    assert (UNCOUNTED_ANEW, 4) == core.owes
+    again = member(3, 5, last=(0, 0), owes=core.owes)
+    torn = member(1, 5, last=(6, 4), doubts=[(Index(7), Term(5))])
+    assert leads(again, torn, member(2, 5, last=(6, 4)))
+
+
+def test_what_was_whole_is_counted_when_it_begins_anew() -> None:
+    """Others have promised it, perhaps, and lost it; and so it stays when the new end is torn."""
+    core = a_core(last_index=4, term=4)
+    core.step(anew(term=5, floor=5, last_index=7))
+    assert (4, 1) == core.owes
+
+
+def test_a_leaders_earlier_end_is_not_all_of_it_where_more_is_known() -> None:
+    """Entries 5 to 9 were there and in doubt; an append of before that says that its leader ended at 5 came late."""
+    core = a_core(last_index=4, term=4, doubts=[(Index(index), Term(4)) for index in range(5, 10)])
+    core.step(replace(append(1, 4, (4, 1), (5, 4)), last_index=Index(5)))
+    settle(core)
+    assert (True, (9, 4)) == (core.recovering, owed(core))
+    assert not grants(core, 5, (5, 4))
 
 
 def test_what_was_torn_everywhere_is_owed_by_nobody() -> None:

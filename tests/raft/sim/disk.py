@@ -74,7 +74,7 @@ class Disk:
     @property
     def is_uncounted(self) -> bool:
         """Whether nobody can say how much of what it had promised is missing."""
-        return UNCOUNTED in {bound[0] for bound in (self.doubts_to, self.owes) if bound is not None}
+        return any(bound is not None and bound[0] >= UNCOUNTED for bound in (self.doubts_to, self.owes))
 
     def holds(self, index: int, term: int | None) -> bool:
         """Whether the entry is durable here, was folded, or was durable before damage that is not healed."""
