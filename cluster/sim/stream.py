@@ -259,8 +259,11 @@ class SimStream:
                 try:
                     async for message in answers:
                         await self._answer(message)
-                finally:
+                except GeneratorExit:
+                    raise  # its world is gone, and there is no loop to close anything in
+                except BaseException:
                     await answers.aclose()  # type: ignore[attr-defined]
+                    raise
         except RiverrunError as error:
             # As bytes and back: what does not travel is not seen here either.
             self._back.put(error_of(status_of(error).SerializeToString()) or error)
