@@ -214,6 +214,7 @@ def test_the_line_that_repeats_a_run() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(180)
 def test_a_long_run_makes_a_small_page(tmp_path: Path) -> None:
     """4,000 operations, 3,000 anomalies and reads of a thousand records: below 1 MB, what is left out is counted."""
     history = History()
