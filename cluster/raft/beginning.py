@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING
 from cluster.messages import AppendEntries, AppendReply, HeartbeatReply, InstallFold
 from cluster.raft import configuration, election, tail
 from cluster.raft.progress import Beginning, Progress
-from cluster.types import UNCOUNTED_ANEW, Index, ReplicaId
+from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, ReplicaId
 
 if TYPE_CHECKING:
     from cluster.raft.core import Raft
@@ -149,7 +149,8 @@ def begin(core: "Raft", message: InstallFold) -> bool:
         held = core.last_index if core.last_term == core.term else Index(0)
         if election.knows_newest(core):
             term, index = election.newest(core)
-            counted = core.owes == (index, term) or not (core.doubts or tail.uncounted(core))
+            whole = not core.doubts and tail.uncounted(core) is None
+            counted = whole or (core.owes == (index, term) and index < UNCOUNTED)
             tail.owe(core, (index, term), index if counted else UNCOUNTED_ANEW)
         core.recovering = True
         core.recovered_at = max(message.last_index, held)

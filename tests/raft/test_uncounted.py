@@ -262,6 +262,17 @@ def test_what_is_in_doubt_is_not_counted_when_it_begins_anew() -> None:
     assert leads(again, torn, member(2, 5, last=(6, 4)))
 
 
+def test_what_is_owed_without_a_number_is_so_when_it_begins_anew() -> None:
+    """Raft seed 322: it was taken for what had been thrown away before, and was over before the floor was reached."""
+    core = a_core(last_index=4, term=4, owes=(UNCOUNTED, Term(4)))
+    core.step(anew(term=5, floor=5, last_index=7))
+    assert (UNCOUNTED_ANEW, 4) == core.owes
+    settle(core)
+    core.step(replace(append(1, 5, (0, 0), (1, 5)), last_index=Index(7), beginning=1))
+    settle(core)
+    assert core.recovering
+
+
 def test_what_was_whole_is_counted_when_it_begins_anew() -> None:
     """Others have promised it, perhaps, and lost it; and so it stays when the new end is torn."""
     core = a_core(last_index=4, term=4)
