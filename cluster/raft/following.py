@@ -82,7 +82,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     if core.terms.term_at(prev) != prev_term:
         _reject(core, message)
         return
-    promised = election.newest(core)
+    promised = election.newest(core) if core.doubts else None
     for place, entry in enumerate(entries):
         known = core.terms.term_at(entry.index)
         if known == entry.term:
@@ -95,7 +95,7 @@ def append_entries(core: "Raft", message: AppendEntries) -> None:
     last_new = Index(prev + len(entries))
     core.matched = max(core.matched, last_new)
     core.commit = max(core.commit, min(message.commit, last_new))
-    if core.doubts and core.last_index >= core.doubts[0][0]:
+    if promised is not None and core.doubts and core.last_index >= core.doubts[0][0]:
         tail.replaced(core, promised)
     beginning.took(core, message)
     note_durable(core)

@@ -134,7 +134,7 @@ def query(core: "Raft", message: TailQuery) -> None:
 
 def _newest(core: "Raft") -> tuple[Index, Term]:
     """The newest entry that is here, or counts as if it were."""
-    last = core.last_index if core.is_leader else min(core.durable_index, core.last_index)
+    last = core.last_index if core.is_leader else core.durable_index
     index = max(last, core.terms.fold_index)
     here = index, core.terms.term_at(index) or core.terms.fold_term
     return here if core.owes is None or owes_uncounted(core) else max(here, core.owes, key=_age)
