@@ -61,8 +61,8 @@ SCENARIOS: dict[str, Scenario] = {
         ),
         _scenario(
             "damage",
-            "files of one node are damaged at rest: bits, cut, swapped and stale; logs, votes, journal, state of tasks",
-            "damaged_log damaged_vote damaged_journal damaged_state",
+            "files of one node are damaged: bits, cut, swapped, stale; logs (in use, too), votes, journal, state",
+            "damaged_log damaged_in_use damaged_vote damaged_journal damaged_state",
             workloads={**LOADED, "processing": {}},
         ),
         _scenario(

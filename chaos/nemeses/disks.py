@@ -1,4 +1,4 @@
-"""Faults of disks: power, calls that fail, no room, damage at rest. The arena's side: `chaos.arenas.processes.disks`.
+"""Faults of disks: power, failing calls, no room, damage at rest and in use. Theirs: `chaos.arenas.processes.disks`.
 
 Lying syncs and damage hit one node of a run only, which is drawn once for each schedule and stands in the options of
 each of them (`node`): whom a role would have named is not asked. Two nodes with such disks are a majority of three, and
@@ -150,6 +150,14 @@ register(
         roles=("one",),
         lasts_s=(0.2, 2.0),
         draw=_damage("log", ALL_WAYS),
+    ),
+    FaultKind(
+        name="damaged_in_use",
+        family="damage",
+        about="a bit of a running node's log flips: who meets it must not serve it, and the node ends and heals",
+        roles=("one",),
+        lasts_s=(2.0, 8.0),
+        draw=_damage("log", ("flip",)),
     ),
     FaultKind(
         name="damaged_vote",

@@ -147,10 +147,23 @@ class Run:
             while not enough():  # noqa: ASYNC110  of what happens elsewhere, or often
                 await asyncio.sleep(0.02)
 
+    async def started_again(self) -> None:
+        """All nodes, and the cluster is whole."""
+        for node in self.nodes.launches:
+            await self.nodes.kill(node)
+        for node in self.nodes.launches:
+            await self.nodes.start(node)
+        await wait_ready(self.nodes.local)
+        await self.produce(PARTITIONS)
+
     async def nothing_lost(self) -> None:
         """All that was acknowledged is read where its receipt says, on a cluster that is whole again."""
         await wait_ready(self.nodes.local)
         assert {} == self.nodes.unexpected()
+        await self.all_is_read()
+
+    async def all_is_read(self) -> None:
+        """The same, on as much of the cluster as runs."""
         found: dict[tuple[int, int], int] = {}
         async with connect(self.nodes.local.addresses) as client, asyncio.timeout(30):
             async for record in client.read(TOPIC, until="latest"):

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 import chaos.nemeses.disks  # noqa: F401  registers its faults
-from chaos.arenas.processes.disks.damage import HOWS, Wound, wound
+from chaos.arenas.processes.disks.damage import HOWS, Wound, byte_at, flip, wound
 from chaos.arenas.processes.disks.layout import Kept, files_of, spans_of
 from chaos.nemeses.catalogue import CATALOGUE
 from chaos.nemeses.schedule import Schedule, draw_schedule
 
 CONTENT = random.Random(7).randbytes(3000).replace(b"\0", b"\1")
-DAMAGES = ("damaged_log", "damaged_vote", "damaged_journal", "damaged_state")
+DAMAGES = ("damaged_log", "damaged_in_use", "damaged_vote", "damaged_journal", "damaged_state")
 EARLIER = CONTENT[:1000] + bytes(5000)
 
 
@@ -59,6 +59,19 @@ def test_one_bit_is_flipped(kept: Kept, place: float):
     changed = [(one, other) for one, other in zip(CONTENT + bytes(3000), found, strict=True) if one != other]
     assert 1 == len(changed)
     assert 1 == (changed[0][0] ^ changed[0][1]).bit_count()
+
+
+@pytest.mark.parametrize("place", [0.0, 0.3, 0.99999])
+def test_a_flip_done_twice_is_undone(kept: Kept, place: float):
+    """So a good copy can be made of a file that is damaged; and it says what stands there."""
+    before = kept.path.read_bytes()
+    what = Wound(how="flip", file=0.0, place=place)
+    flip(kept, what)
+    assert before[kept.position(place)] != byte_at(kept.path, kept.position(place))
+    flip(kept, what)
+
+    assert before == kept.path.read_bytes()
+    assert -1 == byte_at(kept.path, len(before))
 
 
 def test_the_end_is_cut(kept: Kept):

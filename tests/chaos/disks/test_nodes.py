@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from chaos.arenas.processes.disks.fitting import DamagedDisks, FailingDisks, LoopDisks, LyingDisks
+from chaos.arenas.processes.disks.layout import files_of
 from chaos.arenas.processes.fitting import Fitting
 from cluster.errors import OutcomeUnknown
 from tests.chaos.disks.nodes import TOPIC, run_with
@@ -199,3 +200,27 @@ async def test_a_flipped_bit_in_one_log_is_reported_and_healed(tmp_path: Path, w
         await run.produce(60)
         await run.nothing_lost()
         await run.held_everywhere(every=10)
+
+
+@pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
+async def test_a_bit_that_flips_in_a_running_nodes_log_is_never_served(tmp_path: Path, *, read: bool):
+    """Who reads it gets it from another node, and this one ends; what nobody reads is found at the next start."""
+    damage = DamagedDisks()
+    async with run_with(tmp_path, damage) as run:
+        await run.produce(300)
+        await run.started_again()  # and none of them has it in memory
+        node = (await run.client.describe_topic(TOPIC)).partitions[0].leader
+        logs = files_of(Path(run.nodes.launches[node].config.data_dir), "log")
+        place = next(place for place, kept in enumerate(logs) if kept.partition.endswith("/0") and kept.used > 5000)
+        options = {"node": node, "file": (place + 0.5) / len(logs), "place": 0.5}
+        mend = await run.injectors["damaged_in_use"].inject([node], options)
+        assert mend is not None
+        if read:
+            await run.all_is_read()
+            await run.until(lambda: run.nodes.pid(node) is None)
+        await mend()
+        assert run.nodes.log_lines(node, "log_damaged")
+        await run.produce(60)
+        await run.nothing_lost()
+        await run.held_everywhere(every=10)
+    assert int(read) == (await damage.remove()).get("met_while_running", 0)

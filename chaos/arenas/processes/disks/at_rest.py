@@ -76,13 +76,20 @@ class DamageAtRest:
         self.counts["damaged"] += 1
 
         async def mend() -> None:
-            came = await self._start(node, kept, good)
-            launches = self._nodes.launches.values()
-            if not await caught_up(node, [launch.config.client.address for launch in launches]):
-                self.counts["caught_up_late"] += 1
-            self.told.append(f"node {node}: {done}; {came}")
+            await self.start(node, kept, good, done)
 
         return mend
+
+    async def start(self, node: int, kept: Kept, good: Path, done: str) -> None:
+        """The node, of which `kept` is damaged, runs again; then it has all that the others have, or that is counted.
+
+        `good`: a copy of the file without the damage. `done`: what was done to it.
+        """
+        came = await self._start(node, kept, good)
+        launches = self._nodes.launches.values()
+        if not await caught_up(node, [launch.config.client.address for launch in launches]):
+            self.counts["caught_up_late"] += 1
+        self.told.append(f"node {node}: {done}; {came}")
 
     async def _start(self, node: int, kept: Kept, good: Path) -> str:
         """The node runs, and has noticed; what came of it."""

@@ -1,9 +1,10 @@
-"""Damage of one file of a node that does not run: what disks, file systems and people do to bytes at rest.
+"""Damage of one file: what disks, file systems and people do to bytes at rest.
 
-Everything is a fraction of what is there, drawn with the schedule, so that the same schedule does the same to the same
-files.
+All of it, but for a single bit, is done while the node does not run. Everything is a fraction of what is there, drawn
+with the schedule, so that the same schedule does the same to the same files.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,21 @@ def wound(kept: Kept, what: Wound, *, earlier: bytes = b"") -> str:
         if one != other:
             _write(kept.path, data)
             return f"{kept.name}: {size} bytes at {first} were swapped with those behind them"
-    data[place] ^= 1 << (int(what.place * 8 * kept.used) % 8)
-    _write(kept.path, data)
+    return flip(kept, what)
+
+
+def flip(kept: Kept, what: Wound) -> str:
+    """One bit, where it lies: the file may be in use. Done twice it is undone."""
+    place = kept.position(what.place)
+    with kept.path.open("r+b", buffering=0) as file:
+        os.pwrite(file.fileno(), bytes([byte_at(kept.path, place) ^ 1 << (int(what.place * 8 * kept.used) % 8)]), place)
     return f"{kept.name}: a bit of byte {place} of {kept.spans[-1][1]} was flipped"
+
+
+def byte_at(path: Path, place: int) -> int:
+    """What is there; -1 if there is nothing."""
+    with path.open("rb", buffering=0) as file:
+        return next(iter(os.pread(file.fileno(), 1, place)), -1)
 
 
 def _write(path: Path, data: bytes | bytearray) -> None:

@@ -15,6 +15,7 @@ from chaos.arenas.processes.disks.failing import FailingCalls, LyingSyncs
 from chaos.arenas.processes.disks.loop import LoopDisk, missing_for_loops
 from chaos.arenas.processes.disks.power import FullDisk, PowerLoss
 from chaos.arenas.processes.disks.shim import CONTROL, COUNTS, Control, library, missing_for_shim
+from chaos.arenas.processes.disks.while_running import DamageWhileRunning
 from chaos.arenas.processes.fitting import Launch, Nodes
 
 LOOP_MIB = 512
@@ -168,7 +169,7 @@ class LyingDisks:
 
 
 class DamagedDisks:
-    """Files of a node that does not run are damaged. Needs nothing."""
+    """Files of one node are damaged. Needs nothing."""
 
     def __init__(self) -> None:
         self._at_rest: DamageAtRest | None = None
@@ -180,7 +181,8 @@ class DamagedDisks:
     async def fit(self, nodes: Nodes) -> Mapping[str, Injector]:
         """See Fitting."""
         self._at_rest = DamageAtRest(nodes)
-        return dict.fromkeys(("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"), self._at_rest)
+        at_rest = dict.fromkeys(("damaged_log", "damaged_vote", "damaged_journal", "damaged_state"), self._at_rest)
+        return {**at_rest, "damaged_in_use": DamageWhileRunning(nodes, self._at_rest)}
 
     def why_fixed(self) -> str:
         """See Fitting."""
