@@ -378,7 +378,7 @@ class Replica(Actor):
 
 def _core(me: ReplicaId, log: Log, around: Surroundings, *, may_vote: bool) -> Raft:
     """The Raft core of an opened log."""
-    options, random = around.raft, around.random
+    options, random, recovered = around.raft, around.random, log.recovered
     return around.raft_class(
         me=me,
         membership=log.fold.membership,
@@ -387,8 +387,9 @@ def _core(me: ReplicaId, log: Log, around: Surroundings, *, may_vote: bool) -> R
         options=options,
         draw_election_ticks=lambda: random.randint(options.election_ticks_min, options.election_ticks_max),
         may_vote=may_vote,
-        recovering=log.recovered.recovering,
-        owes=log.recovered.owes,
-        doubts=log.recovered.doubts,
-        doubts_to=log.recovered.doubts_to,
+        recovering=recovered.recovering,
+        owes=recovered.owes,
+        whole_at=recovered.mark.whole_at if recovered.mark is not None else None,
+        doubts=recovered.doubts,
+        doubts_to=recovered.doubts_to,
     )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from cluster.holes import piece, placed
 from cluster.log import Log
+from cluster.log.mark import UNKNOWN, Mark
 from cluster.log.write import MarkRecovering
 from cluster.membership import encode_membership
 from cluster.messages import AppendEntries, EntryHeader, InstallFold
@@ -28,7 +29,7 @@ class Storing:
         self._incoming: dict[tuple[Index, Term], Entry] = {}
         self._folds: dict[tuple[Index, Term], bytes] = {}
         self._ends: deque[tuple[Index, Offset]] = deque()
-        self._marked = (log.recovered.recovering, log.recovered.owes)
+        self._mark = log.recovered.mark
 
     # --- what arrives in a turn
 
@@ -103,24 +104,28 @@ class Storing:
 
     def mark_recovering(self, raft: Raft) -> None:
         """What is written next may go over the remains of entries that this replica may have acknowledged."""
-        if raft.recovering and self._marked != (True, raft.owes):
-            self._marked = (True, raft.owes)
-            self._log.pending.add(MarkRecovering(raft.owes))
+        if self._note(raft):
+            self._log.pending.add(MarkRecovering(self._mark or UNKNOWN))
+
+    def _note(self, raft: Raft) -> bool:
+        """Whether the mark has to be made, or to say something else."""
+        mark = Mark(raft.owes, raft.whole_at) if raft.recovering else None
+        changed, self._mark = mark not in {None, self._mark}, mark or self._mark
+        return changed
 
     def end_recovery(self, raft: Raft) -> bool:
         """Take the mark away if all is here again; whether it was there, and that is to be written."""
-        if raft.recovering or not self._marked[0]:
+        if raft.recovering or self._mark is None:
             return False
-        self._marked = (False, None)
+        self._mark = None
         self._log.whole_again()
         return True
 
     def install(self, fold: InstallFold, raft: Raft) -> None:
         """The log begins anew behind a fold that arrived in this turn."""
         content = self._folds[fold.index, fold.last_term]
-        self._log.install(fold.index, fold.last_term, content, recovering=raft.recovering, owes=raft.owes)
-        if raft.recovering:
-            self._marked = (True, raft.owes)
+        self._note(raft)
+        self._log.install(fold.index, fold.last_term, content, mark=self._mark if raft.recovering else None)
         self._ends.clear()
 
     def committed_end(self, commit: Index) -> Offset:

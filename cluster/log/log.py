@@ -13,7 +13,7 @@ from cluster.holes import piece
 from cluster.log.cache import Cache
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import decode_frame, encode_frame
-from cluster.log.mark import Owes
+from cluster.log.mark import Mark
 from cluster.log.opening import Opened, create_files, open_files
 from cluster.log.pending import Pending
 from cluster.log.segment import ReplicaIdentity, Segment, SegmentFacts
@@ -207,17 +207,17 @@ class Log:
         """What was damaged is here again, on disk: a restart need not recover."""
         self.pending.add(Recovered())
 
-    def install(self, index: Index, term: Term, data: bytes, *, recovering: bool = False, owes: Owes = None) -> None:
+    def install(self, index: Index, term: Term, data: bytes, *, mark: Mark | None = None) -> None:
         """Replace everything by a fold, wherever the log begins and ends; it continues after `index`.
 
-        `recovering`: what may have been acknowledged goes (`owes`: all up to there); a restart knows it before it does.
+        `mark`: what may have been acknowledged goes; a restart knows it before it does.
         """
         fold = decode_fold(data, self._machine_of)
         assert (fold.index, fold.term) == (index, term), "a fold says of which entry it is"
         old, self._segments = self._segments, Segments()
         # What lies behind the fold goes first, or it would look damaged. One stays: a log without any cannot be opened.
         behind = [segment for segment in reversed(old[1:]) if segment.base_index > index + 1]
-        self.pending.add(*([MarkRecovering(owes)] if recovering else []), *map(Remove, behind))
+        self.pending.add(*([] if mark is None else [MarkRecovering(mark)]), *map(Remove, behind))
         new = self._new_segment(fold, data, installed=True).path
         rest = reversed(old[: len(old) - len(behind)])
         self.pending.add(*(Remove(segment, replaced=segment.path == new) for segment in rest))

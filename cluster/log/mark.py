@@ -1,11 +1,13 @@
 """The mark of a recovering replica: from before entries go that it may have acknowledged until they are here again.
 
-So a second restart knows of them, too. It may say what the log ended with (`cluster.raft.beginning`, rule 6). An
-empty one, or one that cannot be read, says that this is not known.
+So a second restart knows of them, too. It may say what the log ended with (`cluster.raft.beginning`, rule 6), and how
+far it has to reach to be whole. An empty one, or one that cannot be read, says that neither is known; so does one that
+says how far, to older versions.
 """
 
 import struct
 from contextlib import closing
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -17,34 +19,59 @@ Owes = tuple[Index, Term] | None
 MARK_FILE = "recovering"
 NEW_MARK_FILE = "recovering.new"
 """Until it is on disk."""
-MAGIC = b"RRMARK01"
-_MARK = struct.Struct("<8sQQ")
+MAGIC, REACHING = b"RRMARK01", b"RRMARK02"
+_MARK, _REACH = struct.Struct("<8sQQ"), struct.Struct("<8sQQQ")
 _CRC = struct.Struct("<I")
+_NONE = (1 << 64) - 1
 
 
-def set_mark(disk: Disk, directory: str, identity: bytes, owes: Owes = None) -> None:
+class Mark(NamedTuple):
+    """What a replica knows of what it lacks. `whole_at`: see `cluster.raft.tail`; None: that is not known."""
+
+    owes: Owes = None
+    whole_at: Index | None = None
+
+
+UNKNOWN = Mark()
+
+
+def set_mark(disk: Disk, directory: str, identity: bytes, mark: Mark = UNKNOWN) -> None:
     """Make or replace it; on disk when this returns. Without room, or power, until then, all is as it was. Blocks."""
     with closing(disk.open(f"{directory}/{NEW_MARK_FILE}", create=True)) as file:
         file.truncate(0)
-        if owes is not None:
-            body = _MARK.pack(MAGIC, *owes)
+        if (body := _encoded(mark)) is not None:
             file.write(0, [body, _CRC.pack(_checksum(body, identity))])
         file.sync()
     disk.rename(f"{directory}/{NEW_MARK_FILE}", f"{directory}/{MARK_FILE}")
     disk.sync_directory(directory)
 
 
-def read_mark(disk: Disk, directory: str, identity: bytes) -> tuple[bool, Owes]:
-    """Whether there is one, and what the log ended with, if the mark says so."""
+def read_mark(disk: Disk, directory: str, identity: bytes) -> Mark | None:
+    """What it says, if there is one."""
     if MARK_FILE not in disk.list(directory):
-        return False, None
+        return None
     with closing(disk.open(f"{directory}/{MARK_FILE}")) as file:
-        data = file.read(0, _MARK.size + _CRC.size)
-    body, crc = data[: _MARK.size], data[_MARK.size :]
+        data = file.read(0, _REACH.size + _CRC.size)
+    body, crc = data[: -_CRC.size], data[-_CRC.size :]
     if len(crc) < _CRC.size or _CRC.unpack(crc)[0] != _checksum(body, identity):
-        return True, None
-    magic, index, term = _MARK.unpack(body)
-    return True, (Index(index), Term(term)) if magic == MAGIC else None
+        return UNKNOWN
+    return _decoded(body)
+
+
+def _encoded(mark: Mark) -> bytes | None:
+    if mark.whole_at is not None:
+        return _REACH.pack(REACHING, *(mark.owes or (_NONE, 0)), mark.whole_at)
+    return None if mark.owes is None else _MARK.pack(MAGIC, *mark.owes)
+
+
+def _decoded(body: bytes) -> Mark:
+    if len(body) == _REACH.size and body.startswith(REACHING):
+        _, index, term, whole_at = _REACH.unpack(body)
+        return Mark(None if index == _NONE else (Index(index), Term(term)), Index(whole_at))
+    if len(body) == _MARK.size and body.startswith(MAGIC):
+        _, index, term = _MARK.unpack(body)
+        return Mark((Index(index), Term(term)))
+    return UNKNOWN
 
 
 def clear_mark(disk: Disk, directory: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
-from cluster.log.mark import Owes, read_mark, set_mark
+from cluster.log.mark import Mark, Owes, read_mark, set_mark
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
@@ -33,11 +33,20 @@ class Recovery:
 
     doubts: tuple[tuple[Index, Term], ...] = ()
     doubts_to: Owes = None
-    recovering: bool = False
-    owes: Owes = None
+    mark: Mark | None = None
     quarantined: tuple[str, ...] = ()
     vote_damaged: bool = False
     """One of its copies was, and the other has taken its place."""
+
+    @property
+    def recovering(self) -> bool:
+        """Whether entries are missing that may have been acknowledged."""
+        return self.mark is not None
+
+    @property
+    def owes(self) -> Owes:
+        """The newest of them; None: that is not known."""
+        return None if self.mark is None else self.mark.owes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +162,6 @@ def _open_files(
                 segment.file.sync()
                 segment.allocated = segment.size + SPARE_BYTES
     disk.sync_directory(directory)
-    recovering, owes = read_mark(disk, directory, identity.encoded())
     doubtful = damage if damage is not None and not damage.corruption else None
     return Opened(
         segments=kept,
@@ -164,8 +172,7 @@ def _open_files(
         recovered=Recovery(
             doubts=doubtful.doubts if doubtful is not None else (),
             doubts_to=doubtful.doubts_to if doubtful is not None else None,
-            recovering=recovering,
-            owes=owes,
+            mark=read_mark(disk, directory, identity.encoded()),
             quarantined=tuple(aside),
             vote_damaged=not whole,
         ),

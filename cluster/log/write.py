@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from cluster.log.mark import Owes, clear_mark, set_mark
+from cluster.log.mark import Mark, clear_mark, set_mark
 from cluster.log.opening import NEW, REWRITTEN
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head
 from cluster.log.vote import encode_vote, save_votes
@@ -71,7 +71,7 @@ class Replace:
 class MarkRecovering:
     """Entries will be missing that may have been acknowledged: the mark that says so is on disk before they go."""
 
-    owes: Owes
+    mark: Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +168,8 @@ class Write:
                     self._remove(disk, step)
                 case Replace():
                     self._replace(disk, step)
-                case MarkRecovering(owes):
-                    set_mark(disk, self._directory, self._identity.encoded(), owes)
+                case MarkRecovering(mark):
+                    set_mark(disk, self._directory, self._identity.encoded(), mark)
                 case Recovered():
                     disk.sync_files(list(dirty.values()))
                     dirty.clear()

@@ -28,7 +28,10 @@ A follower's rules:
    Else it recovers only until its log ends no earlier than what it owes (so that it lacks nothing that it had said it
    has), nor than the floor and all that its leader knew to be committed when it sent what lies below: by those entries
    tombstones were dropped, so that it knows as well as its leader did which of them it may be without. If it took
-   longer, a leader whose log is damaged meanwhile could leave a group behind in which nobody may lead.
+   longer, a leader whose log is damaged meanwhile could leave a group behind in which nobody may lead. How far that
+   is (`whole_at`) its mark says before these entries are on disk: a log that reaches so far may be the newest of all
+   when the power has failed, and then nobody else may lead. (Of a damaged log the mark says what a leader had, as soon
+   as one has told.)
 7. What it had promised and not yet said stays unsaid.
 8. A beginning is obeyed once: a lower number is late. Until the floor is reached only appends of its number are taken,
    and a recovering replica takes no append of a beginning that it has not begun (it may have been started again): what
@@ -155,7 +158,8 @@ def begin(core: "Raft", message: InstallFold) -> bool:
         core.recovering = True
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor
-        core.beginning_commit = message.commit
+        core.whole_at = core.recovered_at if core.owes is None else message.floor
+        _know_dropped(core, message.commit)
         core.writes.drop_promises()
         replace_log(core, message)
     return message.beginning == core.beginning
@@ -171,19 +175,25 @@ def replace_log(core: "Raft", message: InstallFold) -> None:
     tail.forget(core)
 
 
-def took(core: "Raft", message: AppendEntries) -> None:
-    """An append, and what its leader had and knew to be committed when it left."""
-    if core.recovering and core.recovered_at is None:
+def took(core: "Raft", message: AppendEntries | InstallFold) -> None:
+    """What its leader had when that left, and of an append of a beginning what it knew to be committed."""
+    if not core.recovering:
+        return
+    if core.recovered_at is None:
         core.recovered_at = message.last_index
+    if core.owes is None and core.whole_at is None:
+        core.whole_at = core.recovered_at
     if message.beginning:
-        core.beginning_commit = max(core.beginning_commit, message.commit)
+        _know_dropped(core, message.commit)
 
 
-def is_over(core: "Raft", here: Index) -> bool:
-    """Whether a replica that was whole before it began has what its leader kept, up to `here` (rule 6)."""
-    if not core.beginning or core.owes is None:
-        return False
-    return here >= max(core.beginning_commit, core.beginning_floor)
+def _know_dropped(core: "Raft", commit: Index) -> None:
+    """By the committed entries tombstones were dropped of what was just sent; by none behind what the leader had then.
+
+    (What raised the floor to that of this beginning it had when that began; a higher floor ends the beginning.)
+    """
+    if core.owes is not None and core.whole_at is not None and core.recovered_at is not None:
+        core.whole_at = max(core.whole_at, min(commit, core.recovered_at))
 
 
 def is_foreign(core: "Raft", message: AppendEntries) -> bool:

@@ -52,12 +52,11 @@ class Raft:
         may_vote: bool = True,
         recovering: bool = False,
         owes: tuple[Index, Term] | None = None,
+        whole_at: Index | None = None,
         doubts: Sequence[tuple[Index, Term]] = (),
         doubts_to: tuple[Index, Term] | None = None,
     ) -> None:
-        self.me = me
-        self.options = options
-        self.draw_election_ticks = draw_election_ticks
+        self.me, self.options, self.draw_election_ticks = me, options, draw_election_ticks
         self.term = vote.term
         self.voted_for = vote.voted_for
         self.role = Role.FOLLOWER
@@ -72,8 +71,8 @@ class Raft:
         self.recovered_at: Index | None = None
         self.floor = Index(0)
         """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""
-        self.beginning, self.beginning_floor, self.beginning_commit = 0, Index(0), Index(0)
-        """As a follower: the last beginning obeyed in this term, its floor, and the commit that was said with it."""
+        self.beginning, self.beginning_floor = 0, Index(0)
+        """As a follower: the last beginning obeyed in this term, and its floor."""
         self.beginnings = 0
         self.progress: dict[ReplicaId, Progress] = {}
         self.memberships = Memberships(log.membership or membership, log.memberships)
@@ -84,6 +83,7 @@ class Raft:
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
         self.doubts_to = doubts_to if self.doubts else None
+        self.whole_at = whole_at if owes is not None or not self.doubts else None  # what is in doubt was promised since
         self.owes_at_most: tuple[Index, Term] | None = None
         self.tail_answers, self.tail_before = dict[ReplicaId, TailReply](), dict[ReplicaId, TailReply]()
         """What others have said where they are asked (`tail.asked`), now and before."""

@@ -177,17 +177,17 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
     if core.doubts and message.index > core.last_index:  # else all that was in doubt goes, as with a truncation
         tail.replaced(core, election.newest(core))
     beginning.replace_log(core, message)
-    if core.recovering and core.recovered_at is None:
-        core.recovered_at = message.last_index
+    beginning.took(core, message)
     _acknowledge(core, message, message.index)
 
 
 def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
 
-    One that only begins anew is so as soon as it has what its leader kept (`beginning`), and one whose end alone was in
-    doubt when it has what that may have been (`tail`). Where it knows what it owes, it has to have that, too: what its
-    leader had may be of before the restart, if it came late.
+    Or when it has as much as an earlier leader had then, and has said so to its mark; one that only begins anew when it
+    has what its leader kept (`beginning`), and one whose end alone was in doubt when it has what that may have been
+    (`tail`). Where it knows what it owes, it has to have that, too: what its leader had may be of before the restart,
+    if it came late.
     """
     if not core.recovering:
         return
@@ -196,6 +196,6 @@ def note_durable(core: "Raft") -> None:
     has_all = owes is None or (core.terms.term_at(here) or core.terms.fold_term, here) >= (owes[1], owes[0])
     if taken_in and owes is not None and owes[0] >= UNCOUNTED and owes[1] == core.term:
         has_all = True  # nobody has more of its term than its leader
-    if tail.is_whole(core, here) or (has_all and (taken_in or beginning.is_over(core, here))):
+    if tail.is_whole(core, here) or (has_all and taken_in):
         core.recovering = False
-        core.owes = core.owes_at_most = None
+        core.owes = core.owes_at_most = core.whole_at = None

@@ -37,7 +37,7 @@ does not know (UNCOUNTED; `owes_at_most`: how much, as far as is known), and the
 and is nowhere would keep a group without a leader for ever, and two that owe it would hold each other up. It falls as
 the bound above does, when all have answered twice; and all of it is here when the log ends no earlier again, with a
 leader or without, or, under a leader of its own term, when all is here that this one had. (What was whole and was
-thrown away for a leader is counted, and no such log is whole without one: `beginning`.)
+thrown away for a leader is counted, and such a log has to reach further, too: `beginning`.)
 
 What cannot be read may have changed the membership. Whoever answers says so if it knows a newer one, and then those are
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
@@ -211,16 +211,22 @@ def owe(core: "Raft", promised: tuple[Index, Term], last: Index) -> None:
 
 
 def is_whole(core: "Raft", here: Index) -> bool:
-    """Whether a replica of whose log the end alone is owed has it again, by itself or from its leader (up to `here`).
+    """Whether a replica has what it lacked, by itself or from its leader (up to `here`).
 
     What it has it has of leaders: if it ends no earlier than what it has promised, it has all of that that is
-    committed (§5.4.3), as any log does. Of this term's leader it need not be of that term: that is a bound.
+    committed (§5.4.3), as any log does. Of this term's leader it need not be of that term: that is a bound. If more
+    than the end was gone it has to reach as far as a leader had then (`whole_at`), which is in its mark: a restart
+    finds out by itself that it is whole, else the newest log of a group might be one that may not lead.
     """
-    if core.doubts or core.owes is None or core.owes[0] != UNCOUNTED:
+    durable, end_only = core.durable_index, core.owes is not None and core.owes[0] == UNCOUNTED
+    if core.doubts or not (end_only or (core.whole_at is not None and durable >= core.whole_at)):
         return False
+    if core.owes is None:
+        return True
     index, term = uncounted(core) or core.owes
-    durable = core.durable_index
-    return here >= index or (core.terms.term_at(durable) or core.terms.fold_term, durable) >= (term, index)
+    if end_only and here >= index:
+        return True
+    return (core.terms.term_at(durable) or core.terms.fold_term, durable) >= (term, index)
 
 
 def forget(core: "Raft") -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 from cluster.broker.requests import SegmentsRewritten
 from cluster.log import Log
+from cluster.log.mark import Mark
 from cluster.log.rewriting import Rewriting, read_sealed
 from cluster.log.write import MarkRecovering, perform
 from cluster.messages import AppendReply
@@ -71,7 +72,7 @@ def test_a_full_disk_does_not_hold_up_the_next_pass() -> None:
     one = leading()
     log, disk = one.replica.log, one.writer.disk
     take_one_in(one)
-    log.pending.add(MarkRecovering((log.last_index, one.replica.raft.term)))
+    log.pending.add(MarkRecovering(Mark((log.last_index, one.replica.raft.term))))
     disk.capacity_bytes = 0
     write = log.take_write()
     assert write is not None

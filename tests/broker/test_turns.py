@@ -1,5 +1,6 @@
 """One replica's turns, by themselves: what arrives together is taken in an order that the core and the log agree on."""
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,13 +14,13 @@ from cluster.config import BrokerOptions, RaftOptions
 from cluster.errors import DiskFull, RiverrunError
 from cluster.log import Log, ReplicaIdentity
 from cluster.log.fold import encode_trim
-from cluster.log.mark import read_mark, set_mark
+from cluster.log.mark import UNKNOWN, Mark, read_mark, set_mark
 from cluster.log.write import perform
 from cluster.membership import Member, Membership
 from cluster.messages import AppendEntries, AppendReply, EntryHeader, RaftMessage, RequestVote, TimeoutNow, VoteReply
 from cluster.metadata import TopicConfig
 from cluster.records import Entry, EntryKind
-from cluster.sim.disk import SimDisk
+from cluster.sim.disk import SimCrash, SimDisk
 from cluster.types import (
     UNCOUNTED_ANEW,
     ClusterId,
@@ -189,7 +190,7 @@ def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
         log.append([entry(log, 1)])
     flush(log, disk)
     log.close()
-    set_mark(disk, DIRECTORY, IDENTITY.encoded(), (Index(2), Term(1)))
+    set_mark(disk, DIRECTORY, IDENTITY.encoded(), Mark((Index(2), Term(1))))
     disk.flip(f"{DIRECTORY}/{1:020d}.log", (third + HEADER_BYTES + 9) * 8)
     one = One(disk)
     raft = one.replica.raft
@@ -214,7 +215,39 @@ def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
     one.replica.on_turn([said(append, no_op)])
     one.settle()
     assert (True, (5, 1)) == (raft.recovering, raft.owes_at_most)
-    assert (True, (UNCOUNTED_ANEW, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+    assert Mark((UNCOUNTED_ANEW, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+
+
+def test_whatever_the_power_interrupts_a_log_with_all_of_it_knows_that_it_is_whole() -> None:
+    """How far a damaged one has to reach is in its mark before it reaches so far, and the mark goes after that."""
+    found = set()
+    for stop in range(100):
+        disk = a_disk(entries=2)
+        set_mark(disk, DIRECTORY, IDENTITY.encoded())
+        one = One(disk)
+        end = one.replica.log.end_offset
+        no_op = Entry(index=Index(3), term=Term(2), kind=EntryKind.NO_OP, base_offset=end, append_time_ns=1)
+        append = AppendEntries(
+            sender=OTHER.replica,
+            to=ME.replica,
+            term=Term(2),
+            prev_index=Index(2),
+            prev_term=Term(1),
+            entries=(EntryHeader(Index(3), Term(2), 0),),
+            commit=Index(0),
+            last_index=Index(3),
+        )
+        disk.crash_at_operation = disk.operations + stop
+        with contextlib.suppress(SimCrash):
+            one.replica.on_turn([said(append, no_op)])
+            one.settle()
+            break
+        disk.crash()
+        again = One(disk).replica
+        found.add((again.log.last_index, again.log.recovered.mark))
+        again.raft.tick()
+        assert again.raft.recovering == (again.log.last_index < 3), f"power failed at operation {stop}"
+    assert {(2, UNKNOWN), (2, Mark(None, Index(3))), (3, Mark(None, Index(3)))} <= found
 
 
 def test_a_replica_without_room_votes() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cluster.log import Log
 from cluster.log.fold import encode_trim
-from cluster.log.mark import MARK_FILE, read_mark, set_mark
+from cluster.log.mark import MARK_FILE, UNKNOWN, Mark, read_mark, set_mark
 from cluster.log.write import perform
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimCrash, SimDisk
@@ -70,7 +70,7 @@ def test_power_loss_at_every_operation_of_a_new_beginning(follower_trimmed: bool
             trimmed(log, disk)
         before = everything(log)
         disk.crash_at_operation = disk.operations + stop
-        log.install(index, term, data, recovering=True, owes=OWES)
+        log.install(index, term, data, mark=Mark(OWES))
         crashed = False
         try:
             flush(log, disk)
@@ -88,7 +88,7 @@ def test_power_loss_at_every_operation_of_a_new_beginning(follower_trimmed: bool
             assert (index, OWES) == (again.last_index, again.recovered.owes)
             assert 1 == len(segment_files(disk))
             break
-        again.install(index, term, data, recovering=True, owes=OWES)
+        again.install(index, term, data, mark=Mark(OWES))
         flush(again, disk)
         filled(again, disk, term=2)
         again.whole_again()
@@ -117,7 +117,7 @@ def test_a_fold_below_the_logs_start_may_come_with_an_ordinary_installation() ->
 
 def installed(log: Log) -> None:
     """A new beginning."""
-    log.install(*fold_of(trim=False), recovering=True)
+    log.install(*fold_of(trim=False), mark=UNKNOWN)
 
 
 def cut(log: Log) -> None:
@@ -149,15 +149,18 @@ def test_a_write_under_way_vouches_for_nothing_that_came_later(drop: Callable[[L
 def test_a_mark_says_what_the_log_ended_with() -> None:
     """If it can be read, and is this replica's."""
     disk, mine = SimDisk(random.Random(1)), IDENTITY.encoded()
-    assert (False, None) == read_mark(disk, DIRECTORY, mine)
+    assert read_mark(disk, DIRECTORY, mine) is None
     disk.make_directory(DIRECTORY)
-    set_mark(disk, DIRECTORY, mine, OWES)
-    assert (True, OWES) == read_mark(disk, DIRECTORY, mine)
-    assert (True, None) == read_mark(disk, DIRECTORY, b"another replica")
+    set_mark(disk, DIRECTORY, mine, Mark(OWES))
+    assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
+    assert UNKNOWN == read_mark(disk, DIRECTORY, b"another replica")
     disk.flip(f"{DIRECTORY}/{MARK_FILE}", 9 * 8)
-    assert (True, None) == read_mark(disk, DIRECTORY, mine)
+    assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
     set_mark(disk, DIRECTORY, mine)
-    assert (True, None) == read_mark(disk, DIRECTORY, mine)
+    assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
+    for owes in OWES, None:
+        set_mark(disk, DIRECTORY, mine, Mark(owes, Index(30)))
+        assert Mark(owes, Index(30)) == read_mark(disk, DIRECTORY, mine)
 
 
 def test_a_mark_that_was_ever_written_is_still_read() -> None:
@@ -167,17 +170,19 @@ def test_a_mark_that_was_ever_written_is_still_read() -> None:
     file = disk.open(f"{DIRECTORY}/{MARK_FILE}", create=True)
     file.write(0, [bytes.fromhex("52524d41524b303117000000000000000100000000000000c6b48a1b")])
 
-    assert (True, OWES) == read_mark(disk, DIRECTORY, mine)
+    assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
+    file.write(0, [bytes.fromhex("52524d41524b3032170000000000000001000000000000001e0000000000000097d94342")])
+    assert Mark(OWES, Index(30)) == read_mark(disk, DIRECTORY, mine)
     file.truncate(0)
-    assert (True, None) == read_mark(disk, DIRECTORY, mine)
+    assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
 
 
 @pytest.mark.slow
 def test_damage_makes_what_is_owed_unknown() -> None:
     """Entries that were acknowledged since it began anew may be among what is missing."""
     disk = damaged_disk(1)
-    set_mark(disk, DIRECTORY, IDENTITY.encoded(), OWES)
+    set_mark(disk, DIRECTORY, IDENTITY.encoded(), Mark(OWES))
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
 
     assert (True, None) == (log.recovered.recovering, log.recovered.owes)
-    assert (True, None) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+    assert UNKNOWN == read_mark(disk, DIRECTORY, IDENTITY.encoded())

@@ -3,13 +3,13 @@
 import pytest
 
 from cluster.log import Log
-from cluster.log.mark import Owes, read_mark, set_mark
+from cluster.log.mark import Mark, read_mark, set_mark
 from cluster.log.write import MarkRecovering, perform
 from cluster.sim.disk import SimCrash
 from cluster.types import Index, Term
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, flush, fresh_disk
 
-OLD, NEW = (Index(7), Term(2)), (Index(9), Term(3))
+OLD, NEW = Mark((Index(7), Term(2))), Mark((Index(9), Term(3)), Index(12))
 
 
 def test_a_mark_without_room_is_tried_again_without_holding_files() -> None:
@@ -27,11 +27,11 @@ def test_a_mark_without_room_is_tried_again_without_holding_files() -> None:
         assert held == len(disk.in_use)
     disk.capacity_bytes = 1 << 30
     flush(log, disk)
-    assert (True, OLD) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+    assert OLD == read_mark(disk, DIRECTORY, IDENTITY.encoded())
 
 
 @pytest.mark.parametrize("old", [None, OLD])
-def test_a_mark_for_which_there_is_no_room_changes_nothing(old: Owes) -> None:
+def test_a_mark_for_which_there_is_no_room_changes_nothing(old: Mark | None) -> None:
     """Nothing has gone yet. An empty one would say that nobody knows what the log ended with: no vote, no campaign."""
     disk = fresh_disk(1)
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
@@ -47,7 +47,7 @@ def test_a_mark_for_which_there_is_no_room_changes_nothing(old: Owes) -> None:
     log.close()
 
     recovered = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered
-    assert (old is not None, old) == (recovered.recovering, recovered.owes)
+    assert old == recovered.mark
 
 
 def test_power_loss_while_a_mark_is_replaced() -> None:
@@ -65,9 +65,8 @@ def test_power_loss_while_a_mark_is_replaced() -> None:
                 crashed = True
             disk.crash()
             recovered = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered
-            assert recovered.recovering
-            assert recovered.owes in ((OLD, NEW) if crashed else (NEW,)), f"a crash at operation {stop}"
-            found.add(recovered.owes)
+            assert recovered.mark in ((OLD, NEW) if crashed else (NEW,)), f"a crash at operation {stop}"
+            found.add(recovered.mark)
         if not crashed:
             break
     assert {OLD, NEW} == found

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
+from cluster.log.mark import UNKNOWN, Mark
 from cluster.raft import Vote
 from cluster.types import UNCOUNTED, Index, Term, Ticket
 from tests.raft.sim.stored import Content, Fold, StoredLog
@@ -34,9 +35,10 @@ class Write:
     cut: bool = False
     """The doubtful bytes at the tail go."""
     truncate_from: Index | None = None
-    recovering: bool = False
-    """Entries go that may have been promised: that is remembered before they do, with what the log ended with."""
-    owes: tuple[Index, Term] | None = None
+    mark: Mark | None = None
+    """Entries go that may have been promised: that is remembered before they do."""
+    whole: bool = False
+    """They are here again: the mark goes."""
     fold: Fold | None = None
     entries: list[tuple[Index, Term, Content]] = field(default_factory=list)
     held: list["Packet"] = field(default_factory=list)
@@ -52,14 +54,23 @@ class Disk:
         self.doubts_to: tuple[Index, Term] | None = None
         self.written_from = Index(0)
         """The first entry of the last group that was synced."""
-        self.recovering = False
-        self.owes: tuple[Index, Term] | None = None
+        self.mark: Mark | None = None
         self.flipped = False
         """The doubtful entries were durable once."""
         self.damaged: dict[Index, Term] = {}
         """Entries that were durable and are gone by damage, until they are there again."""
         self.queue: deque[Write] = deque()
         self.in_flight: list[Write] = []
+
+    @property
+    def recovering(self) -> bool:
+        """Whether it is marked."""
+        return self.mark is not None
+
+    @property
+    def owes(self) -> tuple[Index, Term] | None:
+        """What it has promised and lost, if its mark says so."""
+        return None if self.mark is None else self.mark.owes
 
     @property
     def is_damaged(self) -> bool:
@@ -118,8 +129,8 @@ class Disk:
             self.vote = write.vote
         if write.truncate_from is not None and write.truncate_from <= self.image.last_index:
             self.image.truncate_from(write.truncate_from)
-        if write.recovering:
-            self._mark_recovering(write.owes, all_goes=write.fold is not None)
+        if write.mark is not None:
+            self._make_mark(write.mark, all_goes=write.fold is not None)
         if write.cut:
             self._doubt_is_over()
         if write.fold is not None:
@@ -131,10 +142,13 @@ class Disk:
             self.damaged.pop(index, None)
             if self.doubts and self.doubts[-1][0] <= index:
                 self._doubt_is_over()
+        if write.whole and entries == len(write.entries):
+            self.mark, self.flipped = None, False
+            self.damaged.clear()
 
-    def _mark_recovering(self, owes: tuple[Index, Term] | None, *, all_goes: bool) -> None:
+    def _make_mark(self, mark: Mark, *, all_goes: bool) -> None:
         """If all goes, what is here counts as damaged from now on, until it is here again."""
-        self.recovering, self.owes = True, owes
+        self.mark = mark
         if not all_goes:
             return
         for index in range(self.image.fold.index + 1, self.image.last_index + 1):
@@ -144,11 +158,6 @@ class Disk:
         self.doubts.clear()
         self.doubts_to = None
         self.flipped = self.flipped and self.recovering
-
-    def heal(self) -> None:
-        """A leader has brought the log to where it may vote again."""
-        self.recovering, self.owes, self.flipped = False, None, False
-        self.damaged.clear()
 
     # --- crashes
 
@@ -168,8 +177,8 @@ class Disk:
                     self._doubt([entry[:2] for entry in write.entries[kept : kept + 1 + behind]], random)
                     return True
                 return False
-        if group[count:] and group[count].recovering:
-            self.recovering, self.owes = True, group[count].owes  # the mark was made, and nothing else
+        if group[count:] and group[count].mark is not None:
+            self.mark = group[count].mark  # it was made, and nothing else
         return False
 
     def _doubt(self, entries: list[tuple[Index, Term]], random: Random) -> None:
@@ -188,8 +197,11 @@ class Disk:
             del self.doubts[counted:]
 
     def flip_last(self, random: Random) -> bool:
-        """Damage one of the last durable entries, or cut the file; False if there is none, or the end is in doubt."""
-        if not self.image.terms or self.doubts or self.has_lost:
+        """Damage one of the last durable entries, or cut the file; False if there is none."""
+        if self.doubts:
+            self._damage_doubts(random)
+            return True
+        if not self.image.terms:
             return False
         last = self.image.last_index
         cut = random.random() < DAMAGED_MORE
@@ -206,13 +218,24 @@ class Disk:
         self.flipped = True
         return True
 
+    def _damage_doubts(self, random: Random) -> None:
+        """What is in doubt already loses more: the file is cut there, or further down."""
+        last = self.image.last_index
+        first = max(last + 1 - random.choice((0, 0, 1, 3)), self.image.fold.index + 1)
+        for index in range(first, last + 1):
+            self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
+        self.image.truncate_from(Index(first))
+        self.doubts, self.doubts_to = [(Index(first), self.vote.term)], (UNCOUNTED, self.vote.term)
+        self.flipped = True
+
     def corrupt(self, random: Random) -> bool:
         """Damage an entry further down: the log ends before it and its replica is recovering."""
-        if len(self.image.terms) < 2 or self.doubts or self.has_lost:
+        if len(self.image.terms) < 2:
             return False
         first = Index(self.image.last_index - random.randint(1, min(20, len(self.image.terms)) - 1))
         for index in range(first, self.image.last_index + 1):
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
         self.image.truncate_from(first)
-        self.recovering, self.owes = True, None
+        self.doubts, self.doubts_to = [], None
+        self.mark = UNKNOWN
         return True

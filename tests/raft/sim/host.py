@@ -8,9 +8,11 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cluster.log.mark import Mark
 from cluster.messages import AppendEntries, AppendReply, InstallFold, RaftMessage, RequestVote, TimeoutNow, VoteReply
 from cluster.raft import Membership, Raft, Ready, Role
 from cluster.types import Index, ReplicaId, Term, Ticket
+from tests.raft.sim import thinning
 from tests.raft.sim.disk import Disk, Write
 from tests.raft.sim.stored import NO_OP, Command, Content, Fold, StoredLog, saying
 
@@ -89,11 +91,12 @@ class Host:
             may_vote=self.may_vote,
             recovering=disk.recovering,
             owes=disk.owes,
+            whole_at=None if disk.mark is None else disk.mark.whole_at,
             doubts=disk.doubts,
             doubts_to=disk.doubts_to,
         )
         self.core.floor = self.log.floor_at(self.log.last_index)
-        self.doubtful = bool(disk.doubts)
+        self.doubtful, self.mark = bool(disk.doubts), disk.mark
         self.role, self.asleep = Role.FOLLOWER, False
         self.compacted = Index(0)
         self.waiting: dict[Index, Waiting] = {}
@@ -126,7 +129,7 @@ class Host:
             else:
                 self.core.persisted(item)
         if publishes:
-            self._carry_out()  # a new leader's no-op goes before what is proposed now
+            self.carry_out()  # a new leader's no-op goes before what is proposed now
             for publish in publishes:
                 self._propose(publish)
         self.finish_turn()
@@ -135,19 +138,19 @@ class Host:
         """Time passes, unless the group sleeps."""
         if not self.core.asleep:
             self.core.tick()
-            if self._carry_out():
+            if self.carry_out():
                 self._look()
 
     def finish_turn(self) -> None:
         """Do what the core asks for, and look at the result."""
-        self._carry_out()
+        self.carry_out()
         self._look()
 
     def _look(self) -> None:
         self.incoming.clear()
         self.incoming_folds.clear()
-        self._trim()
-        self._compact()
+        thinning.trim(self)
+        thinning.compact(self)
         self._notice()
         self.world.invariants.after_turn(self)
 
@@ -206,12 +209,12 @@ class Host:
         if header is None:
             world.answer(self, publish, None)
             return
-        self._append(header.index, header.term, publish.command)
+        self.append(header.index, header.term, publish.command)
         self.waiting[header.index] = Waiting(header.term, [publish])
 
     # --- what the core asks for
 
-    def _carry_out(self) -> bool:
+    def carry_out(self) -> bool:
         """Whether there was anything to do."""
         busy = False
         while (ready := self.core.ready()) is not None:
@@ -223,7 +226,7 @@ class Host:
             self._tell(ready)
         return busy
 
-    def _append(self, index: Index, term: Term, command: Command, *, whole: bool = True) -> None:
+    def append(self, index: Index, term: Term, command: Command, *, whole: bool = True) -> None:
         self.world.invariants.appending(self, index, term, command, whole=whole)
         assert index == self.log.last_index + 1, f"{index} does not follow {self.log.last_index}"
         self.log.append(term, command, whole=whole)
@@ -238,7 +241,6 @@ class Host:
         if doubt_is_over:
             self.doubtful = False
             self.world.count("tails_fetched_again" if ready.entries or ready.fold else "tails_cut")
-            write.recovering, write.owes = self.core.recovering, self.core.owes
         if ready.truncate_from is not None:
             self.world.invariants.truncating(self, ready.truncate_from)
             self.world.count("conflicts_truncated")
@@ -252,7 +254,10 @@ class Host:
             self.world.count("folds_installed" if self.log.membership.voters else "blanks_told")
             self.log.install(fold)
             self.core.floor = fold.floor
-            write.fold, write.recovering, write.owes = fold, self.core.recovering, self.core.owes
+            write.fold = fold
+        mark = Mark(self.core.owes, self.core.whole_at) if self.core.recovering else None
+        if mark is not None and (mark != self.mark or write.fold or write.cut):
+            self.mark = write.mark = mark
         for header in ready.entries:
             if header.index > self.log.last_index:
                 content = self.incoming.get((header.index, header.term))
@@ -260,7 +265,7 @@ class Host:
                     # It may have won and lost office in one turn: that it leads now is not to be asked.
                     assert not header.size_bytes, f"{self.me} was never sent the content of {header}"
                     content = NO_OP if header.membership is None else saying(header.membership), True
-                self._append(header.index, header.term, content[0], whole=content[1])
+                self.append(header.index, header.term, content[0], whole=content[1])
             assert self.log.term_at(header.index) == header.term, f"{self.me} holds another entry than {header}"
             content = self.log.contents_between(header.index, header.index)[0]
             write.entries.append((header.index, header.term, content))
@@ -331,62 +336,24 @@ class Host:
             for publish in self.waiting.pop(index).publishes:
                 world.answer(self, publish, index)
 
-    def _trim(self) -> None:
-        """Fold the beginning of a long log, up to what is committed and durable."""
-        after, core = self.world.mix.trim_after, self.core
-        if not after or core.commit - self.log.fold.index < after:
-            return
-        index = Index(min(core.commit - self.world.random.randint(0, after // 2), core.durable_index))
-        if index <= self.log.fold.index or self.disk.image.last_index < index:
-            return
-        term = self.log.term_at(index)
-        assert term is not None, "what is committed and durable is there"
-        self.log.trim_to(index)
-        self.disk.image.trim_to(index)
-        self.world.invariants.folded(self, self.disk.image.fold)
-        self.world.count("logs_trimmed")
-        self.core.log_trimmed(index, term)
-
-    def _compact(self) -> None:
-        """Drop what was deleted, as far as it is committed and durable; tombstones only if nobody is catching up."""
-        core, mix = self.core, self.world.mix
-        if not mix.floor_us_mean or core.commit <= self.compacted or self.world.chance.random() > mix.compaction:
-            return
-        upto = min(core.commit, core.durable_index, self.disk.image.last_index)
-        floor = Index(0) if core.catching_up else self.log.floor_at(core.commit)
-        self.world.counts["tombstones_dropped"] += self.log.compact(upto, floor)
-        self.disk.image.compact(upto, floor)
-        self.compacted = core.commit
-
-    def raise_floor(self) -> None:
-        """Say, as a leader, that old tombstones may be dropped."""
-        core = self.core
-        floor = Index(core.commit - self.world.chance.randint(0, self.world.mix.floor_lag_max))
-        if floor <= core.floor or not core.is_leader:
-            return
-        self._carry_out()
-        header = core.propose(10)
-        if header is not None:
-            self.world.count("floors_raised")
-            self._append(header.index, header.term, (0, floor))
-        self.finish_turn()
-
     def change(self, membership: Membership) -> None:
         """As a leader: this is the membership now."""
-        self._carry_out()
+        self.carry_out()
         if not self.core.may_change_membership:
             self.world.count("changes_refused")
             return
         header = self.core.propose_membership(membership, 20)
         assert header is not None, "it may"
-        self._append(header.index, header.term, saying(header.membership or membership))
+        self.append(header.index, header.term, saying(header.membership or membership))
         self.finish_turn()
 
     def _notice(self) -> None:
         """Facts about the core that nobody announces."""
         core, world = self.core, self.world
-        if self.disk.recovering and not core.recovering:
-            self.disk.heal()
+        if self.mark is not None and not core.recovering:
+            self.mark = None
+            self.disk.queue.append(Write(ticket=None, whole=True))
+            world.sync(self)
             world.count("recoveries_done")
         if core.asleep != self.asleep:
             self.asleep = core.asleep

@@ -103,7 +103,6 @@ def test_compiled_a_seed_gives_the_same_trace():
         "old_ticket_vouches_for_new",
         "acknowledges_with_the_vote",
         "votes_before_it_is_written",
-        "begun_anew_votes",
         "joint_by_one_majority",
         "effective_at_commit",
         "learner_counted",
@@ -127,6 +126,7 @@ def test_a_planted_bug_is_found(bug):
         "fold_regresses",
         "floor_ignored",
         "clean_without_answer",
+        "begun_anew_votes",
     ],
 )
 def test_a_planted_bug_is_found_by_its_harm(bug):

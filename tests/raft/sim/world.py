@@ -14,7 +14,7 @@ from cluster.membership import BLANK
 from cluster.messages import HeartbeatReply, TailQuery
 from cluster.raft import Membership, Raft
 from cluster.types import Index, ReplicaId, Term, Ticket
-from tests.raft.sim import ending
+from tests.raft.sim import ending, thinning
 from tests.raft.sim.changes import Changes
 from tests.raft.sim.disk import Disk
 from tests.raft.sim.faults import Faults
@@ -339,7 +339,7 @@ class World:
         """A leader finds its tombstones old enough."""
         for host in self.hosts:
             if host.up and host.core.is_leader and host.paused_until <= self.now:
-                host.raise_floor()
+                thinning.raise_floor(host)
         if self.stormy:
             self.after(int(self.mix.floor_us_mean * self.chance.uniform(0.3, 2)), self._raise_floor)
 
