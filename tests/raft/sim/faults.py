@@ -30,6 +30,7 @@ class Faults:
         self._world = world
         self._random = world.random
         self.wipes = Random(f"{world.seed} wipes")
+        self._again = Random(f"{world.seed} again")
 
     def act(self) -> None:
         """One fault, and the time of the next."""
@@ -39,9 +40,7 @@ class Faults:
         kind = random.choices(("crash", "cut", "pause"), mix.weights)[0]
         if kind == "crash":
             if random.random() < mix.all_at_once:
-                world.count("crashes_of_all")
-                for host in world.hosts:
-                    self.crash(host)
+                self._crash_all()
             else:
                 self.crash(self._victim())
         elif kind == "cut":
@@ -60,6 +59,11 @@ class Faults:
         return random.choice(hosts)
 
     # --- crashes
+
+    def _crash_all(self) -> None:
+        self._world.count("crashes_of_all")
+        for host in self._world.hosts:
+            self.crash(host)
 
     def crash(self, host: Host) -> None:
         """The host is gone; it comes back after a while, with what its disk makes of it."""
@@ -87,6 +91,19 @@ class Faults:
     def _restart(self, host: Host, incarnation: int) -> None:
         if host.incarnation == incarnation and not host.up and not host.stopped:
             self._world.boot(host)
+            self._strike_all_again(host)
+
+    def _strike_all_again(self, host: Host) -> None:
+        """While one asks what it lacks, or is given it, the power fails everywhere."""
+        world = self._world
+        lacks = bool(host.disk.doubts) or host.disk.recovering
+        if world.stormy and lacks and world.mix.all_again and self._again.random() < world.mix.all_again:
+            world.after(int(self._again.expovariate(1 / SECOND)) + 1, self._all_again)
+
+    def _all_again(self) -> None:
+        if self._world.stormy:
+            self._world.count("crashes_of_all_while_one_lacks")
+            self._crash_all()
 
     def _damage(self, host: Host) -> None:
         world, random, mix = self._world, self._random, self._world.mix
@@ -94,18 +111,19 @@ class Faults:
             return
         others = [other.disk for other in world.hosts if other is not host]
         damaged = sum(disk.is_damaged for disk in others)
-        if host.disk.is_damaged or host.disk.doubts or damaged >= world.damaged_max:
+        again = host.disk.is_damaged or bool(host.disk.doubts)
+        if damaged >= world.damaged_max or (again and not (mix.again and self._again.random() < mix.again)):
             return
         recovering = sum(disk.has_lost for disk in others)
         flipped = any(disk.flipped for disk in others)
         doubtful = any(bool(disk.doubts) for disk in others)
         if random.random() < mix.flip:
             if not flipped and recovering + 1 <= world.damaged_max and host.disk.flip_last(random):
-                world.count("tails_flipped")
+                world.count("damaged_again" if again else "tails_flipped")
         elif random.random() < mix.corrupt:
             asked = recovering + 1 + doubtful
             if asked <= world.damaged_max and host.disk.corrupt(random):
-                world.count("corruptions")
+                world.count("damaged_again" if again else "corruptions")
 
     def _may_doubt(self, host: Host) -> bool:
         """Whether a torn tail can be decided by asking: enough others must be able to answer."""

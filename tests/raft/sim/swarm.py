@@ -46,6 +46,10 @@ class Mix:
     """The chance that a disk has no room, when it begins to sync, for anything but votes."""
     flip: float
     corrupt: float
+    again: float
+    """The chance that damage may hit what is damaged, or in doubt, already."""
+    all_again: float
+    """The chance that power fails everywhere soon after a start that found something missing."""
     # faults
     fault_us_mean: int
     weights: tuple[int, int, int]
@@ -89,7 +93,7 @@ class Mix:
     """The chance that a replica that was removed is stopped; otherwise it runs on."""
 
 
-def draw(random: Random, chance: Random, changes: Random, room: Random) -> Mix:
+def draw(random: Random, chance: Random, changes: Random, room: Random, again: Random) -> Mix:
     """A point in the space of everything that can be different; all but `random` are for what came later."""
     nodes = 3 if random.random() < 0.65 else 5
     speed = random.choice((60, 100, 150)) * MS
@@ -115,6 +119,8 @@ def draw(random: Random, chance: Random, changes: Random, room: Random) -> Mix:
         no_room=room.choice((0, 0, 0, 0, 0.1, 0.8)),
         flip=random.choice((0, 0, 0, 0.3)),
         corrupt=random.choice((0, 0, 0, 0.15)),
+        again=again.choice((0, 0, 0.5, 1)),
+        all_again=again.choice((0, 0, 0.1, 0.5)),
         fault_us_mean=random.choice((400 * MS, 1200 * MS, 4 * SECOND, 10 * SECOND)),
         weights=random.choice(((4, 4, 2), (1, 0, 0), (0, 1, 0), (6, 3, 1), (2, 6, 2), (2, 2, 6))),
         all_at_once=random.choice((0, 0.1, 0.4)),
@@ -198,6 +204,8 @@ SOMETIMES = (
     "tails_cut",
     "tails_fetched_again",
     "corruptions",
+    "damaged_again",
+    "crashes_of_all_while_one_lacks",
     "recoveries_done",
     "floors_raised",
     "tombstones_dropped",

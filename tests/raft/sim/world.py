@@ -39,7 +39,8 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.chance = Random(f"{seed} compaction")
-        self.mix: Mix = draw(self.random, self.chance, Random(f"{seed} membership"), Random(f"{seed} mix of room"))
+        streams = (Random(f"{seed} {name}") for name in ("membership", "mix of room", "mix of again"))
+        self.mix: Mix = draw(self.random, self.chance, *streams)
         self.room = Random(f"{seed} room")
         self.core_class = core
         self.now = 0
