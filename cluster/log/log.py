@@ -271,7 +271,8 @@ class Log:
 
     def take_write(self) -> Write | None:
         """All queued work; what met a full disk comes first."""
-        if not (steps := self.pending.take()):
+        steps, dirty = self.pending.take()
+        if not steps:
             return None
         self.pending.under_way = Write(
             steps,
@@ -281,6 +282,7 @@ class Log:
             vote_file=self._vote_file,
             allocate_min=self._options.allocate_bytes_min,
             allocate_max=self._options.allocate_bytes_max,
+            dirty=dirty,
         )
         return self.pending.under_way
 

@@ -2,6 +2,7 @@
 
 from cluster.log.segment import Segment
 from cluster.log.write import Put, Remove, Replace, Step, Write
+from cluster.world import File
 
 REMOVALS_MAX = 16
 """Segments that a log removes at once: each takes the node's writer some milliseconds, in which nothing is written."""
@@ -30,21 +31,18 @@ class Pending:
         else:
             self._steps.append(Put(segment, position, buffers, size))
 
-    def take(self) -> list[Step]:
-        """All of it; what met a full disk comes first. None is left."""
+    def take(self) -> tuple[list[Step], list[File]]:
+        """All of it, what met a full disk first, and the files that it left unsynced. None is left."""
         steps, self._steps = self._steps, []
-        if self._failed is not None:
-            steps = [*self._failed.steps, *steps]
-            self._failed = None
-        return steps
+        failed, self._failed = self._failed, None
+        return (steps, []) if failed is None else ([*failed.undone, *steps], failed.dirty)
 
     def written(self, write: Write, *, full: bool) -> None:
         """What was taken is on disk; or, `full`, it waits."""
         self.under_way = None
+        self.bytes -= write.written_bytes
         if full:
             self._failed = write
-        else:
-            self.bytes -= write.bytes
 
     @property
     def replacing(self) -> bool:
@@ -58,10 +56,10 @@ class Pending:
 
     def _undone(self) -> list[Step]:
         taken = [write for write in (self._failed, self.under_way) if write is not None]
-        return [*(step for write in taken for step in write.steps), *self._steps]
+        return [*(step for write in taken for step in write.undone), *self._steps]
 
     def leaving(self) -> list[Segment]:
         """Segments that are no part of the log any more, and whose files are there until the work is done."""
-        steps = [*(self._failed.steps if self._failed is not None else ()), *self._steps]
+        steps = [*(self._failed.undone if self._failed is not None else ()), *self._steps]
         removed = [step.segment for step in steps if isinstance(step, Remove)]
         return removed + [segment for step in steps if isinstance(step, Replace) for segment in step.old]

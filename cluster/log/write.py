@@ -1,11 +1,11 @@
-"""Logs' queued disk work, in order: performed on the writer's thread, repeatable if the disk was full half-way.
+"""Logs' queued disk work, in order: performed on the writer's thread; if the disk was full half-way it goes on there.
 
 All logs' votes go first, together, then each log's other steps, then one sync for all of them. So there is never an
 entry on disk of a term that the vote beside it does not know, unless both were lost with the same crash.
 """
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -111,7 +111,11 @@ def perform(disk: Disk, writes: "Mapping[Key, Write]") -> set[Key]:
 
 
 class Write:
-    """Steps up to the log's last index at the time it was taken."""
+    """Steps up to the log's last index at the time it was taken. `dirty`: files that earlier ones left unsynced.
+
+    None of them is ever done twice: a segment may have been made, written and removed by then, and another may have its
+    name.
+    """
 
     def __init__(
         self,
@@ -123,10 +127,12 @@ class Write:
         vote_file: File,
         allocate_min: int,
         allocate_max: int,
+        dirty: Sequence[File] = (),
     ) -> None:
         self.steps = steps
         self.last_index = last_index
-        self.bytes = sum(step.size for step in steps if isinstance(step, Put))
+        self._done = 0
+        self._dirty = {id(file): file for file in dirty}
         self._directory = directory
         self._identity = identity
         self._vote_file = vote_file
@@ -137,6 +143,21 @@ class Write:
         """While this is written, entries behind `index` were dropped: others have, or will have, their places."""
         self.last_index = min(self.last_index, index)
 
+    @property
+    def undone(self) -> list[Step]:
+        """What is still to be done."""
+        return self.steps[self._done :]
+
+    @property
+    def dirty(self) -> list[File]:
+        """Files that still need a sync for what was done."""
+        return list(self._dirty.values())
+
+    @property
+    def written_bytes(self) -> int:
+        """Of the frames that were written."""
+        return sum(step.size for step in self.steps[: self._done] if isinstance(step, Put))
+
     def vote(self) -> tuple[File, bytes] | None:
         """The file and the copy of the last vote among the steps, if there is one: nothing was promised in between."""
         votes = [step for step in self.steps if isinstance(step, SaveVote)]
@@ -145,45 +166,48 @@ class Write:
         return self._vote_file, encode_vote(votes[-1].vote, votes[-1].sequence, self._identity.encoded())
 
     def perform(self, disk: Disk) -> list[File]:
-        """All but votes; the files that still need a sync. After ENOSPC it may be performed again."""
-        dirty: dict[int, File] = {}
-        for step in self.steps:
-            match step:
-                case SaveVote():
-                    pass
-                case Create(segment):
-                    for file in dirty.values():
-                        file.sync()  # a later segment vouches for the earlier ones
-                    dirty.clear()
-                    self._create(disk, segment)
-                case Cut(segment, size):
-                    if segment.file is None:
-                        continue  # it took no more entries, and went since to make room
-                    segment.file.truncate(size)
-                    segment.file.truncate(size + SPARE_BYTES)
-                    segment.file.sync()
-                    segment.allocated = size + SPARE_BYTES
-                case Remove(segment):
-                    dirty.pop(id(segment.file), None)
-                    self._remove(disk, step)
-                case Replace():
-                    self._replace(disk, step)
-                case MarkRecovering(mark):
-                    set_mark(disk, self._directory, self._identity.encoded(), mark)
-                case Recovered():
-                    disk.sync_files(list(dirty.values()))
-                    dirty.clear()
-                    clear_mark(disk, self._directory)
-                case Put(segment, position, buffers, size):
-                    assert segment.file is not None
-                    self._reserve(segment, position + size)
-                    segment.file.write(position, buffers)
-                    dirty[id(segment.file)] = segment.file
-        return list(dirty.values())
+        """All but votes; the files that still need a sync. OSError: `undone` begins with the step that failed."""
+        for step in self.undone:
+            self._do(disk, step)
+            self._done += 1
+        return self.dirty
+
+    def _do(self, disk: Disk, step: Step) -> None:
+        match step:
+            case SaveVote():
+                pass
+            case Create(segment):
+                self._sync(disk)  # a later segment vouches for the earlier ones
+                self._create(disk, segment)
+            case Cut(segment, size):
+                if segment.file is None:
+                    return  # it took no more entries, and went since to make room
+                segment.file.truncate(size)
+                segment.file.truncate(size + SPARE_BYTES)
+                segment.file.sync()
+                segment.allocated = size + SPARE_BYTES
+            case Remove():
+                self._remove(disk, step)
+            case Replace():
+                self._replace(disk, step)
+            case MarkRecovering(mark):
+                set_mark(disk, self._directory, self._identity.encoded(), mark)
+            case Recovered():
+                self._sync(disk)
+                clear_mark(disk, self._directory)
+            case Put(segment, position, buffers, size):
+                assert segment.file is not None
+                self._reserve(segment, position + size)
+                segment.file.write(position, buffers)
+                self._dirty[id(segment.file)] = segment.file
+
+    def _sync(self, disk: Disk) -> None:
+        disk.sync_files(self.dirty)
+        self._dirty.clear()
 
     def make_room(self, disk: Disk) -> None:
         """The disk is full: what is trimmed goes now, oldest first, while the log's next beginning is on disk."""
-        for step in self.steps:
+        for step in self.undone:
             if isinstance(step, Replace):
                 self._replace(disk, step)
             if isinstance(step, Remove) and step.following is not None:
@@ -195,8 +219,7 @@ class Write:
         """Once: it may have gone before."""
         segment = step.segment
         if segment.file is not None:
-            segment.file.close()
-            segment.file = None
+            self._close(segment)
             if not step.replaced:
                 disk.remove(segment.path)
                 disk.sync_directory(self._directory)
@@ -209,16 +232,18 @@ class Write:
         disk.rename(first.path + REWRITTEN, first.path)
         disk.sync_directory(self._directory)
         for segment in step.old:
-            assert segment.file is not None
-            segment.file.close()
-            segment.file = None
+            self._close(segment)
         for segment in step.old[1:]:
             disk.remove(segment.path)
         disk.sync_directory(self._directory)
 
+    def _close(self, segment: Segment) -> None:
+        assert segment.file is not None
+        self._dirty.pop(id(segment.file), None)
+        segment.file.close()
+        segment.file = None
+
     def _create(self, disk: Disk, segment: Segment) -> None:
-        if segment.file is not None:
-            return  # a full disk was met behind it
         new = segment.path + NEW
         segment.file = disk.open(new, create=True)
         try:

@@ -71,7 +71,7 @@ class Writer:
                 self.timing.ends(ended_s, wrote=writes, full=full)
                 self.groups += 1
                 self._meters.fsync.observe(ended_s - began_s)
-                self._meters.written_bytes += sum(write.bytes for _, write in writes.values())
+                self._meters.written_bytes += sum(write.written_bytes for _, write in writes.values())
         except OSError as error:
             raise DiskFailed(f"the disk failed: {error}") from error
         for key, (log, write) in writes.items():
