@@ -1,8 +1,8 @@
 """The mark of a recovering replica: from before entries go that it may have acknowledged until they are here again.
 
-So a second restart knows of them, too. It may say what the log ended with (`cluster.raft.beginning`, rule 6), and how
-far it has to reach to be whole. An empty one, or one that cannot be read, says that neither is known; so does one that
-says how far, to older versions.
+So a second restart knows of them, too. It may say what the log ended with (`cluster.raft.beginning`, rule 6), and
+behind that, where older versions do not look, how far it has to reach to be whole. An empty one, or one that cannot be
+read, says that this is not known.
 """
 
 import struct
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from cluster.types import Index, Term
+from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, Term
 from cluster.world import Disk
 
 Owes = tuple[Index, Term] | None
@@ -19,17 +19,23 @@ Owes = tuple[Index, Term] | None
 MARK_FILE = "recovering"
 NEW_MARK_FILE = "recovering.new"
 """Until it is on disk."""
-MAGIC, REACHING = b"RRMARK01", b"RRMARK02"
-_MARK, _REACH = struct.Struct("<8sQQ"), struct.Struct("<8sQQQ")
+MAGIC = b"RRMARK01"
+_MARK, _WHOLE_AT = struct.Struct("<8sQQ"), struct.Struct("<Q")
 _CRC = struct.Struct("<I")
-_NONE = (1 << 64) - 1
 
 
 class Mark(NamedTuple):
-    """What a replica knows of what it lacks. `whole_at`: see `cluster.raft.tail`; None: that is not known."""
+    """What a replica knows of what it lacks. `whole_at`: see `cluster.raft.tail`; None: it is not known."""
 
     owes: Owes = None
     whole_at: Index | None = None
+
+    def lost(self, term: Term) -> "Mark":
+        """Any number of entries more are gone, none of a later term."""
+        if self.owes is None:
+            return self
+        index = UNCOUNTED if self.owes[0] == UNCOUNTED else UNCOUNTED_ANEW
+        return Mark((index, max(term, self.owes[1])), self.whole_at)
 
 
 UNKNOWN = Mark()
@@ -39,11 +45,17 @@ def set_mark(disk: Disk, directory: str, identity: bytes, mark: Mark = UNKNOWN) 
     """Make or replace it; on disk when this returns. Without room, or power, until then, all is as it was. Blocks."""
     with closing(disk.open(f"{directory}/{NEW_MARK_FILE}", create=True)) as file:
         file.truncate(0)
-        if (body := _encoded(mark)) is not None:
-            file.write(0, [body, _CRC.pack(_checksum(body, identity))])
+        if data := _encoded(mark, identity):
+            file.write(0, [data])
         file.sync()
     disk.rename(f"{directory}/{NEW_MARK_FILE}", f"{directory}/{MARK_FILE}")
     disk.sync_directory(directory)
+
+
+def mark_lost(disk: Disk, directory: str, identity: bytes, term: Term) -> None:
+    """Entries are about to go that were on disk, any number, and none of a later term. Blocks."""
+    mark = read_mark(disk, directory, identity)
+    set_mark(disk, directory, identity, Mark((UNCOUNTED, term)) if mark is None else mark.lost(term))
 
 
 def read_mark(disk: Disk, directory: str, identity: bytes) -> Mark | None:
@@ -51,27 +63,30 @@ def read_mark(disk: Disk, directory: str, identity: bytes) -> Mark | None:
     if MARK_FILE not in disk.list(directory):
         return None
     with closing(disk.open(f"{directory}/{MARK_FILE}")) as file:
-        data = file.read(0, _REACH.size + _CRC.size)
-    body, crc = data[: -_CRC.size], data[-_CRC.size :]
-    if len(crc) < _CRC.size or _CRC.unpack(crc)[0] != _checksum(body, identity):
+        data = file.read(0, _MARK.size + _WHOLE_AT.size + 2 * _CRC.size)
+    body, rest = _checked(data, _MARK.size, identity), data[_MARK.size + _CRC.size :]
+    if not body.startswith(MAGIC):
         return UNKNOWN
-    return _decoded(body)
+    _, index, term = _MARK.unpack(body)
+    whole_at = _checked(rest, _WHOLE_AT.size, identity + body)
+    return Mark((Index(index), Term(term)), Index(*_WHOLE_AT.unpack(whole_at)) if whole_at else None)
 
 
-def _encoded(mark: Mark) -> bytes | None:
-    if mark.whole_at is not None:
-        return _REACH.pack(REACHING, *(mark.owes or (_NONE, 0)), mark.whole_at)
-    return None if mark.owes is None else _MARK.pack(MAGIC, *mark.owes)
+def _encoded(mark: Mark, identity: bytes) -> bytes:
+    if mark.owes is None:
+        return b""
+    body = _MARK.pack(MAGIC, *mark.owes)
+    data = body + _CRC.pack(_checksum(body, identity))
+    if mark.whole_at is None:
+        return data
+    rest = _WHOLE_AT.pack(mark.whole_at)
+    return data + rest + _CRC.pack(_checksum(rest, identity + body))
 
 
-def _decoded(body: bytes) -> Mark:
-    if len(body) == _REACH.size and body.startswith(REACHING):
-        _, index, term, whole_at = _REACH.unpack(body)
-        return Mark(None if index == _NONE else (Index(index), Term(term)), Index(whole_at))
-    if len(body) == _MARK.size and body.startswith(MAGIC):
-        _, index, term = _MARK.unpack(body)
-        return Mark((Index(index), Term(term)))
-    return UNKNOWN
+def _checked(data: bytes, size: int, identity: bytes) -> bytes:
+    """The first so many bytes, if the checksum behind them is theirs."""
+    body, crc = data[:size], data[size : size + _CRC.size]
+    return body if len(crc) == _CRC.size and _CRC.unpack(crc)[0] == _checksum(body, identity) else b""
 
 
 def clear_mark(disk: Disk, directory: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
-from cluster.log.mark import Mark, Owes, read_mark, set_mark
+from cluster.log.mark import Mark, Owes, mark_lost, read_mark
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
@@ -128,7 +128,7 @@ def _open_files(
     disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None, files: ExitStack
 ) -> Opened:
     vote_file, vote, sequence, whole = _open_vote(disk, directory, identity, files)
-    segments, aside = _open_segments(disk, directory, identity, files)
+    segments, aside = _open_segments(disk, directory, identity, files, vote.term)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)
     damage: Damage | None = None
@@ -141,7 +141,7 @@ def _open_files(
             damage = Damage(position=0, corruption=True)
         if damage is not None:
             aside.append(_set_aside(disk, directory, segment, 0))
-            set_mark(disk, directory, identity.encoded())
+            mark_lost(disk, directory, identity.encoded(), vote.term)
             _drop(disk, segment)
             continue
         kept.append(segment)
@@ -155,7 +155,7 @@ def _open_files(
             if damage.position < len(data):
                 aside.append(_set_aside(disk, directory, segment, damage.position))
             if damage.corruption:
-                set_mark(disk, directory, identity.encoded())
+                mark_lost(disk, directory, identity.encoded(), vote.term)
                 assert segment.file is not None
                 segment.file.truncate(segment.size)
                 segment.file.truncate(segment.size + SPARE_BYTES)
@@ -198,9 +198,12 @@ def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity, files: Exi
 
 
 def _open_segments(
-    disk: Disk, directory: str, identity: ReplicaIdentity, files: ExitStack
+    disk: Disk, directory: str, identity: ReplicaIdentity, files: ExitStack, term: Term
 ) -> tuple[list[Segment], list[str]]:
-    """The segments in order. One whose head is damaged is set aside; one that never got its name was never used."""
+    """The segments in order. One whose head is damaged is set aside; one that never got its name was never used.
+
+    `term`: none of their entries is of a later one.
+    """
     segments: list[Segment] = []
     damaged: list[str] = []
     for name in disk.list(directory):
@@ -227,25 +230,25 @@ def _open_segments(
         segments.append(segment)
     if not segments:
         raise CorruptStorage(f"{directory} has no segment with a whole head")
-    aside = [_set_head_aside(disk, directory, identity, path) for path in damaged]
+    aside = [_set_head_aside(disk, directory, identity, path, term) for path in damaged]
     if damaged and damaged[0] < segments[0].path and not segments[0].installed:
         members = decode_fold(segments[0].fold).membership
         _begin_anew(disk, directory, identity, Fold(membership=members))
         for segment in segments:
             assert segment.file is not None
             segment.file.close()
-        segments, more = _open_segments(disk, directory, identity, files)
+        segments, more = _open_segments(disk, directory, identity, files, term)
         return segments, aside + more
     for path in damaged:
         disk.remove(path)
     return segments, aside
 
 
-def _set_head_aside(disk: Disk, directory: str, identity: ReplicaIdentity, path: str) -> str:
+def _set_head_aside(disk: Disk, directory: str, identity: ReplicaIdentity, path: str, term: Term) -> str:
     with closing(disk.open(path)) as file:
         data = file.read(0, file.size())
     aside = _write_aside(disk, directory, path.rsplit("/", 1)[1], data)
-    set_mark(disk, directory, identity.encoded())
+    mark_lost(disk, directory, identity.encoded(), term)
     return aside
 
 

@@ -24,14 +24,13 @@ A follower's rules:
 6. It does what the leader of its term says: it is *recovering* until it has, on disk, all that its leader had when it
    sent the fold, and all of this term that it held itself. Its commit falls with its log, here and nowhere else. It
    campaigns no more, but it knows what it throws away, and *owes*: it votes as if its log still ended there (as with a
-   doubtful end), so that beginning anew takes no vote from the group. A log that is damaged as well is not known.
-   Else it recovers only until its log ends no earlier than what it owes (so that it lacks nothing that it had said it
-   has), nor than the floor and all that its leader knew to be committed when it sent what lies below: by those entries
-   tombstones were dropped, so that it knows as well as its leader did which of them it may be without. If it took
-   longer, a leader whose log is damaged meanwhile could leave a group behind in which nobody may lead. How far that
-   is (`whole_at`) its mark says before these entries are on disk: a log that reaches so far may be the newest of all
-   when the power has failed, and then nobody else may lead. (Of a damaged log the mark says what a leader had, as soon
-   as one has told.)
+   doubtful end), so that beginning anew takes no vote from the group. (One whose mark cannot be read does not know, and
+   does not vote.) Else it recovers only until its log ends no earlier than what it owes (so that it lacks nothing that
+   it had said it has), nor than the floor and all that its leader knew to be committed when it sent what lies below: by
+   those entries tombstones were dropped, so that it knows as well as its leader did which of them it may be without. If
+   it took longer, a leader whose log is damaged meanwhile could leave a group behind in which nobody may lead. How far
+   that is (`whole_at`) its mark says before these entries are on disk: a log that reaches so far may be the newest of
+   all when the power has failed, and then nobody else may lead.
 7. What it had promised and not yet said stays unsaid.
 8. A beginning is obeyed once: a lower number is late. Until the floor is reached only appends of its number are taken,
    and a recovering replica takes no append of a beginning that it has not begun (it may have been started again): what
@@ -158,7 +157,7 @@ def begin(core: "Raft", message: InstallFold) -> bool:
         core.recovering = True
         core.recovered_at = max(message.last_index, held)
         core.beginning, core.beginning_floor = message.beginning, message.floor
-        core.whole_at = core.recovered_at if core.owes is None else message.floor
+        core.whole_at = None if core.owes is None else message.floor
         _know_dropped(core, message.commit)
         core.writes.drop_promises()
         replace_log(core, message)
@@ -181,8 +180,6 @@ def took(core: "Raft", message: AppendEntries | InstallFold) -> None:
         return
     if core.recovered_at is None:
         core.recovered_at = message.last_index
-    if core.owes is None and core.whole_at is None:
-        core.whole_at = core.recovered_at
     if message.beginning:
         _know_dropped(core, message.commit)
 
@@ -192,7 +189,7 @@ def _know_dropped(core: "Raft", commit: Index) -> None:
 
     (What raised the floor to that of this beginning it had when that began; a higher floor ends the beginning.)
     """
-    if core.owes is not None and core.whole_at is not None and core.recovered_at is not None:
+    if core.whole_at is not None and core.recovered_at is not None:
         core.whole_at = max(core.whole_at, min(commit, core.recovered_at))
 
 

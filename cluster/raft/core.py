@@ -68,6 +68,7 @@ class Raft:
         self.recovering = recovering
         self.owes = owes
         """What the log ended with that it recovers from: it votes as if it still did. None: that is not known."""
+        self.whole_at = whole_at
         self.recovered_at: Index | None = None
         self.floor = Index(0)
         """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""
@@ -83,7 +84,6 @@ class Raft:
         configuration.take_effect(self)
         self.doubts: list[tuple[Index, Term]] = list(doubts) if self.electors else []  # what they are, `tail` says
         self.doubts_to = doubts_to if self.doubts else None
-        self.whole_at = whole_at if owes is not None or not self.doubts else None  # what is in doubt was promised since
         self.owes_at_most: tuple[Index, Term] | None = None
         self.tail_answers, self.tail_before = dict[ReplicaId, TailReply](), dict[ReplicaId, TailReply]()
         """What others have said where they are asked (`tail.asked`), now and before."""

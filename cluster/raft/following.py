@@ -184,10 +184,9 @@ def install_fold(core: "Raft", message: InstallFold) -> None:
 def note_durable(core: "Raft") -> None:
     """A damaged replica is whole again when it has, on disk, all that its leader had when it took it in.
 
-    Or when it has as much as an earlier leader had then, and has said so to its mark; one that only begins anew when it
-    has what its leader kept (`beginning`), and one whose end alone was in doubt when it has what that may have been
-    (`tail`). Where it knows what it owes, it has to have that, too: what its leader had may be of before the restart,
-    if it came late.
+    One that only begins anew is so as soon as it has what its leader kept (`beginning`), and one whose log ended early
+    when it has what that may have been (`tail`). Where it knows what it owes, it has to have that, too: what its
+    leader had may be of before the restart, if it came late.
     """
     if not core.recovering:
         return

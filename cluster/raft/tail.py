@@ -43,8 +43,9 @@ What cannot be read may have changed the membership. Whoever answers says so if 
 asked as well: of each membership in turn a majority holds the next one, so that the last of them is heard of. (But of a
 membership of one voter that is this replica nobody else has to: that one's disk is all that there is.)
 
-A damaged log with an intact vote (`recovering`) asks as well: a leader that hears the question forgets what it
-believed this replica to have, and sends it again. These messages have no term's effect: they are facts about disks.
+A log that is damaged further down ends before that, and owes what followed in the same way. Its replica asks as well: a
+leader that hears the question forgets what it believed this replica to have, and sends it again. These messages have no
+term's effect: they are facts about disks.
 """
 
 from typing import TYPE_CHECKING
@@ -214,15 +215,13 @@ def is_whole(core: "Raft", here: Index) -> bool:
     """Whether a replica has what it lacked, by itself or from its leader (up to `here`).
 
     What it has it has of leaders: if it ends no earlier than what it has promised, it has all of that that is
-    committed (§5.4.3), as any log does. Of this term's leader it need not be of that term: that is a bound. If more
-    than the end was gone it has to reach as far as a leader had then (`whole_at`), which is in its mark: a restart
-    finds out by itself that it is whole, else the newest log of a group might be one that may not lead.
+    committed (§5.4.3), as any log does. Of this term's leader it need not be of that term: that is a bound. One that
+    began anew has to reach further (`whole_at`), which is in its mark: a restart finds out by itself that it is whole,
+    else the newest log of a group might be one that may not lead.
     """
     durable, end_only = core.durable_index, core.owes is not None and core.owes[0] == UNCOUNTED
-    if core.doubts or not (end_only or (core.whole_at is not None and durable >= core.whole_at)):
+    if core.doubts or core.owes is None or not (end_only or (core.whole_at is not None and durable >= core.whole_at)):
         return False
-    if core.owes is None:
-        return True
     index, term = uncounted(core) or core.owes
     if end_only and here >= index:
         return True

@@ -12,7 +12,7 @@ from cluster.log.mark import MARK_FILE, UNKNOWN, Mark, read_mark, set_mark
 from cluster.log.write import perform
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimCrash, SimDisk
-from cluster.types import Index, Offset, Term
+from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, Offset, Term
 from tests.log.test_crash import DIRECTORY, IDENTITY, OPTIONS, damaged_disk, entry, flush, fresh_disk
 
 OWES = (Index(23), Term(1))
@@ -158,9 +158,10 @@ def test_a_mark_says_what_the_log_ended_with() -> None:
     assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
     set_mark(disk, DIRECTORY, mine)
     assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
-    for owes in OWES, None:
-        set_mark(disk, DIRECTORY, mine, Mark(owes, Index(30)))
-        assert Mark(owes, Index(30)) == read_mark(disk, DIRECTORY, mine)
+    set_mark(disk, DIRECTORY, mine, Mark(OWES, Index(30)))
+    assert Mark(OWES, Index(30)) == read_mark(disk, DIRECTORY, mine)
+    disk.flip(f"{DIRECTORY}/{MARK_FILE}", 29 * 8)
+    assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
 
 
 def test_a_mark_that_was_ever_written_is_still_read() -> None:
@@ -171,18 +172,32 @@ def test_a_mark_that_was_ever_written_is_still_read() -> None:
     file.write(0, [bytes.fromhex("52524d41524b303117000000000000000100000000000000c6b48a1b")])
 
     assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
-    file.write(0, [bytes.fromhex("52524d41524b3032170000000000000001000000000000001e0000000000000097d94342")])
+    file.write(
+        28, [bytes.fromhex("1e0000000000000030851e30")]
+    )  # since 2026-11-29; older versions read what stands before it
     assert Mark(OWES, Index(30)) == read_mark(disk, DIRECTORY, mine)
     file.truncate(0)
     assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
 
 
 @pytest.mark.slow
-def test_damage_makes_what_is_owed_unknown() -> None:
-    """Entries that were acknowledged since it began anew may be among what is missing."""
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (None, Mark((UNCOUNTED, Term(3)))),
+        (Mark((UNCOUNTED, Term(1))), Mark((UNCOUNTED, Term(3)))),
+        (Mark((UNCOUNTED, Term(4))), Mark((UNCOUNTED, Term(4)))),
+        (Mark(OWES, Index(20)), Mark((UNCOUNTED_ANEW, Term(3)), Index(20))),
+        (Mark((UNCOUNTED_ANEW, Term(4)), Index(20)), Mark((UNCOUNTED_ANEW, Term(4)), Index(20))),
+        (UNKNOWN, UNKNOWN),
+    ],
+)
+def test_of_what_damage_took_nobody_knows_how_much_it_was(before: Mark | None, after: Mark) -> None:
+    """Entries that were acknowledged since the mark was made may be among it, of the vote's term at most."""
     disk = damaged_disk(1)
-    set_mark(disk, DIRECTORY, IDENTITY.encoded(), Mark(OWES))
+    if before is not None:
+        set_mark(disk, DIRECTORY, IDENTITY.encoded(), before)
     log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
 
-    assert (True, None) == (log.recovered.recovering, log.recovered.owes)
-    assert UNKNOWN == read_mark(disk, DIRECTORY, IDENTITY.encoded())
+    assert (3, after) == (log.vote.term, log.recovered.mark)
+    assert after == read_mark(disk, DIRECTORY, IDENTITY.encoded())

@@ -16,7 +16,7 @@ TORN: tuple[dict[str, Any], ...] = (
     {"doubts": [(Index(12), Term(2))], "doubts_to": (UNCOUNTED, Term(2))},
     {"owes": (UNCOUNTED, Term(2))},
 )
-OWED = (Index(4), Term(1)), (UNCOUNTED_ANEW, Term(1)), None
+OWED = (Index(4), Term(1)), (UNCOUNTED_ANEW, Term(1))
 
 
 def the_three(torn: dict[str, Any], owes: tuple[Index, Term] | None, *, whole_at: int | None) -> list[Raft]:
@@ -29,7 +29,7 @@ def the_three(torn: dict[str, Any], owes: tuple[Index, Term] | None, *, whole_at
 
 
 @pytest.mark.parametrize("torn", TORN, ids=["counted", "uncounted", "replaced"])
-@pytest.mark.parametrize("owes", OWED, ids=["anew", "uncounted anew", "damaged"])
+@pytest.mark.parametrize("owes", OWED, ids=["anew", "uncounted anew"])
 def test_the_newest_log_of_a_group_leads_though_its_mark_is_still_there(
     torn: dict[str, Any], owes: tuple[Index, Term] | None
 ) -> None:
@@ -37,7 +37,7 @@ def test_the_newest_log_of_a_group_leads_though_its_mark_is_still_there(
     assert leads(*the_three(torn, owes, whole_at=11))
 
 
-@pytest.mark.parametrize("owes", OWED, ids=["anew", "uncounted anew", "damaged"])
+@pytest.mark.parametrize("owes", OWED, ids=["anew", "uncounted anew"])
 @pytest.mark.parametrize("whole_at", [13, None])
 def test_nobody_leads_who_may_lack_something(owes: tuple[Index, Term] | None, whole_at: int | None) -> None:
     """Its log does not reach so far, or nobody knows how far it has to."""
@@ -80,17 +80,22 @@ def test_it_has_to_reach_the_floor() -> None:
     assert 4 == core.whole_at
 
 
-def test_whoever_was_damaged_further_down_has_to_reach_what_its_first_leader_had() -> None:
-    """Later ones may have more by then: what was promised is no later."""
-    core = member(3, 4, last=(2, 5), owes=None)
-    core.step(part(3, 3, commit=0, last_index=7, beginning=0))
-    assert 7 == core.whole_at
-    core.step(part(4, 5, commit=0, last_index=9, beginning=0))
-    assert 7 == core.whole_at
+@pytest.mark.parametrize("torn", TORN, ids=["counted", "uncounted", "replaced"])
+@pytest.mark.parametrize("has", [5, 11, 14])
+def test_a_log_that_was_damaged_further_down_leads_if_it_is_the_newest(torn: dict[str, Any], has: int) -> None:
+    """What its leader had beyond that, in memory alone, is nowhere any more, and nobody has to wait for it.
+
+    If it is not the newest, another leads.
+    """
+    damaged = member(3, 2, last=(has, 2), owes=(UNCOUNTED, Term(2)))
+    assert leads(member(1, 2, last=(11, 2), **torn), member(2, 2, last=(11, 2)), damaged)
 
 
-def test_what_is_in_doubt_was_promised_after_the_mark_was_made() -> None:
-    """It says nothing of that. What a log ended with that was thrown away is of before, and is still owed."""
-    doubts = [(Index(9), Term(4))]
-    assert member(3, 4, last=(8, 4), owes=None, whole_at=Index(6), doubts=doubts).whole_at is None
-    assert 6 == member(3, 4, last=(8, 4), owes=(Index(3), Term(2)), whole_at=Index(6), doubts=doubts).whole_at
+def test_what_is_in_doubt_is_owed_as_well() -> None:
+    """A log that began anew has to reach as far as before, and to end no earlier than what was in doubt."""
+    core = member(3, 4, last=(8, 4), owes=(Index(3), Term(2)), whole_at=Index(6), doubts=[(Index(9), Term(4))])
+    core.step(part(9, 9, commit=0, beginning=0))
+    assert core.doubts
+    core.step(replace(part(9, 9, commit=0, beginning=0), prev_term=Term(4)))
+    assert (UNCOUNTED_ANEW, 4) == core.owes
+    assert 6 == core.whole_at

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from cluster.log.mark import UNKNOWN, Mark
+from cluster.log.mark import Mark
 from cluster.raft import Vote
 from cluster.types import UNCOUNTED, Index, Term, Ticket
 from tests.raft.sim.stored import Content, Fold, StoredLog
@@ -55,8 +55,8 @@ class Disk:
         self.written_from = Index(0)
         """The first entry of the last group that was synced."""
         self.mark: Mark | None = None
-        self.flipped = False
-        """The doubtful entries were durable once."""
+        self.is_damaged = False
+        """Something that was durable is missing."""
         self.damaged: dict[Index, Term] = {}
         """Entries that were durable and are gone by damage, until they are there again."""
         self.queue: deque[Write] = deque()
@@ -71,16 +71,6 @@ class Disk:
     def owes(self) -> tuple[Index, Term] | None:
         """What it has promised and lost, if its mark says so."""
         return None if self.mark is None else self.mark.owes
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether something that was durable is missing."""
-        return self.has_lost or self.flipped
-
-    @property
-    def has_lost(self) -> bool:
-        """Whether what it had promised is missing and not known."""
-        return self.recovering and self.owes is None
 
     @property
     def is_uncounted(self) -> bool:
@@ -143,7 +133,7 @@ class Disk:
             if self.doubts and self.doubts[-1][0] <= index:
                 self._doubt_is_over()
         if write.whole and entries == len(write.entries):
-            self.mark, self.flipped = None, False
+            self.mark, self.is_damaged = None, False
             self.damaged.clear()
 
     def _make_mark(self, mark: Mark, *, all_goes: bool) -> None:
@@ -157,11 +147,11 @@ class Disk:
     def _doubt_is_over(self) -> None:
         self.doubts.clear()
         self.doubts_to = None
-        self.flipped = self.flipped and self.recovering
+        self.is_damaged = self.is_damaged and self.recovering
 
     # --- crashes
 
-    def crash(self, random: Random, *, torn: bool, may_doubt: bool) -> bool:
+    def crash(self, random: Random, *, torn: bool) -> bool:
         """Lose what was not synced, or tear it; whether a doubtful tail came of it."""
         group, self.in_flight = self.in_flight, []
         self.queue.clear()
@@ -172,7 +162,7 @@ class Disk:
             kept = random.randint(0, len(write.entries))
             self._apply(write, kept)
             if kept < len(write.entries):
-                if may_doubt and random.random() < 0.7:
+                if random.random() < 0.7:
                     behind = random.choice((0, 0, 1, 5))
                     self._doubt([entry[:2] for entry in write.entries[kept : kept + 1 + behind]], random)
                     return True
@@ -215,7 +205,7 @@ class Disk:
             self.doubts_to = (UNCOUNTED, self.vote.term)
         else:
             self._doubt(entries, random)
-        self.flipped = True
+        self.is_damaged = True
         return True
 
     def _damage_doubts(self, random: Random) -> None:
@@ -226,7 +216,7 @@ class Disk:
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
         self.image.truncate_from(Index(first))
         self.doubts, self.doubts_to = [(Index(first), self.vote.term)], (UNCOUNTED, self.vote.term)
-        self.flipped = True
+        self.is_damaged = True
 
     def corrupt(self, random: Random) -> bool:
         """Damage an entry further down: the log ends before it and its replica is recovering."""
@@ -237,5 +227,6 @@ class Disk:
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
         self.image.truncate_from(first)
         self.doubts, self.doubts_to = [], None
-        self.mark = UNKNOWN
+        self.mark = Mark((UNCOUNTED, self.vote.term)) if self.mark is None else self.mark.lost(self.vote.term)
+        self.is_damaged = True
         return True

@@ -1,8 +1,8 @@
 """What goes wrong, until the storm is over: crashes, power losses, cuts, pauses; damage found at a restart.
 
 Damage is bounded as it must be (see `cluster.raft.tail`): never more replicas than a minority have lost something that
-was durable, at most one of them by a flip, and a tail becomes doubtful only while enough others can be asked. A replica
-that may not vote yet can lose everything: it is made anew under its own id, and counts as one that has lost nothing.
+was durable. A replica that may not vote yet can lose everything: it is made anew under its own id, and counts as one
+that has lost nothing.
 One that has lost it knows not what, or how much, hears nothing that was sent before it was started (the core's
 contract).
 """
@@ -81,7 +81,7 @@ class Faults:
             world.count("writes_torn")
         if not host.may_vote and self.wipes.random() < WIPED_UNRECORDED:
             world.wipe(host)
-        elif host.disk.crash(random, torn=torn, may_doubt=self._may_doubt(host)):
+        elif host.disk.crash(random, torn=torn):
             world.count("tails_doubtful")
         self._damage(host)
         world.links_changed()
@@ -109,26 +109,15 @@ class Faults:
         world, random, mix = self._world, self._random, self._world.mix
         if not (mix.flip or mix.corrupt):
             return
-        others = [other.disk for other in world.hosts if other is not host]
-        damaged = sum(disk.is_damaged for disk in others)
+        damaged = sum(other.disk.is_damaged for other in world.hosts if other is not host)
         again = host.disk.is_damaged or bool(host.disk.doubts)
         if damaged >= world.damaged_max or (again and not (mix.again and self._again.random() < mix.again)):
             return
-        recovering = sum(disk.has_lost for disk in others)
-        flipped = any(disk.flipped for disk in others)
-        doubtful = any(bool(disk.doubts) for disk in others)
         if random.random() < mix.flip:
-            if not flipped and recovering + 1 <= world.damaged_max and host.disk.flip_last(random):
+            if host.disk.flip_last(random):
                 world.count("damaged_again" if again else "tails_flipped")
-        elif random.random() < mix.corrupt:
-            asked = recovering + 1 + doubtful
-            if asked <= world.damaged_max and host.disk.corrupt(random):
-                world.count("damaged_again" if again else "corruptions")
-
-    def _may_doubt(self, host: Host) -> bool:
-        """Whether a torn tail can be decided by asking: enough others must be able to answer."""
-        others = [other.disk for other in self._world.hosts if other is not host]
-        return sum(disk.has_lost for disk in others) < self._world.damaged_max
+        elif random.random() < mix.corrupt and host.disk.corrupt(random):
+            world.count("damaged_again" if again else "corruptions")
 
     # --- cuts
 

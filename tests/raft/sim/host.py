@@ -79,7 +79,7 @@ class Host:
         disk, world = self.disk, self.world
         self.up = True
         self.since = world.now
-        self.deaf_until = self.since if disk.has_lost or disk.is_uncounted else 0  # the core's contract
+        self.deaf_until = self.since if disk.is_uncounted else 0  # the core's contract
         self.log = disk.image.copy()
         self.core = world.core_class(
             me=self.me,

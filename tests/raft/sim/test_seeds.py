@@ -126,7 +126,6 @@ def test_a_planted_bug_is_found(bug):
         "fold_regresses",
         "floor_ignored",
         "clean_without_answer",
-        "begun_anew_votes",
     ],
 )
 def test_a_planted_bug_is_found_by_its_harm(bug):

@@ -510,7 +510,7 @@ class ReplicaLook(message.Message):
     may_vote: builtins.bool
     """Whether the controller has recorded it as one that may vote."""
     recovering: builtins.bool
-    """Its log was damaged, or is behind where its leader's begins: it gets again what it lacks, and does not vote."""
+    """Its log was damaged, or is behind where its leader's begins: it gets again what it lacks, and may not lead."""
     doubtful: builtins.bool
     """The end of its log cannot be read: the others have to say what was there before it votes."""
     disk_full: builtins.bool
