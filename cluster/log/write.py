@@ -5,7 +5,8 @@ entry on disk of a term that the vote beside it does not know, unless both were 
 """
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,9 +106,20 @@ def perform(disk: Disk, writes: "Mapping[Key, Write]") -> set[Key]:
             if error.errno not in FULL:
                 raise
             full.add(key)
-            write.make_room(disk)
+            with suppress_full():
+                write.make_room(disk)
     disk.sync_files(dirty)
     return full
+
+
+@contextmanager
+def suppress_full() -> Iterator[None]:
+    """There is no room for this either."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
 
 
 class Write:
@@ -202,7 +214,11 @@ class Write:
                 self._dirty[id(segment.file)] = segment.file
 
     def _sync(self, disk: Disk) -> None:
-        disk.sync_files(self.dirty)
+        """What could not be synced, for want of room, too, may be lost, and a later sync would not say so."""
+        try:
+            disk.sync_files(self.dirty)
+        except OSError as error:
+            raise OSError(errno.EIO, f"a sync failed: {error}") from error
         self._dirty.clear()
 
     def make_room(self, disk: Disk) -> None:
@@ -216,26 +232,30 @@ class Write:
                 self._remove(disk, step)
 
     def _remove(self, disk: Disk, step: Remove) -> None:
-        """Once: it may have gone before."""
+        """Once: it may have gone before, or half-way."""
         segment = step.segment
-        if segment.file is not None:
-            self._close(segment)
-            if not step.replaced:
+        if segment.file is None:
+            return
+        if not step.replaced:
+            with suppress(FileNotFoundError):
                 disk.remove(segment.path)
-                disk.sync_directory(self._directory)
+            disk.sync_directory(self._directory)
+        self._close(segment)
 
     def _replace(self, disk: Disk, step: Replace) -> None:
-        """Once: it may have been done before."""
+        """Once: it may have been done before, or half-way."""
         first = step.old[0]
         if first.file is None:
             return
-        disk.rename(first.path + REWRITTEN, first.path)
+        with suppress(FileNotFoundError):
+            disk.rename(first.path + REWRITTEN, first.path)
+        disk.sync_directory(self._directory)
+        for segment in step.old[1:]:
+            with suppress(FileNotFoundError):
+                disk.remove(segment.path)
         disk.sync_directory(self._directory)
         for segment in step.old:
             self._close(segment)
-        for segment in step.old[1:]:
-            disk.remove(segment.path)
-        disk.sync_directory(self._directory)
 
     def _close(self, segment: Segment) -> None:
         assert segment.file is not None
@@ -252,12 +272,12 @@ class Write:
             self._reserve(segment, segment.head_bytes)
             segment.file.write(0, [encode_head(segment, self._identity)])
             segment.file.sync()
+            disk.rename(new, segment.path)
+            disk.sync_directory(self._directory)
         except OSError:
             segment.file.close()
-            segment.file = None
+            segment.file = None  # what has a file has its name, and may follow one that goes
             raise
-        disk.rename(new, segment.path)
-        disk.sync_directory(self._directory)
 
     def _reserve(self, segment: Segment, end: int) -> None:
         """Meet a full disk here, before any byte of a frame is written."""

@@ -1,6 +1,7 @@
 """A disk that is full half-way through a log's work: what was done is not done again, for files may be others then."""
 
-from collections.abc import Callable
+import errno
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -128,3 +129,50 @@ def test_power_loss_while_it_goes_on(work: Work) -> None:
                 thrown_away += 1
                 assert read_mark(disk, DIRECTORY, IDENTITY.encoded()) is not None, f"{left} were left, operation {stop}"
     assert thrown_away > 10
+
+
+def no_room_once(monkeypatch: pytest.MonkeyPatch, disk: SimDisk, what: str, path_end: str) -> None:
+    """Where even a name takes room (btrfs, ZFS): the first call for such a path finds none."""
+    real, armed = getattr(disk, what), [True]
+
+    def call(path: str, *rest: str) -> None:
+        if armed and path.endswith(path_end):
+            armed.clear()
+            raise OSError(errno.ENOSPC, "no space left")
+        real(path, *rest)
+
+    monkeypatch.setattr(disk, what, call)
+
+
+@pytest.mark.parametrize(("what", "path_end"), [("rename", ".log.new"), ("remove", ".log"), ("sync_directory", "")])
+def test_a_step_that_found_no_room_half_way_is_done(monkeypatch: pytest.MonkeyPatch, what: str, path_end: str) -> None:
+    """A segment that has no name yet, one that is not gone yet."""
+    disk = fresh_disk(1)
+    log = filled(Log.open(disk, DIRECTORY, IDENTITY, OPTIONS), disk)
+    log.truncate_from(log._segments[1].base_index)
+    append(log, 30, term=9)
+    no_room_once(monkeypatch, disk, what, path_end)
+    assert attempt(log, disk)
+    assert not attempt(log, disk)
+    disk.crash()
+
+    again = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    assert everything(log) == everything(again)
+    assert ((), None, ()) == (again.recovered.doubts, again.recovered.mark, again.recovered.quarantined)
+
+
+def test_a_sync_that_fails_for_want_of_room_is_a_failed_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pages may be lost, and the next sync would not say so."""
+    disk = fresh_disk(1)
+    log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+    while len(log.segments()) < 2:
+        append(log, 1, term=1)
+
+    def sync(files: Sequence[object]) -> None:
+        if files:
+            raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(disk, "sync_files", sync)
+    with pytest.raises(OSError, match="a sync failed") as failed:
+        attempt(log, disk)
+    assert errno.EIO == failed.value.errno
