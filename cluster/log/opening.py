@@ -11,7 +11,7 @@ from cluster.log.mark import Mark, Owes, mark_lost, read_mark
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
-from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, save_votes
+from cluster.log.vote import FILE_BYTES, encode_vote, load_vote, mend_vote, save_votes
 from cluster.raft.ready import Vote
 from cluster.records import Entry
 from cluster.types import NO_TERM, Index, Term
@@ -187,13 +187,12 @@ def _drop(disk: Disk, segment: Segment) -> None:
 
 
 def _open_vote(disk: Disk, directory: str, identity: ReplicaIdentity, files: ExitStack) -> tuple[File, Vote, int, bool]:
-    """The file, the vote, its sequence, and whether both copies were whole; they are now."""
+    """The file, the vote, its sequence, and whether both copies were whole; they are now, and equal."""
     if VOTE_FILE not in disk.list(directory):
         raise CorruptStorage(f"{directory} has no vote")
     file = files.enter_context(closing(disk.open(f"{directory}/{VOTE_FILE}")))
     vote, sequence, whole = load_vote(file, identity.encoded())
-    if not whole:
-        save_votes(disk, [(file, encode_vote(vote, sequence, identity.encoded()))])
+    mend_vote(disk, file, encode_vote(vote, sequence, identity.encoded()))
     return file, vote, sequence, whole
 
 

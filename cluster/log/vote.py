@@ -1,8 +1,9 @@
 """Term and vote on disk: two copies in one preallocated file, so that neither a crash nor one damaged copy loses them.
 
 A vote is saved by writing copy A, syncing, writing copy B, syncing: at any moment one copy is whole. When it was
-reported as saved, both are; so one damaged copy loses nothing. Two damaged copies mean that the vote is lost, and that
-this replica is not itself any more. The file's space exists from the start: a full disk can still vote.
+reported as saved, both are; so one damaged copy loses nothing. A start after which the second was never written writes
+it, before anything is said: else damage of the first would bring back an older vote. Two damaged copies mean that the
+vote is lost, and that this replica is not itself any more. The file's space is there from the start: a full disk votes.
 """
 
 import struct
@@ -34,6 +35,14 @@ def save_votes(disk: Disk, votes: Sequence[tuple[File, bytes]]) -> None:
         for file, data in votes:
             file.write(position, [data])
         disk.sync_files([file for file, _ in votes])
+
+
+def mend_vote(disk: Disk, file: File, data: bytes) -> None:
+    """Make both copies this one. Nothing is written where it is already: the power may fail here, too."""
+    for position in COPIES:
+        if file.read(position, len(data)) != data:
+            file.write(position, [data])
+            disk.sync_files([file])
 
 
 def load_vote(file: File, identity: bytes) -> tuple[Vote, int, bool]:

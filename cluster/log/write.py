@@ -196,7 +196,8 @@ class Write:
                     return  # it took no more entries, and went since to make room
                 segment.file.truncate(size)
                 segment.file.truncate(size + SPARE_BYTES)
-                segment.file.sync()
+                self._dirty[id(segment.file)] = segment.file
+                self._sync(disk)
                 segment.allocated = size + SPARE_BYTES
             case Remove():
                 self._remove(disk, step)
