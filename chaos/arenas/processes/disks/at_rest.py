@@ -23,8 +23,8 @@ from chaos.arenas.processes.disks.layout import Kept, files_of
 from chaos.arenas.processes.fitting import Nodes
 
 READY_S_MAX = 30.0
-NOTICED_S_MAX = 8.0
-"""After its start: for a replica's files are looked at when the node has heard from the controller."""
+NOTICED_S_MAX = 30.0
+"""After its start: for a replica's files are looked at when the node has heard from the controller, and all are read."""
 LOOK_S = 0.05
 NODE_LOG = "node.log"
 READY, REFUSED, GIVEN_UP = "node_ready", "node_refused", "replica_lost"
