@@ -24,7 +24,7 @@ from chaos.arenas.processes.fitting import Nodes
 
 READY_S_MAX = 30.0
 NOTICED_S_MAX = 30.0
-"""After its start: for a replica's files are looked at when the node has heard from the controller, and all are read."""
+"""After its start: a replica's files are looked at when the node has heard from the controller, and all are read."""
 LOOK_S = 0.05
 NODE_LOG = "node.log"
 READY, REFUSED, GIVEN_UP = "node_ready", "node_refused", "replica_lost"
