@@ -181,6 +181,23 @@ def test_what_a_leader_gives_the_word_for_is_handed_out_before_it_hears_of_its_s
     assert [no_op] == log.entries(index, last=index, bytes_max=1, count_max=1)
 
 
+def a_third_entry(one: One, *, of: int, last_index: int) -> FromPeer:
+    """From the leader of term 2, whose log ends there: a no-op of that term, behind two entries of term 1."""
+    end = one.replica.log.end_offset
+    no_op = Entry(index=Index(3), term=Term(of), kind=EntryKind.NO_OP, base_offset=end, append_time_ns=1)
+    append = AppendEntries(
+        sender=OTHER.replica,
+        to=ME.replica,
+        term=Term(2),
+        prev_index=Index(2),
+        prev_term=Term(1),
+        entries=(EntryHeader(Index(3), Term(of), 0),),
+        commit=Index(0),
+        last_index=Index(last_index),
+    )
+    return said(append, no_op)
+
+
 def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
     """It recovered up to entry 2, and was in doubt about 3 to 5; after the next power loss it owed 2 again."""
     disk = a_disk(entries=2)
@@ -195,24 +212,7 @@ def test_what_a_replica_owes_is_marked_again_when_it_becomes_more() -> None:
     one = One(disk)
     raft = one.replica.raft
     assert [(3, 1), (4, 1), (5, 1)] == raft.doubts
-    no_op = Entry(
-        index=Index(3),
-        term=Term(1),
-        kind=EntryKind.NO_OP,
-        base_offset=one.replica.log.end_offset,
-        append_time_ns=one.clock.wall_ns(),
-    )
-    append = AppendEntries(
-        sender=OTHER.replica,
-        to=ME.replica,
-        term=Term(2),
-        prev_index=Index(2),
-        prev_term=Term(1),
-        entries=(EntryHeader(Index(3), Term(1), 0),),
-        commit=Index(0),
-        last_index=Index(5),
-    )
-    one.replica.on_turn([said(append, no_op)])
+    one.replica.on_turn([a_third_entry(one, of=1, last_index=5)])
     one.settle()
     assert (True, (5, 1)) == (raft.recovering, raft.owes_at_most)
     assert Mark((UNCOUNTED_ANEW, 1)) == read_mark(disk, DIRECTORY, IDENTITY.encoded())
@@ -225,21 +225,10 @@ def test_whatever_the_power_interrupts_a_log_with_all_of_it_knows_that_it_is_who
         disk = a_disk(entries=2)
         set_mark(disk, DIRECTORY, IDENTITY.encoded(), Mark((Index(3), Term(1)), Index(3)))
         one = One(disk)
-        end = one.replica.log.end_offset
-        no_op = Entry(index=Index(3), term=Term(2), kind=EntryKind.NO_OP, base_offset=end, append_time_ns=1)
-        append = AppendEntries(
-            sender=OTHER.replica,
-            to=ME.replica,
-            term=Term(2),
-            prev_index=Index(2),
-            prev_term=Term(1),
-            entries=(EntryHeader(Index(3), Term(2), 0),),
-            commit=Index(0),
-            last_index=Index(3),
-        )
+        arrived = a_third_entry(one, of=2, last_index=3)
         disk.crash_at_operation = disk.operations + stop
         with contextlib.suppress(SimCrash):
-            one.replica.on_turn([said(append, no_op)])
+            one.replica.on_turn([arrived])
             one.settle()
             break
         disk.crash()
