@@ -169,7 +169,7 @@ async def test_each_acknowledgement_was_synced_by_a_majority(
 @pytest.mark.timeout(120)
 async def test_three_hundred_quiet_partitions_are_led_again(make_cluster: Callable[[int], LocalCluster]):
     """A node that led 300 sleeping groups dies: all have another leader within five seconds of a usual machine."""
-    allowed_s = 5 * _slowness()
+    slowness = _slowness()
     cluster = make_cluster(3)
     cluster.start_all()
     await wait_ready(cluster)
@@ -183,6 +183,7 @@ async def test_three_hundred_quiet_partitions_are_led_again(make_cluster: Callab
             await asyncio.sleep(0.1)
         assert leaders.count(1) >= 300
         await asyncio.sleep(3)  # they fall asleep
+        allowed_s = 5 * max(slowness, _slowness())  # a shared machine is not always as fast
         cluster.kill(1)
         loop = asyncio.get_running_loop()
         begin_s = loop.time()
