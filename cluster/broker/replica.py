@@ -389,7 +389,7 @@ def _core(me: ReplicaId, log: Log, around: Surroundings, *, may_vote: bool) -> R
         may_vote=may_vote,
         recovering=recovered.recovering,
         owes=recovered.owes,
-        whole_at=recovered.mark.whole_at if recovered.mark is not None else None,
+        whole_at=recovered.whole_at,
         doubts=recovered.doubts,
         doubts_to=recovered.doubts_to,
     )

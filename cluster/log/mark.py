@@ -30,15 +30,18 @@ class Mark(NamedTuple):
     owes: Owes = None
     whole_at: Index | None = None
 
-    def lost(self, term: Term) -> "Mark":
-        """Any number of entries more are gone, none of a later term."""
-        if self.owes is None:
-            return self
-        index = UNCOUNTED if self.owes[0] == UNCOUNTED else UNCOUNTED_ANEW
-        return Mark((index, max(term, self.owes[1])), self.whole_at)
-
 
 UNKNOWN = Mark()
+
+
+def lost(mark: Mark | None, term: Term) -> Mark:
+    """What it has to say when any number of entries more are gone, none of a later term."""
+    if mark is None:
+        return Mark((UNCOUNTED, term))
+    if mark.owes is None:
+        return mark
+    index = UNCOUNTED if mark.owes[0] == UNCOUNTED else UNCOUNTED_ANEW
+    return Mark((index, max(term, mark.owes[1])), mark.whole_at)
 
 
 def set_mark(disk: Disk, directory: str, identity: bytes, mark: Mark = UNKNOWN) -> None:
@@ -54,8 +57,7 @@ def set_mark(disk: Disk, directory: str, identity: bytes, mark: Mark = UNKNOWN) 
 
 def mark_lost(disk: Disk, directory: str, identity: bytes, term: Term) -> None:
     """Entries are about to go that were on disk, any number, and none of a later term. Blocks."""
-    mark = read_mark(disk, directory, identity)
-    set_mark(disk, directory, identity, Mark((UNCOUNTED, term)) if mark is None else mark.lost(term))
+    set_mark(disk, directory, identity, lost(read_mark(disk, directory, identity), term))
 
 
 def read_mark(disk: Disk, directory: str, identity: bytes) -> Mark | None:

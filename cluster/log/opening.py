@@ -48,6 +48,11 @@ class Recovery:
         """The newest of them; None: that is not known."""
         return None if self.mark is None else self.mark.owes
 
+    @property
+    def whole_at(self) -> Index | None:
+        """How far a log that began anew has to reach; None: that is not known."""
+        return None if self.mark is None else self.mark.whole_at
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:

@@ -106,14 +106,14 @@ def perform(disk: Disk, writes: "Mapping[Key, Write]") -> set[Key]:
             if error.errno not in FULL:
                 raise
             full.add(key)
-            with suppress_full():
+            with _suppress_full():
                 write.make_room(disk)
     disk.sync_files(dirty)
     return full
 
 
 @contextmanager
-def suppress_full() -> Iterator[None]:
+def _suppress_full() -> Iterator[None]:
     """There is no room for this either."""
     try:
         yield

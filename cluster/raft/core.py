@@ -68,7 +68,7 @@ class Raft:
         self.recovering = recovering
         self.owes = owes
         """What the log ended with that it recovers from: it votes as if it still did. None: that is not known."""
-        self.whole_at = whole_at
+        self.whole_at = whole_at  # how far a log that began anew has to reach. None: that is not known
         self.recovered_at: Index | None = None
         self.floor = Index(0)
         """Entries at or below it may be incomplete for whoever has not had them all. The driver sets it; 0: none is."""

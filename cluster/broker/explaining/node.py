@@ -50,7 +50,7 @@ def _replicas(look: NodeLook) -> Iterator[Finding]:
             numbers={"partitions": len(repaired)},
             cause=f"{counted(len(repaired), 'replica gets', 'replicas get')} again what this disk has lost or damaged: "
             f"{_places(repaired)}",
-            consequence="they neither vote nor acknowledge meanwhile",
+            consequence="they may not lead meanwhile, and vote only for logs that have all that they may have had",
             advice="nothing, while their partitions have leaders: it ends by itself. Its log says in `log_damaged` "
             "what was damaged; a disk that does so twice should be exchanged",
         )

@@ -34,7 +34,7 @@ class Row:
 
     @property
     def stands(self) -> bool:
-        """It could vote, and acknowledge."""
+        """It could lead, and acknowledge."""
         own = self.own
         return own is not None and bool(own.role) and own.may_vote and not own.recovering and not own.doubtful
 
@@ -212,7 +212,7 @@ def _replicas(rows: Sequence[Row], majority: int) -> Iterator[Finding]:
                 numbers={"last_index": own.last_index},
                 cause=f"the replica on node {row.node} gets again what its disk has lost or damaged"
                 + ("" if not own.doubtful else "; the others have to say what the end of its log was"),
-                consequence=f"it neither votes nor acknowledges meanwhile: {spare}",
+                consequence=f"it may not lead meanwhile, and votes only for who has all that it may have had: {spare}",
                 advice="nothing, while a leader is there: it ends by itself. The log of the node says what was damaged "
                 "(`log_damaged`, `log_doubtful`); a disk that does so twice should be exchanged",
             )

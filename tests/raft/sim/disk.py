@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING
 
-from cluster.log.mark import Mark
+from cluster.log.mark import Mark, lost
 from cluster.raft import Vote
 from cluster.types import UNCOUNTED, Index, Term, Ticket
 from tests.raft.sim.stored import Content, Fold, StoredLog
@@ -227,6 +227,6 @@ class Disk:
             self.damaged[Index(index)] = self.image.term_at(index) or Term(0)
         self.image.truncate_from(first)
         self.doubts, self.doubts_to = [], None
-        self.mark = Mark((UNCOUNTED, self.vote.term)) if self.mark is None else self.mark.lost(self.vote.term)
+        self.mark = lost(self.mark, self.vote.term)
         self.is_damaged = True
         return True
