@@ -2,7 +2,8 @@
 
 So a second restart knows of them, too. It may say what the log ended with (`cluster.raft.beginning`, rule 6), and
 behind that, where older versions do not look, how far it has to reach to be whole. An empty one, or one that cannot be
-read, says that this is not known.
+read, says that this is not known; then its replica votes for nobody. So it is there twice, as a vote is: one damaged
+copy of the newest log's mark, and a torn write elsewhere, would leave a group without a leader.
 """
 
 import struct
@@ -12,7 +13,7 @@ from typing import NamedTuple
 import google_crc32c
 
 from cluster.types import UNCOUNTED, UNCOUNTED_ANEW, Index, Term
-from cluster.world import Disk
+from cluster.world import Disk, File
 
 Owes = tuple[Index, Term] | None
 """The newest entry that can have been acknowledged; None: that is not known."""
@@ -20,8 +21,12 @@ MARK_FILE = "recovering"
 NEW_MARK_FILE = "recovering.new"
 """Until it is on disk."""
 MAGIC = b"RRMARK01"
+SLOT_BYTES = 4096
+COPIES = (0, SLOT_BYTES)
+"""Where they stand. Until 2026-11-29 there was the first one alone."""
 _MARK, _WHOLE_AT = struct.Struct("<8sQQ"), struct.Struct("<Q")
 _CRC = struct.Struct("<I")
+_COPY_BYTES = _MARK.size + _WHOLE_AT.size + 2 * _CRC.size
 
 
 class Mark(NamedTuple):
@@ -49,7 +54,8 @@ def set_mark(disk: Disk, directory: str, identity: bytes, mark: Mark = UNKNOWN) 
     with closing(disk.open(f"{directory}/{NEW_MARK_FILE}", create=True)) as file:
         file.truncate(0)
         if data := _encoded(mark, identity):
-            file.write(0, [data])
+            for position in COPIES:
+                file.write(position, [data])
         file.sync()
     disk.rename(f"{directory}/{NEW_MARK_FILE}", f"{directory}/{MARK_FILE}")
     disk.sync_directory(directory)
@@ -65,7 +71,27 @@ def read_mark(disk: Disk, directory: str, identity: bytes) -> Mark | None:
     if MARK_FILE not in disk.list(directory):
         return None
     with closing(disk.open(f"{directory}/{MARK_FILE}")) as file:
-        data = file.read(0, _MARK.size + _WHOLE_AT.size + 2 * _CRC.size)
+        return _load(file, identity)
+
+
+def mend_mark(disk: Disk, directory: str, identity: bytes) -> None:
+    """Of two copies the damaged one is made like the other, which takes no room."""
+    if MARK_FILE not in disk.list(directory):
+        return
+    with closing(disk.open(f"{directory}/{MARK_FILE}")) as file:
+        data = _encoded(_load(file, identity), identity)
+        for position in COPIES:
+            if position < file.size() and file.read(position, len(data)) != data:
+                file.write(position, [data])
+                disk.sync_files([file])
+
+
+def _load(file: File, identity: bytes) -> Mark:
+    copies = [_decoded(file.read(position, _COPY_BYTES), identity) for position in COPIES]
+    return max(copies, key=lambda mark: (mark.owes is not None, mark.whole_at is not None))
+
+
+def _decoded(data: bytes, identity: bytes) -> Mark:
     body, rest = _checked(data, _MARK.size, identity), data[_MARK.size + _CRC.size :]
     if not body.startswith(MAGIC):
         return UNKNOWN

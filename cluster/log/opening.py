@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cluster.errors import CorruptStorage
 from cluster.log.fold import Fold, MachineOf, decode_fold, encode_fold
 from cluster.log.frame import HEADER_BYTES
-from cluster.log.mark import Mark, Owes, mark_lost, read_mark
+from cluster.log.mark import Mark, Owes, mark_lost, mend_mark, read_mark
 from cluster.log.recovery import Damage, scan
 from cluster.log.segment import SPARE_BYTES, ReplicaIdentity, Segment, encode_head, open_segment
 from cluster.log.trims import Trims
@@ -133,6 +133,7 @@ def _open_files(
     disk: Disk, directory: str, identity: ReplicaIdentity, machine_of: MachineOf | None, files: ExitStack
 ) -> Opened:
     vote_file, vote, sequence, whole = _open_vote(disk, directory, identity, files)
+    mend_mark(disk, directory, identity.encoded())
     segments, aside = _open_segments(disk, directory, identity, files, vote.term)
     fold = decode_fold(segments[0].fold, machine_of)
     trims = Trims(fold)

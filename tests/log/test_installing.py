@@ -8,7 +8,7 @@ import pytest
 
 from cluster.log import Log
 from cluster.log.fold import encode_trim
-from cluster.log.mark import MARK_FILE, UNKNOWN, Mark, read_mark, set_mark
+from cluster.log.mark import COPIES, MARK_FILE, UNKNOWN, Mark, read_mark, set_mark
 from cluster.log.write import perform
 from cluster.records import Entry, EntryKind
 from cluster.sim.disk import SimCrash, SimDisk
@@ -154,13 +154,16 @@ def test_a_mark_says_what_the_log_ended_with() -> None:
     set_mark(disk, DIRECTORY, mine, Mark(OWES))
     assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
     assert UNKNOWN == read_mark(disk, DIRECTORY, b"another replica")
-    disk.flip(f"{DIRECTORY}/{MARK_FILE}", 9 * 8)
+    for copy in COPIES:
+        assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
+        disk.flip(f"{DIRECTORY}/{MARK_FILE}", (copy + 9) * 8)
     assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
     set_mark(disk, DIRECTORY, mine)
     assert UNKNOWN == read_mark(disk, DIRECTORY, mine)
     set_mark(disk, DIRECTORY, mine, Mark(OWES, Index(30)))
-    assert Mark(OWES, Index(30)) == read_mark(disk, DIRECTORY, mine)
-    disk.flip(f"{DIRECTORY}/{MARK_FILE}", 29 * 8)
+    for copy in COPIES:
+        assert Mark(OWES, Index(30)) == read_mark(disk, DIRECTORY, mine)
+        disk.flip(f"{DIRECTORY}/{MARK_FILE}", (copy + 29) * 8)
     assert Mark(OWES) == read_mark(disk, DIRECTORY, mine)
 
 

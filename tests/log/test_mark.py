@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.log import Log
-from cluster.log.mark import Mark, read_mark, set_mark
+from cluster.log.mark import COPIES, MARK_FILE, Mark, read_mark, set_mark
 from cluster.log.write import MarkRecovering, perform
 from cluster.sim.disk import SimCrash
 from cluster.types import Index, Term
@@ -71,3 +71,32 @@ def test_power_loss_while_a_mark_is_replaced() -> None:
             break
     assert {OLD, NEW} == found
     assert stop > 3, "there were operations to crash at"
+
+
+@pytest.mark.parametrize("mark", [OLD, NEW])
+@pytest.mark.parametrize("byte", [0, 9, 20, 26])
+def test_a_damaged_copy_of_a_mark_loses_nothing_and_is_mended_without_room(byte: int, mark: Mark) -> None:
+    """So the next damage loses nothing either, whichever copy it meets."""
+    for first, then in (COPIES, COPIES[::-1]):
+        disk = fresh_disk(1)
+        set_mark(disk, DIRECTORY, IDENTITY.encoded(), mark)
+        disk.capacity_bytes = 0
+        for copy in (first, then, first):
+            disk.flip(f"{DIRECTORY}/{MARK_FILE}", (copy + byte) * 8)
+            log = Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+            assert mark == log.recovered.mark
+            log.close()
+            disk.crash()
+
+
+def test_a_mark_of_before_there_were_two_copies_stays_as_it_is() -> None:
+    """A second one would need room."""
+    disk = fresh_disk(1)
+    set_mark(disk, DIRECTORY, IDENTITY.encoded(), NEW)
+    file = disk.open(f"{DIRECTORY}/{MARK_FILE}")
+    file.truncate(40)
+    file.sync()
+    disk.capacity_bytes = 0
+
+    assert NEW == Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered.mark
+    assert file.size() == 40
