@@ -93,7 +93,7 @@ def check_group(
         *_disordered(gives, gaps=compacted or deleted),
         *_two_owners(gives),
         *_given_again(gives, commits),
-        *_committed_ungiven(gives, commits, compaction),
+        *_committed_ungiven(gives, commits, compaction, deleted=deleted),
         *_went_back(events, commits),
         *_unfenced(gives, commits),
     ]
@@ -249,13 +249,21 @@ def _given_again(gives: list[Event], commits: list[_Commit]) -> list[Anomaly]:
     return found
 
 
-def _committed_ungiven(gives: list[Event], commits: list[_Commit], compaction: Compaction | None) -> list[Anomaly]:
-    """A position passes only what somebody had been given by then. What nobody ever gets is `skipped`."""
+def _committed_ungiven(
+    gives: list[Event], commits: list[_Commit], compaction: Compaction | None, *, deleted: bool
+) -> list[Anomaly]:
+    """A position passes only what somebody had been given by then. What nobody ever gets is `skipped`.
+
+    What may be deleted was gone by then if only a zombie gave it later, who had it from before.
+    """
     given_s: dict[int, dict[int, float]] = defaultdict(dict)
+    newest: dict[tuple[int, int], int] = {}
     for event in gives:
         times = given_s[event.value["partition"]]
-        offset = event.value["offset"]
+        offset, generation = event.value["offset"], event.value["generation"]
         times[offset] = min(event.time_s, times.get(offset, event.time_s))
+        place = event.value["partition"], offset
+        newest[place] = max(generation, newest.get(place, generation))
     left = {partition: sorted(times, reverse=True) for partition, times in given_s.items()}
     found = []
     for commit in sorted(commits, key=lambda commit: commit.invoked_s):
@@ -263,6 +271,8 @@ def _committed_ungiven(gives: list[Event], commits: list[_Commit], compaction: C
         while mine and mine[-1] < commit.position:
             offset = mine.pop()
             if given_s[commit.partition][offset] <= commit.invoked_s:
+                continue
+            if deleted and newest[commit.partition, offset] < commit.generation:
                 continue
             record = compaction.at(commit.partition, offset) if compaction is not None else None
             if record is not None and compaction is not None and compaction.may_miss(record, commit.invoked_s):
