@@ -18,6 +18,8 @@ from cluster.meters import Meters
 COUNTED = frozenset(LEVELS[2:])
 _TRACES = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 """Where something failed, as JSON, without what variables held there: that may be a secret, or somebody's record."""
+UNHEARD = "ExecuteBatchError raised in core by servicer method", 'Failed "execute_batch"'
+"""gRPC tells so, as an error, of an answer whose caller's connection broke before it heard that the call is over."""
 
 
 class Logs:
@@ -60,7 +62,9 @@ class _Library(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See logging."""
-        level = record.levelname.lower()
-        log = getattr(structlog.get_logger(), level if level in LEVELS else "warning")
+        level, detail = record.levelname.lower(), record.getMessage()
         error = record.exc_info[1] if record.exc_info else None
-        log("library_log", library=record.name, detail=record.getMessage(), **({"error": repr(error)} if error else {}))
+        if detail.startswith(UNHEARD[0]) and UNHEARD[1] in str(error):
+            level = "debug"
+        log = getattr(structlog.get_logger(), level if level in LEVELS else "warning")
+        log("library_log", library=record.name, detail=detail, **({"error": repr(error)} if error else {}))

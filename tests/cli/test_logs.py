@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from grpc._cython import cygrpc
 
 from cluster.cli.logs import Logs
 from cluster.meters import Meters
@@ -70,6 +71,18 @@ def test_what_variables_held_is_not_logged(form: str, capsys: pytest.CaptureFixt
     assert "7 is no length" in said
     assert "in fails" in said or '"name": "fails"' in said
     assert "hunter2" not in said
+
+
+def test_a_caller_that_is_gone_before_its_answer_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Scenario `cleaning`, seed 61: gRPC's own words for it. What is wrong with an answer itself still is one."""
+    Logs("json", "debug")
+    for reason in ('Failed "execute_batch": (<SendStatusFromServerOperation>,)', "Failed grpc_call_start_batch: 8"):
+        error = cygrpc.ExecuteBatchError(reason)
+        detail = "ExecuteBatchError raised in core by servicer method [/riverrun.v1.StreamService/Read]"
+        logging.getLogger("grpc._cython.cygrpc").error(detail, exc_info=error)
+    assert [("library_log", "debug"), ("library_log", "error")] == [
+        (line["event"], line["level"]) for line in lines(capsys)
+    ]
 
 
 def test_people_get_text(capsys: pytest.CaptureFixture[str]) -> None:
