@@ -93,7 +93,7 @@ def check_group(
         *_disordered(gives, gaps=compacted or deleted),
         *_two_owners(gives),
         *_given_again(gives, commits),
-        *_committed_ungiven(gives, commits, compaction, deleted=deleted),
+        *_committed_ungiven(gives, commits, compaction, _firsts(events) if deleted else None),
         *_went_back(events, commits),
         *_unfenced(gives, commits),
     ]
@@ -249,12 +249,19 @@ def _given_again(gives: list[Event], commits: list[_Commit]) -> list[Anomaly]:
     return found
 
 
+def _firsts(events: Iterable[Event]) -> dict[int, int]:
+    """Of each partition what is deleted in the end: all before that."""
+    ends = [event.value for event in events if event.name == "end" and event.kind is Kind.OK]
+    return {value["partition"]: value["first"] for value in ends}
+
+
 def _committed_ungiven(
-    gives: list[Event], commits: list[_Commit], compaction: Compaction | None, *, deleted: bool
+    gives: list[Event], commits: list[_Commit], compaction: Compaction | None, deleted: dict[int, int] | None
 ) -> list[Anomaly]:
     """A position passes only what somebody had been given by then. What nobody ever gets is `skipped`.
 
-    What may be deleted was gone by then if only a zombie gave it later, who had it from before.
+    What is `deleted` was gone by then if only a zombie gave it later, who had it from before. Of a run that broke off
+    it is not known what is.
     """
     given_s: dict[int, dict[int, float]] = defaultdict(dict)
     newest: dict[tuple[int, int], int] = {}
@@ -272,7 +279,8 @@ def _committed_ungiven(
             offset = mine.pop()
             if given_s[commit.partition][offset] <= commit.invoked_s:
                 continue
-            if deleted and newest[commit.partition, offset] < commit.generation:
+            gone = deleted is not None and offset < deleted.get(commit.partition, offset + 1)
+            if gone and newest[commit.partition, offset] < commit.generation:
                 continue
             record = compaction.at(commit.partition, offset) if compaction is not None else None
             if record is not None and compaction is not None and compaction.may_miss(record, commit.invoked_s):

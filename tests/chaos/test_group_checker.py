@@ -265,14 +265,19 @@ def test_a_position_that_passes_what_was_not_given_is_caught() -> None:
     assert ["committed ungiven"] == _names(history)
 
 
-@pytest.mark.parametrize(("generation", "anomalies"), [(0, []), (1, ["committed ungiven"])])
-def test_a_deleted_record_may_be_passed_and_be_given_later_by_a_zombie(generation: int, anomalies: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("generation", "first", "anomalies"), [(0, 2, []), (0, 1, ["committed ungiven"]), (1, 2, ["committed ungiven"])]
+)
+def test_a_deleted_record_may_be_passed_and_be_given_later_by_a_zombie(
+    generation: int, first: int, anomalies: list[str]
+) -> None:
     """It has it from before (sparse seed 604032). Who holds the partition since then would not get it."""
     history = History()
     _give(history, 0, 1.0, generation=0)
     _give(history, 2, 2.0, process="m2", generation=1)
     _commit(history, 3, 3.0, process="m2", generation=1)
     _give(history, 1, 4.0, generation=generation)
+    _end(history, first, 3)
     found = [anomaly.name for anomaly in check_group(history.events, deleted=True)]
     assert anomalies == [name for name in found if name == "committed ungiven"]
     assert "committed ungiven" in _names(history)

@@ -89,6 +89,27 @@ def test_a_damaged_copy_of_a_mark_loses_nothing_and_is_mended_without_room(byte:
             disk.crash()
 
 
+@pytest.mark.parametrize("copy", COPIES)
+def test_power_loss_while_a_mark_is_mended(copy: int) -> None:
+    """At every operation, and with any part of what was written: the other copy is whole."""
+    for stop in range(100):
+        for chance in range(5):
+            disk = fresh_disk(chance)
+            set_mark(disk, DIRECTORY, IDENTITY.encoded(), NEW)
+            disk.flip(f"{DIRECTORY}/{MARK_FILE}", (copy + 9) * 8)
+            disk.crash_at_operation = disk.operations + stop
+            crashed = False
+            try:
+                Log.open(disk, DIRECTORY, IDENTITY, OPTIONS)
+            except SimCrash:
+                crashed = True
+            disk.crash()
+            assert NEW == Log.open(disk, DIRECTORY, IDENTITY, OPTIONS).recovered.mark, f"a crash at operation {stop}"
+        if not crashed:
+            break
+    assert stop > 1, "there were operations to crash at"
+
+
 def test_a_mark_of_before_there_were_two_copies_stays_as_it_is() -> None:
     """A second one would need room."""
     disk = fresh_disk(1)
